@@ -1,0 +1,22 @@
+#!/bin/sh
+# Generates the Python code of the protos into the folder given as $1.
+#
+# `google/api` and `google/rpc` come from googleapis-common-protos. Only files
+# that define a service get gRPC code.
+set -eu
+bin=.venv/bin
+site=$($bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+$bin/python -m grpc_tools.protoc -I proto -I "$site" \
+    --plugin=protoc-gen-mypy=$bin/protoc-gen-mypy \
+    --python_out="$out" --mypy_out=quiet:"$out" \
+    proto/cost_insights/v1/*.proto
+$bin/python -m grpc_tools.protoc -I proto -I "$site" \
+    --plugin=protoc-gen-mypy_grpc=$bin/protoc-gen-mypy_grpc \
+    --grpc_python_out="$out" --mypy_grpc_out=quiet:"$out" \
+    proto/cost_insights/v1/*_service.proto
+echo '"""The messages and services of cost_insights.v1, generated from proto/."""' \
+    > "$out/cost_insights/v1/__init__.py"
+rm -rf "$1"
+mv "$out/cost_insights/v1" "$1"
