@@ -1,0 +1,234 @@
+//! The valid events of one request: rows, and the texts they share.
+//!
+//! Texts lie in a few long strings instead of one each, so that a batch of
+//! thousands of events is a handful of allocations.
+#![forbid(unsafe_code)]
+
+use crate::amount::Picocents;
+use crate::error::{FAULTS_MAX, Fault, FaultKind, Found, Place};
+use crate::id::Uuid;
+
+/// A list of texts in one string.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Adds a text and returns its place.
+    pub fn push(&mut self, text: &str) -> u32 {
+        let place = self.ends.len() as u32;
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        place
+    }
+
+    /// How many texts there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The texts, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let text = &self.text[start..end];
+            start = end;
+            text
+        })
+    }
+}
+
+/// What events are grouped by.
+///
+/// What is absent is `None` here and not an empty text, which would be as good
+/// but for glibc: its AVX-512 `memcmp` takes some 200 ns to compare the empty
+/// slices of Rust, which point to no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Series<'a> {
+    /// The event name.
+    pub name: &'a str,
+    /// The LLM vendor.
+    pub vendor: Option<&'a str>,
+    /// The LLM model.
+    pub model: Option<&'a str>,
+    /// The product id.
+    pub product_id: Option<&'a str>,
+}
+
+/// A customer, as a place in one of the lists of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Customer {
+    /// In `external_customer_ids`.
+    External(u32),
+    /// In `customer_ids`.
+    Id(u32),
+}
+
+/// The parent of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// None was named.
+    None,
+    /// The event of that id.
+    Id(Uuid),
+    /// A UUID of version 7 was given: either an id or an external id.
+    Uncertain {
+        /// Its place in `uncertain_parents`.
+        place: u32,
+        /// The id of the event that has it as its external id.
+        by_external_id: Uuid,
+    },
+}
+
+/// One valid event. Its own texts stand in the batch's `texts`, one after the other.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    missing_docs,
+    reason = "the columns of an event, as the stub documents them"
+)]
+pub struct Row {
+    /// Where the event stands in the request.
+    pub index: u32,
+    pub customer: Customer,
+    pub series: u32,
+    pub id: Uuid,
+    pub timestamp_us: i64,
+    pub cost: Option<Picocents>,
+    pub content_digest: i64,
+    pub parent: Parent,
+    /// Where the texts begin.
+    pub texts_start: usize,
+    /// How long each of them is; an absent one is empty.
+    pub external_id_bytes: u32,
+    pub external_member_id_bytes: u32,
+    pub llm_bytes: u32,
+    pub metadata_bytes: u32,
+}
+
+impl Row {
+    /// How long its texts are together.
+    pub fn texts_bytes(&self) -> usize {
+        let lengths = [
+            self.external_id_bytes,
+            self.external_member_id_bytes,
+            self.llm_bytes,
+            self.metadata_bytes,
+        ];
+        lengths.iter().map(|&bytes| bytes as usize).sum()
+    }
+}
+
+/// The texts of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the columns of an event, as the stub documents them"
+)]
+pub struct RowTexts<'a> {
+    pub external_id: Option<&'a str>,
+    pub external_member_id: Option<&'a str>,
+    pub llm: Option<&'a str>,
+    pub metadata: &'a str,
+}
+
+/// The valid events of one request, in order, and the faults of the others.
+#[derive(Clone, Debug, Default)]
+pub struct EventBatch {
+    /// Whether to store the valid events although others are malformed.
+    pub accept_valid: bool,
+    /// What is wrong with the other events, in order, up to [`FAULTS_MAX`].
+    pub faults: Vec<Fault>,
+    /// How many events have faults.
+    pub faulty: usize,
+    /// The distinct customers named by the caller's identifiers.
+    pub external_customer_ids: Texts,
+    /// The distinct customers named by UUID.
+    pub customer_ids: Vec<Uuid>,
+    /// The four texts of each series, one series after the other.
+    pub series: Texts,
+    /// The distinct UUIDs of version 7 given as parents.
+    pub uncertain_parents: Vec<Uuid>,
+    /// The events.
+    pub rows: Vec<Row>,
+    /// The texts that belong to one row each.
+    pub texts: String,
+}
+
+impl EventBatch {
+    /// How many texts a series has.
+    pub const SERIES_TEXTS: usize = 4;
+
+    /// How many distinct customers there are.
+    pub fn customer_count(&self) -> usize {
+        self.external_customer_ids.len() + self.customer_ids.len()
+    }
+
+    /// How many distinct series there are.
+    pub fn series_count(&self) -> usize {
+        self.series.len() / Self::SERIES_TEXTS
+    }
+
+    /// The place of a customer in both lists, one after the other.
+    pub fn customer_place(&self, customer: Customer) -> usize {
+        match customer {
+            Customer::External(place) => place as usize,
+            Customer::Id(place) => self.external_customer_ids.len() + place as usize,
+        }
+    }
+
+    /// The texts of a row.
+    pub fn texts_of(&self, row: &Row) -> RowTexts<'_> {
+        let mut rest = &self.texts[row.texts_start..];
+        let mut next = |bytes: u32| {
+            let (text, after) = rest.split_at(bytes as usize);
+            rest = after;
+            text
+        };
+        let mut next_filled = |bytes| Some(next(bytes)).filter(|text| !text.is_empty());
+        RowTexts {
+            external_id: next_filled(row.external_id_bytes),
+            external_member_id: next_filled(row.external_member_id_bytes),
+            llm: next_filled(row.llm_bytes),
+            metadata: next(row.metadata_bytes),
+        }
+    }
+
+    /// The batch without the events of some of the `customer_ids`, which turn
+    /// into faults. Places beyond the list name nobody.
+    pub fn without_customers(&self, unknown: &[usize]) -> EventBatch {
+        let mut is_unknown = vec![false; self.customer_ids.len()];
+        for &place in unknown {
+            if let Some(flag) = is_unknown.get_mut(place) {
+                *flag = true;
+            }
+        }
+        let mut batch = self.clone();
+        batch.rows.retain(|row| match row.customer {
+            Customer::Id(place) if is_unknown[place as usize] => {
+                if batch.faults.len() < self.faults.len() + FAULTS_MAX {
+                    batch.faults.push(Fault::of_event(
+                        row.index,
+                        Place::Field("customer_id"),
+                        Found::Uuid(&self.customer_ids[place as usize]),
+                        FaultKind::CustomerNotFound,
+                    ));
+                }
+                batch.faulty += 1;
+                false
+            }
+            _ => true,
+        });
+        // Each part is in order and holds the first of its kind, so the first of
+        // both together are the first of all.
+        batch.faults.sort_by_key(|fault| fault.index);
+        batch.faults.truncate(FAULTS_MAX);
+        batch
+    }
+}

@@ -1,0 +1,461 @@
+//! What can be wrong with a request, as facts, and the words for it.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use crate::{amount, id, json, time};
+
+/// How many faults of one request are kept in full; more are only counted.
+pub const FAULTS_MAX: usize = 1_000;
+/// How many characters of what was found are shown, the ellipsis included.
+pub const SHOWN_CHARS_MAX: usize = 64;
+/// The message that the bytes of a request should be.
+pub const REQUEST_MESSAGE: &str = "cost_insights.v1.IngestEventsRequest";
+/// The greatest count of tokens: 2⁵³, up to which doubles hold every whole number.
+pub const TOKENS_MAX: i64 = 1 << 53;
+/// The currency that amounts are in.
+pub const CURRENCY: &str = "usd";
+
+/// A kind of fault, with the facts that its words need besides the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the facts say what they are")]
+pub enum FaultKind {
+    /// The bytes are no message.
+    MalformedRequest,
+    /// The request holds more events than allowed.
+    TooManyEvents { events_max: u32 },
+    /// A field that must be there is absent or empty.
+    FieldRequired { what: &'static str },
+    /// Neither of the two fields that name a customer is there.
+    CustomerRequired,
+    /// A text inside metadata is empty.
+    TextEmpty { what: &'static str },
+    /// A field and its twin inside metadata are both there.
+    FieldsConflict { other: &'static str },
+    /// A text has too many characters.
+    TextTooLong {
+        what: &'static str,
+        characters: usize,
+        characters_max: u32,
+    },
+    /// A text is not UTF-8.
+    TextNotUtf8 { what: &'static str },
+    /// A text holds U+0000, which PostgreSQL cannot store.
+    TextHoldsNul { what: &'static str },
+    /// A value has none of the types allowed.
+    TypeUnsupported { allowed: &'static str },
+    /// A count of tokens is no whole number in its range.
+    TokensOutOfRange,
+    /// A number is infinite or not a number.
+    NumberNotFinite,
+    /// There are more metadata keys than allowed.
+    MetadataTooManyKeys { keys_max: u32 },
+    /// The stored form of an event is too large.
+    EventTooLarge { bytes_max: u32 },
+    /// An amount is no decimal number.
+    AmountMalformed,
+    /// An amount has too many digits, or too many of them after the point.
+    AmountTooPrecise { digits: u32, decimals: i64 },
+    /// An amount is further from zero than allowed.
+    AmountOutOfRange,
+    /// A currency is not the supported one.
+    CurrencyUnsupported,
+    /// A time lies further ahead than clocks differ.
+    TimestampInFuture { max_us: i64 },
+    /// A time is not one of the years 1 to 9999.
+    TimestampOutOfRange,
+    /// A customer id is none of the organization's.
+    CustomerNotFound,
+    /// An event names itself as its parent.
+    ParentIsSelf,
+}
+
+/// Every reason that a fault can have, sorted.
+pub const REASONS: [&str; 18] = [
+    "AMOUNT_MALFORMED",
+    "AMOUNT_OUT_OF_RANGE",
+    "AMOUNT_TOO_PRECISE",
+    "CURRENCY_UNSUPPORTED",
+    "CUSTOMER_NOT_FOUND",
+    "EVENT_TOO_LARGE",
+    "FIELDS_CONFLICT",
+    "FIELD_REQUIRED",
+    "MALFORMED_REQUEST",
+    "METADATA_TOO_MANY_KEYS",
+    "NUMBER_OUT_OF_RANGE",
+    "PARENT_IS_SELF",
+    "TEXT_MALFORMED",
+    "TEXT_TOO_LONG",
+    "TIMESTAMP_IN_FUTURE",
+    "TIMESTAMP_OUT_OF_RANGE",
+    "TOO_MANY_EVENTS",
+    "TYPE_UNSUPPORTED",
+];
+
+impl FaultKind {
+    /// The slug that clients branch on: an `ErrorReason` without its prefix.
+    pub fn reason(&self) -> &'static str {
+        use FaultKind::*;
+        match self {
+            MalformedRequest => "MALFORMED_REQUEST",
+            TooManyEvents { .. } => "TOO_MANY_EVENTS",
+            FieldRequired { .. } | CustomerRequired | TextEmpty { .. } => "FIELD_REQUIRED",
+            FieldsConflict { .. } => "FIELDS_CONFLICT",
+            TextTooLong { .. } => "TEXT_TOO_LONG",
+            TextNotUtf8 { .. } | TextHoldsNul { .. } => "TEXT_MALFORMED",
+            TypeUnsupported { .. } => "TYPE_UNSUPPORTED",
+            TokensOutOfRange | NumberNotFinite => "NUMBER_OUT_OF_RANGE",
+            MetadataTooManyKeys { .. } => "METADATA_TOO_MANY_KEYS",
+            EventTooLarge { .. } => "EVENT_TOO_LARGE",
+            AmountMalformed => "AMOUNT_MALFORMED",
+            AmountTooPrecise { .. } => "AMOUNT_TOO_PRECISE",
+            AmountOutOfRange => "AMOUNT_OUT_OF_RANGE",
+            CurrencyUnsupported => "CURRENCY_UNSUPPORTED",
+            TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
+            TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
+            CustomerNotFound => "CUSTOMER_NOT_FOUND",
+            ParentIsSelf => "PARENT_IS_SELF",
+        }
+    }
+}
+
+/// One thing that is wrong with one event, or with the whole request.
+///
+/// `Display` writes the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where the event stands in the request; `None` where it is the request's.
+    pub index: Option<u32>,
+    /// Such as `events[3].metadata._cost.amount`.
+    pub path: String,
+    /// What was found, fit to be shown.
+    pub value: String,
+    /// What is wrong with it.
+    pub kind: FaultKind,
+}
+
+impl Fault {
+    /// A fault of one event.
+    pub fn of_event(index: u32, place: Place<'_>, found: Found<'_>, kind: FaultKind) -> Self {
+        Self {
+            index: Some(index),
+            path: place.path(index),
+            value: found.shown(),
+            kind,
+        }
+    }
+
+    /// A fault of the whole request, or of a value that is in no request.
+    pub fn of_request(path: &'static str, found: Found<'_>, kind: FaultKind) -> Self {
+        Self {
+            index: None,
+            path: path.to_owned(),
+            value: found.shown(),
+            kind,
+        }
+    }
+
+    /// The variable parts of the message besides path and value.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        use FaultKind::*;
+        match &self.kind {
+            MalformedRequest => vec![("message", REQUEST_MESSAGE.to_owned())],
+            TooManyEvents { events_max } => vec![("events_max", events_max.to_string())],
+            FieldsConflict { other } => vec![("other", self.sibling(other))],
+            TextTooLong {
+                characters,
+                characters_max,
+                ..
+            } => vec![
+                ("characters", characters.to_string()),
+                ("characters_max", characters_max.to_string()),
+            ],
+            TypeUnsupported { allowed } => vec![("allowed", (*allowed).to_owned())],
+            TokensOutOfRange => vec![("min", 0.to_string()), ("max", TOKENS_MAX.to_string())],
+            NumberNotFinite => {
+                vec![
+                    ("min", number_text(f64::MIN)),
+                    ("max", number_text(f64::MAX)),
+                ]
+            }
+            MetadataTooManyKeys { keys_max } => vec![("keys_max", keys_max.to_string())],
+            EventTooLarge { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
+            AmountTooPrecise { .. } => vec![
+                ("digits_max", amount::DIGITS_MAX.to_string()),
+                ("decimals_max", amount::DECIMALS_MAX.to_string()),
+            ],
+            AmountOutOfRange => vec![
+                ("min", (-amount::CENTS_MAX).to_string()),
+                ("max", amount::CENTS_MAX.to_string()),
+            ],
+            CurrencyUnsupported => vec![("allowed", CURRENCY.to_owned())],
+            TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
+            FieldRequired { .. }
+            | CustomerRequired
+            | TextEmpty { .. }
+            | TextNotUtf8 { .. }
+            | TextHoldsNul { .. }
+            | AmountMalformed
+            | TimestampOutOfRange
+            | CustomerNotFound
+            | ParentIsSelf => Vec::new(),
+        }
+    }
+
+    /// The path of another field of the same event.
+    fn sibling(&self, field: &str) -> String {
+        event_path(self.index.unwrap_or_default(), field)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use FaultKind::*;
+        let value = &self.value;
+        match &self.kind {
+            MalformedRequest => write!(f, "the bytes are no {REQUEST_MESSAGE}"),
+            TooManyEvents { events_max } => {
+                write!(
+                    f,
+                    "the request holds {value} events; at most {events_max} are allowed"
+                )
+            }
+            FieldRequired { what } => write!(f, "{what} is absent or empty; it is required"),
+            CustomerRequired => write!(
+                f,
+                "external_customer_id and customer_id are both absent; one of them is required"
+            ),
+            TextEmpty { what } => write!(f, "{what} is empty; at least 1 character is required"),
+            FieldsConflict { other } => write!(
+                f,
+                "{} is there too and means the same; only one of them is allowed",
+                self.sibling(other)
+            ),
+            TextTooLong {
+                what,
+                characters,
+                characters_max,
+            } => {
+                write!(
+                    f,
+                    "{what} has {characters} characters; at most {characters_max} are allowed"
+                )
+            }
+            TextNotUtf8 { what } => write!(f, "{what} is not UTF-8; only UTF-8 is allowed"),
+            TextHoldsNul { what } => write!(
+                f,
+                "{what} holds the character U+0000; every other character is allowed"
+            ),
+            TypeUnsupported { allowed } => {
+                write!(f, "the value has the type {value}; allowed: {allowed}")
+            }
+            TokensOutOfRange => write!(
+                f,
+                "the number {value} is not allowed; it must be whole and from 0 to {TOKENS_MAX}"
+            ),
+            NumberNotFinite => {
+                write!(f, "the number {value} is not allowed; it must be finite")
+            }
+            MetadataTooManyKeys { keys_max } => {
+                write!(
+                    f,
+                    "the metadata has {value} keys; at most {keys_max} are allowed"
+                )
+            }
+            EventTooLarge { bytes_max } => {
+                write!(
+                    f,
+                    "the event takes {value} bytes to store; at most {bytes_max} are allowed"
+                )
+            }
+            AmountMalformed => {
+                write!(
+                    f,
+                    "the amount \"{value}\" is no decimal number; one such as 0.025 is allowed"
+                )
+            }
+            AmountTooPrecise { digits, decimals } => {
+                write!(f, "the amount {value} has ")?;
+                if *decimals > i64::from(amount::DECIMALS_MAX) {
+                    write!(f, "{decimals} decimals")?;
+                } else {
+                    write!(f, "{digits} digits")?;
+                }
+                write!(
+                    f,
+                    "; at most {} digits of which at most {} decimals are allowed",
+                    amount::DIGITS_MAX,
+                    amount::DECIMALS_MAX
+                )
+            }
+            AmountOutOfRange => write!(
+                f,
+                "the amount {value} is out of range; -{max} to {max} cents are allowed",
+                max = amount::CENTS_MAX
+            ),
+            CurrencyUnsupported => {
+                write!(
+                    f,
+                    "the currency \"{value}\" is not supported; only {CURRENCY} is allowed"
+                )
+            }
+            TimestampInFuture { max_us } => {
+                write!(
+                    f,
+                    "the time {value} lies ahead; at most {} is allowed",
+                    time::rfc3339(*max_us)
+                )
+            }
+            TimestampOutOfRange => {
+                write!(
+                    f,
+                    "the time {value} is out of range; the years 1 to 9999 are allowed"
+                )
+            }
+            CustomerNotFound => write!(
+                f,
+                "the organization has no customer {value}; only the id of one of its customers is allowed"
+            ),
+            ParentIsSelf => {
+                write!(
+                    f,
+                    "the parent \"{value}\" is the event itself; only another event is allowed"
+                )
+            }
+        }
+    }
+}
+
+/// Where in an event a fault lies.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// A field, such as `name` or `metadata._cost`.
+    Field(&'static str),
+    /// A field of a field.
+    Member(&'static str, &'static str),
+    /// A key of the metadata, in whatever bytes it came.
+    Key(&'a [u8]),
+}
+
+/// What was found where a fault lies.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names of the parts are those of the proto")]
+pub enum Found<'a> {
+    /// Nothing that could be shown.
+    Nothing,
+    /// A text, in whatever bytes it came.
+    Text(&'a [u8]),
+    /// The name of a type.
+    Type(&'static str),
+    /// A number as a double.
+    Number(f64),
+    /// A number as an integer.
+    Integer(i64),
+    /// A count.
+    Count(usize),
+    /// More than that many.
+    MoreThan(usize),
+    /// Microseconds since 1970.
+    Time(i64),
+    /// A `google.protobuf.Timestamp` that is no time.
+    NoTime { seconds: i64, nanos: i32 },
+    /// A UUID.
+    Uuid(&'a id::Uuid),
+}
+
+impl Found<'_> {
+    fn shown(self) -> String {
+        match self {
+            Found::Nothing => String::new(),
+            Found::Text(bytes) => shown(bytes, false),
+            Found::Type(name) => name.to_owned(),
+            Found::Number(number) => number_text(number),
+            Found::Integer(number) => number.to_string(),
+            Found::Count(count) => count.to_string(),
+            Found::MoreThan(count) => format!("more than {count}"),
+            Found::Time(time_us) => time::rfc3339(time_us),
+            Found::NoTime { seconds, nanos } => format!("{seconds}s {nanos}ns"),
+            Found::Uuid(id) => id::format(id),
+        }
+    }
+}
+
+/// The faults of one request, in the order they were found.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// The first [`FAULTS_MAX`] of them.
+    pub kept: Vec<Fault>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Faults {
+    /// Adds a fault of an event.
+    pub fn push(&mut self, index: u32, place: Place<'_>, found: Found<'_>, kind: FaultKind) {
+        self.count += 1;
+        // Whoever sends nothing but faults does not get to spend memory and
+        // time on words for each of them.
+        if self.kept.len() < FAULTS_MAX {
+            self.kept.push(Fault::of_event(index, place, found, kind));
+        }
+    }
+}
+
+impl Place<'_> {
+    fn path(self, index: u32) -> String {
+        match self {
+            Place::Field(field) => event_path(index, field),
+            Place::Member(field, member) => format!("events[{index}].{field}.{member}"),
+            Place::Key(key) => {
+                let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+                let short = (1..=SHOWN_CHARS_MAX).contains(&key.len());
+                match str::from_utf8(key) {
+                    Ok(key) if short && key.bytes().all(|byte| plain(&byte)) => {
+                        format!("events[{index}].metadata.{key}")
+                    }
+                    _ => format!("events[{index}].metadata[\"{}\"]", shown(key, true)),
+                }
+            }
+        }
+    }
+}
+
+fn event_path(index: u32, field: &str) -> String {
+    format!("events[{index}].{field}")
+}
+
+/// Bytes as text of at most [`SHOWN_CHARS_MAX`] characters. Control characters
+/// are escaped, as are quotes and backslashes where the text stands in quotes.
+fn shown(bytes: &[u8], in_quotes: bool) -> String {
+    // No character has more than four bytes: what lies beyond is never shown.
+    let head = &bytes[..bytes.len().min(4 * (SHOWN_CHARS_MAX + 1))];
+    let mut text = String::new();
+    let mut count = 0;
+    // Where to cut if there turns out to be too much: the ellipsis needs a place.
+    let mut cut = 0;
+    for character in String::from_utf8_lossy(head).chars() {
+        let start = text.len();
+        match character {
+            '"' | '\\' if in_quotes => text.extend(['\\', character]),
+            _ if character.is_control() => json::push_escape(&mut text, character.into()),
+            _ => text.push(character),
+        }
+        let width = text[start..].chars().count();
+        if count + width > SHOWN_CHARS_MAX {
+            text.truncate(cut);
+            text.push('…');
+            return text;
+        }
+        count += width;
+        if count < SHOWN_CHARS_MAX {
+            cut = text.len();
+        }
+    }
+    text
+}
+
+fn number_text(number: f64) -> String {
+    let mut text = String::new();
+    json::push_number(&mut text, number);
+    text
+}

@@ -1,0 +1,20 @@
+//! What Cost Insights does once per event or once per cell.
+//!
+//! The crate reads request bytes, checks events, writes what databases take in,
+//! and adds up costs. It does no I/O, reads no clock and draws no random bytes:
+//! the caller hands them in. Only [`python`] knows Python.
+
+pub mod amount;
+pub mod batch;
+pub mod cell;
+pub mod copy;
+pub mod error;
+pub mod event;
+pub mod group;
+pub mod id;
+pub mod json;
+pub mod message;
+#[cfg(feature = "python")]
+mod python;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,550 @@
+//! `IngestEventsRequest` as it came: read, not yet checked.
+//!
+//! Means what protobuf says: the last of several values wins, messages that come
+//! in parts are merged, fields that are unknown or of another wire type are
+//! skipped. Texts borrow from the request. A text that is not UTF-8 stays what
+//! it is, whatever follows, because the generated classes would have refused it.
+//!
+//! Nothing here recurses: `_cost` and `_llm` are the only objects inside
+//! metadata that are entered, all others are only found to be well-formed.
+#![forbid(unsafe_code)]
+
+use crate::wire::{Malformed, Reader, Value};
+
+/// The events of a request, each still as bytes.
+#[derive(Debug)]
+pub struct Request<'a> {
+    reader: Reader<'a>,
+    /// The events, up to the limit.
+    pub events: Vec<&'a [u8]>,
+    /// How many events there are, those beyond the limit included.
+    pub count: usize,
+    /// Whether to store the valid events although others are malformed.
+    pub accept_valid: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Finds the events.
+    pub fn read(bytes: &'a [u8], events_max: usize) -> Result<Self, Malformed> {
+        let reader = Reader::new(bytes);
+        let mut request = Self {
+            reader,
+            events: Vec::new(),
+            count: 0,
+            accept_valid: false,
+        };
+        let mut fields = reader;
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Bytes(event)) => {
+                    request.count += 1;
+                    if request.count <= events_max {
+                        request.events.push(event);
+                    }
+                }
+                (2, Value::Varint(flag)) => request.accept_valid = flag != 0,
+                _ => {}
+            }
+        }
+        Ok(request)
+    }
+
+    /// Reads one of the events into `event`, whose memory is used again.
+    pub fn read_event(&self, bytes: &'a [u8], event: &mut NewEvent<'a>) -> Result<(), Malformed> {
+        event.read(self.reader.inside(bytes)?)
+    }
+}
+
+/// Text as it came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Text<'a> {
+    /// Text.
+    Utf8(&'a str),
+    /// Bytes that are not UTF-8.
+    Bytes(&'a [u8]),
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Text::Utf8("")
+    }
+}
+
+impl<'a> Text<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        str::from_utf8(bytes).map_or(Text::Bytes(bytes), Text::Utf8)
+    }
+
+    /// The bytes, whatever they are.
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            Text::Utf8(text) => text.as_bytes(),
+            Text::Bytes(bytes) => bytes,
+        }
+    }
+
+    fn set(&mut self, bytes: &'a [u8]) {
+        if let Text::Utf8(_) = self {
+            *self = Text::new(bytes);
+        }
+    }
+}
+
+/// The value of a field whose type is not known beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Leaf<'a> {
+    /// The field is not there.
+    #[default]
+    Absent,
+    /// Null, or a `google.protobuf.Value` that holds nothing.
+    Null,
+    /// A double.
+    Number(f64),
+    /// An integer of a typed message.
+    Integer(i64),
+    /// A boolean.
+    Bool(bool),
+    /// A text.
+    Text(Text<'a>),
+    /// An object.
+    Object,
+    /// A list.
+    List,
+}
+
+impl<'a> Leaf<'a> {
+    fn is_malformed(&self) -> bool {
+        matches!(self, Leaf::Text(Text::Bytes(_)))
+    }
+
+    fn set(&mut self, value: Leaf<'a>) {
+        if !self.is_malformed() {
+            *self = value;
+        }
+    }
+
+    fn set_text(&mut self, bytes: &'a [u8]) {
+        self.set(Leaf::Text(Text::new(bytes)));
+    }
+}
+
+/// `Cost`, or the object under `_cost`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost<'a> {
+    /// How much, in cents.
+    pub amount: Leaf<'a>,
+    /// Of which currency.
+    pub currency: Leaf<'a>,
+}
+
+impl<'a> Cost<'a> {
+    fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Bytes(text)) => self.amount.set_text(text),
+                (2, Value::Bytes(text)) => self.currency.set_text(text),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `Llm`, or the object under `_llm`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Llm<'a> {
+    /// Who runs the model.
+    pub vendor: Leaf<'a>,
+    /// The model.
+    pub model: Leaf<'a>,
+    /// Tokens read.
+    pub input_tokens: Leaf<'a>,
+    /// Tokens written.
+    pub output_tokens: Leaf<'a>,
+    /// All tokens.
+    pub total_tokens: Leaf<'a>,
+    /// Tokens read from a cache.
+    pub cached_input_tokens: Leaf<'a>,
+    /// What was asked.
+    pub prompt: Leaf<'a>,
+    /// What was answered.
+    pub response: Leaf<'a>,
+}
+
+impl<'a> Llm<'a> {
+    fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Bytes(text)) => self.vendor.set_text(text),
+                (2, Value::Bytes(text)) => self.model.set_text(text),
+                (3, Value::Varint(count)) => self.input_tokens = Leaf::Integer(count as i64),
+                (4, Value::Varint(count)) => self.output_tokens = Leaf::Integer(count as i64),
+                (5, Value::Varint(count)) => self.total_tokens = Leaf::Integer(count as i64),
+                (6, Value::Varint(count)) => self.cached_input_tokens = Leaf::Integer(count as i64),
+                (7, Value::Bytes(text)) => self.prompt.set_text(text),
+                (8, Value::Bytes(text)) => self.response.set_text(text),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `google.protobuf.Timestamp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timestamp {
+    /// Since 1970.
+    pub seconds: i64,
+    /// On top of the seconds.
+    pub nanos: i32,
+}
+
+impl Timestamp {
+    fn read(&mut self, mut fields: Reader<'_>) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Varint(seconds)) => self.seconds = seconds as i64,
+                (2, Value::Varint(nanos)) => self.nanos = nanos as i32,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which of the two fields names the customer.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Customer<'a> {
+    /// Neither.
+    #[default]
+    Absent,
+    /// `external_customer_id`.
+    External(Text<'a>),
+    /// `customer_id`.
+    Id(Text<'a>),
+}
+
+impl<'a> Customer<'a> {
+    fn set(&mut self, value: Self) {
+        if !matches!(
+            self,
+            Self::External(Text::Bytes(_)) | Self::Id(Text::Bytes(_))
+        ) {
+            *self = value;
+        }
+    }
+}
+
+/// `NewEvent`; an absent text is empty.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the proto documents its fields")]
+pub struct NewEvent<'a> {
+    pub name: Text<'a>,
+    pub customer: Customer<'a>,
+    pub timestamp: Option<Timestamp>,
+    pub external_id: Text<'a>,
+    pub parent_id: Text<'a>,
+    pub external_member_id: Text<'a>,
+    pub cost: Option<Cost<'a>>,
+    pub llm: Option<Llm<'a>>,
+    pub product_id: Text<'a>,
+    pub metadata: Metadata<'a>,
+}
+
+impl<'a> NewEvent<'a> {
+    fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
+        let mut entries = std::mem::take(&mut self.metadata.entries);
+        entries.clear();
+        *self = Self {
+            metadata: Metadata {
+                entries,
+                ..Metadata::default()
+            },
+            ..Self::default()
+        };
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Bytes(text)) => self.name.set(text),
+                (2, Value::Bytes(text)) => self.customer.set(Customer::External(Text::new(text))),
+                (3, Value::Bytes(text)) => self.customer.set(Customer::Id(Text::new(text))),
+                (4, Value::Bytes(message)) => {
+                    self.timestamp
+                        .get_or_insert_default()
+                        .read(fields.inside(message)?)?;
+                }
+                (5, Value::Bytes(text)) => self.external_id.set(text),
+                (6, Value::Bytes(text)) => self.parent_id.set(text),
+                (7, Value::Bytes(text)) => self.external_member_id.set(text),
+                (8, Value::Bytes(message)) => {
+                    self.cost
+                        .get_or_insert_default()
+                        .read(fields.inside(message)?)?;
+                }
+                (9, Value::Bytes(message)) => {
+                    self.llm
+                        .get_or_insert_default()
+                        .read(fields.inside(message)?)?;
+                }
+                (10, Value::Bytes(text)) => self.product_id.set(text),
+                (11, Value::Bytes(message)) => self.metadata.read(fields.inside(message)?)?,
+                _ => {}
+            }
+        }
+        self.metadata.sort();
+        Ok(())
+    }
+}
+
+/// One key of metadata and its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The key.
+    pub key: Text<'a>,
+    /// The value.
+    pub value: Leaf<'a>,
+}
+
+/// The `google.protobuf.Struct` of an event.
+#[derive(Debug, Default)]
+pub struct Metadata<'a> {
+    /// All but `_cost` and `_llm`, in the order of their keys' bytes, each key once.
+    pub entries: Vec<Entry<'a>>,
+    /// Whether there are more entries than these.
+    pub overflowed: bool,
+    /// What stands under `_cost`; its members count if it is an object.
+    pub cost: Option<(Leaf<'a>, Cost<'a>)>,
+    /// What stands under `_llm`; its members count if it is an object.
+    pub llm: Option<(Leaf<'a>, Llm<'a>)>,
+    /// The members of the last object read.
+    object: Object<'a>,
+}
+
+impl<'a> Metadata<'a> {
+    /// How many entries are kept of one event. A key costs a caller a few bytes
+    /// and the service some fifty, so memory needs this bound; it lies well
+    /// above any limit on keys.
+    pub const ENTRIES_MAX: usize = 4096;
+
+    fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            if let (1, Value::Bytes(message)) = field {
+                self.read_entry(fields.inside(message)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_entry(&mut self, fields: Reader<'a>) -> Result<(), Malformed> {
+        let object = &mut self.object;
+        let entry = read_entry(fields, |fields, value| object.read_value(fields, value))?;
+        let Some(Entry { key, value }) = entry else {
+            return Ok(());
+        };
+        match key {
+            Text::Utf8("_cost") => {
+                if !self.cost.is_some_and(|(value, _)| value.is_malformed()) {
+                    self.cost = Some((value, object.cost));
+                }
+            }
+            Text::Utf8("_llm") => {
+                if !self.llm.is_some_and(|(value, _)| value.is_malformed()) {
+                    self.llm = Some((value, object.llm));
+                }
+            }
+            _ if self.overflowed => {}
+            _ => {
+                self.entries.push(Entry { key, value });
+                if self.entries.len() > 2 * Self::ENTRIES_MAX {
+                    self.sort();
+                    self.overflowed = self.entries.len() > Self::ENTRIES_MAX;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the entries in order and leaves the last of each key.
+    fn sort(&mut self) {
+        let in_order = |pair: &[Entry<'_>]| pair[0].key.bytes() < pair[1].key.bytes();
+        if self.entries.windows(2).all(in_order) {
+            return;
+        }
+        self.entries.sort_by_key(|entry| entry.key.bytes());
+        self.entries.dedup_by(|later, earlier| {
+            let same = later.key.bytes() == earlier.key.bytes();
+            if same {
+                earlier.value.set(later.value);
+            }
+            same
+        });
+    }
+}
+
+/// The members of an object that have a meaning under `_cost` or `_llm`. Which
+/// of the two it is stands in the key, which may come after the value.
+#[derive(Debug, Default)]
+struct Object<'a> {
+    cost: Cost<'a>,
+    llm: Llm<'a>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads a `google.protobuf.Value`, and into `self` its members if it is an object.
+    fn read_value(
+        &mut self,
+        mut fields: Reader<'a>,
+        value: &mut Leaf<'a>,
+    ) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            if let (5, Value::Bytes(message)) = field {
+                // An object after something else starts anew; after an object it is merged.
+                if !matches!(value, Leaf::Object) {
+                    *self = Self::default();
+                    value.set(Leaf::Object);
+                }
+                self.read_members(fields.inside(message)?, value)?;
+            } else {
+                read_simple_value(&fields, field, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_members(
+        &mut self,
+        mut fields: Reader<'a>,
+        whole: &mut Leaf<'a>,
+    ) -> Result<(), Malformed> {
+        while let Some(field) = fields.next_field()? {
+            let (1, Value::Bytes(message)) = field else {
+                continue;
+            };
+            let entry = read_entry(fields.inside(message)?, |mut fields, value| {
+                while let Some(field) = fields.next_field()? {
+                    read_simple_value(&fields, field, value)?;
+                }
+                Ok(())
+            })?;
+            let Some(Entry { key, value }) = entry else {
+                continue;
+            };
+            // One text that is not UTF-8 spoils the object, whatever its key.
+            if value.is_malformed() {
+                whole.set(value);
+            }
+            let Text::Utf8(key) = key else {
+                whole.set(Leaf::Text(key));
+                continue;
+            };
+            match key {
+                "amount" => self.cost.amount = value,
+                "currency" => self.cost.currency = value,
+                "vendor" => self.llm.vendor = value,
+                "model" => self.llm.model = value,
+                "input_tokens" => self.llm.input_tokens = value,
+                "output_tokens" => self.llm.output_tokens = value,
+                "total_tokens" => self.llm.total_tokens = value,
+                "cached_input_tokens" => self.llm.cached_input_tokens = value,
+                "prompt" => self.llm.prompt = value,
+                "response" => self.llm.response = value,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an entry of `Struct.fields`; `read_value` reads one part of its value.
+///
+/// `None` if the entry has an unknown field: the generated classes then put the
+/// whole entry among the unknown fields of the struct. They check its texts
+/// first, so one that is not UTF-8 is a fault there too.
+fn read_entry<'a>(
+    mut fields: Reader<'a>,
+    mut read_value: impl FnMut(Reader<'a>, &mut Leaf<'a>) -> Result<(), Malformed>,
+) -> Result<Option<Entry<'a>>, Malformed> {
+    let mut entry = Entry {
+        key: Text::default(),
+        value: Leaf::Null,
+    };
+    let mut known = true;
+    while let Some(field) = fields.next_field()? {
+        match field {
+            (1, Value::Bytes(text)) => entry.key.set(text),
+            (2, Value::Bytes(message)) => read_value(fields.inside(message)?, &mut entry.value)?,
+            _ => known = false,
+        }
+    }
+    let malformed = matches!(entry.key, Text::Bytes(_)) || entry.value.is_malformed();
+    Ok((known || malformed).then_some(entry))
+}
+
+/// Reads one field of a `google.protobuf.Value` without entering an object.
+fn read_simple_value<'a>(
+    fields: &Reader<'a>,
+    field: (u32, Value<'a>),
+    value: &mut Leaf<'a>,
+) -> Result<(), Malformed> {
+    match field {
+        (1, Value::Varint(_)) => value.set(Leaf::Null),
+        (2, Value::Fixed64(bits)) => value.set(Leaf::Number(f64::from_bits(bits))),
+        (3, Value::Bytes(text)) => value.set_text(text),
+        (4, Value::Varint(flag)) => value.set(Leaf::Bool(flag != 0)),
+        (5, Value::Bytes(message)) => {
+            value.set(Leaf::Object);
+            check_nested(Nested::Struct, fields.inside(message)?, value)?;
+        }
+        (6, Value::Bytes(message)) => {
+            value.set(Leaf::List);
+            check_nested(Nested::List, fields.inside(message)?, value)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The messages of which nested metadata is made.
+#[derive(Clone, Copy)]
+enum Nested {
+    Struct,
+    Entry,
+    List,
+    Value,
+}
+
+/// Finds out whether nested metadata is well-formed, and spoils `value` if one
+/// of its texts is not UTF-8. Keeps the open messages on a list, which the wire
+/// format's depth bounds, and not on the call stack.
+fn check_nested<'a>(
+    message: Nested,
+    fields: Reader<'a>,
+    value: &mut Leaf<'a>,
+) -> Result<(), Malformed> {
+    let mut open = vec![(message, fields)];
+    while let Some((message, fields)) = open.last_mut() {
+        let Some((number, content)) = fields.next_field()? else {
+            open.pop();
+            continue;
+        };
+        let Value::Bytes(bytes) = content else {
+            continue;
+        };
+        let inner = match (*message, number) {
+            (Nested::Entry, 1) | (Nested::Value, 3) => {
+                let text = Text::new(bytes);
+                if let Text::Bytes(_) = text {
+                    value.set(Leaf::Text(text));
+                }
+                continue;
+            }
+            (Nested::Struct, 1) => Nested::Entry,
+            (Nested::Entry, 2) | (Nested::List, 1) => Nested::Value,
+            (Nested::Value, 5) => Nested::Struct,
+            (Nested::Value, 6) => Nested::List,
+            _ => continue,
+        };
+        let inside = fields.inside(bytes)?;
+        open.push((inner, inside));
+    }
+    Ok(())
+}

@@ -1,0 +1,481 @@
+//! The module `cost_insights._native`: all that knows Python.
+//!
+//! Every function takes what it needs out of Python's objects, detaches from the
+//! interpreter for the work, and builds the answer. `_native.pyi` documents the
+//! surface; `stubtest` compares the two.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
+
+use crate::id::Uuid;
+use crate::{amount, batch, cell, copy, error, event, group, id};
+
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::{
+        EventBatch, Fault, Group, Limits, PeriodSums, Receipt, decode_events, event_id,
+        format_amount, parse_amount, round_amount, sum_by_period, sum_picocents,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("AMOUNT_CENTS_MAX", amount::CENTS_MAX)?;
+        module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
+        module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
+    }
+}
+
+/// One thing that is wrong with one event, or with the whole request.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Fault(error::Fault);
+
+#[pymethods]
+impl Fault {
+    #[getter]
+    fn index(&self) -> i64 {
+        self.0.index.map_or(-1, i64::from)
+    }
+
+    #[getter]
+    fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    #[getter]
+    fn reason(&self) -> &'static str {
+        self.0.kind.reason()
+    }
+
+    #[getter]
+    fn message(&self) -> String {
+        self.0.to_string()
+    }
+
+    #[getter]
+    fn value(&self) -> &str {
+        &self.0.value
+    }
+
+    #[getter]
+    fn facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let facts = PyDict::new(py);
+        for (name, value) in self.0.facts() {
+            facts.set_item(name, value)?;
+        }
+        Ok(facts)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<Fault {} at {:?}: {}>",
+            self.0.kind.reason(),
+            self.0.path,
+            self.0
+        )
+    }
+}
+
+/// What a request may hold; each is a setting.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Limits(event::Limits);
+
+#[pymethods]
+impl Limits {
+    #[new]
+    #[pyo3(signature = (
+        *,
+        events_max = 10_000,
+        event_bytes_max = 32_768,
+        metadata_keys_max = 128,
+        metadata_key_chars_max = 128,
+        metadata_text_chars_max = 2_000,
+        clock_skew_us = 60_000_000,
+    ))]
+    fn new(
+        events_max: u32,
+        event_bytes_max: u32,
+        metadata_keys_max: u32,
+        metadata_key_chars_max: u32,
+        metadata_text_chars_max: u32,
+        clock_skew_us: i64,
+    ) -> PyResult<Self> {
+        at_most(
+            "event_bytes_max",
+            event_bytes_max,
+            event::Limits::EVENT_BYTES_MAX,
+        )?;
+        at_most(
+            "metadata_keys_max",
+            metadata_keys_max,
+            event::Limits::METADATA_KEYS_MAX,
+        )?;
+        Ok(Self(event::Limits {
+            events_max,
+            event_bytes_max,
+            metadata_keys_max,
+            metadata_key_chars_max,
+            metadata_text_chars_max,
+            clock_skew_us,
+        }))
+    }
+}
+
+fn at_most(name: &str, value: u32, max: u32) -> PyResult<()> {
+    if value > max {
+        return Err(PyValueError::new_err(format!(
+            "{name} is {value}; at most {max} is allowed"
+        )));
+    }
+    Ok(())
+}
+
+/// The valid events of one request, in order. It never changes.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct EventBatch(Arc<batch::EventBatch>);
+
+#[pymethods]
+impl EventBatch {
+    fn __len__(&self) -> usize {
+        self.0.rows.len()
+    }
+
+    #[getter]
+    fn accept_valid(&self) -> bool {
+        self.0.accept_valid
+    }
+
+    #[getter]
+    fn faults(&self) -> Vec<Fault> {
+        self.0.faults.iter().cloned().map(Fault).collect()
+    }
+
+    #[getter]
+    fn faulty(&self) -> usize {
+        self.0.faulty
+    }
+
+    #[getter]
+    fn external_customer_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.0.external_customer_ids.iter())
+    }
+
+    #[getter]
+    fn customer_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        uuids(py, &self.0.customer_ids)
+    }
+
+    #[getter]
+    fn series<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let texts: Vec<&str> = self.0.series.iter().collect();
+        let (series, _) = texts.as_chunks::<{ batch::EventBatch::SERIES_TEXTS }>();
+        PyList::new(
+            py,
+            series
+                .iter()
+                .map(|&[name, vendor, model, product]| (name, vendor, model, product)),
+        )
+    }
+
+    #[getter]
+    fn uncertain_parents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        uuids(py, &self.0.uncertain_parents)
+    }
+
+    fn without_customers(&self, py: Python<'_>, unknown: Vec<usize>) -> Self {
+        let batch = py.detach(|| self.0.without_customers(&unknown));
+        Self(Arc::new(batch))
+    }
+}
+
+/// What became of the events of one batch.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Receipt(group::Receipt);
+
+#[pymethods]
+impl Receipt {
+    #[getter]
+    fn inserted(&self) -> usize {
+        self.0.inserted
+    }
+
+    #[getter]
+    fn duplicates(&self) -> usize {
+        self.0.duplicates
+    }
+
+    #[getter]
+    fn conflicts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let conflicts = self.0.conflicts.iter();
+        PyList::new(
+            py,
+            conflicts.map(|(index, external_id, id)| (index, external_id, PyBytes::new(py, id))),
+        )
+    }
+}
+
+/// (batch, organization number, customer numbers, series numbers)
+type Member = (Py<EventBatch>, i32, Vec<i32>, Vec<i32>);
+
+/// The batches that one transaction stores.
+#[pyclass(module = "cost_insights._native")]
+struct Group(group::Group);
+
+#[pymethods]
+impl Group {
+    #[new]
+    #[pyo3(signature = (members, known_parents = Vec::new()), text_signature = "(members, known_parents=())")]
+    fn new(py: Python<'_>, members: Vec<Member>, known_parents: Vec<Uuid>) -> PyResult<Self> {
+        let members = members
+            .into_iter()
+            .map(|(batch, organization, customers, series)| {
+                group::Member::new(batch.get().0.clone(), organization, customers, series)
+            })
+            .collect::<Result<_, _>>()
+            .map_err(
+                |group::WrongCount {
+                     what,
+                     expected,
+                     actual,
+                 }| {
+                    PyValueError::new_err(format!(
+                        "the batch needs {expected} {what}, not {actual}"
+                    ))
+                },
+            )?;
+        let known_parents = HashSet::from_iter(known_parents);
+        Ok(Self(
+            py.detach(|| group::Group::new(members, &known_parents)),
+        ))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn keyed_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        uuids(py, self.0.keyed_ids())
+    }
+
+    fn set_aside(&mut self, py: Python<'_>, stored: Vec<(Uuid, i64)>) {
+        py.detach(|| self.0.set_aside(&stored));
+    }
+
+    fn copy_payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let payload = py.detach(|| copy::payload(&self.0));
+        PyBytes::new(py, &payload)
+    }
+
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rows = PyList::empty(py);
+        for record in self.0.records() {
+            rows.append((
+                PyBytes::new(py, record.id),
+                record.organization_number,
+                record.series_number,
+                record.customer_number,
+                record.timestamp_us,
+                record.cost_picocents,
+                record.content_digest,
+                record.parent_id.map(|id| PyBytes::new(py, &id)),
+                record.texts.external_id,
+                record.texts.external_member_id,
+                record.texts.llm,
+                record.texts.metadata,
+            ))?;
+        }
+        Ok(rows)
+    }
+
+    fn receipts(&self, py: Python<'_>) -> Vec<Receipt> {
+        let receipts = py.detach(|| self.0.receipts());
+        receipts.into_iter().map(Receipt).collect()
+    }
+}
+
+/// Reads and checks the bytes of a `cost_insights.v1.IngestEventsRequest`.
+#[pyfunction]
+#[pyo3(signature = (request, *, organization_id, now_us, entropy, limits))]
+fn decode_events(
+    py: Python<'_>,
+    request: &[u8],
+    organization_id: Uuid,
+    now_us: i64,
+    entropy: [u8; 32],
+    limits: &Limits,
+) -> EventBatch {
+    let context = event::Context {
+        organization_id,
+        now_us,
+        entropy,
+        limits: limits.0,
+    };
+    let batch = py.detach(|| event::decode(request, &context));
+    EventBatch(Arc::new(batch))
+}
+
+/// The id of the event with that external id.
+#[pyfunction]
+fn event_id<'py>(py: Python<'py>, organization_id: Uuid, external_id: &str) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &id::event_id(&organization_id, external_id))
+}
+
+/// An integer, or what is wrong with the amount.
+#[derive(IntoPyObject)]
+enum Amount {
+    Picocents(i64),
+    Fault(Fault),
+}
+
+impl Amount {
+    fn new(result: Result<amount::Picocents, error::FaultKind>, found: error::Found<'_>) -> Self {
+        match result {
+            Ok(picocents) => Self::Picocents(picocents.get()),
+            Err(kind) => Self::Fault(Fault(error::Fault::of_request("", found, kind))),
+        }
+    }
+}
+
+/// The picocents of a decimal string, exactly.
+#[pyfunction]
+fn parse_amount(text: &Bound<'_, PyString>) -> Amount {
+    // Python's text may hold halves of surrogate pairs, which are no text here
+    // and no digits anywhere.
+    let text = text.to_string_lossy();
+    Amount::new(amount::parse(&text), error::Found::Text(text.as_bytes()))
+}
+
+/// The picocents of a double.
+#[pyfunction]
+fn round_amount(number: f64) -> Amount {
+    Amount::new(amount::round(number), error::Found::Number(number))
+}
+
+/// Cents as decimal text without trailing zeros.
+#[pyfunction]
+fn format_amount(picocents: i128) -> String {
+    amount::format(picocents)
+}
+
+/// The exact sum of a contiguous buffer of native i64.
+#[pyfunction]
+fn sum_picocents(py: Python<'_>, amounts: &Bound<'_, PyAny>) -> PyResult<i128> {
+    let amounts = Numbers::<i64>::get(amounts, "amounts")?;
+    Ok(py.detach(|| sum(amounts.as_slice())))
+}
+
+/// The sum by the widest columns that this processor has.
+fn sum(numbers: &[i64]) -> i128 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: The processor has AVX2, which is all that the function asks for.
+        return unsafe { cell::sum_avx2(numbers) };
+    }
+    cell::sum(numbers)
+}
+
+/// What the events of each period add up to.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct PeriodSums(cell::PeriodSums);
+
+#[pymethods]
+impl PeriodSums {
+    #[getter]
+    fn events(&self) -> &[u64] {
+        &self.0.events
+    }
+
+    #[getter]
+    fn costs(&self) -> &[i128] {
+        &self.0.costs
+    }
+
+    #[getter]
+    fn customers(&self) -> &[u64] {
+        &self.0.customers
+    }
+
+    #[getter]
+    fn customers_distinct(&self) -> u64 {
+        self.0.customers_distinct
+    }
+}
+
+/// Groups events into periods.
+#[pyfunction]
+fn sum_by_period(
+    py: Python<'_>,
+    bounds_us: &Bound<'_, PyAny>,
+    timestamps_us: &Bound<'_, PyAny>,
+    costs_picocents: &Bound<'_, PyAny>,
+    customer_numbers: &Bound<'_, PyAny>,
+) -> PyResult<PeriodSums> {
+    let bounds = Numbers::<i64>::get(bounds_us, "bounds_us")?;
+    let timestamps = Numbers::<i64>::get(timestamps_us, "timestamps_us")?;
+    let costs = Numbers::<i64>::get(costs_picocents, "costs_picocents")?;
+    let customers = Numbers::<i32>::get(customer_numbers, "customer_numbers")?;
+    let sums = py.detach(|| {
+        cell::sum_by_period(
+            bounds.as_slice(),
+            timestamps.as_slice(),
+            costs.as_slice(),
+            customers.as_slice(),
+        )
+    });
+    sums.map(PeriodSums)
+        .map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// A contiguous buffer of native integers; `None` where it has no items, because
+/// the empty buffers of Python point anywhere.
+struct Numbers<T: Element>(Option<PyBuffer<T>>);
+
+impl<T: Element> Numbers<T> {
+    fn get(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let wrong = || {
+            let bits = 8 * size_of::<T>();
+            PyValueError::new_err(format!(
+                "{name} must be a contiguous buffer of native i{bits}"
+            ))
+        };
+        let buffer = PyUntypedBuffer::get(object)?;
+        let fits = buffer.item_size() == size_of::<T>() && T::is_compatible_format(buffer.format());
+        if !fits || !buffer.is_c_contiguous() {
+            return Err(wrong());
+        }
+        if buffer.item_count() == 0 {
+            return Ok(Self(None));
+        }
+        buffer
+            .into_typed()
+            .map(|buffer| Self(Some(buffer)))
+            .map_err(|_| wrong())
+    }
+
+    fn as_slice(&self) -> &[T] {
+        match self.0.as_ref().and_then(PyBuffer::as_slice_ptr) {
+            // SAFETY: The buffer, which `self` keeps from being released, is
+            // contiguous, aligned, and of items of this size and kind: all that is
+            // checked above. That nobody writes to it while detached is what the
+            // stub asks of the caller; Python itself cannot promise it.
+            Some(numbers) => unsafe { numbers.as_ref() },
+            None => &[],
+        }
+    }
+}
+
+fn uuids<'a, 'py>(
+    py: Python<'py>,
+    ids: impl IntoIterator<Item = &'a Uuid>,
+) -> PyResult<Bound<'py, PyList>> {
+    let ids: Vec<_> = ids.into_iter().map(|id| PyBytes::new(py, id)).collect();
+    PyList::new(py, ids)
+}

@@ -1,0 +1,227 @@
+"""What is done once per event or once per cell, in Rust.
+
+Nothing here does I/O, reads a clock or keeps a Python object. Whole batches
+cross the border, the interpreter lock is released while they are worked on, and
+what is wrong with them comes back as data. Amounts are picocents: integers, 10¹²
+a cent.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from typing_extensions import Buffer
+
+__all__ = [
+    "AMOUNT_CENTS_MAX",
+    "EVENT_COLUMNS",
+    "REASONS",
+    "EventBatch",
+    "Fault",
+    "Group",
+    "Limits",
+    "PeriodSums",
+    "Receipt",
+    "decode_events",
+    "event_id",
+    "format_amount",
+    "parse_amount",
+    "round_amount",
+    "sum_by_period",
+    "sum_picocents",
+]
+
+AMOUNT_CENTS_MAX: Final[int]
+"""The greatest amount of one event, in cents, either way."""
+
+REASONS: Final[frozenset[str]]
+"""Every reason that a `Fault` can have."""
+
+@final
+class Fault:
+    """One thing that is wrong with one event, or with the whole request."""
+
+    @property
+    def index(self) -> int:
+        """Where the event stands in the request; -1 where it is the request's."""
+    @property
+    def path(self) -> str:
+        """Such as `events[3].metadata._cost.amount`; empty where it is the whole request."""
+    @property
+    def reason(self) -> str:
+        """One of `REASONS`, such as `AMOUNT_TOO_PRECISE`."""
+    @property
+    def message(self) -> str:
+        """What was found and what is allowed, in words; every variable part is in `facts` too."""
+    @property
+    def value(self) -> str:
+        """What was found, shortened to 64 characters."""
+    @property
+    def facts(self) -> dict[str, str]:
+        """The limits and other variable parts of `message`, without path and value."""
+
+@final
+class Limits:
+    """What a request may hold; each is a setting.
+
+    Raises ValueError where `event_bytes_max` is over 1 GiB, which no column of
+    PostgreSQL holds, or `metadata_keys_max` over 4096.
+    """
+
+    def __new__(
+        cls,
+        *,
+        events_max: int = 10_000,
+        event_bytes_max: int = 32_768,
+        metadata_keys_max: int = 128,
+        metadata_key_chars_max: int = 128,
+        metadata_text_chars_max: int = 2_000,
+        clock_skew_us: int = 60_000_000,
+    ) -> Limits: ...
+
+@final
+class EventBatch:
+    """The valid events of one request, in order. It never changes."""
+
+    def __len__(self) -> int: ...
+    @property
+    def accept_valid(self) -> bool:
+        """Whether the request asked to store the valid events although others are malformed."""
+    @property
+    def faults(self) -> list[Fault]:
+        """What is wrong with the events that are not in the batch, in order: by
+        index, within an event by field. At most 1000 are kept; `faulty` counts on.
+        A fault of the whole request is the only one, and the batch is empty."""
+    @property
+    def faulty(self) -> int:
+        """How many events are not in the batch because of `faults`."""
+    @property
+    def external_customer_ids(self) -> list[str]:
+        """The distinct identifiers of the caller's. The customer of an event is
+        a place in this list or, from its end on, in `customer_ids`."""
+    @property
+    def customer_ids(self) -> list[bytes]:
+        """The distinct UUIDs given as `customer_id`, 16 bytes each."""
+    @property
+    def series(self) -> list[tuple[str, str, str, str]]:
+        """The distinct (event name, LLM vendor, LLM model, product id); an absent one is empty."""
+    @property
+    def uncertain_parents(self) -> list[bytes]:
+        """The distinct UUIDs of version 7 given as `parent_id`, 16 bytes each.
+        Only a look-up can tell whether such a UUID is the id or the external id
+        of an event; see `known_parents` of `Group`."""
+    def without_customers(self, unknown: Sequence[int]) -> EventBatch:
+        """The batch without the events of these places in `customer_ids`, which
+        turn into faults `CUSTOMER_NOT_FOUND`, merged into `faults` in order.
+        The lists of customers and series stay as they are."""
+
+@final
+class Receipt:
+    """What became of the events of one batch."""
+
+    @property
+    def inserted(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def conflicts(self) -> list[tuple[int, str, bytes]]:
+        """(index in the request, external id, id of the stored event) of each event
+        whose external id is taken by other content."""
+
+@final
+class Group:
+    """The batches that one transaction stores.
+
+    Of events with one id in one group the first is kept; each later one is a
+    duplicate if its content is the same, else a conflict.
+    """
+
+    def __new__(
+        cls,
+        members: Sequence[tuple[EventBatch, int, Sequence[int], Sequence[int]]],
+        known_parents: Sequence[bytes] = (),
+    ) -> Group:
+        """Each member is (batch, organization number, customer numbers, series
+        numbers), the numbers in the order of the batch's lists. `known_parents`
+        are those of the `uncertain_parents` that are ids of events of the
+        organization; the others are read as external ids."""
+    def __len__(self) -> int:
+        """How many events are left to insert."""
+    def keyed_ids(self) -> list[bytes]:
+        """The ids of the events left to insert that have an external id: only they
+        can be stored already."""
+    def set_aside(self, stored: Sequence[tuple[bytes, int]]) -> None:
+        """Takes out the events that are stored already, given as (id, content
+        digest): those with the same digest are duplicates, the others conflicts."""
+    def copy_payload(self) -> bytes:
+        """The events left to insert as a PostgreSQL binary COPY, header and trailer
+        included, in the order of `EVENT_COLUMNS`."""
+    def rows(self) -> list[tuple[object, ...]]:
+        """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
+    def receipts(self) -> list[Receipt]:
+        """One for each member, on the supposition that what is left is inserted."""
+
+EVENT_COLUMNS: Final[tuple[str, ...]]
+"""The columns of `copy_payload` and `rows`: id (uuid), organization_number (int4),
+series_number (int4), customer_number (int4), timestamp_us (int8, microseconds since
+1970), cost_picocents (int8 or null), content_digest (int8), parent_id (uuid or
+null), external_id, external_member_id (text or null), llm (json object of token
+counts, prompt and response, or null), metadata (json object)."""
+
+def decode_events(
+    request: bytes,
+    *,
+    organization_id: bytes,
+    now_us: int,
+    entropy: bytes,
+    limits: Limits,
+) -> EventBatch:
+    """Reads and checks the bytes of a `cost_insights.v1.IngestEventsRequest`.
+
+    `organization_id` is 16 bytes, `now_us` the time of arrival in microseconds
+    since 1970, `entropy` 32 random bytes from which the ids of events without
+    an external id are made.
+    """
+
+def event_id(organization_id: bytes, external_id: str) -> bytes:
+    """The id of the event with that external id: a UUID of version 8 made of the
+    first 16 bytes of SHA-256(organization id ‖ external id in UTF-8)."""
+
+def parse_amount(text: str) -> int | Fault:
+    """The picocents of a decimal string, exactly."""
+
+def round_amount(number: float) -> int | Fault:
+    """The picocents of a double: its shortest decimal form, rounded half-even to 12 decimals."""
+
+def format_amount(picocents: int) -> str:
+    """Cents as decimal text without trailing zeros; takes any i128."""
+
+def sum_picocents(amounts: Buffer) -> int:
+    """The exact sum of a contiguous buffer of native i64, which must not change
+    until the call returns. Raises ValueError where it is another buffer."""
+
+@final
+class PeriodSums:
+    """What the events of each period add up to."""
+
+    @property
+    def events(self) -> list[int]: ...
+    @property
+    def costs(self) -> list[int]:
+        """Picocents, each an i128."""
+    @property
+    def customers(self) -> list[int]:
+        """How many distinct customers each period has."""
+    @property
+    def customers_distinct(self) -> int:
+        """How many distinct customers all periods have together."""
+
+def sum_by_period(
+    bounds_us: Buffer, timestamps_us: Buffer, costs_picocents: Buffer, customer_numbers: Buffer
+) -> PeriodSums:
+    """Groups events into periods: period i holds the times from `bounds_us[i]` up
+    to, not including, `bounds_us[i + 1]`. Times outside all of them are left out.
+
+    `bounds_us` ascends. All buffers are contiguous native integers, i64 but for
+    `customer_numbers`, which is i32, and must not change until the call returns.
+    Raises ValueError where lengths, order or item types do not fit.
+    """
