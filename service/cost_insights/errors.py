@@ -1,0 +1,171 @@
+"""Errors a caller can act on, and the one table of how they look on the wire.
+
+CostInsightsError
+├── InvalidRequestError      the caller must change the request
+│   └── InvalidEventsError   the faults of events, each with its path
+├── NotFoundError            nothing of that name in the caller's organization
+├── UnauthenticatedError     the access token is missing, unknown, revoked or expired
+├── PermissionDeniedError    the access token lacks the scope
+├── LimitExceededError       the request is larger than the service takes at once
+├── OverloadedError          the caller may try again later
+├── StoreUnavailableError    the caller may try again
+└── ShuttingDownError        the caller may try again
+
+Anything else that reaches a door is a fault of the service: it is logged under
+an incident number and answered as INTERNAL with that number, nothing more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import grpc
+
+if TYPE_CHECKING:
+    from cost_insights._native import Fault
+
+DOMAIN = "cost-insights"
+"""The domain of every `google.rpc.ErrorInfo`."""
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """One thing that is wrong with one field of a request."""
+
+    path: str
+    reason: str
+    message: str
+    value: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class CostInsightsError(Exception):
+    """An error with a reason from `ErrorReason` and every variable part as a fact."""
+
+    reason: str
+    facts: Mapping[str, str]
+    retry_after_ms: ClassVar[int | None] = None
+
+    def __init__(
+        self, message: str, *, reason: str, facts: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.facts = dict(facts or {})
+
+
+class InvalidRequestError(CostInsightsError):
+    """The caller must change the request; `faults` says where and how."""
+
+    def __init__(self, faults: Sequence[FieldFault], *, faults_total: int | None = None) -> None:
+        first = faults[0]
+        total = faults_total if faults_total is not None else len(faults)
+        message = f"{first.path}: {first.message}" if first.path else first.message
+        if total > 1:
+            message += f" (the first of {total} faults)"
+        facts = {"path": first.path, "value": first.value, **first.facts}
+        if total > 1:
+            facts["faults"] = str(total)
+        super().__init__(message, reason=first.reason, facts=facts)
+        self.faults = tuple(faults)
+
+
+class InvalidEventsError(InvalidRequestError):
+    """Events are malformed, and nothing of the request was stored."""
+
+    def __init__(self, faults: "Sequence[Fault]") -> None:
+        super().__init__(
+            [FieldFault(f.path, f.reason, f.message, f.value, f.facts) for f in faults]
+        )
+
+
+class NotFoundError(CostInsightsError):
+    """Nothing of that name in the caller's organization."""
+
+
+class UnauthenticatedError(CostInsightsError):
+    """The access token is missing, unknown, revoked or expired."""
+
+
+class PermissionDeniedError(CostInsightsError):
+    """The access token has none of the scopes that the call needs."""
+
+
+class LimitExceededError(CostInsightsError):
+    """The request is larger than the service takes at once."""
+
+
+class OverloadedError(CostInsightsError):
+    """More is waiting than the service holds; nothing of the request was stored."""
+
+    retry_after_ms = 1_000
+
+
+class StoreUnavailableError(CostInsightsError):
+    """The database does not answer; a retry is safe where events have external ids."""
+
+    retry_after_ms = 1_000
+
+    def __init__(self, message: str = "the database does not answer; try again") -> None:
+        super().__init__(message, reason="STORE_UNAVAILABLE")
+
+
+class ShuttingDownError(CostInsightsError):
+    """The service is stopping; nothing of the request was stored."""
+
+    retry_after_ms = 1_000
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping; try again", reason="SHUTTING_DOWN")
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How an error looks on the wire."""
+
+    grpc_code: grpc.StatusCode
+    http_status: int
+
+
+WIRE: Mapping[type[CostInsightsError], Wire] = {
+    InvalidRequestError: Wire(grpc.StatusCode.INVALID_ARGUMENT, 422),
+    InvalidEventsError: Wire(grpc.StatusCode.INVALID_ARGUMENT, 422),
+    NotFoundError: Wire(grpc.StatusCode.NOT_FOUND, 404),
+    UnauthenticatedError: Wire(grpc.StatusCode.UNAUTHENTICATED, 401),
+    PermissionDeniedError: Wire(grpc.StatusCode.PERMISSION_DENIED, 403),
+    LimitExceededError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
+    OverloadedError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    StoreUnavailableError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
+    ShuttingDownError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
+}
+"""Every error that a door answers; both doors send what stands here."""
+
+REASONS = frozenset(
+    {
+        "CUSTOMER_NOT_FOUND",
+        "DATE_INVALID",
+        "EVENT_NOT_FOUND",
+        "INTERNAL",
+        "MALFORMED_REQUEST",
+        "NUMBER_OUT_OF_RANGE",
+        "OVERLOADED",
+        "PAGE_TOKEN_INVALID",
+        "REQUEST_TOO_LARGE",
+        "SCOPE_MISSING",
+        "SHUTTING_DOWN",
+        "SPAN_REVERSED",
+        "SPAN_TOO_LONG",
+        "STORE_UNAVAILABLE",
+        "TEXT_TOO_LONG",
+        "TIMESTAMP_OUT_OF_RANGE",
+        "TIMEZONE_UNKNOWN",
+        "TOKEN_EXPIRED",
+        "TOKEN_MISSING",
+        "TOKEN_REVOKED",
+        "TOKEN_UNKNOWN",
+        "TOO_MANY_VALUES",
+        "VALUE_UNKNOWN",
+    }
+)
+"""The reasons that Python gives; with those of the native module they are all of `ErrorReason`."""

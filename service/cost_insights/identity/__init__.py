@@ -1,0 +1,29 @@
+"""Organizations, access tokens and scopes: who may do what."""
+
+from cost_insights.identity.authenticator import Authenticator, Caller, any_token
+from cost_insights.identity.organizations import (
+    Organization,
+    create_organization,
+    ensure_organization,
+    find_organization,
+    list_organizations,
+)
+from cost_insights.identity.scopes import NEEDED, SCOPES
+from cost_insights.identity.tokens import AccessToken, create_token, list_tokens, revoke_token
+
+__all__ = [
+    "NEEDED",
+    "SCOPES",
+    "AccessToken",
+    "Authenticator",
+    "Caller",
+    "Organization",
+    "any_token",
+    "create_organization",
+    "create_token",
+    "ensure_organization",
+    "find_organization",
+    "list_organizations",
+    "list_tokens",
+    "revoke_token",
+]

@@ -1,0 +1,84 @@
+"""Organizations: the tenants that everything belongs to."""
+
+import time
+import uuid
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.store.schema import organization
+
+NAME_CHARS_MAX = 128
+
+
+@dataclass(frozen=True)
+class Organization:
+    """A tenant."""
+
+    number: int
+    id: uuid.UUID
+    name: str
+    created_us: int
+
+
+def create_organization(connection: sa.Connection, name: str) -> Organization:
+    """Creates an organization; raises InvalidRequestError if the name is taken or malformed."""
+    if not 1 <= len(name) <= NAME_CHARS_MAX or name != name.strip() or not name.isprintable():
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "name",
+                    "VALUE_UNKNOWN",
+                    f"{name[:64]!r} is no name of an organization: 1 to {NAME_CHARS_MAX} printable "
+                    "characters without blanks around them are allowed",
+                    name[:64],
+                )
+            ]
+        )
+    try:
+        with connection.begin_nested():
+            return _insert(connection, name)
+    except sa.exc.IntegrityError:
+        raise InvalidRequestError(
+            [FieldFault("name", "VALUE_UNKNOWN", f"the organization {name!r} exists already", name)]
+        ) from None
+
+
+def ensure_organization(connection: sa.Connection, name: str) -> Organization:
+    """The organization of that name, created if there is none."""
+    if (found := find_organization(connection, name)) is not None:
+        return found
+    try:
+        with connection.begin_nested():
+            return _insert(connection, name)
+    except sa.exc.IntegrityError:
+        # Another process was faster.
+        found = find_organization(connection, name)
+        if found is None:
+            raise
+        return found
+
+
+def find_organization(connection: sa.Connection, name: str) -> Organization | None:
+    """The organization of that name, if there is one."""
+    row = connection.execute(_SELECT.where(organization.c.name == name)).one_or_none()
+    return None if row is None else Organization(*row)
+
+
+def list_organizations(connection: sa.Connection) -> list[Organization]:
+    """All organizations, in the order in which they were created."""
+    return [Organization(*row) for row in connection.execute(_SELECT.order_by("number"))]
+
+
+_SELECT = sa.select(
+    organization.c.number, organization.c.id, organization.c.name, organization.c.created_us
+)
+
+
+def _insert(connection: sa.Connection, name: str) -> Organization:
+    one = {"id": uuid.uuid4(), "name": name, "created_us": time.time_ns() // 1_000}
+    number = connection.execute(
+        sa.insert(organization).values(one).returning(organization.c.number)
+    ).scalar_one()
+    return Organization(number=number, id=one["id"], name=name, created_us=one["created_us"])  # type: ignore[arg-type]

@@ -1,0 +1,23 @@
+"""Scopes: what an access token allows, and the one table of which call needs which."""
+
+from collections.abc import Mapping
+
+EVENTS_READ = "events:read"
+EVENTS_WRITE = "events:write"
+METRICS_READ = "metrics:read"
+
+SCOPES = frozenset({EVENTS_READ, EVENTS_WRITE, METRICS_READ})
+"""Every scope that a token can have."""
+
+NEEDED: Mapping[str, frozenset[str]] = {
+    "/cost_insights.v1.EventService/IngestEvents": frozenset({EVENTS_WRITE}),
+    "/cost_insights.v1.EventService/StreamEvents": frozenset({EVENTS_WRITE}),
+    "/cost_insights.v1.EventService/ListEvents": frozenset({EVENTS_READ, EVENTS_WRITE}),
+    "/cost_insights.v1.EventService/GetEvent": frozenset({EVENTS_READ, EVENTS_WRITE}),
+    "/cost_insights.v1.EventService/ListEventNames": frozenset({EVENTS_READ, EVENTS_WRITE}),
+    "/cost_insights.v1.MetricsService/GetMetrics": frozenset({METRICS_READ}),
+    "/cost_insights.v1.MetricsService/GetMetricsLimits": frozenset({METRICS_READ}),
+}
+"""For each method the scopes of which a caller needs one. A method that is not
+in it cannot be served. Health and reflection tell nothing of any organization
+and need no token."""

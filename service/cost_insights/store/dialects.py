@@ -1,0 +1,203 @@
+"""The few places where SQLite and PostgreSQL differ."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import psycopg
+import sqlalchemy as sa
+
+from cost_insights._native import EVENT_COLUMNS, Group
+
+WRITES = "cost_insights_writes"
+"""The execution option that marks a connection whose transaction writes."""
+
+
+class Dialect(Protocol):
+    """What one kind of database does its own way."""
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        """Opens nothing yet."""
+
+    shared_by_processes: bool
+    """Whether several processes can write at once."""
+
+    read_options: Mapping[str, Any]
+    """What makes a transaction read one snapshot."""
+
+    def insert_events(self, connection: sa.Connection, group: Group) -> None:
+        """Inserts what is left in the group; raises `sqlalchemy.exc.IntegrityError`
+        where an id is stored already."""
+
+    def transaction_name(self, connection: sa.Connection) -> str:
+        """By what `was_committed` knows the running transaction."""
+
+    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+        """What came of a transaction whose connection was lost while it committed."""
+
+    def is_transient(self, error: Exception) -> bool:
+        """Whether the same transaction may succeed when it is tried again."""
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        """Keeps every other process from migrating until the transaction ends."""
+
+
+class Sqlite:
+    """The embedded database: one file, one writer at a time, many readers beside it."""
+
+    shared_by_processes = False
+
+    # Every transaction reads one snapshot already.
+    read_options: Mapping[str, Any] = {}
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        if url.database and url.database != ":memory:":
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(
+            url,
+            poolclass=sa.pool.QueuePool,
+            pool_size=connections_max,
+            max_overflow=0,
+            # A writer of another process, such as `token create`, is waited for.
+            connect_args={"timeout": 30, "check_same_thread": False},
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: sqlite3.Connection, _record: object) -> None:
+            # The driver would begin transactions on its own, and only before writes.
+            connection.isolation_level = None
+            connection.execute("PRAGMA journal_mode = WAL")
+            # An acknowledged event survives a loss of power.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA mmap_size = 1073741824")
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            # A transaction that writes takes the write lock at once: one that took
+            # it halfway would fail where another has written in between.
+            writes = connection.get_execution_options().get(WRITES, False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    _INSERT = (
+        f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
+        f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
+    )
+
+    def insert_events(self, connection: sa.Connection, group: Group) -> None:
+        rows = group.rows()
+        if rows:
+            connection.exec_driver_sql(self._INSERT, cast("Any", rows))
+
+    def transaction_name(self, connection: sa.Connection) -> str:
+        return ""
+
+    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+        # There is no connection to lose: a commit that fails has changed nothing.
+        return False
+
+    def is_transient(self, error: Exception) -> bool:
+        if not isinstance(error, sa.exc.DBAPIError):
+            return False
+        # Extended codes carry the primary one in their lower eight bits.
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        return code in _SQLITE_TRANSIENT
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: the transaction holds the only write lock there is."""
+
+
+_SQLITE_TRANSIENT = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+class Postgresql:
+    """The production database."""
+
+    shared_by_processes = True
+
+    read_options: Mapping[str, Any] = {
+        "isolation_level": "REPEATABLE READ",
+        "postgresql_readonly": True,
+    }
+
+    _MIGRATION_LOCK = 0x636F7374_696E0001
+    _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        return sa.create_engine(
+            url,
+            pool_size=connections_max,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"application_name": "cost-insights", "connect_timeout": 10},
+        )
+
+    def insert_events(self, connection: sa.Connection, group: Group) -> None:
+        if not len(group):
+            return
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
+            copy.write(group.copy_payload())
+
+    def transaction_name(self, connection: sa.Connection) -> str:
+        return str(connection.exec_driver_sql("SELECT pg_current_xact_id()").scalar_one())
+
+    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+        with connection.begin():
+            status = connection.exec_driver_sql(
+                "SELECT pg_xact_status(%s::xid8)", (transaction_name,)
+            ).scalar_one()
+        if status == "in progress":
+            # The server has not noticed yet that the connection is gone.
+            raise sa.exc.OperationalError(
+                "pg_xact_status", None, psycopg.OperationalError("still in progress")
+            )
+        return bool(status == "committed")
+
+    def is_transient(self, error: Exception) -> bool:
+        # Operational errors: lost connections, deadlocks, serialization failures,
+        # a server that starts or stops, a full disk.
+        return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))
+
+
+def dialect_of(url: sa.URL) -> Dialect:
+    """The dialect of a database URL; raises ValueError for one that is not supported."""
+    match url.get_backend_name():
+        case "sqlite":
+            return Sqlite()
+        case "postgresql":
+            return Postgresql()
+        case other:
+            raise ValueError(
+                f"the database {other!r} is not supported; use sqlite:///FILE or "
+                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+            )
+
+
+@contextmanager
+def _driver_errors(statement: str) -> Iterator[None]:
+    """Turns errors of psycopg, used here without SQLAlchemy between, into SQLAlchemy's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, psycopg.Error, connection_invalidated=error.sqlstate is None
+        ) from error

@@ -1,0 +1,66 @@
+"""Which events a question is about."""
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cost_insights.store.schema import customer, event, series
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Events of any of these customers and of any of these names; an empty list means all."""
+
+    customer_ids: Sequence[str] = ()
+    """UUIDs; any other text is the caller's own identifier, as it is in an event."""
+
+    external_customer_ids: Sequence[str] = ()
+    event_names: Sequence[str] = ()
+
+    def conditions(
+        self, connection: sa.Connection, organization_number: int
+    ) -> list[sa.ColumnElement[bool]]:
+        """What a row of `event` must fulfil, its organization included."""
+        conditions = [event.c.organization_number == organization_number]
+        if self.customer_ids or self.external_customer_ids:
+            ids, external_ids = _customer_ids(self.customer_ids)
+            external_ids += self.external_customer_ids
+            numbers = connection.scalars(
+                sa.select(customer.c.number).where(
+                    customer.c.organization_number == organization_number,
+                    customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
+                )
+            )
+            conditions.append(event.c.customer_number.in_(numbers.all()))
+        if self.event_names:
+            numbers = connection.scalars(
+                sa.select(series.c.number).where(
+                    series.c.organization_number == organization_number,
+                    series.c.event_name.in_(self.event_names),
+                )
+            )
+            conditions.append(event.c.series_number.in_(numbers.all()))
+        return conditions
+
+
+def _customer_ids(texts: Iterable[str]) -> tuple[list[uuid.UUID], list[str]]:
+    ids: list[uuid.UUID] = []
+    external_ids: list[str] = []
+    for text in texts:
+        if (parsed := parse_uuid(text)) is not None:
+            ids.append(parsed)
+        else:
+            external_ids.append(text)
+    return ids, external_ids
+
+
+def parse_uuid(text: str) -> uuid.UUID | None:
+    """The UUID that a text of the form 8-4-4-4-12 is, in any letter case."""
+    # Not all that `uuid.UUID` takes, such as underscores and braces, is one.
+    return uuid.UUID(text) if _UUID.fullmatch(text) else None
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

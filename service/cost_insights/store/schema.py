@@ -1,0 +1,138 @@
+"""The tables, the same on SQLite and PostgreSQL.
+
+Times are microseconds since 1970 in UTC, amounts are picocents (10⁻¹² of a
+cent), both as 64-bit integers; a sum is never stored in a column that could
+round it. Customers and series carry a small dense `number` inside their
+organization, so that an event names them in four bytes each.
+
+A key begins with what a distributed PostgreSQL can shard on: `event` is spread
+by `id`, everything else is small. For the same reason, and because the numbers
+of an event come from the transaction that stores it, `event` has no foreign keys.
+"""
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+
+class BinaryUuid(sa.TypeDecorator[uuid.UUID]):
+    """A UUID: `uuid` on PostgreSQL, 16 bytes on SQLite."""
+
+    impl = sa.LargeBinary(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.UUID(as_uuid=True))
+        return dialect.type_descriptor(sa.LargeBinary(16))
+
+    def process_bind_param(self, value: uuid.UUID | None, dialect: sa.Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.bytes
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> uuid.UUID | None:
+        if value is None or isinstance(value, uuid.UUID):
+            return value
+        return uuid.UUID(bytes=value)
+
+
+Key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text that is compared and ordered by its code points, whatever the locale of the database."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+organization = sa.Table(
+    "organization",
+    metadata,
+    sa.Column("number", sa.Integer, sa.Identity(), primary_key=True),
+    sa.Column("id", BinaryUuid, nullable=False, unique=True),
+    sa.Column("name", Key, nullable=False, unique=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    # The next number of each kind. Whoever needs a new one locks this row until
+    # the end of the transaction, so that numbers are dense.
+    sa.Column("customers_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("series_count", sa.Integer, nullable=False, server_default="0"),
+)
+"""The tenants; every other row belongs to one."""
+
+access_token = sa.Table(
+    "access_token",
+    metadata,
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), nullable=False
+    ),
+    sa.Column("token_sha256", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("hint", sa.Text, nullable=False),  # its last four characters
+    sa.Column("scopes", sa.Text, nullable=False),  # sorted, with blanks between
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger),  # never where null
+    sa.Column("revoked_us", sa.BigInteger),
+)
+"""What clients show to act as an organization; only a hash is kept."""
+
+customer = sa.Table(
+    "customer",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", BinaryUuid, nullable=False, unique=True),
+    sa.Column("external_id", Key, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("organization_number", "external_id"),
+)
+"""Who causes costs."""
+
+series = sa.Table(
+    "series",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    # Absent parts are empty, not null, so that the unique constraint holds.
+    sa.Column("event_name", Key, nullable=False),
+    sa.Column("llm_vendor", Key, nullable=False),
+    sa.Column("llm_model", Key, nullable=False),
+    sa.Column("product_id", Key, nullable=False),
+    sa.UniqueConstraint(
+        "organization_number",
+        "event_name",
+        "llm_vendor",
+        "llm_model",
+        "product_id",
+        name="series_parts_key",
+    ),
+)
+"""The distinct (event name, LLM vendor, LLM model, product id)."""
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column("organization_number", sa.Integer, nullable=False),
+    sa.Column("series_number", sa.Integer, nullable=False),
+    sa.Column("customer_number", sa.Integer, nullable=False),
+    sa.Column("timestamp_us", sa.BigInteger, nullable=False),
+    sa.Column("cost_picocents", sa.BigInteger),  # no cost where null
+    sa.Column("content_digest", sa.BigInteger, nullable=False),  # 0 without external_id
+    sa.Column("parent_id", BinaryUuid),
+    sa.Column("external_id", Key),
+    sa.Column("external_member_id", sa.Text),
+    sa.Column("llm", sa.JSON),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Index("event_organization_number_timestamp_us_idx", "organization_number", "timestamp_us"),
+)
+"""What happened. Rows are only ever added."""
