@@ -26,9 +26,10 @@ from cost_insights.v1 import event_pb2 as cost__insights_dot_v1_dot_event__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cost_insights/v1/event_service.proto\x12\x10\x63ost_insights.v1\x1a\x1c\x63ost_insights/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x13IngestEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.cost_insights.v1.NewEventB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x61\x63\x63\x65pt_valid\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9e\x01\n\x14IngestEventsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x32\n\tconflicts\x18\x03 \x03(\x0b\x32\x1f.cost_insights.v1.EventConflict\x12,\n\x06\x66\x61ults\x18\x04 \x03(\x0b\x32\x1c.cost_insights.v1.EventFault\"E\n\rEventConflict\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"Y\n\nEventFault\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\t\"\x8c\x02\n\x11ListEventsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\"V\n\x12ListEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.cost_insights.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.cost_insights.v1.Event\"_\n\x15ListEventNamesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05query\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x16ListEventNamesResponse\x12*\n\x05names\x18\x01 \x03(\x0b\x32\x1b.cost_insights.v1.EventName\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\tEventName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0boccurrences\x18\x02 \x01(\x03\x12.\n\nfirst_seen\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xe3\x03\n\x0c\x45ventService\x12{\n\x0cIngestEvents\x12%.cost_insights.v1.IngestEventsRequest\x1a&.cost_insights.v1.IngestEventsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/ingest:\x01*\x12k\n\nListEvents\x12#.cost_insights.v1.ListEventsRequest\x1a$.cost_insights.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12j\n\x08GetEvent\x12!.cost_insights.v1.GetEventRequest\x1a\".cost_insights.v1.GetEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/events/{id}\x12}\n\x0eListEventNames\x12\'.cost_insights.v1.ListEventNamesRequest\x1a(.cost_insights.v1.ListEventNamesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events/namesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cost_insights/v1/event_service.proto\x12\x10\x63ost_insights.v1\x1a\x1c\x63ost_insights/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"c\n\x13IngestEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.cost_insights.v1.NewEventB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x61\x63\x63\x65pt_valid\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x82\x01\n\x13StreamEventsRequest\x12\x17\n\tstream_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12:\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32%.cost_insights.v1.IngestEventsRequestB\x04\xe2\x41\x01\x02\"\x91\x01\n\x14StreamEventsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x37\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.cost_insights.v1.IngestEventsResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x9e\x01\n\x14IngestEventsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x32\n\tconflicts\x18\x03 \x03(\x0b\x32\x1f.cost_insights.v1.EventConflict\x12,\n\x06\x66\x61ults\x18\x04 \x03(\x0b\x32\x1c.cost_insights.v1.EventFault\"E\n\rEventConflict\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"Y\n\nEventFault\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\t\"\x8c\x02\n\x11ListEventsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\"V\n\x12ListEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.cost_insights.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.cost_insights.v1.Event\"_\n\x15ListEventNamesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05query\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x16ListEventNamesResponse\x12*\n\x05names\x18\x01 \x03(\x0b\x32\x1b.cost_insights.v1.EventName\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\tEventName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0boccurrences\x18\x02 \x01(\x03\x12.\n\nfirst_seen\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xc6\x04\n\x0c\x45ventService\x12{\n\x0cIngestEvents\x12%.cost_insights.v1.IngestEventsRequest\x1a&.cost_insights.v1.IngestEventsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/ingest:\x01*\x12\x61\n\x0cStreamEvents\x12%.cost_insights.v1.StreamEventsRequest\x1a&.cost_insights.v1.StreamEventsResponse(\x01\x30\x01\x12k\n\nListEvents\x12#.cost_insights.v1.ListEventsRequest\x1a$.cost_insights.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12j\n\x08GetEvent\x12!.cost_insights.v1.GetEventRequest\x1a\".cost_insights.v1.GetEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/events/{id}\x12}\n\x0eListEventNames\x12\'.cost_insights.v1.ListEventNamesRequest\x1a(.cost_insights.v1.ListEventNamesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events/namesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTEVENTSREQUEST'].fields_by_name['events']._serialized_options = b'\342A\001\002'
   _globals['_INGESTEVENTSREQUEST'].fields_by_name['accept_valid']._loaded_options = None
   _globals['_INGESTEVENTSREQUEST'].fields_by_name['accept_valid']._serialized_options = b'\342A\001\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['stream_id']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['stream_id']._serialized_options = b'\342A\001\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['sequence']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['sequence']._serialized_options = b'\342A\001\002'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['batch']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['batch']._serialized_options = b'\342A\001\002'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -69,28 +76,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\202\323\344\223\002\021\022\017/v1/events/{id}'
   _globals['_EVENTSERVICE'].methods_by_name['ListEventNames']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['ListEventNames']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/events/names'
-  _globals['_INGESTEVENTSREQUEST']._serialized_start=184
-  _globals['_INGESTEVENTSREQUEST']._serialized_end=283
-  _globals['_INGESTEVENTSRESPONSE']._serialized_start=286
-  _globals['_INGESTEVENTSRESPONSE']._serialized_end=444
-  _globals['_EVENTCONFLICT']._serialized_start=446
-  _globals['_EVENTCONFLICT']._serialized_end=515
-  _globals['_EVENTFAULT']._serialized_start=517
-  _globals['_EVENTFAULT']._serialized_end=606
-  _globals['_LISTEVENTSREQUEST']._serialized_start=609
-  _globals['_LISTEVENTSREQUEST']._serialized_end=877
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=879
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=965
-  _globals['_GETEVENTREQUEST']._serialized_start=967
-  _globals['_GETEVENTREQUEST']._serialized_end=1002
-  _globals['_GETEVENTRESPONSE']._serialized_start=1004
-  _globals['_GETEVENTRESPONSE']._serialized_end=1062
-  _globals['_LISTEVENTNAMESREQUEST']._serialized_start=1064
-  _globals['_LISTEVENTNAMESREQUEST']._serialized_end=1159
-  _globals['_LISTEVENTNAMESRESPONSE']._serialized_start=1161
-  _globals['_LISTEVENTNAMESRESPONSE']._serialized_end=1254
-  _globals['_EVENTNAME']._serialized_start=1257
-  _globals['_EVENTNAME']._serialized_end=1398
-  _globals['_EVENTSERVICE']._serialized_start=1401
-  _globals['_EVENTSERVICE']._serialized_end=1884
+  _globals['_INGESTEVENTSREQUEST']._serialized_start=209
+  _globals['_INGESTEVENTSREQUEST']._serialized_end=308
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=311
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=441
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=444
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=589
+  _globals['_INGESTEVENTSRESPONSE']._serialized_start=592
+  _globals['_INGESTEVENTSRESPONSE']._serialized_end=750
+  _globals['_EVENTCONFLICT']._serialized_start=752
+  _globals['_EVENTCONFLICT']._serialized_end=821
+  _globals['_EVENTFAULT']._serialized_start=823
+  _globals['_EVENTFAULT']._serialized_end=912
+  _globals['_LISTEVENTSREQUEST']._serialized_start=915
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1183
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1185
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1271
+  _globals['_GETEVENTREQUEST']._serialized_start=1273
+  _globals['_GETEVENTREQUEST']._serialized_end=1308
+  _globals['_GETEVENTRESPONSE']._serialized_start=1310
+  _globals['_GETEVENTRESPONSE']._serialized_end=1368
+  _globals['_LISTEVENTNAMESREQUEST']._serialized_start=1370
+  _globals['_LISTEVENTNAMESREQUEST']._serialized_end=1465
+  _globals['_LISTEVENTNAMESRESPONSE']._serialized_start=1467
+  _globals['_LISTEVENTNAMESRESPONSE']._serialized_end=1560
+  _globals['_EVENTNAME']._serialized_start=1563
+  _globals['_EVENTNAME']._serialized_end=1704
+  _globals['_EVENTSERVICE']._serialized_start=1707
+  _globals['_EVENTSERVICE']._serialized_end=2289
 # @@protoc_insertion_point(module_scope)

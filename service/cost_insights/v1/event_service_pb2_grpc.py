@@ -40,6 +40,11 @@ class EventServiceStub:
                 request_serializer=cost__insights_dot_v1_dot_event__service__pb2.IngestEventsRequest.SerializeToString,
                 response_deserializer=cost__insights_dot_v1_dot_event__service__pb2.IngestEventsResponse.FromString,
                 _registered_method=True)
+        self.StreamEvents = channel.stream_stream(
+                '/cost_insights.v1.EventService/StreamEvents',
+                request_serializer=cost__insights_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/cost_insights.v1.EventService/ListEvents',
                 request_serializer=cost__insights_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
@@ -70,6 +75,26 @@ class EventServiceServicer:
 
         Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
         fault by its path. Needs the scope `events:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEvents(self, request_iterator, context):
+        """Stores batches of events as they come, and acknowledges each after its
+        commit.
+
+        Batches are stored and acknowledged in the order in which they are sent.
+        The service reads on as fast as it stores, so a stream is slowed down where
+        a call of `IngestEvents` would be refused. A batch that cannot be stored is
+        acknowledged with its error, and the stream goes on.
+
+        A stream that broke is resumed by a new one with the same `stream_id`: send
+        every batch after the last acknowledged one again, with the same sequence. An
+        event without an `external_id` is identified by the stream, the sequence of
+        its batch and its place therein, so nothing is lost and nothing counts twice.
+
+        Needs the scope `events:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +135,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.IngestEvents,
                     request_deserializer=cost__insights_dot_v1_dot_event__service__pb2.IngestEventsRequest.FromString,
                     response_serializer=cost__insights_dot_v1_dot_event__service__pb2.IngestEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=cost__insights_dot_v1_dot_event__service__pb2.StreamEventsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_event__service__pb2.StreamEventsResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -155,6 +185,33 @@ class EventService:
             '/cost_insights.v1.EventService/IngestEvents',
             cost__insights_dot_v1_dot_event__service__pb2.IngestEventsRequest.SerializeToString,
             cost__insights_dot_v1_dot_event__service__pb2.IngestEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cost_insights.v1.EventService/StreamEvents',
+            cost__insights_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

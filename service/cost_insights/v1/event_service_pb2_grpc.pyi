@@ -43,6 +43,22 @@ class EventServiceStub:
     Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
     fault by its path. Needs the scope `events:write`.
     """
+    StreamEvents: _grpc.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
+    """Stores batches of events as they come, and acknowledges each after its
+    commit.
+
+    Batches are stored and acknowledged in the order in which they are sent.
+    The service reads on as fast as it stores, so a stream is slowed down where
+    a call of `IngestEvents` would be refused. A batch that cannot be stored is
+    acknowledged with its error, and the stream goes on.
+
+    A stream that broke is resumed by a new one with the same `stream_id`: send
+    every batch after the last acknowledged one again, with the same sequence. An
+    event without an `external_id` is identified by the stream, the sequence of
+    its batch and its place therein, so nothing is lost and nothing counts twice.
+
+    Needs the scope `events:write`.
+    """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists events, the latest first.
 
@@ -74,6 +90,22 @@ class EventServiceAsyncStub(EventServiceStub):
 
     Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
     fault by its path. Needs the scope `events:write`.
+    """
+    StreamEvents: _aio.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
+    """Stores batches of events as they come, and acknowledges each after its
+    commit.
+
+    Batches are stored and acknowledged in the order in which they are sent.
+    The service reads on as fast as it stores, so a stream is slowed down where
+    a call of `IngestEvents` would be refused. A batch that cannot be stored is
+    acknowledged with its error, and the stream goes on.
+
+    A stream that broke is resumed by a new one with the same `stream_id`: send
+    every batch after the last acknowledged one again, with the same sequence. An
+    event without an `external_id` is identified by the stream, the sequence of
+    its batch and its place therein, so nothing is lost and nothing counts twice.
+
+    Needs the scope `events:write`.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists events, the latest first.
@@ -109,6 +141,28 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
         fault by its path. Needs the scope `events:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[_event_service_pb2.StreamEventsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
+        """Stores batches of events as they come, and acknowledges each after its
+        commit.
+
+        Batches are stored and acknowledged in the order in which they are sent.
+        The service reads on as fast as it stores, so a stream is slowed down where
+        a call of `IngestEvents` would be refused. A batch that cannot be stored is
+        acknowledged with its error, and the stream goes on.
+
+        A stream that broke is resumed by a new one with the same `stream_id`: send
+        every batch after the last acknowledged one again, with the same sequence. An
+        event without an `external_id` is identified by the stream, the sequence of
+        its batch and its place therein, so nothing is lost and nothing counts twice.
+
+        Needs the scope `events:write`.
         """
 
     @_abc_1.abstractmethod

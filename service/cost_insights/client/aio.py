@@ -1,0 +1,99 @@
+"""The client for asyncio."""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import stamina
+
+from cost_insights.client import answers, requests
+from cost_insights.client.errors import call_error, is_retryable
+from cost_insights.client.options import CHANNEL_OPTIONS, retries
+from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
+from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
+
+
+class AsyncClient:
+    """What `Client` does, for coroutines of one event loop."""
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_seconds: float = 30,
+        retry_seconds: float = 120,
+    ) -> None:
+        """`credentials` turn TLS on, such as `grpc.ssl_channel_credentials()`."""
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        self._events: Any = EventServiceStub(self._channel)
+        self._metrics: Any = MetricsServiceStub(self._channel)
+        self._metadata = [("authorization", f"Bearer {token}")] if token else []
+        self._timeout_seconds = timeout_seconds
+        self._retry_seconds = retry_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def ingest(
+        self, events: Iterable[requests.EventLike], *, accept_valid: bool = False
+    ) -> answers.Ingested:
+        """Stores events; see `Client.ingest`."""
+        request = requests.ingest_request(events, accept_valid=accept_valid)
+        return answers.ingested(await self._call(self._events.IngestEvents, request))
+
+    async def metrics(
+        self,
+        *,
+        start: datetime.date,
+        end: datetime.date,
+        interval: str = "day",
+        timezone: str = "UTC",
+        customer_ids: Sequence[str] = (),
+        external_customer_ids: Sequence[str] = (),
+        event_names: Sequence[str] = (),
+        metrics: Sequence[str] = (),
+    ) -> answers.MetricsAnswer:
+        """Metrics per period; see `Client.metrics`."""
+        request = requests.metrics_request(
+            start=start,
+            end=end,
+            interval=interval,
+            timezone=timezone,
+            customer_ids=customer_ids,
+            external_customer_ids=external_customer_ids,
+            event_names=event_names,
+            metrics=metrics,
+        )
+        return answers.metrics_answer(await self._call(self._metrics.GetMetrics, request))
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            async for attempt in stamina.retry_context(
+                on=is_retryable, **retries(self._retry_seconds)
+            ):
+                with attempt:
+                    return await method(
+                        request, timeout=self._timeout_seconds, metadata=self._metadata
+                    )
+        except grpc.RpcError as error:
+            raise call_error(error) from error
+        raise AssertionError("a retry neither returned nor raised")

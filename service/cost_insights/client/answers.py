@@ -1,0 +1,90 @@
+"""Answers of the service, with amounts as `Decimal`."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An event that was not stored: its `external_id` is taken by other content."""
+
+    index: int
+    external_id: str
+    event_id: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one event; see `EventFault` in the proto."""
+
+    index: int
+    path: str
+    reason: str
+    message: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the events of one call."""
+
+    inserted: int
+    duplicates: int
+    conflicts: tuple[Conflict, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class MetricsPeriod:
+    """The metrics of a period by slug: `Decimal` for amounts and ratios, `int` for counts."""
+
+    start: datetime.datetime
+    values: Mapping[str, Decimal | int]
+
+
+@dataclass(frozen=True)
+class MetricsAnswer:
+    """The metrics of each period and of the whole span."""
+
+    periods: tuple[MetricsPeriod, ...]
+    totals: Mapping[str, Decimal | int]
+
+
+def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
+    """The answer of `IngestEvents`."""
+    return Ingested(
+        inserted=response.inserted,
+        duplicates=response.duplicates,
+        conflicts=tuple(
+            Conflict(each.index, each.external_id, each.event_id) for each in response.conflicts
+        ),
+        faults=tuple(
+            Fault(each.index, each.path, each.reason, each.message, each.value)
+            for each in response.faults
+        ),
+    )
+
+
+def metrics_answer(response: metrics_service_pb2.GetMetricsResponse) -> MetricsAnswer:
+    """The answer of `GetMetrics`."""
+    return MetricsAnswer(
+        periods=tuple(
+            MetricsPeriod(datetime.datetime.fromisoformat(period.timestamp), _values(period))
+            for period in response.periods
+        ),
+        totals=_values(response.totals),
+    )
+
+
+def _values(
+    message: metrics_service_pb2.MetricsPeriod | metrics_service_pb2.MetricsTotals,
+) -> dict[str, Decimal | int]:
+    return {
+        field.name: Decimal(value) if isinstance(value, str) else value
+        for field, value in message.ListFields()
+        if field.name != "timestamp"
+    }

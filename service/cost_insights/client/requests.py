@@ -1,0 +1,90 @@
+"""What a caller gives, as messages."""
+
+import datetime
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf import json_format
+
+from cost_insights.client.errors import InvalidEventError
+from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2
+
+EventLike = event_pb2.NewEvent | Mapping[str, Any]
+"""A message, or a mapping in the documented JSON form. There a timestamp may be an
+aware `datetime` too, and an amount a `Decimal`."""
+
+
+def ingest_request(
+    events: Iterable[EventLike], *, accept_valid: bool
+) -> event_service_pb2.IngestEventsRequest:
+    """The request that stores the events, each with an `external_id`."""
+    return event_service_pb2.IngestEventsRequest(
+        events=[new_event(event, place) for place, event in enumerate(events)],
+        accept_valid=accept_valid,
+    )
+
+
+def new_event(event: EventLike, place: int = 0) -> event_pb2.NewEvent:
+    """The event as a message of its own, with an `external_id`.
+
+    Raises InvalidEventError, which names the place.
+    """
+    message = event_pb2.NewEvent()
+    if isinstance(event, event_pb2.NewEvent):
+        message.CopyFrom(event)
+    else:
+        try:
+            json_format.ParseDict(_plain(event), message)
+        except (json_format.ParseError, TypeError, ValueError) as error:
+            raise InvalidEventError(f"events[{place}]: {error}") from error
+    if not message.external_id:
+        message.external_id = str(uuid.uuid4())
+    return message
+
+
+def metrics_request(
+    *,
+    start: datetime.date,
+    end: datetime.date,
+    interval: str,
+    timezone: str,
+    customer_ids: Sequence[str],
+    external_customer_ids: Sequence[str],
+    event_names: Sequence[str],
+    metrics: Sequence[str],
+) -> metrics_service_pb2.GetMetricsRequest:
+    """The request for metrics; raises ValueError for an unknown interval."""
+    return metrics_service_pb2.GetMetricsRequest(
+        start_date=start.isoformat(),
+        end_date=end.isoformat(),
+        timezone=timezone,
+        interval=metrics_service_pb2.Interval.Value(f"INTERVAL_{interval.upper()}"),
+        customer_ids=customer_ids,
+        external_customer_ids=external_customer_ids,
+        event_names=event_names,
+        metrics=metrics,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """The value with what JSON lacks written as JSON has it."""
+    if isinstance(value, Mapping):
+        plain = {key: _plain(each) for key, each in value.items()}
+        cost = plain.get("cost")
+        # A field of text: whole numbers and decimals are exact as text. A float is
+        # not, and is left to `metadata._cost`, where the service reads doubles.
+        if isinstance(cost, dict) and isinstance(cost.get("amount"), int):
+            cost["amount"] = str(cost["amount"])
+        return plain
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"the time {value} has no time zone")
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number that JSON has")
+    return value

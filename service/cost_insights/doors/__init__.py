@@ -1,0 +1,1 @@
+"""Ways in. Doors decode, authenticate, call and encode; they hold no logic."""

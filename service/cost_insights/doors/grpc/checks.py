@@ -1,0 +1,100 @@
+"""Checks of requests that are the same in several calls."""
+
+from collections.abc import Sequence
+
+from google.protobuf import timestamp_pb2
+
+from cost_insights.errors import FieldFault, InvalidRequestError
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1_000
+
+_TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
+_TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+
+class Checks:
+    """Collects the faults of one request, so that all are named at once."""
+
+    def __init__(self) -> None:
+        self.faults: list[FieldFault] = []
+
+    def finish(self) -> None:
+        """Raises InvalidRequestError if there is any fault."""
+        if self.faults:
+            raise InvalidRequestError(self.faults)
+
+    def page_size(self, size: int) -> int:
+        """The page size to use."""
+        if not 0 <= size <= PAGE_SIZE_MAX:
+            self.faults.append(
+                FieldFault(
+                    "page_size",
+                    "NUMBER_OUT_OF_RANGE",
+                    f"the page size {size} is not from 0 to {PAGE_SIZE_MAX}",
+                    str(size),
+                    {"min": "0", "max": str(PAGE_SIZE_MAX)},
+                )
+            )
+        return size or PAGE_SIZE_DEFAULT
+
+    def text(self, path: str, text: str, *, chars_max: int) -> str:
+        """A text to look for."""
+        if len(text) > chars_max:
+            self.faults.append(
+                FieldFault(
+                    path,
+                    "TEXT_TOO_LONG",
+                    f"the text has {len(text)} characters; at most {chars_max} are allowed",
+                    text[:63] + "…",
+                    {"characters": str(len(text)), "characters_max": str(chars_max)},
+                )
+            )
+        if "\0" in text:
+            self.faults.append(
+                FieldFault(
+                    path,
+                    "TEXT_MALFORMED",
+                    "the text holds the character U+0000, which no stored text holds",
+                    text[:64].replace("\0", "\\u0000"),
+                )
+            )
+        return text
+
+    def texts(
+        self, path: str, texts: Sequence[str], *, values_max: int, chars_max: int
+    ) -> tuple[str, ...]:
+        """Texts to look for."""
+        if len(texts) > values_max:
+            self.faults.append(
+                FieldFault(
+                    path,
+                    "TOO_MANY_VALUES",
+                    f"there are {len(texts)} values; at most {values_max} are allowed",
+                    str(len(texts)),
+                    {"values_max": str(values_max)},
+                )
+            )
+            return ()
+        return tuple(
+            self.text(f"{path}[{place}]", text, chars_max=chars_max)
+            for place, text in enumerate(texts)
+        )
+
+    def timestamp_us(self, path: str, timestamp: timestamp_pb2.Timestamp) -> int:
+        """A time in microseconds since 1970."""
+        seconds, nanos = timestamp.seconds, timestamp.nanos
+        if (
+            not _TIMESTAMP_SECONDS_MIN <= seconds <= _TIMESTAMP_SECONDS_MAX
+            or not 0 <= nanos < 1_000_000_000
+        ):
+            value = f"{seconds}s {nanos}ns"
+            self.faults.append(
+                FieldFault(
+                    path,
+                    "TIMESTAMP_OUT_OF_RANGE",
+                    f"the time {value} since 1970 is not one of the years 1 to 9999",
+                    value,
+                )
+            )
+        return seconds * 1_000_000 + nanos // 1_000

@@ -1,0 +1,200 @@
+"""`cost_insights.v1.EventService`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from google.protobuf import struct_pb2, timestamp_pb2
+from google.rpc import status_pb2
+
+from cost_insights import _native
+from cost_insights.doors.grpc.calls import AnyCall, Authorize, RawCall, StreamCall
+from cost_insights.doors.grpc.checks import Checks
+from cost_insights.doors.grpc.status import status_of
+from cost_insights.events import EventQuestion, EventReader, StoredEvent
+from cost_insights.identity import Caller, Organization
+from cost_insights.ingest import Acknowledgement, EventStream, Ingested, Ingestor
+from cost_insights.store import EventFilter
+from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
+
+_FILTER_VALUES_MAX = 100
+_CUSTOMER_CHARS_MAX = 256
+_NAME_CHARS_MAX = 128
+
+SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
+
+
+def event_calls(
+    ingestor: Ingestor, reader: EventReader, stopping: asyncio.Event
+) -> Mapping[str, AnyCall]:
+    """The calls of the service by the names of their methods; `stopping` ends its streams."""
+
+    async def ingest_events(
+        caller: Caller, request: bytes
+    ) -> event_service_pb2.IngestEventsResponse:
+        return _ingested(await ingestor.ingest(caller.organization, request))
+
+    async def stream_events(
+        requests: AsyncIterator[bytes], authorize: Authorize
+    ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
+        async def organization() -> Organization:
+            return (await authorize()).organization
+
+        stream = EventStream(ingestor, requests, organization, stopping)
+        async for acknowledgement in stream.acknowledgements():
+            yield _acknowledgement(acknowledgement)
+
+    async def list_events(
+        caller: Caller, request: event_service_pb2.ListEventsRequest
+    ) -> event_service_pb2.ListEventsResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        asked = EventQuestion(
+            filter=event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
+            start_us=checks.timestamp_us("start_time", request.start_time)
+            if request.HasField("start_time")
+            else None,
+            end_us=checks.timestamp_us("end_time", request.end_time)
+            if request.HasField("end_time")
+            else None,
+        )
+        checks.finish()
+        events, next_page_token = await reader.events(
+            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        )
+        return event_service_pb2.ListEventsResponse(
+            events=[_event(event) for event in events], next_page_token=next_page_token
+        )
+
+    async def get_event(
+        caller: Caller, request: event_service_pb2.GetEventRequest
+    ) -> event_service_pb2.GetEventResponse:
+        return event_service_pb2.GetEventResponse(
+            event=_event(await reader.event(caller.organization, request.id))
+        )
+
+    async def list_event_names(
+        caller: Caller, request: event_service_pb2.ListEventNamesRequest
+    ) -> event_service_pb2.ListEventNamesResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        query = checks.text("query", request.query, chars_max=_NAME_CHARS_MAX)
+        checks.finish()
+        names, next_page_token = await reader.names(
+            caller.organization, query, page_size=page_size, page_token=request.page_token
+        )
+        return event_service_pb2.ListEventNamesResponse(
+            names=[
+                event_service_pb2.EventName(
+                    name=name.name,
+                    occurrences=name.occurrences,
+                    first_seen=_timestamp(name.first_seen_us),
+                    last_seen=_timestamp(name.last_seen_us),
+                )
+                for name in names
+            ],
+            next_page_token=next_page_token,
+        )
+
+    return {
+        "IngestEvents": RawCall(ingest_events),
+        "StreamEvents": StreamCall(stream_events),
+        "ListEvents": list_events,
+        "GetEvent": get_event,
+        "ListEventNames": list_event_names,
+    }
+
+
+def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilter:
+    """The filter of a request that has the three lists."""
+    return EventFilter(
+        customer_ids=checks.texts(
+            "customer_ids",
+            request.customer_ids,
+            values_max=values_max,
+            chars_max=_CUSTOMER_CHARS_MAX,
+        ),
+        external_customer_ids=checks.texts(
+            "external_customer_ids",
+            request.external_customer_ids,
+            values_max=values_max,
+            chars_max=_CUSTOMER_CHARS_MAX,
+        ),
+        event_names=checks.texts(
+            "event_names", request.event_names, values_max=values_max, chars_max=_NAME_CHARS_MAX
+        ),
+    )
+
+
+def _acknowledgement(one: Acknowledgement) -> event_service_pb2.StreamEventsResponse:
+    if isinstance(one.outcome, Ingested):
+        return event_service_pb2.StreamEventsResponse(
+            sequence=one.sequence, batch=_ingested(one.outcome)
+        )
+    _, _, status = status_of(one.outcome, method=SERVICE.full_name)
+    return event_service_pb2.StreamEventsResponse(
+        sequence=one.sequence, error=status_pb2.Status.FromString(status)
+    )
+
+
+def _ingested(ingested: Ingested) -> event_service_pb2.IngestEventsResponse:
+    receipt = ingested.receipt
+    return event_service_pb2.IngestEventsResponse(
+        inserted=receipt.inserted,
+        duplicates=receipt.duplicates,
+        conflicts=[
+            event_service_pb2.EventConflict(
+                index=index, external_id=external_id, event_id=_uuid_text(event_id)
+            )
+            for index, external_id, event_id in receipt.conflicts
+        ],
+        faults=[
+            event_service_pb2.EventFault(
+                index=fault.index,
+                path=fault.path,
+                reason=fault.reason,
+                message=fault.message,
+                value=fault.value,
+            )
+            for fault in ingested.faults
+        ],
+    )
+
+
+def _event(event: StoredEvent) -> event_pb2.Event:
+    message = event_pb2.Event(
+        id=str(event.id),
+        name=event.name,
+        customer_id=str(event.customer_id),
+        external_customer_id=event.external_customer_id,
+        timestamp=_timestamp(event.timestamp_us),
+        external_id=event.external_id,
+        parent_id="" if event.parent_id is None else str(event.parent_id),
+        external_member_id=event.external_member_id,
+        product_id=event.product_id,
+        metadata=_struct(event.metadata),
+    )
+    if event.cost_picocents is not None:
+        amount = _native.format_amount(event.cost_picocents)
+        message.cost.CopyFrom(cost_pb2.Cost(amount=amount, currency="usd"))
+    if event.llm is not None:
+        message.llm.CopyFrom(
+            cost_pb2.Llm(vendor=event.llm_vendor, model=event.llm_model, **event.llm)
+        )
+    return message
+
+
+def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
+    struct = struct_pb2.Struct()
+    struct.update(values)
+    return struct
+
+
+def _timestamp(timestamp_us: int) -> timestamp_pb2.Timestamp:
+    seconds, microseconds = divmod(timestamp_us, 1_000_000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=microseconds * 1_000)
+
+
+def _uuid_text(value: bytes) -> str:
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

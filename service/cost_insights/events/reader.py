@@ -1,0 +1,243 @@
+"""Reading events back: one, a page of them, or the names they carry."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from cost_insights.errors import NotFoundError
+from cost_insights.events.page_token import decode_page_token, encode_page_token
+from cost_insights.identity import Organization
+from cost_insights.store import EventFilter, Store, parse_uuid
+from cost_insights.store.schema import customer, event, series
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as it is stored; absent texts are empty."""
+
+    id: uuid.UUID
+    name: str
+    customer_id: uuid.UUID
+    external_customer_id: str
+    timestamp_us: int
+    external_id: str
+    parent_id: uuid.UUID | None
+    external_member_id: str
+    cost_picocents: int | None
+    llm_vendor: str
+    llm_model: str
+    llm: dict[str, Any] | None
+    product_id: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EventName:
+    """A name that events carry."""
+
+    name: str
+    occurrences: int
+    first_seen_us: int
+    last_seen_us: int
+
+
+@dataclass(frozen=True)
+class EventQuestion:
+    """Which events a caller wants to see."""
+
+    filter: EventFilter
+    start_us: int | None
+    """At or after."""
+
+    end_us: int | None
+    """Before."""
+
+
+class EventReader:
+    """Reads the events of one organization at a time, from one snapshot each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def event(self, organization: Organization, event_id: str) -> StoredEvent:
+        """The event of that id; raises NotFoundError if the organization has none."""
+        parsed = parse_uuid(event_id)
+        found = None
+        if parsed is not None:
+            found = await asyncio.to_thread(self._event, organization, parsed)
+        if found is None:
+            raise NotFoundError(
+                f"there is no event {event_id[:64]!r}",
+                reason="EVENT_NOT_FOUND",
+                facts={"id": event_id[:64]},
+            )
+        return found
+
+    async def events(
+        self, organization: Organization, asked: EventQuestion, *, page_size: int, page_token: str
+    ) -> tuple[list[StoredEvent], str]:
+        """A page of events, the latest first, and the token of the next page.
+
+        Raises InvalidRequestError if the token is not of the same question.
+        """
+        after = decode_page_token(page_token, ("events", asked), (_int64, _uuid))
+        return await asyncio.to_thread(self._events, organization, asked, page_size, after)
+
+    async def names(
+        self, organization: Organization, query: str, *, page_size: int, page_token: str
+    ) -> tuple[list[EventName], str]:
+        """A page of the names that contain a text, in order, and the token of the next page.
+
+        Raises InvalidRequestError if the token is not of the same question.
+        """
+        after = decode_page_token(page_token, ("names", query), (_text,))
+        return await asyncio.to_thread(self._names, organization, query, page_size, after)
+
+    def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
+        with self._store.read() as connection:
+            row = connection.execute(
+                _SELECT.where(
+                    event.c.organization_number == organization.number, event.c.id == event_id
+                )
+            ).one_or_none()
+        return None if row is None else _stored_event(row)
+
+    def _events(
+        self,
+        organization: Organization,
+        asked: EventQuestion,
+        page_size: int,
+        after: Sequence[Any] | None,
+    ) -> tuple[list[StoredEvent], str]:
+        with self._store.read() as connection:
+            statement = _SELECT.where(*asked.filter.conditions(connection, organization.number))
+            if asked.start_us is not None:
+                statement = statement.where(event.c.timestamp_us >= asked.start_us)
+            if asked.end_us is not None:
+                statement = statement.where(event.c.timestamp_us < asked.end_us)
+            if after is not None:
+                timestamp_us, event_id = after
+                statement = statement.where(
+                    event.c.timestamp_us <= timestamp_us,
+                    (event.c.timestamp_us < timestamp_us) | (event.c.id < event_id),
+                )
+            rows = connection.execute(
+                statement.order_by(event.c.timestamp_us.desc(), event.c.id.desc()).limit(
+                    page_size + 1
+                )
+            ).all()
+        events = [_stored_event(row) for row in rows[:page_size]]
+        if len(rows) <= page_size:
+            return events, ""
+        place = (events[-1].timestamp_us, str(events[-1].id))
+        return events, encode_page_token(("events", asked), place)
+
+    def _names(
+        self,
+        organization: Organization,
+        query: str,
+        page_size: int,
+        after: Sequence[Any] | None,
+    ) -> tuple[list[EventName], str]:
+        statement = (
+            sa.select(
+                series.c.event_name,
+                sa.func.count(),
+                sa.func.min(event.c.timestamp_us),
+                sa.func.max(event.c.timestamp_us),
+            )
+            .join(
+                event,
+                (event.c.organization_number == series.c.organization_number)
+                & (event.c.series_number == series.c.number),
+            )
+            .where(series.c.organization_number == organization.number)
+            .group_by(series.c.event_name)
+            .order_by(series.c.event_name)
+        )
+        rows: list[sa.Row[tuple[str, int, int, int]]] = []
+        with self._store.read() as connection:
+            candidates = iter(_names_with(connection, organization, query, after))
+            # A name of which every event was a conflict has no events.
+            while len(rows) <= page_size and (part := list(islice(candidates, page_size + 1))):
+                rows += connection.execute(statement.where(series.c.event_name.in_(part)))
+        names = [EventName(*row) for row in rows[:page_size]]
+        if len(rows) <= page_size:
+            return names, ""
+        return names, encode_page_token(("names", query), (names[-1].name,))
+
+
+def _names_with(
+    connection: sa.Connection, organization: Organization, query: str, after: Sequence[Any] | None
+) -> list[str]:
+    statement = (
+        sa.select(series.c.event_name)
+        .where(series.c.organization_number == organization.number)
+        .distinct()
+        .order_by(series.c.event_name)
+    )
+    if after is not None:
+        statement = statement.where(series.c.event_name > after[0])
+    # Compared here, because to SQLite, and to PostgreSQL in the order of characters,
+    # only ASCII has letter case.
+    wanted = query.casefold()
+    return [name for name in connection.scalars(statement) if wanted in name.casefold()]
+
+
+_SELECT = (
+    sa.select(
+        event.c.id,
+        series.c.event_name,
+        customer.c.id,
+        customer.c.external_id,
+        event.c.timestamp_us,
+        sa.func.coalesce(event.c.external_id, ""),
+        event.c.parent_id,
+        sa.func.coalesce(event.c.external_member_id, ""),
+        event.c.cost_picocents,
+        series.c.llm_vendor,
+        series.c.llm_model,
+        event.c.llm,
+        series.c.product_id,
+        event.c.metadata,
+    )
+    .select_from(event)
+    .join(
+        series,
+        (series.c.organization_number == event.c.organization_number)
+        & (series.c.number == event.c.series_number),
+    )
+    .join(
+        customer,
+        (customer.c.organization_number == event.c.organization_number)
+        & (customer.c.number == event.c.customer_number),
+    )
+)
+
+
+def _stored_event(row: sa.Row[*tuple[Any, ...]]) -> StoredEvent:
+    return StoredEvent(*row)
+
+
+def _int64(part: object) -> int:
+    if not isinstance(part, int) or not -(1 << 63) <= part < 1 << 63:
+        raise ValueError(part)
+    return part
+
+
+def _uuid(part: object) -> uuid.UUID:
+    if not isinstance(part, str):
+        raise TypeError(part)
+    return uuid.UUID(part)
+
+
+def _text(part: object) -> str:
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError(part)
+    part.encode()  # a lone surrogate is a ValueError too
+    return part

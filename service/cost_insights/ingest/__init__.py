@@ -1,0 +1,6 @@
+"""Events on their way in."""
+
+from cost_insights.ingest.ingestor import Ingested, Ingestor
+from cost_insights.ingest.stream import Acknowledgement, EventStream
+
+__all__ = ["Acknowledgement", "EventStream", "Ingested", "Ingestor"]

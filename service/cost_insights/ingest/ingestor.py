@@ -1,0 +1,252 @@
+"""From the bytes of a request to events on disk, many requests a transaction.
+
+While one transaction runs, everything that arrives waits together and goes into
+the next one, so the more callers there are the fewer flushes each event costs.
+A request is answered after the commit that holds it.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypedDict, TypeVar
+
+from cost_insights import _native
+from cost_insights.errors import (
+    InvalidEventsError,
+    OverloadedError,
+    ShuttingDownError,
+    StoreUnavailableError,
+)
+from cost_insights.identity import Organization
+from cost_insights.store import Outcome, Store, Submission
+
+_INLINE_BYTES_MAX = 16 * 1024
+"""A request up to this size is decoded at once: handing it to a thread would take longer."""
+
+_GROUP_EVENTS_MAX = 50_000
+"""No further request joins a transaction that holds so many events."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the events of one request."""
+
+    receipt: _native.Receipt
+    faults: Sequence[_native.Fault]
+    """Filled only where `accept_valid` was asked for."""
+
+
+class _Decoding(TypedDict):
+    organization_id: bytes
+    now_us: int
+    entropy: bytes
+    limits: _native.Limits
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    submission: Submission
+    request_bytes: int
+    outcome: asyncio.Future[Outcome]
+
+
+class Ingestor:
+    """Stores events in groups, in the order of arrival, one transaction at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limits: _native.Limits,
+        waiting_events_max: int,
+        waiting_bytes_max: int,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._waiting_events_max = waiting_events_max
+        self._waiting_bytes_max = waiting_bytes_max
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_events = 0
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._left = asyncio.Event()
+        self._closing = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to store what arrives."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Refuses what arrives from now on, stores what waits and stops."""
+        self._closing = True
+        self._arrived.set()
+        self._left.set()
+        if self._task is not None:
+            await self._task
+        self._writer.shutdown()
+
+    async def ingest(self, organization: Organization, request: bytes) -> Ingested:
+        """Stores the events of an encoded `IngestEventsRequest` and returns once they are on disk.
+
+        Raises InvalidEventsError if an event is malformed and `accept_valid` was not
+        asked for, OverloadedError if too much waits, StoreUnavailableError if the
+        database does not answer, ShuttingDownError while the service stops.
+        """
+        # Refused before it costs anything, and again once it is known how much it holds.
+        self._admit(len(request))
+        batch = await self._decoded(
+            len(request),
+            lambda: _native.decode_events(request, **self._decoding(organization)),
+        )
+        refuse_faults(batch)
+        self._admit(len(request), len(batch))
+        return ingested(await self.enqueue(organization, batch, len(request)))
+
+    async def decode_streamed(
+        self, organization: Organization, request: bytes, stream_id: str
+    ) -> "_native.StreamedBatch":
+        """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
+        return await self._decoded(
+            len(request),
+            lambda: _native.decode_streamed(
+                request, stream_id=stream_id, **self._decoding(organization)
+            ),
+        )
+
+    def enqueue(
+        self, organization: Organization, batch: _native.EventBatch, request_bytes: int
+    ) -> asyncio.Future[Outcome]:
+        """Puts a batch behind those that wait; the future is done after its commit.
+
+        Raises ShuttingDownError while the service stops.
+        """
+        if self._closing:
+            raise ShuttingDownError
+        waiting = _Waiting(
+            Submission(organization.number, organization.id, batch),
+            request_bytes,
+            asyncio.get_running_loop().create_future(),
+        )
+        self._waiting.append(waiting)
+        self._waiting_events += len(batch)
+        self._waiting_bytes += request_bytes
+        self._arrived.set()
+        return waiting.outcome
+
+    async def until_room(self) -> None:
+        """Returns once there is room for more; raises ShuttingDownError while the service stops."""
+        while (
+            self._waiting_events >= self._waiting_events_max
+            or self._waiting_bytes >= self._waiting_bytes_max
+        ) and not self._closing:
+            self._left.clear()
+            await self._left.wait()
+        if self._closing:
+            raise ShuttingDownError
+
+    async def _decoded(self, request_bytes: int, decode: Callable[[], _T]) -> _T:
+        # A large request is decoded in a thread, so that others are served meanwhile.
+        if request_bytes <= _INLINE_BYTES_MAX:
+            return decode()
+        return await asyncio.to_thread(decode)
+
+    def _decoding(self, organization: Organization) -> _Decoding:
+        return _Decoding(
+            organization_id=organization.id.bytes,
+            now_us=time.time_ns() // 1_000,
+            entropy=os.urandom(32),
+            limits=self._limits,
+        )
+
+    def _admit(self, request_bytes: int, events: int = 0) -> None:
+        if self._closing:
+            raise ShuttingDownError
+        # A request that meets an empty queue is always taken, however large.
+        if self._waiting and self._waiting_events + events > self._waiting_events_max:
+            raise _overloaded("events", self._waiting_events, self._waiting_events_max)
+        if self._waiting and self._waiting_bytes + request_bytes > self._waiting_bytes_max:
+            raise _overloaded("bytes", self._waiting_bytes, self._waiting_bytes_max)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                await self._store_group(self._next_group())
+            if self._closing:
+                return
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        events = 0
+        while self._waiting and events < _GROUP_EVENTS_MAX:
+            waiting = self._waiting.popleft()
+            self._waiting_events -= len(waiting.submission.batch)
+            self._waiting_bytes -= waiting.request_bytes
+            if waiting.outcome.cancelled():
+                continue
+            group.append(waiting)
+            events += len(waiting.submission.batch)
+        self._left.set()
+        return group
+
+    async def _store_group(self, group: Sequence[_Waiting]) -> None:
+        if not group:
+            return
+        submissions = [waiting.submission for waiting in group]
+        try:
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self._writer, self._insert, submissions
+            )
+        except StoreUnavailableError as error:
+            _fail(group, error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the callers must learn of it)
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            # What is wrong with one request must not fail its neighbours.
+            for waiting in group:
+                await self._store_group([waiting])
+        else:
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                if not waiting.outcome.done():
+                    waiting.outcome.set_result(outcome)
+
+    def _insert(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        return self._store.insert_events(submissions, now_us=time.time_ns() // 1_000)
+
+
+def refuse_faults(batch: _native.EventBatch) -> None:
+    """Raises InvalidEventsError if the batch has faults that `accept_valid` does not excuse."""
+    faults = batch.faults
+    if faults and (not batch.accept_valid or faults[0].index < 0):
+        raise InvalidEventsError(faults)
+
+
+def ingested(outcome: Outcome) -> Ingested:
+    """What became of a stored batch; raises InvalidEventsError if it was not stored."""
+    if outcome.receipt is None:
+        raise InvalidEventsError(outcome.batch.faults)
+    return Ingested(outcome.receipt, outcome.batch.faults)
+
+
+def _overloaded(what: str, waiting: int, waiting_max: int) -> OverloadedError:
+    return OverloadedError(
+        f"{waiting} {what} wait to be stored, at most {waiting_max} are held; try again later",
+        reason="OVERLOADED",
+        facts={f"waiting_{what}": str(waiting), f"waiting_{what}_max": str(waiting_max)},
+    )
+
+
+def _fail(group: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.outcome.done():
+            waiting.outcome.set_exception(error)

@@ -1,0 +1,147 @@
+"""A stream of batches: stored and acknowledged in the order in which they come.
+
+Reading goes ahead of storing by a few batches, so that many go into one
+transaction, and waits where too much does. The stream itself has no state that
+outlives it: what was stored already is recognized by its ids.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from cost_insights.errors import (
+    CostInsightsError,
+    FieldFault,
+    InvalidEventsError,
+    InvalidRequestError,
+    ShuttingDownError,
+)
+from cost_insights.identity import Organization
+from cost_insights.ingest.ingestor import Ingested, Ingestor, ingested, refuse_faults
+from cost_insights.store import Outcome
+
+_UNACKNOWLEDGED_BATCHES_MAX = 64
+"""How far reading goes ahead of acknowledging."""
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """What became of a batch."""
+
+    sequence: int
+    outcome: Ingested | CostInsightsError
+
+
+class EventStream:
+    """One stream of one caller."""
+
+    def __init__(
+        self,
+        ingestor: Ingestor,
+        requests: AsyncIterator[bytes],
+        authorize: Callable[[], Awaitable[Organization]],
+        stopping: asyncio.Event,
+    ) -> None:
+        """`requests` are encoded `StreamEventsRequest`s. `authorize` is asked for each
+        of them, so that a revoked token ends a stream that runs."""
+        self._ingestor = ingestor
+        self._requests = requests
+        self._authorize = authorize
+        self._stopping = stopping
+        self._stream_id = ""
+        self._sequence = 0
+
+    async def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
+        """Stores the batches and yields their acknowledgements, in order.
+
+        Ends with the requests. Raises InvalidRequestError for a request that is no
+        part of the stream, ShuttingDownError while the service stops, and what
+        `authorize` raises, each after the acknowledgements of all batches before.
+        """
+        pending: asyncio.Queue[_Pending | Exception | None] = asyncio.Queue(
+            _UNACKNOWLEDGED_BATCHES_MAX
+        )
+        reading = asyncio.create_task(self._read(pending))
+        try:
+            while (one := await pending.get()) is not None:
+                if isinstance(one, Exception):
+                    raise one
+                yield Acknowledgement(one.sequence, await _outcome(one))
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+
+    async def _read(self, pending: "asyncio.Queue[_Pending | Exception | None]") -> None:
+        try:
+            while (request := await self._next_request()) is not None:
+                await pending.put(await self._begin(request))
+        except Exception as error:  # noqa: BLE001 (raised where the acknowledgements are)
+            await pending.put(error)
+        else:
+            await pending.put(None)
+
+    async def _next_request(self) -> bytes | None:
+        """The next request; None at the end."""
+        reading = asyncio.ensure_future(anext(self._requests, None))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not reading.done():
+                reading.cancel()
+        if not reading.done() or reading.cancelled():
+            raise ShuttingDownError
+        return reading.result()
+
+    async def _begin(self, request: bytes) -> "_Pending":
+        organization = await self._authorize()
+        await self._ingestor.until_room()
+        streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
+        faults = streamed.batch.faults
+        if faults and faults[0].index < 0:
+            raise InvalidEventsError(faults)
+        if streamed.sequence <= self._sequence:
+            raise _out_of_order(streamed.sequence, self._sequence)
+        self._stream_id, self._sequence = streamed.stream_id, streamed.sequence
+        try:
+            refuse_faults(streamed.batch)
+        except InvalidEventsError as error:
+            return _Pending(streamed.sequence, error)
+        return _Pending(
+            streamed.sequence,
+            self._ingestor.enqueue(organization, streamed.batch, len(request)),
+        )
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A batch that was read and is not acknowledged."""
+
+    sequence: int
+    outcome: asyncio.Future[Outcome] | CostInsightsError
+
+
+async def _outcome(pending: _Pending) -> Ingested | CostInsightsError:
+    if isinstance(pending.outcome, CostInsightsError):
+        return pending.outcome
+    try:
+        return ingested(await pending.outcome)
+    except CostInsightsError as error:
+        return error
+
+
+def _out_of_order(sequence: int, before: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        [
+            FieldFault(
+                "sequence",
+                "NUMBER_OUT_OF_RANGE",
+                f"the sequence {sequence} is not greater than {before}, that of the batch before",
+                str(sequence),
+                {"min": str(before + 1), "max": str((1 << 63) - 1)},
+            )
+        ]
+    )

@@ -1,0 +1,18 @@
+"""Metrics: what was spent, per period."""
+
+from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
+from cost_insights.metrics.periods import Interval
+from cost_insights.metrics.query import MetricsAnswer, MetricsReader, question
+from cost_insights.metrics.slugs import METRICS, Metric, MetricType
+
+__all__ = [
+    "LIMITS",
+    "METRICS",
+    "SUGGESTED_DATE_MIN",
+    "Interval",
+    "Metric",
+    "MetricType",
+    "MetricsAnswer",
+    "MetricsReader",
+    "question",
+]

@@ -1,0 +1,180 @@
+"""The service as a whole: assembles it, starts it and drains it.
+
+It stops in the order in which calls flow: no new calls, then the running ones
+finish, then what waits is stored, then the database is closed.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from cost_insights.doors.grpc import event_service, metrics_service
+from cost_insights.doors.grpc.calls import service_handler
+from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.events import EventReader
+from cost_insights.identity import Authenticator, any_token
+from cost_insights.ingest import Ingestor
+from cost_insights.metrics import MetricsReader
+from cost_insights.settings import Settings
+from cost_insights.store import Store
+
+_log = logging.getLogger(__name__)
+
+_CONCURRENT_CALLS_MAX = 4_096
+
+
+class AddressError(Exception):
+    """The service cannot listen where it was told to."""
+
+
+class Server:
+    """One process of the service."""
+
+    def __init__(self, settings: Settings, *, share_port: bool = False) -> None:
+        """`share_port` lets other processes listen on the same port."""
+        self.settings = settings
+        self._share_port = share_port
+        self.store = Store(settings.database_url, connections_max=settings.database_connections_max)
+        self.authenticator = Authenticator(
+            self.store,
+            open_organization=settings.open_organization,
+            cache_ms=settings.token_cache_ms,
+        )
+        self.grpc_address = settings.grpc_address
+        """Where gRPC is served; once started with the port that was taken."""
+
+        self._ingestor: Ingestor | None = None
+        self._grpc: grpc.aio.Server | None = None
+        self._stopping = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+
+    async def start(self) -> None:
+        """Opens the database and serves.
+
+        Raises AddressError if it cannot or must not listen on the address, and
+        StoreUnavailableError if the database does not answer.
+        """
+        if self.settings.database_upgrade:
+            await asyncio.to_thread(self.store.upgrade)
+        await asyncio.to_thread(check_address, self.settings, self.store)
+        self._ingestor = Ingestor(
+            self.store,
+            limits=self.settings.limits(),
+            waiting_events_max=self.settings.waiting_events_max,
+            waiting_bytes_max=self.settings.waiting_bytes_max,
+        )
+        self._ingestor.start()
+        self._grpc = self._grpc_server(self._ingestor)
+        self.grpc_address = _listen(self._grpc, self.settings.grpc_address)
+        await self._grpc.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Refuses new calls, finishes the running ones and closes the database."""
+        self._stopping.set()
+        await self._health.enter_graceful_shutdown()
+        if self._grpc is not None:
+            await self._grpc.stop(self.settings.drain_seconds)
+        if self._ingestor is not None:
+            await self._ingestor.close()
+        await asyncio.to_thread(self.store.close)
+
+    def _grpc_server(self, ingestor: Ingestor) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=(
+                # Beyond the limit itself, so that slightly larger requests get an
+                # answer with a reason; what is far beyond is not even read.
+                ("grpc.max_receive_message_length", 2 * self.settings.request_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                # A port that is taken is an error, not a share of its calls.
+                ("grpc.so_reuseport", int(self._share_port)),
+            ),
+            maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
+        )
+        services = (
+            (
+                event_service.SERVICE,
+                event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
+            ),
+            (metrics_service.SERVICE, metrics_service.metrics_calls(MetricsReader(self.store))),
+        )
+        server.add_generic_rpc_handlers(
+            [
+                service_handler(
+                    service,
+                    calls,
+                    authenticator=self.authenticator,
+                    request_bytes_max=self.settings.request_bytes_max,
+                )
+                for service, calls in services
+            ]
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_reflection(server, [*(s.full_name for s, _ in services), health.SERVICE_NAME])
+        return server
+
+
+async def serve(
+    settings: Settings,
+    *,
+    share_port: bool = False,
+    ready: Callable[[Server], None] = lambda _: None,
+) -> None:
+    """Runs the service until SIGTERM or SIGINT; `ready` is called once it serves."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    server = Server(settings, share_port=share_port)
+    try:
+        await server.start()
+        ready(server)
+        await stopping.wait()
+        _log.info("stopping: no new calls; up to %s s for the running ones", settings.drain_seconds)
+    finally:
+        await server.stop()
+
+
+def check_address(settings: Settings, store: Store) -> None:
+    """Raises AddressError where strangers could reach a service that asks for no token."""
+    if not is_loopback(settings.grpc_address) and not any_token(store):
+        raise AddressError(
+            f"will not listen on {settings.grpc_address} while the database holds no access token, "
+            "because anybody who reaches it could read and write everything; listen on 127.0.0.1, "
+            "or create a token first: cost-insights token create"
+        )
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The host and the port of an address such as `127.0.0.1:50051`; raises AddressError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise AddressError(f"{address!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address such as `127.0.0.1:50051`."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(server: grpc.aio.Server, address: str) -> str:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise AddressError(f"cannot listen on {address}: is the port taken? ({error})") from None
+    host, _, asked = address.rpartition(":")
+    return f"{host}:{port}" if asked == "0" else address

@@ -1,0 +1,213 @@
+"""Several processes of the service on one port, and the one that watches over them.
+
+The kernel spreads connections over the workers (SO_REUSEPORT). The supervisor
+serves nothing itself: it keeps the port, starts a worker anew when one dies, and
+passes the wish to stop on to all of them.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import uvloop
+
+from cost_insights.server import AddressError, Server, check_address, serve, split_address
+from cost_insights.settings import Settings
+from cost_insights.store import Store
+
+_log = logging.getLogger(__name__)
+
+_RESTART_SECONDS = 1.0
+"""A worker that died is started anew no sooner than this after its last start."""
+
+_KILL_SECONDS = 10.0
+"""How much longer than its drain time a worker may take to stop before it is killed."""
+
+# A fork would copy the locks of gRPC's threads in whatever state they are.
+_processes = multiprocessing.get_context("spawn")
+
+
+def supervise(
+    settings: Settings,
+    workers: int,
+    *,
+    log_level: int = logging.INFO,
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Runs the workers until SIGTERM or SIGINT; `ready` gets the address once all have served.
+
+    Raises AddressError if the address or the database does not allow it, and
+    StoreUnavailableError if the database does not answer. Must run in the main thread.
+    """
+    store = Store(settings.database_url)
+    try:
+        if workers > 1 and not store.shared_by_processes:
+            raise AddressError(
+                f"will not run {workers} workers on SQLite: one process at a time writes to it, so "
+                "the others would only wait; use PostgreSQL, or one worker"
+            )
+        if settings.database_upgrade:
+            store.upgrade()
+        check_address(settings, store)
+    finally:
+        store.close()
+    with _stop_signal() as stop, _kept_port(settings.grpc_address) as address:
+        settings = settings.model_copy(update={"grpc_address": address, "database_upgrade": False})
+        running = [_Worker(settings, number, log_level) for number in range(1, workers + 1)]
+        try:
+            _watch(running, stop, lambda: ready(address))
+        finally:
+            _log.info("stopping %d workers", workers)
+            _stop(running, settings.drain_seconds + _KILL_SECONDS)
+
+
+class _Worker:
+    """A process of the service, started anew whenever it dies."""
+
+    def __init__(self, settings: Settings, number: int, log_level: int) -> None:
+        self._settings = settings
+        self._number = number
+        self._log_level = log_level
+        self.has_served = False
+        self.start()
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        # The worker holds one end of each: it tells when it serves, and it learns
+        # from the closing of the other that the supervisor is gone.
+        self.serving, told = _processes.Pipe(duplex=False)
+        watched, self._alive = _processes.Pipe(duplex=False)
+        self.process: SpawnProcess = _processes.Process(
+            target=_work,
+            args=(self._settings, self._log_level, told, watched),
+            name=f"worker {self._number}",
+        )
+        self.process.start()
+        told.close()
+        watched.close()
+
+    def close(self) -> None:
+        """Lets go of a process that has ended."""
+        self.process.close()
+        self.serving.close()
+        self._alive.close()
+
+
+def _watch(workers: list[_Worker], stop: socket.socket, ready: Callable[[], None]) -> None:
+    announced = False
+    while True:
+        due: list[float] = []
+        for worker in workers:
+            if worker.process.exitcode is None:
+                continue
+            restart_at = worker.started + _RESTART_SECONDS
+            if time.monotonic() < restart_at:
+                due.append(restart_at)
+                continue
+            _log.error(
+                "%s ended with %s and is started anew",
+                worker.process.name,
+                worker.process.exitcode,
+            )
+            worker.close()
+            worker.start()
+        waited_for: list[Any] = [
+            stop,
+            *(w.process.sentinel for w in workers if w.process.exitcode is None),
+        ]
+        waited_for += [w.serving for w in workers if not w.has_served and not w.serving.closed]
+        timeout = max(0.0, min(due) - time.monotonic()) if due else None
+        happened = wait(waited_for, timeout)
+        if stop in happened:
+            return
+        for worker in workers:
+            if worker.serving in happened and not worker.has_served:
+                with contextlib.suppress(EOFError):
+                    worker.has_served = worker.serving.recv()
+                    continue
+                # It died before it served; only the sentinel counts from here on.
+                worker.serving.close()
+        if not announced and all(worker.has_served for worker in workers):
+            announced = True
+            ready()
+
+
+def _stop(workers: list[_Worker], seconds: float) -> None:
+    for worker in workers:
+        if worker.process.exitcode is None:
+            worker.process.terminate()
+    until = time.monotonic() + seconds
+    for worker in workers:
+        worker.process.join(max(0.0, until - time.monotonic()))
+        if worker.process.exitcode is None:
+            _log.error("%s did not stop in time and is killed", worker.process.name)
+            worker.process.kill()
+            worker.process.join()
+        worker.close()
+
+
+def _work(settings: Settings, log_level: int, serving: Connection, alive: Connection) -> None:
+    """What a worker runs."""
+    logging.basicConfig(
+        level=log_level,
+        format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
+    )
+    threading.Thread(target=_stop_with_supervisor, args=(alive,), daemon=True).start()
+
+    def ready(server: Server) -> None:
+        serving.send(True)
+
+    uvloop.run(serve(settings, share_port=True, ready=ready))
+
+
+def _stop_with_supervisor(alive: Connection) -> None:
+    with contextlib.suppress(EOFError):
+        alive.recv()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[socket.socket]:
+    """A socket that becomes readable at SIGTERM or SIGINT."""
+    told, tell = socket.socketpair()
+    with told, tell:
+        before = {
+            signum: signal.signal(signum, lambda *_: tell.send(b"!"))
+            for signum in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield told
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def _kept_port(address: str) -> Iterator[str]:
+    """Keeps the port for the workers without listening on it; gives its address.
+
+    It must be free at first: sharing it with a stranger would lose the calls that
+    the kernel hands to that one.
+    """
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            port = probe.getsockname()[1]
+        with socket.socket(family) as keeper:
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            keeper.bind((host, port))
+            yield f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    except OSError as error:
+        raise AddressError(f"cannot listen on {address}: {error.strerror}") from None
