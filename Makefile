@@ -1,0 +1,82 @@
+# Every target sets up what it needs in .venv first; nothing else needs doing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := $(sort $(wildcard proto/cost_insights/v1/*.proto))
+RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+GENERATED := service/cost_insights/v1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint format generate generate-check lock bench
+
+help: ## Shows this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/requirements: requirements.lock | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $@
+
+.venv/installed: .venv/requirements pyproject.toml $(RUST)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet --skip-install
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/go-tools: tests/tools/go.sum | $(BIN)/python
+	@command -v go > /dev/null || { echo "go is not installed: grpcurl and buf, which the tests and linters need, are built with it. See https://go.dev/doc/install" >&2; exit 1; }
+	cd tests/tools && go build -o $(CURDIR)/$(BIN)/ github.com/fullstorydev/grpcurl/cmd/grpcurl github.com/bufbuild/buf/cmd/buf
+	touch $@
+
+setup: .venv/installed ## Creates .venv and builds the native module.
+
+demo: .venv/installed ## Shows the service at work on a generated month of events.
+	$(BIN)/cost-insights demo
+
+serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
+	$(BIN)/cost-insights serve
+
+test: .venv/installed .venv/go-tools ## Runs all tests, on SQLite and on a real PostgreSQL.
+	sh tests/tools/postgresql.sh
+	cargo test --quiet
+	$(BIN)/pytest
+
+lint: .venv/installed .venv/go-tools generate-check ## Runs all linters.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=service $(BIN)/stubtest cost_insights._native
+	cargo fmt --check
+	cargo clippy --quiet --all-targets --all-features -- --deny warnings
+	sh tests/tools/lint_protos.sh
+
+format: .venv/requirements ## Formats the code of both languages.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	cargo fmt
+
+generate: .venv/requirements ## Regenerates the Python code of the protos.
+	sh tests/tools/generate.sh $(GENERATED)
+
+generate-check: .venv/requirements ## Fails where the Python code of the protos is not fresh.
+	mkdir -p .cache
+	sh tests/tools/generate.sh .cache/generated
+	diff --recursive --exclude=__pycache__ .cache/generated $(GENERATED) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
+
+lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
+
+.venv/requirements-bench: requirements-bench.lock .venv/requirements
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
+	touch $@
+
+$(BIN)/cost-insights-load: $(wildcard tests/benchmarks/load/*) | $(BIN)/python
+	@command -v go > /dev/null || { echo "go is not installed: the load generator of the benchmarks is built with it. See https://go.dev/doc/install" >&2; exit 1; }
+	cd tests/benchmarks/load && go build -o $(CURDIR)/$@ .
+
+bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Compares speeds, in one table; BENCH="--only sum --seconds 2" picks.
+	sh tests/tools/postgresql.sh
+	$(BIN)/python -m tests.benchmarks $(BENCH)

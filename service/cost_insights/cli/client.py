@@ -1,0 +1,178 @@
+"""Calling a service: channels, tokens, and what a failed call means in words."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import grpc
+import typer
+from google.rpc import error_details_pb2, status_pb2
+
+from cost_insights.cli.console import (
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    CommandError,
+    printable,
+    settings_of,
+    usage,
+)
+from cost_insights.errors import DOMAIN
+
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The largest answer that is read."""
+
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Where the service is. Default: COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="COST_INSIGHTS_TOKEN",
+        metavar="SECRET",
+        help="The access token. Default: none, which a service without any token takes. "
+        "Prefer the variable: flags are seen by everyone on the machine.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that can be called."""
+
+    address: str
+    token: str | None = None
+
+    def channel(self) -> grpc.Channel:
+        """A channel for calls that block."""
+        return grpc.insecure_channel(self.address, options=self._options())
+
+    def aio_channel(self) -> grpc.aio.Channel:
+        """A channel for calls that are awaited."""
+        return grpc.aio.insecure_channel(self.address, options=self._options())
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What to send along with each call."""
+        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+
+    def _options(self) -> Sequence[tuple[str, int]]:
+        options = [("grpc.max_receive_message_length", ANSWER_BYTES_MAX)]
+        if _is_loopback(self.address):
+            # A proxy cannot reach what listens on this machine's loopback.
+            options.append(("grpc.enable_http_proxy", 0))
+        return options
+
+
+def service_of(address: str | None, token: str | None = None) -> Service:
+    """The service that the flags or the environment name."""
+    name = "--address" if address is not None else "COST_INSIGHTS_GRPC_ADDRESS"
+    given = address if address is not None else settings_of().grpc_address
+    host, colon, port = given.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+        raise usage(
+            f"{name}: {given!r} is not HOST:PORT with a port from 1 to 65535, "
+            "such as 127.0.0.1:50051"
+        )
+    # A service that listens on every address is reached on loopback.
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise usage("--token: holds characters that no token has; printable ASCII is allowed")
+    return Service(f"{host}:{port}", token or None)
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call failed, as data."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    """The reason of the service; empty where it was not the service that answered."""
+    retry_seconds: float
+    """How long the service asks to wait; 0 if it does not say."""
+
+    @property
+    def nothing_stored(self) -> bool:
+        """Whether it is certain that the call changed nothing."""
+        return self.reason in _NOTHING_STORED or self.code in _REFUSALS
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.reason in _TRANSIENT or (not self.reason and self.code in _UNREACHABLE)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether a smaller request may succeed."""
+        return self.reason in {"REQUEST_TOO_LARGE", "TOO_MANY_EVENTS"} or (
+            not self.reason and self.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        )
+
+    def error(self, service: Service) -> CommandError:
+        """The failure as the end of a command."""
+        if self.reason in _TRANSIENT:
+            return CommandError(
+                f"{service.address}: {self.message} ({self.reason})", exit_code=EXIT_UNREACHABLE
+            )
+        if not self.reason and self.code in _UNREACHABLE:
+            why = {
+                grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+                grpc.StatusCode.CANCELLED: "dropped the call",
+            }.get(self.code, f"cannot be reached: {self.message.rpartition('last error: ')[2]}")
+            return CommandError(
+                f"{service.address}: the service {why}; --address or "
+                "COST_INSIGHTS_GRPC_ADDRESS say where it is",
+                exit_code=EXIT_UNREACHABLE,
+            )
+        kind = self.reason or self.code.name
+        return CommandError(f"{self.message} ({kind})", exit_code=EXIT_REFUSED)
+
+
+# A service that stops cancels what reached it and was not begun.
+_UNREACHABLE = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+_TRANSIENT = frozenset({"OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE"})
+_NOTHING_STORED = frozenset({"OVERLOADED", "SHUTTING_DOWN"})
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+def failure_of(error: grpc.RpcError) -> Failure:
+    """What a failed call says about itself."""
+    code, message, reason, retry_seconds = error.code(), error.details(), "", 0.0
+    # Pairs of a key and a value, whatever the declared type.
+    trailers: Any = error.trailing_metadata() or ()
+    for key, value in trailers:
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                info = error_details_pb2.ErrorInfo()
+                retry = error_details_pb2.RetryInfo()
+                if detail.Unpack(info) and info.domain == DOMAIN:
+                    reason = info.reason
+                elif detail.Unpack(retry):
+                    retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+    return Failure(code, printable(message or code.name), reason, retry_seconds)

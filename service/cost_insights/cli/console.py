@@ -1,0 +1,128 @@
+"""What every command shares: exit codes, where words go, settings from flags.
+
+Answers go to stdout, so that they can be piped; everything else goes to stderr.
+A command that fails raises `CommandError`, whose message is one line.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import pydantic
+import rich.console
+import typer
+
+from cost_insights.settings import Settings
+
+EXIT_REFUSED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 all is well; 1 something was refused or differs; 2 wrong use; "
+    "3 the service or the database cannot be reached; 130 interrupted."
+)
+
+# What goes to a file or a pipe is not folded: a number stays in one piece.
+_UNFOLDED_COLUMNS: Final = 400
+PLOT_COLUMNS_MAX: Final = 100
+
+out: Final = rich.console.Console(
+    highlight=False,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNFOLDED_COLUMNS,
+)
+err: Final = rich.console.Console(stderr=True, highlight=False)
+
+
+def plot_columns() -> int:
+    """How wide to draw: as the terminal, or 80 columns where there is none."""
+    return 80 if out.width == _UNFOLDED_COLUMNS else min(out.width, PLOT_COLUMNS_MAX)
+
+
+class CommandError(Exception):
+    """Ends the command with one line on stderr and an exit code."""
+
+    def __init__(self, message: str, *, exit_code: int = EXIT_REFUSED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor, change colors or begin a new line.
+
+    What is printed may come from a file that somebody else wrote.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def say(text: str) -> None:
+    """Writes a line to stdout, as it is."""
+    out.print(printable(text), markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Writes a line to stderr, as it is."""
+    err.print(printable(text), markup=False, soft_wrap=True)
+
+
+def settings_of(**flags: Any) -> Settings:
+    """The settings: what was given by flag, then the environment, then the defaults."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        shown = f"--{name.replace('_', '-')}" if name in given else f"COST_INSIGHTS_{name.upper()}"
+        raise usage(f"{shown}: {first['input']!r}: {first['msg']}") from None
+
+
+def usage(message: str) -> CommandError:
+    """The error of a command that was called in a wrong way."""
+    return CommandError(message, exit_code=EXIT_USAGE)
+
+
+def whole_number(lowest: int, highest: int) -> Callable[[str | int], int]:
+    """Reads an option that is a whole number; the error names the value and the range."""
+
+    def read(given: str | int) -> int:
+        text = str(given)
+        # The length is bounded first: to read a long number takes long.
+        if len(text) <= 20 and re.fullmatch(r"-?[0-9]+", text, re.ASCII):
+            number = int(text)
+            if lowest <= number <= highest:
+                return number
+        raise typer.BadParameter(f"{text!r} is not a whole number from {lowest} to {highest}")
+
+    return read
+
+
+def seconds(lowest: float, highest: float) -> Callable[[str | float], float]:
+    """Reads an option that is a time in seconds; the error names the value and the range."""
+
+    def read(given: str | float) -> float:
+        try:
+            number = float(given)
+        except ValueError:
+            number = -1.0
+        # NaN is not within any range.
+        if lowest <= number <= highest:
+            return number
+        raise typer.BadParameter(
+            f"{given!r} is not a number of seconds from {lowest:g} to {highest:g}"
+        )
+
+    return read
+
+
+def exit_with(code: int) -> NoReturn:
+    """Ends the command."""
+    raise typer.Exit(code)

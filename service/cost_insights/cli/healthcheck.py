@@ -1,0 +1,50 @@
+"""The command that asks a service whether it serves."""
+
+from typing import Annotated, Final
+
+import grpc
+import typer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cost_insights.cli.client import AddressOption, failure_of, service_of
+from cost_insights.cli.console import CommandError, say, seconds
+
+HELP: Final = (
+    "Exit codes: 0 it serves; 1 it does not, or it is no service of this kind; 2 wrong use; "
+    "3 it cannot be reached."
+)
+
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=HELP)
+def healthcheck(
+    address: AddressOption = None,
+    timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            parser=seconds(0.1, 600),
+            metavar="SECONDS",
+            help="How long to wait for the answer, 0.1 to 600.",
+        ),
+    ] = 5,
+) -> None:
+    """Asks a service whether it serves, by the standard gRPC health protocol.
+
+    It needs no token, so a container can be watched with it.
+
+    Example: cost-insights healthcheck --address 127.0.0.1:50051
+    """
+    service = service_of(address)
+    with service.channel() as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=timeout_seconds
+            )
+        except grpc.RpcError as error:
+            raise failure_of(error).error(service) from None
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise CommandError(f"{service.address}: {status}")
+    say(f"{service.address}: {status}")

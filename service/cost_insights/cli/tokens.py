@@ -1,0 +1,186 @@
+"""Commands on access tokens, which clients show to act as an organization."""
+
+import datetime as dt
+import re
+import time
+import uuid
+from typing import Annotated, Final
+
+import rich.box
+import rich.markup
+import rich.table
+import typer
+
+from cost_insights.cli.console import (
+    EXIT_CODES,
+    CommandError,
+    note,
+    out,
+    printable,
+    say,
+    settings_of,
+    usage,
+)
+from cost_insights.cli.databases import DatabaseOption, opened
+from cost_insights.cli.organizations import time_shown
+from cost_insights.errors import InvalidRequestError, NotFoundError
+from cost_insights.identity import (
+    SCOPES,
+    AccessToken,
+    create_token,
+    find_organization,
+    list_tokens,
+    revoke_token,
+)
+
+DAYS_MAX: Final = 36_500
+
+app: Final = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Creates, lists and revokes access tokens."
+)
+
+
+@app.command(epilog=EXIT_CODES)
+def create(
+    organization: Annotated[
+        str, typer.Option(metavar="NAME", help="The organization that callers act as.")
+    ],
+    scopes: Annotated[
+        str,
+        typer.Option(
+            metavar="SCOPE,…",
+            help=f"What the token allows, any of {', '.join(sorted(SCOPES))}.",
+        ),
+    ],
+    expires: Annotated[
+        str,
+        typer.Option(
+            metavar="DAYSd|DATE|never",
+            help=f"When it ends to work: after 1d to {DAYS_MAX}d, at the beginning (UTC) of a "
+            "date to come such as 2030-01-01, or never.",
+        ),
+    ] = "365d",
+    database_url: DatabaseOption = None,
+) -> None:
+    """Creates an access token and prints its secret, which is not shown again.
+
+    The secret alone goes to stdout, so that it can be captured; the rest goes to
+    stderr. Once a database holds a token, the service answers nobody without one.
+
+    Example: COST_INSIGHTS_TOKEN=$(cost-insights token create --organization acme
+    --scopes events:write,metrics:read --expires 30d)
+    """
+    asked = [scope.strip() for scope in scopes.split(",")]
+    unknown = [scope for scope in asked if scope not in SCOPES]
+    if unknown:
+        raise usage(
+            f"--scopes: {unknown[0]!r} is no scope; allowed are {', '.join(sorted(SCOPES))}"
+        )
+    expires_us = expiry_us(expires, now_us=time.time_ns() // 1_000)
+    with opened(settings_of(database_url=database_url)) as store, store.write() as connection:
+        owner = find_organization(connection, organization)
+        if owner is None:
+            raise CommandError(
+                f"--organization: there is no organization {organization!r}; "
+                "`cost-insights organization create` makes one"
+            )
+        try:
+            token, secret = create_token(connection, owner, asked, expires_us=expires_us)
+        except InvalidRequestError as error:
+            raise CommandError(error.message) from None
+    ends = "never expires" if expires_us is None else f"expires {time_shown(expires_us)}"
+    note(
+        f"token {token.id} for {owner.name}, allows {', '.join(sorted(token.scopes))}, {ends}; "
+        "its secret is shown only now:"
+    )
+    say(secret)
+
+
+def expiry_us(text: str, *, now_us: int) -> int | None:
+    """When a token ends to work that is created now; `None` is never."""
+    if text == "never":
+        return None
+    if (match := re.fullmatch(r"([0-9]{1,5})d", text)) and 1 <= int(match[1]) <= DAYS_MAX:
+        return now_us + int(match[1]) * 86_400_000_000
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        try:
+            days = (dt.date.fromisoformat(text) - dt.date(1970, 1, 1)).days
+        except ValueError:
+            days = 0
+        if days * 86_400_000_000 > now_us:
+            return days * 86_400_000_000
+    raise usage(
+        f"--expires: {text!r} is not allowed; 1d to {DAYS_MAX}d, a date to come such as "
+        "2030-01-01, or never is"
+    )
+
+
+@app.command("list", epilog=EXIT_CODES)
+def list_(
+    organization: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only tokens of this organization. Default: all."),
+    ] = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Lists the access tokens, in the order in which they were created.
+
+    Secrets are not kept: a token is recognized by its last four characters.
+
+    Example: cost-insights token list --organization acme
+    """
+    with opened(settings_of(database_url=database_url)) as store, store.read() as connection:
+        if organization is not None and find_organization(connection, organization) is None:
+            raise CommandError(f"--organization: there is no organization {organization!r}")
+        found = list_tokens(connection, organization)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for heading in ("id", "organization", "scopes", "secret", "created", "state"):
+        table.add_column(heading, overflow="fold")
+    now_us = time.time_ns() // 1_000
+    for token in found:
+        table.add_row(
+            str(token.id),
+            rich.markup.escape(printable(token.organization_name)),
+            "\n".join(sorted(token.scopes)),
+            f"…{token.hint}",
+            time_shown(token.created_us),
+            _state(token, now_us),
+        )
+    out.print(table)
+
+
+def _state(token: AccessToken, now_us: int) -> str:
+    if token.revoked_us is not None:
+        return f"revoked {time_shown(token.revoked_us)}"
+    if token.expires_us is None:
+        return "never expires"
+    verb = "expired" if token.expires_us <= now_us else "expires"
+    return f"{verb} {time_shown(token.expires_us)}"
+
+
+@app.command(epilog=EXIT_CODES)
+def revoke(
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id that `token list` shows, a UUID.")
+    ],
+    database_url: DatabaseOption = None,
+) -> None:
+    """Revokes an access token for ever.
+
+    Services stop to take it within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second.
+
+    Example: cost-insights token revoke 1dbfc517-0bbf-4301-9ba8-555ca42b9737
+    """
+    try:
+        identity = uuid.UUID(token_id)
+    except ValueError:
+        raise usage(
+            f"ID: {token_id!r} is not a UUID such as 1dbfc517-0bbf-4301-9ba8-555ca42b9737"
+        ) from None
+    with opened(settings_of(database_url=database_url)) as store:
+        try:
+            with store.write() as connection:
+                token = revoke_token(connection, identity)
+        except NotFoundError as error:
+            raise CommandError(error.message) from None
+    say(f"token {token.id} of {token.organization_name}: {_state(token, time.time_ns() // 1_000)}")
