@@ -1,0 +1,121 @@
+"""`make bench`: every comparison in one table."""
+
+import os
+
+# Before anything imports polars, which reads it once.
+os.environ["POLARS_MAX_THREADS"] = "1"
+
+import argparse
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+
+from tests.benchmarks import amounts, decoding, ingest
+from tests.benchmarks.results import Results, Row, facts_table_of, table_of
+from tests.support.databases import Databases
+
+Benchmark = Callable[[], None]
+
+
+def main() -> int:
+    """Runs the benchmarks; 1 if one could not be run or computed something else than its peer."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="run only this benchmark; may be repeated: " + ", ".join(_NAMES),
+        choices=_NAMES,
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5,
+        help="how long a measurement lasts, of ingest each round of each side (default 5)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how many rounds ingest is measured (default 5)"
+    )
+    parser.add_argument(
+        "--soak-seconds",
+        type=float,
+        default=30,
+        help="for how long the memory is watched under load (default 30; 600 for the record)",
+    )
+    options = parser.parse_args()
+    pa.set_cpu_count(1)
+    console = Console(stderr=True)
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="cost-insights-bench-") as folder:
+        databases = Databases(Path(folder))
+        try:
+            for name, benchmark in _benchmarks(options, databases, results).items():
+                if options.only and name not in options.only:
+                    continue
+                console.print(f"measuring {name}")
+                try:
+                    benchmark()
+                except Exception as error:  # noqa: BLE001 (the other rows are still worth having)
+                    results.failures.append((name, f"{type(error).__name__}: {error}"))
+                    traceback.print_exc()
+        finally:
+            databases.close()
+    shown = Console(width=None if sys.stdout.isatty() else 150)
+    shown.print(table_of(results))
+    shown.print(facts_table_of(results))
+    return 1 if results.failures else 0
+
+
+_NAMES = (
+    "sum",
+    "group",
+    "parse",
+    "decode",
+    "ingest",
+    "ingest-unkeyed",
+    "ingest-sqlite",
+    "single",
+    "soak",
+)
+
+
+def _benchmarks(
+    options: argparse.Namespace, databases: Databases, results: Results
+) -> Mapping[str, Benchmark]:
+    def rows(benchmark: Callable[[float], Iterator[Row]]) -> Benchmark:
+        return lambda: results.rows.extend(benchmark(options.seconds))
+
+    def batches(engine: str, *, keyed: bool) -> Benchmark:
+        return partial(
+            ingest.batches,
+            databases,
+            results,
+            engine=engine,
+            keyed=keyed,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        )
+
+    benchmarks: tuple[Benchmark, ...] = (
+        rows(amounts.sums),
+        rows(amounts.grouped_sums),
+        rows(amounts.parsing),
+        rows(decoding.decoding),
+        batches("postgresql", keyed=True),
+        batches("postgresql", keyed=False),
+        batches("sqlite", keyed=True),
+        partial(ingest.singles, databases, results, seconds=options.seconds, rounds=options.rounds),
+        partial(ingest.soak, databases, results, seconds=options.soak_seconds),
+    )
+    return dict(zip(_NAMES, benchmarks, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

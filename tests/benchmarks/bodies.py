@@ -1,0 +1,92 @@
+"""The requests that benchmarks send.
+
+Events are those of the documentation in equal shares: bare LLM calls, video,
+e-mail, LLM calls with details, and ones with `_llm` and an amount computed in
+doubles. They belong to ten thousand customers.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from cost_insights.v1 import event_pb2, event_service_pb2
+
+CUSTOMERS = 10_000
+SEED = 20261123
+
+KEY = f"bench-key-{'0' * 16}"
+"""Marks where the load generator writes a new key; see `load/main.go`."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Prepared requests that are sent one after the other, again and again."""
+
+    events_each: int
+    requests: Sequence[bytes]
+    costs_picocents: Sequence[int]
+    """What the events of each request cost together."""
+
+    def write(self, path: Path) -> None:
+        """Writes them as the load generator reads them."""
+        path.write_bytes(b"".join(len(one).to_bytes(4) + one for one in self.requests))
+
+
+def bodies(*, requests: int, events_each: int, keyed: bool) -> Bodies:
+    """Prepares requests; `keyed` events carry an external id."""
+    generator = random.Random(SEED)
+    encoded: list[bytes] = []
+    costs: list[int] = []
+    for _ in range(requests):
+        request = event_service_pb2.IngestEventsRequest()
+        cost = Decimal(0)
+        for _ in range(events_each):
+            event, cents = _event(generator)
+            if keyed:
+                event.external_id = KEY
+            request.events.append(event)
+            cost += cents
+        encoded.append(request.SerializeToString())
+        costs.append(int(cost.scaleb(12)))
+    return Bodies(events_each, encoded, costs)
+
+
+def _event(generator: random.Random) -> tuple[event_pb2.NewEvent, Decimal]:
+    name, amount, metadata = generator.choice(_KINDS)
+    customer = generator.randrange(CUSTOMERS)
+    who = "customer_id" if name == "gpt4.completion" else "external_customer_id"
+    event = json_format.ParseDict(
+        {
+            "name": name,
+            who: f"user_{customer}",
+            "metadata": {"_cost": {"amount": amount, "currency": "usd"}, **metadata},
+        },
+        event_pb2.NewEvent(),
+    )
+    return event, round(Decimal(repr(amount)), 12)
+
+
+_KINDS: Sequence[tuple[str, float, Mapping[str, Any]]] = (
+    ("llm.inference", 0.025, {}),
+    ("video.processing", 45.5, {"duration_seconds": 120, "resolution": "1080p"}),
+    ("email.sent", 0.0001, {"provider": "sendgrid", "recipients": 1}),
+    ("llm.completion", 0.000125, {"model": "gpt-4-turbo", "tokens": 1000, "feature": "chatbot"}),
+    (
+        "gpt4.completion",
+        0.045000000000000005,
+        {
+            "_llm": {
+                "vendor": "openai",
+                "model": "gpt-4",
+                "input_tokens": 1,
+                "output_tokens": 7,
+                "total_tokens": 8,
+            }
+        },
+    ),
+)

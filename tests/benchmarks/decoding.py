@@ -1,0 +1,67 @@
+"""Decoding and checking requests, next to the same in Python."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+
+from cost_insights import _native
+from tests.benchmarks import bodies, python_decoder
+from tests.benchmarks.results import Row, check_equal
+from tests.benchmarks.timing import compare
+
+EVENTS = 1_000
+ORGANIZATION_ID = bytes(range(16))
+LIMITS = _native.Limits()
+
+
+def decoding(seconds: float) -> Iterator[Row]:
+    """One core decodes and checks requests of 1 000 events, with an external id each."""
+    prepared = bodies.bodies(requests=4, events_each=EVENTS, keyed=True)
+    requests = [_with_keys(one) for one in prepared.requests]
+    now_us = time.time_ns() // 1_000
+    entropy = os.urandom(32)
+
+    def ours(request: bytes) -> _native.EventBatch:
+        return _native.decode_events(
+            request,
+            organization_id=ORGANIZATION_ID,
+            now_us=now_us,
+            entropy=entropy,
+            limits=LIMITS,
+        )
+
+    def theirs(request: bytes) -> python_decoder.Decoded:
+        return python_decoder.decode(
+            request, organization_id=ORGANIZATION_ID, now_us=now_us, entropy=entropy
+        )
+
+    for request in requests:
+        batch, decoded = ours(request), theirs(request)
+        check_equal("events decoded", (len(batch), len(decoded.rows)), (EVENTS, EVENTS))
+        check_equal("decoded events", _rows(batch), decoded.rows)
+        check_equal("customers", batch.external_customer_ids, list(decoded.customers))
+        check_equal("series", batch.series, list(decoded.series))
+    turns_ours, turns_theirs = itertools.cycle(requests), itertools.cycle(requests)
+    yield compare(
+        lambda: ours(next(turns_ours)),
+        {"generated classes, Python loop": lambda: theirs(next(turns_theirs))},
+        seconds=seconds,
+    ).row("decode and check requests of 1 000 events, one core", EVENTS, "events", 20)
+
+
+def _with_keys(request: bytes) -> bytes:
+    """The request with a key of its own for each event."""
+    first, *rest = request.split(bodies.KEY.encode())
+    parts = [first]
+    for number, part in enumerate(rest):
+        parts += f"bench-key-{number:016}".encode(), part
+    return b"".join(parts)
+
+
+def _rows(batch: _native.EventBatch) -> list[python_decoder.Row]:
+    """The rows of a batch, its lists' places for numbers, without the organization."""
+    customers = len(batch.external_customer_ids) + len(batch.customer_ids)
+    numbers = list(range(customers)), list(range(len(batch.series)))
+    group = _native.Group([(batch, 1, *numbers)])
+    return [(id_, *rest) for id_, _, *rest in group.rows()]

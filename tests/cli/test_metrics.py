@@ -1,0 +1,162 @@
+"""`metrics` shows what the service answers, digit for digit."""
+
+import datetime as dt
+import json
+
+import pytest
+
+from cost_insights.cli.metrics import aligned
+from tests.cli.conftest import Command
+from tests.support.service import Caller, Service, event_of
+
+
+def day(date: str, customer: str, amount: str, name: str = "llm.inference") -> dict[str, object]:
+    """An event at noon."""
+    return {
+        "name": name,
+        "external_customer_id": customer,
+        "timestamp": f"{date}T12:00:00Z",
+        "cost": {"amount": amount, "currency": "usd"},
+    }
+
+
+@pytest.fixture
+def filled(sqlite_server: Service) -> Service:
+    """A service with a few events of November."""
+    Caller(sqlite_server.channel()).ingest(
+        *(
+            event_of(event)
+            for event in (
+                day("2026-10-31", "a", "1000"),
+                day("2026-11-01", "a", "0.1"),
+                day("2026-11-01", "b", "0.2"),
+                day("2026-11-03", "a", "99.999999999999", "training"),
+                day("2026-11-03", "a", "-0.000000000001", "training"),
+            )
+        )
+    )
+    return sqlite_server
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of each row of a table that hold something."""
+    return [cells for line in out.splitlines() if (cells := line.split())]
+
+
+def test_prints_a_table_with_totals_and_a_plot(command: Command, filled: Service) -> None:
+    """Each period is a row, digits stand at their place, the last row has the totals."""
+    done = command(
+        "metrics", "--start", "2026-11-01", "--end", "2026-11-03", "--address", filled.address
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines == [
+        "                                     cumulative     active          cost per",
+        "day            costs (cents)            (cents)  customers  customer (cents)",
+        "────────────────────────────────────────────────────────────────────────────",
+        "2026-11-01               0.3             1000.3          2              0.15",
+        "2026-11-02                 0             1000.3          0                 0",
+        "2026-11-03   99.999999999998  1100.299999999998          1   99.999999999998",
+        "",
+        "total       100.299999999998  1100.299999999998          2   50.149999999999",
+        "",
+        "costs (cents)",
+        "100┤            ▄▄▄▄▄",
+        *(["   │            █████"] * 5),
+        " 50┤            █████",
+        *(["   │            █████"] * 5),
+        "  0┤▀▀▀▀▀ ▀▀▀▀▀ ▀▀▀▀▀",
+        "   └──┬───────────────",
+        "    2026-11-01",
+    ]
+
+
+def test_no_digit_is_lost_in_a_narrow_terminal(command: Command, filled: Service) -> None:
+    """What does not fit is folded; through a pipe every number stays in one piece."""
+    span = ("metrics", "--start", "2026-11-03", "--end", "2026-11-03", "--address", filled.address)
+    narrow = command(*span, env={"COLUMNS": "40"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert "…" not in narrow
+    digits = [
+        "".join(part for line in narrow.splitlines() for part in line[at:end].split() if part)
+        for at, end in ((0, 40),)
+    ]
+    assert digits[0].count("9") >= 12
+    piped = command(*span, env={"COLUMNS": ""}).stdout
+    assert ["2026-11-03", "99.999999999998", "1100.299999999998", "1", "99.999999999998"] in rows(
+        piped
+    )
+
+
+def test_filters_and_groups(command: Command, filled: Service) -> None:
+    """Customers, names, metrics, interval and time zone are passed on."""
+    done = command(
+        *("metrics", "--start", "2026-11-01", "--end", "2026-11-30", "--interval", "month"),
+        *("--timezone", "Asia/Kathmandu", "--customer", "a", "--customer", "c"),
+        *("--event-name", "llm.inference", "--metric", "costs", "--address", filled.address),
+    )
+    assert done.returncode == 0
+    assert ["2026-11", "0.1"] in rows(done.stdout)
+    assert ["total", "0.1"] in rows(done.stdout)
+    assert "customers" not in done.stdout
+
+
+def test_prints_json(command: Command, filled: Service) -> None:
+    """The answer as JSON is that of the contract, with amounts as text."""
+    done = command(
+        *("metrics", "--start", "2026-11-03", "--end", "2026-11-03", "--metric", "costs"),
+        *("--json", "--address", filled.address),
+    )
+    assert json.loads(done.stdout) == {
+        "periods": [{"timestamp": "2026-11-03T00:00:00+00:00", "costs": "99999.999999999998"}],
+        "totals": {"costs": "99999.999999999998"},
+        "metrics": [
+            {"slug": "costs", "display_name": "Costs", "type": "METRIC_TYPE_CURRENCY_SUB_CENT"}
+        ],
+    }
+
+
+def test_without_a_span_it_shows_the_last_thirty_days(command: Command, filled: Service) -> None:
+    """Today is the last day, in the time zone that is asked for."""
+    zone = dt.timezone(dt.timedelta(hours=14))
+    before = dt.datetime.now(zone).date()
+    done = command(
+        "metrics", "--timezone", "Pacific/Kiritimati", "--json", "--address", filled.address
+    )
+    days = [period["timestamp"][:10] for period in json.loads(done.stdout)["periods"]]
+    assert len(days) == 30
+    assert days[-1] in {before.isoformat(), dt.datetime.now(zone).date().isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--metric", "cost"],
+            "metrics[0]: 'cost' is no metric; allowed are costs, cumulative_costs, "
+            "active_user_by_event, cost_per_user (VALUE_UNKNOWN)",
+        ),
+        (["--start", "2026-11-31", "--end", "2026-12-01"], "(DATE_INVALID)"),
+        (["--start", "2026-12-01", "--end", "2026-11-01"], "(SPAN_REVERSED)"),
+        (
+            ["--start", "2026-01-01", "--end", "2026-02-01", "--interval", "hour"],
+            "(SPAN_TOO_LONG)",
+        ),
+    ],
+)
+def test_what_the_service_refuses_is_one_line(
+    command: Command, filled: Service, arguments: list[str], line: str
+) -> None:
+    """A refusal is what the service says, with its reason, and exit code 1."""
+    done = command("metrics", *arguments, "--address", filled.address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("cost-insights: ")
+    assert done.stderr.endswith(f"{line}\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_digits_are_aligned_at_the_point() -> None:
+    """Digits below each other mean the same power of ten; no digit is added or taken away."""
+    assert aligned(["1", "-20.5", "0.125", "3."]) == ["1    ", "-20.5  ", "0.125", "3.   "]
+    assert aligned(["1", "2"]) == ["1", "2"]
+    assert aligned([]) == []

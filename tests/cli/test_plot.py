@@ -1,0 +1,63 @@
+"""The plot fits the terminal, begins at zero and is exact to half a row."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cost_insights.cli.plot import ROWS, plot_costs
+
+
+def days(count: int) -> list[str]:
+    """Labels such as those of days."""
+    return [(dt.date(2026, 10, 24) + dt.timedelta(days=n)).isoformat() for n in range(count)]
+
+
+def test_draws_bars_from_zero() -> None:
+    """Each period is a bar as high as its costs; the axis names zero, half and the most."""
+    drawn = plot_costs(days(3), [Decimal(100), Decimal("25.5"), Decimal(0)], width=80)
+    assert drawn == "\n".join(
+        [
+            "costs (cents)",
+            "100┤▄▄▄▄▄",
+            *(["   │█████"] * 5),
+            " 50┤█████",
+            *(["   │█████"] * 2),
+            *(["   │█████ █████"] * 3),
+            "  0┤▀▀▀▀▀ ▀▀▀▀▀ ▀▀▀▀▀",
+            "   └──┬───────────────",
+            "    2026-10-24",
+        ]
+    )
+
+
+def test_draws_credits_below_zero() -> None:
+    """Negative costs hang from the zero line, which is named like both ends."""
+    drawn = plot_costs(days(2), [Decimal(-1), Decimal(1)], width=40).splitlines()
+    assert drawn[1].startswith(" 1┤")
+    assert drawn[1 + ROWS // 2] == " 0┤▄▄▄▄▄ █████"
+    assert drawn[1 + ROWS].startswith("-1┤▀▀▀▀▀")
+
+
+def test_periods_share_bars_where_there_are_too_many() -> None:
+    """More periods than fit are added up, a few a bar, and the title says so."""
+    drawn = plot_costs(days(366), [Decimal(1)] * 366, width=80).splitlines()
+    assert drawn[0] == "costs (cents), 3 periods a bar"
+    assert drawn[1].startswith("  3┤")
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@given(
+    costs=st.lists(
+        st.decimals(-(10**19), 10**19, places=12, allow_nan=False, allow_infinity=False),
+        min_size=1,
+        max_size=400,
+    )
+)
+def test_fits_the_width(width: int, costs: list[Decimal]) -> None:
+    """Whatever the costs are, the plot is as high as it should be and never too wide."""
+    drawn = plot_costs(days(len(costs)), costs, width=width).splitlines()
+    assert max(map(len, drawn)) <= width
+    assert len(drawn) == ROWS + 4

@@ -1,0 +1,403 @@
+"""Metrics asked over a real socket: numbers, filters and limits."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import timestamp_pb2
+
+from cost_insights.v1 import event_pb2, metrics_service_pb2
+from tests import reference
+from tests.support.service import Caller, new_event, refused
+
+
+def event(
+    time: str, cost: str | None, customer: str = "c1", name: str = "a", **fields: Any
+) -> event_pb2.NewEvent:
+    """An event at a time in RFC 3339."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromJsonString(time)
+    return new_event(
+        name=name, external_customer_id=customer, timestamp=stamp, cost=cost, **fields
+    )
+
+
+def rows(answer: metrics_service_pb2.GetMetricsResponse) -> list[tuple[str, str, str, int, str]]:
+    """The numbers of each period."""
+    return [
+        (
+            period.timestamp,
+            period.costs,
+            period.cumulative_costs,
+            period.active_user_by_event,
+            period.cost_per_user,
+        )
+        for period in answer.periods
+    ]
+
+
+def totals(answer: metrics_service_pb2.GetMetricsResponse) -> tuple[str, str, int, str]:
+    """The numbers of the whole span."""
+    one = answer.totals
+    return (one.costs, one.cumulative_costs, one.active_user_by_event, one.cost_per_user)
+
+
+def test_four_metrics_by_day(caller: Caller) -> None:
+    """Costs, what they add up to, who was active, and costs per active customer."""
+    caller.ingest(
+        event("2026-10-31T23:59:59.999999Z", "100", "old"),
+        event("2026-11-01T00:00:00Z", "1", "c1"),
+        event("2026-11-01T12:00:00Z", "2.5", "c2"),
+        event("2026-11-01T12:00:00Z", None, "c3"),
+        event("2026-11-03T23:59:59.999999Z", "-0.5", "c1"),
+        event("2026-11-04T00:00:00Z", "1000", "new"),
+    )
+    answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-03")
+    assert rows(answer) == [
+        ("2026-11-01T00:00:00+00:00", "3.5", "103.5", 3, "1.166666666667"),
+        ("2026-11-02T00:00:00+00:00", "0", "103.5", 0, "0"),
+        ("2026-11-03T00:00:00+00:00", "-0.5", "103", 1, "-0.5"),
+    ]
+    # c1 was active on two days and is one customer of the span.
+    assert totals(answer) == ("3", "103", 3, "1")
+    assert [(one.slug, one.display_name, one.type) for one in answer.metrics] == [
+        ("costs", "Costs", metrics_service_pb2.METRIC_TYPE_CURRENCY_SUB_CENT),
+        ("cumulative_costs", "Cumulative Costs", metrics_service_pb2.METRIC_TYPE_CURRENCY_SUB_CENT),
+        (
+            "active_user_by_event",
+            "Active User (By event)",
+            metrics_service_pb2.METRIC_TYPE_SCALAR,
+        ),
+        ("cost_per_user", "Cost Per User", metrics_service_pb2.METRIC_TYPE_CURRENCY_SUB_CENT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "customers", "each"),
+    [
+        ("0.000000000001", 2, "0"),
+        ("0.000000000003", 2, "0.000000000002"),
+        ("0.000000000005", 2, "0.000000000002"),
+        ("-0.000000000003", 2, "-0.000000000002"),
+        ("-0.000000000001", 2, "0"),
+        ("-0.000000000001", 3, "0"),
+        ("2", 3, "0.666666666667"),
+        ("-2", 3, "-0.666666666667"),
+        ("1", 7, "0.142857142857"),
+    ],
+)
+def test_cost_per_user_is_rounded_half_even(
+    caller: Caller, cost: str, customers: int, each: str
+) -> None:
+    """A cost per user has 12 decimals; a half goes to the even neighbour, on either side of 0."""
+    time = "2026-11-01T00:00:00Z"
+    caller.ingest(
+        event(time, cost, "c0"), *[event(time, None, f"c{n}") for n in range(1, customers)]
+    )
+    answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
+    assert answer.periods[0].cost_per_user == answer.totals.cost_per_user == each
+
+
+def test_nothing_at_all(caller: Caller) -> None:
+    """Without any event every period is there, with zeros."""
+    answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-30")
+    assert len(answer.periods) == 30
+    assert {row[1:] for row in rows(answer)} == {("0", "0", 0, "0")}
+    assert totals(answer) == ("0", "0", 0, "0")
+
+
+def test_periods_are_local(caller: Caller) -> None:
+    """In Berlin the 25th of October 2026 begins at 22:00 UTC and has 25 hours."""
+    caller.ingest(
+        event("2026-10-24T21:59:59.999999Z", "1"),
+        event("2026-10-24T22:00:00Z", "10"),
+        event("2026-10-25T00:30:00Z", "100"),  # 2:30 in summer
+        event("2026-10-25T01:30:00Z", "1000"),  # 2:30 in winter
+        event("2026-10-25T22:59:59.999999Z", "10000"),
+        event("2026-10-25T23:00:00Z", "100000"),
+    )
+    asked = {"timezone": "Europe/Berlin", "start_date": "2026-10-25", "end_date": "2026-10-25"}
+    answer = caller.get_metrics(**asked)
+    assert [row[:3] for row in rows(answer)] == [("2026-10-25T00:00:00+02:00", "11110", "11111")]
+    answer = caller.get_metrics(**asked, interval="INTERVAL_HOUR")
+    costs = {row[0]: row[1] for row in rows(answer) if row[1] != "0"}
+    assert len(answer.periods) == 25
+    assert costs == {
+        "2026-10-25T00:00:00+02:00": "10",
+        "2026-10-25T02:00:00+02:00": "100",
+        "2026-10-25T02:00:00+01:00": "1000",
+        "2026-10-25T23:00:00+01:00": "10000",
+    }
+
+
+def test_the_first_period_is_cut(caller: Caller) -> None:
+    """A week that begins before the span counts only from its first day on."""
+    caller.ingest(
+        event("2026-09-22T23:59:59Z", "1"),
+        event("2026-09-23T00:00:00Z", "10"),
+        event("2026-09-21T00:00:00Z", "100"),
+    )
+    answer = caller.get_metrics(
+        start_date="2026-09-23", end_date="2026-10-07", interval="INTERVAL_WEEK"
+    )
+    assert [row[:3] for row in rows(answer)] == [
+        ("2026-09-21T00:00:00+00:00", "10", "111"),
+        ("2026-09-28T00:00:00+00:00", "0", "111"),
+        ("2026-10-05T00:00:00+00:00", "0", "111"),
+    ]
+
+
+def test_a_day_that_a_zone_skipped(caller: Caller) -> None:
+    """A span that a zone never had has no periods, and its totals are of history alone."""
+    caller.ingest(event("2011-12-30T09:59:59Z", "1"), event("2011-12-30T10:00:00Z", "10"))
+    answer = caller.get_metrics(
+        start_date="2011-12-30", end_date="2011-12-30", timezone="Pacific/Apia"
+    )
+    assert len(answer.periods) == 0
+    assert totals(answer) == ("0", "1", 0, "0")
+
+
+FILTERS: list[tuple[dict[str, Any], str, str, int]] = [
+    ({}, "1111", "11111", 3),
+    ({"external_customer_ids": ["c1"]}, "11", "10011", 1),
+    ({"customer_ids": ["c1"]}, "11", "10011", 1),
+    ({"external_customer_ids": ["c1", "c2", "nobody"]}, "111", "10111", 2),
+    ({"customer_ids": ["c3"], "external_customer_ids": ["c2"]}, "1100", "1100", 2),
+    ({"external_customer_ids": ["nobody"]}, "0", "0", 0),
+    ({"event_names": ["a"]}, "101", "101", 2),
+    ({"event_names": ["a", "b"]}, "1111", "11111", 3),
+    ({"event_names": ["nothing"]}, "0", "0", 0),
+    ({"event_names": ["b"], "external_customer_ids": ["c1"]}, "10", "10010", 1),
+]
+
+
+@pytest.mark.parametrize(("filters", "costs", "cumulative", "active"), FILTERS, ids=str)
+def test_filters(
+    caller: Caller, filters: dict[str, Any], costs: str, cumulative: str, active: int
+) -> None:
+    """Filters apply to every metric, to history as well."""
+    caller.ingest(
+        event("2026-11-02T00:00:00Z", "1", "c1", "a"),
+        event("2026-11-02T00:00:00Z", "10", "c1", "b"),
+        event("2026-11-02T00:00:00Z", "100", "c2", "a", llm={"vendor": "v", "model": "m"}),
+        event("2026-11-02T00:00:00Z", "1000", "c3", "b", product_id="p"),
+        event("2026-11-01T00:00:00Z", "10000", "c1", "b"),
+    )
+    answer = caller.get_metrics(start_date="2026-11-02", end_date="2026-11-02", **filters)
+    assert totals(answer)[:3] == (costs, cumulative, active)
+
+
+def test_customers_by_our_id(caller: Caller) -> None:
+    """A customer is found by our id; one that does not exist has no costs."""
+    caller.ingest(event("2026-11-02T00:00:00Z", "1", "c1"), event("2026-11-02T00:00:00Z", "2", "c2"))
+    (first,) = caller.list_events(external_customer_ids=["c1"])
+    span = {"start_date": "2026-11-02", "end_date": "2026-11-02"}
+    for ids in ([first.customer_id], [first.customer_id.upper()]):
+        assert caller.get_metrics(**span, customer_ids=ids).totals.costs == "1"
+    unknown = ["1dbfc517-0bbf-4301-9ba8-555ca42b9737"]
+    assert caller.get_metrics(**span, customer_ids=unknown).totals.costs == "0"
+
+
+@pytest.mark.parametrize(
+    "slugs",
+    [
+        ["costs"],
+        ["cumulative_costs"],
+        ["active_user_by_event"],
+        ["cost_per_user"],
+        ["cost_per_user", "costs", "costs"],
+    ],
+    ids=",".join,
+)
+def test_only_what_was_asked_is_answered(caller: Caller, slugs: list[str]) -> None:
+    """A metric that was not asked for is absent; one asked for alone is right."""
+    caller.ingest(
+        event("2026-11-01T00:00:00Z", "1"),
+        event("2026-11-02T00:00:00Z", "4", "c1"),
+        event("2026-11-02T00:00:00Z", "4", "c2"),
+    )
+    answer = caller.get_metrics(start_date="2026-11-02", end_date="2026-11-02", metrics=slugs)
+    wanted = {
+        "costs": "8",
+        "cumulative_costs": "9",
+        "active_user_by_event": 2,
+        "cost_per_user": "4",
+    }
+    for numbers in (*answer.periods, answer.totals):
+        found = {
+            descriptor.name: value
+            for descriptor, value in numbers.ListFields()
+            if descriptor.name != "timestamp"
+        }
+        assert found == {slug: wanted[slug] for slug in slugs}
+    assert [one.slug for one in answer.metrics] == [slug for slug in wanted if slug in slugs]
+
+
+def test_an_answer_holds_what_was_just_acknowledged(caller: Caller) -> None:
+    """The very next answer contains an event that was acknowledged."""
+    for count in range(1, 20):
+        caller.ingest(event("2026-11-01T00:00:00Z", "0.1"))
+        answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
+        wanted = reference.format_amount(reference.Decimal(count) / 10)
+        assert answer.totals.costs == wanted
+
+
+INTERVALS = list(reference.DAYS_MAX)
+
+
+def interval_name(interval: str) -> str:
+    """The name of an interval in the contract."""
+    return f"INTERVAL_{interval.upper()}"
+
+
+def test_limits_are_the_documented_ones(caller: Caller) -> None:
+    """The limits are those of the compatible API."""
+    answer = caller.get_limits()
+    assert answer.min_date == "2023-01-01"
+    assert [
+        (metrics_service_pb2.Interval.Name(one.interval), one.min_days, one.max_days)
+        for one in answer.intervals
+    ] == [
+        ("INTERVAL_HOUR", 0, 7),
+        ("INTERVAL_DAY", 0, 366),
+        ("INTERVAL_WEEK", 14, 371),
+        ("INTERVAL_MONTH", 60, 1460),
+        ("INTERVAL_YEAR", 366, 3650),
+    ]
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_span_may_be_as_long_as_its_limit(caller: Caller, interval: str) -> None:
+    """The longest span is answered; one day more names the limit and what would fit."""
+    start = date(2016, 1, 1)
+    days_max = reference.DAYS_MAX[interval]
+    name = interval_name(interval)
+    longest = start + timedelta(days=days_max)
+    answer = caller.get_metrics(start_date=str(start), end_date=str(longest), interval=name)
+    assert answer.periods
+    longer = longest + timedelta(days=1)
+    with refused("SPAN_TOO_LONG") as call:
+        caller.get_metrics(start_date=str(start), end_date=str(longer), interval=name)
+    fits = [one for one in INTERVALS if reference.DAYS_MAX[one] > days_max]
+    assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert call.refusal.facts == {
+        "path": "interval",
+        "value": interval,
+        "days": str(days_max + 1),
+        "days_max": str(days_max),
+        "fits": ", ".join(fits),
+    }
+    words = f"{', '.join(fits)} would fit" if fits else "no interval allows so many"
+    assert call.refusal.message == (
+        f"interval: {start} to {longer} are {days_max + 1} days apart; the interval {interval} "
+        f"allows {days_max}; {words}"
+    )
+
+
+def test_a_short_span_is_answered_with_any_interval(caller: Caller) -> None:
+    """The lower limits are advice: one day can be asked by the year."""
+    for interval in INTERVALS:
+        answer = caller.get_metrics(
+            start_date="2026-11-02", end_date="2026-11-02", interval=interval_name(interval)
+        )
+        assert len(answer.periods) == (24 if interval == reference.HOUR else 1)
+
+
+def test_no_interval_means_a_day(caller: Caller) -> None:
+    """Without interval and zone the periods are days in UTC."""
+    answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-02")
+    assert [period.timestamp for period in answer.periods] == [
+        "2026-11-01T00:00:00+00:00",
+        "2026-11-02T00:00:00+00:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-02-30",
+        "2026-13-01",
+        "2026-1-01",
+        "2026-11-1",
+        "2026-11- 3",
+        " 2026-11-1",
+        "26-11-2023",
+        "2026/11/23",
+        "20261123",
+        "2026-W48-1",
+        "2026-11-23T00:00:00Z",
+        "２０２６-11-23",
+        "1972-12-31",
+        "9999-01-01",
+        "0000-01-01",
+        "today",
+        "-2026-11-2",
+        "2026-11-23\n",
+        "\0",
+        "x" * 10_000,
+    ],
+)
+def test_dates_are_written_one_way(caller: Caller, text: str) -> None:
+    """A date is YYYY-MM-DD from 1973-01-01 to 9998-12-31 and nothing else."""
+    with refused("DATE_INVALID") as call:
+        caller.get_metrics(start_date=text, end_date="2026-11-23")
+    assert call.refusal.paths == ["start_date"]
+    assert call.refusal.facts["min"] == "1973-01-01"
+    assert call.refusal.facts["max"] == "9998-12-31"
+    with refused("DATE_INVALID") as call:
+        caller.get_metrics(start_date="2026-11-23", end_date=text)
+    assert call.refusal.paths == ["end_date"]
+
+
+def test_the_ends_of_the_calendar(caller: Caller) -> None:
+    """The first and the last day are answered in the zones furthest from UTC."""
+    for zone in ("Etc/GMT+12", "Pacific/Kiritimati", "UTC"):
+        for day in ("1973-01-01", "9998-12-31"):
+            for interval in INTERVALS:
+                caller.get_metrics(
+                    start_date=day, end_date=day, timezone=zone, interval=interval_name(interval)
+                )
+
+
+def test_a_span_that_ends_before_it_starts(caller: Caller) -> None:
+    """A reversed span is refused as such."""
+    with refused("SPAN_REVERSED") as call:
+        caller.get_metrics(start_date="2026-02-01", end_date="2026-01-01")
+    assert call.refusal.facts == {"path": "end_date", "value": "2026-01-01", "min": "2026-02-01"}
+    assert call.refusal.message == "end_date: 2026-01-01 is before the start_date 2026-02-01"
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["Europe/Berln", "europe/berlin", "+02:00", "/etc/passwd", "../UTC", "a\0b", "x" * 10_000, "🤖"],
+)
+def test_zones_are_those_of_the_iana_database(caller: Caller, zone: str) -> None:
+    """A zone that does not exist is refused, with those that have a similar name."""
+    with refused("TIMEZONE_UNKNOWN") as call:
+        caller.get_metrics(start_date="2026-11-01", end_date="2026-11-02", timezone=zone)
+    assert call.refusal.paths == ["timezone"]
+    if zone == "Europe/Berln":
+        assert call.refusal.facts["similar"].startswith("Europe/Berlin")
+        assert "Europe/Berlin" in call.refusal.message
+
+
+def test_unknown_metrics_and_intervals(caller: Caller) -> None:
+    """A slug or an interval that does not exist is refused, naming those that do."""
+    span = {"start_date": "2026-11-01", "end_date": "2026-11-02"}
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**span, metrics=["costs", "cost"])
+    assert call.refusal.facts == {
+        "path": "metrics[1]",
+        "value": "cost",
+        "allowed": "costs, cumulative_costs, active_user_by_event, cost_per_user",
+    }
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**span, interval=99)
+    assert call.refusal.facts["path"] == "interval"
+    assert call.refusal.facts["value"] == "99"
+    assert "INTERVAL_HOUR" in call.refusal.facts["allowed"]
+    with refused("TOO_MANY_VALUES") as call:
+        caller.get_metrics(**span, metrics=["costs"] * 101)
+    assert call.refusal.paths == ["metrics"]

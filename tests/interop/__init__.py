@@ -1,0 +1,1 @@
+"""Tests with clients that others have written."""

@@ -1,0 +1,1 @@
+"""Tests of `cost_insights._native`: vectors shared with Rust, and the slow twin."""

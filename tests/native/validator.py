@@ -1,0 +1,366 @@
+"""The slow twin of the native decoder: generated protobuf classes and plain checks.
+
+It takes a message that protobuf has parsed and says which faults it has, or what
+is stored of it. It imports nothing of the product but the generated messages.
+"""
+
+import hashlib
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+from cost_insights.v1 import event_pb2, event_service_pb2
+from tests import reference
+
+TOKENS_MAX = 2**53
+ALLOWED = "number, boolean, text"
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+# The years 1 to 9999.
+SECONDS_MIN = -62_135_596_800
+SECONDS_MAX = 253_402_300_799
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may hold."""
+
+    events_max: int = 10_000
+    event_bytes_max: int = 32_768
+    metadata_keys_max: int = 128
+    metadata_key_chars_max: int = 128
+    metadata_text_chars_max: int = 2_000
+    clock_skew_us: int = 60_000_000
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """Where and why; words and values are checked by examples."""
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass
+class Stored:
+    """What is kept of a valid event."""
+
+    series: tuple[str, str, str, str]
+    customer: str | bytes
+    timestamp_us: int
+    cost_picocents: int | None
+    parent: str | None
+    external_id: str | None
+    external_member_id: str | None
+    llm: dict[str, Any] | None
+    metadata: dict[str, Any]
+    timestamp_given: bool
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What two events with one external id must share to be one and the same."""
+        return (
+            self.series,
+            self.customer,
+            self.timestamp_us if self.timestamp_given else None,
+            self.cost_picocents,
+            self.parent,
+            self.external_member_id,
+            None if self.llm is None else canonical(self.llm),
+            canonical(self.metadata),
+        )
+
+
+@dataclass
+class Checker:
+    """Checks one event and collects its faults."""
+
+    index: int
+    now_us: int
+    organization_id: bytes
+    limits: Limits
+    faults: list[Fault] = field(default_factory=list)
+
+    def fault(self, path: str, reason: str) -> None:
+        """Notes a fault of the event."""
+        self.faults.append(Fault(self.index, f"events[{self.index}].{path}", reason))
+
+    def text(self, path: str, text: str, chars_max: int, *, required: bool) -> str:
+        """Checks a text."""
+        if not text:
+            if required:
+                self.fault(path, "FIELD_REQUIRED")
+        elif "\0" in text:
+            self.fault(path, "TEXT_MALFORMED")
+        elif len(text) > chars_max:
+            self.fault(path, "TEXT_TOO_LONG")
+        return text
+
+    def event(self, sent: event_pb2.NewEvent) -> Stored:
+        """Checks everything; what it returns counts only where there is no fault."""
+        name = self.text("name", sent.name, 128, required=True)
+        customer = self.customer(sent)
+        timestamp_us = self.timestamp(sent)
+        external_id = self.text("external_id", sent.external_id, 256, required=False)
+        faults = len(self.faults)
+        parent = self.text("parent_id", sent.parent_id, 256, required=False)
+        well_formed = len(self.faults) == faults
+        if well_formed and parent and external_id and self.is_self(parent, external_id):
+            self.fault("parent_id", "PARENT_IS_SELF")
+        member = self.text("external_member_id", sent.external_member_id, 256, required=False)
+        cost = self.cost(sent)
+        vendor, model, llm = self.llm(sent)
+        product_id = self.text("product_id", sent.product_id, 128, required=False)
+        metadata = self.metadata(sent.metadata)
+        if not self.faults:
+            size = len(canonical(metadata)) + (0 if llm is None else len(canonical(llm)))
+            if size > self.limits.event_bytes_max:
+                self.fault("metadata", "EVENT_TOO_LARGE")
+        return Stored(
+            series=(name, vendor, model, product_id),
+            customer=customer,
+            timestamp_us=timestamp_us,
+            cost_picocents=cost,
+            parent=parent or None,
+            external_id=external_id or None,
+            external_member_id=member or None,
+            llm=llm,
+            metadata=metadata,
+            timestamp_given=sent.HasField("timestamp"),
+        )
+
+    def customer(self, sent: event_pb2.NewEvent) -> str | bytes:
+        """The UUID of a customer, or the caller's own identifier."""
+        which = sent.WhichOneof("customer")
+        if which is None:
+            self.fault("external_customer_id", "FIELD_REQUIRED")
+            return ""
+        text: str = getattr(sent, which)
+        if which == "customer_id" and UUID.fullmatch(text):
+            return uuid.UUID(text).bytes
+        return self.text(which, text, 256, required=True)
+
+    def timestamp(self, sent: event_pb2.NewEvent) -> int:
+        """Microseconds since 1970."""
+        if not sent.HasField("timestamp"):
+            return self.now_us
+        seconds, nanos = sent.timestamp.seconds, sent.timestamp.nanos
+        if not (SECONDS_MIN <= seconds <= SECONDS_MAX and 0 <= nanos <= 999_999_999):
+            self.fault("timestamp", "TIMESTAMP_OUT_OF_RANGE")
+            return 0
+        timestamp_us = seconds * 1_000_000 + nanos // 1_000
+        if timestamp_us > self.now_us + self.limits.clock_skew_us:
+            self.fault("timestamp", "TIMESTAMP_IN_FUTURE")
+        return timestamp_us
+
+    def is_self(self, parent: str, external_id: str) -> bool:
+        """Whether a parent is the event itself."""
+        own = event_id(self.organization_id, external_id)
+        return parent == external_id or (
+            UUID.fullmatch(parent) is not None and uuid.UUID(parent).bytes == own
+        )
+
+    def cost(self, sent: event_pb2.NewEvent) -> int | None:
+        """Picocents, from either of the two places."""
+        cost = None
+        if sent.HasField("cost"):
+            if self.text("cost.amount", sent.cost.amount, 2**31, required=True):
+                cost = self.amount("cost.amount", reference.parse_amount, sent.cost.amount)
+            self.currency("cost.currency", sent.cost.currency)
+        if "_cost" not in sent.metadata.fields:
+            return cost
+        if sent.HasField("cost"):
+            self.fault("metadata._cost", "FIELDS_CONFLICT")
+            return cost
+        value = sent.metadata.fields["_cost"]
+        if value.WhichOneof("kind") != "struct_value":
+            self.fault("metadata._cost", "TYPE_UNSUPPORTED")
+            return None
+        fields = value.struct_value.fields
+        path = "metadata._cost.amount"
+        if "amount" not in fields:
+            self.fault(path, "FIELD_REQUIRED")
+        else:
+            amount = fields["amount"]
+            match amount.WhichOneof("kind"):
+                case "string_value":
+                    if self.text(path, amount.string_value, 2**31, required=True):
+                        cost = self.amount(path, reference.parse_amount, amount.string_value)
+                case "number_value":
+                    cost = self.amount(path, reference.round_amount, amount.number_value)
+                case _:
+                    self.fault(path, "TYPE_UNSUPPORTED")
+        path = "metadata._cost.currency"
+        if "currency" not in fields:
+            self.fault(path, "FIELD_REQUIRED")
+        elif fields["currency"].WhichOneof("kind") != "string_value":
+            self.fault(path, "TYPE_UNSUPPORTED")
+        else:
+            self.currency(path, fields["currency"].string_value)
+        return cost
+
+    def amount(self, path: str, read: Any, value: Any) -> int | None:
+        """Picocents."""
+        if isinstance(value, str) and "\0" in value:
+            return None  # noted already
+        try:
+            return reference.picocents(read(value))
+        except reference.RefusedError as refusal:
+            self.fault(path, str(refusal))
+            return None
+
+    def currency(self, path: str, currency: str) -> None:
+        """Checks a currency."""
+        if not currency:
+            self.fault(path, "FIELD_REQUIRED")
+        elif "\0" in currency:
+            self.fault(path, "TEXT_MALFORMED")
+        elif not (currency.isascii() and currency.lower() == "usd"):
+            self.fault(path, "CURRENCY_UNSUPPORTED")
+
+    def llm(self, sent: event_pb2.NewEvent) -> tuple[str, str, dict[str, Any] | None]:
+        """Vendor, model and the rest, from either of the two places."""
+        found: tuple[str, str, dict[str, Any] | None] = ("", "", None)
+        if sent.HasField("llm"):
+            found = self.llm_message(sent.llm)
+        if "_llm" not in sent.metadata.fields:
+            return found
+        if sent.HasField("llm"):
+            self.fault("metadata._llm", "FIELDS_CONFLICT")
+            return found
+        value = sent.metadata.fields["_llm"]
+        if value.WhichOneof("kind") != "struct_value":
+            self.fault("metadata._llm", "TYPE_UNSUPPORTED")
+            return found
+        return self.llm_struct(value.struct_value.fields)
+
+    def llm_message(self, llm: Any) -> tuple[str, str, dict[str, Any]]:
+        """What the message says."""
+        vendor = self.text("llm.vendor", llm.vendor, 128, required=True)
+        model = self.text("llm.model", llm.model, 128, required=True)
+        rest: dict[str, Any] = {}
+        for name in ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens"):
+            if name == "cached_input_tokens" and not llm.HasField(name):
+                continue
+            rest[name] = getattr(llm, name)
+            if not 0 <= rest[name] <= TOKENS_MAX:
+                self.fault(f"llm.{name}", "NUMBER_OUT_OF_RANGE")
+        for name in ("prompt", "response"):
+            if llm.HasField(name):
+                rest[name] = self.text(f"llm.{name}", getattr(llm, name), 2**31, required=False)
+        return vendor, model, rest
+
+    def llm_struct(
+        self, fields: Mapping[str, struct_pb2.Value]
+    ) -> tuple[str, str, dict[str, Any]]:
+        """What the object in the metadata says."""
+        texts: dict[str, str] = {}
+        for name in ("vendor", "model"):
+            path = f"metadata._llm.{name}"
+            texts[name] = ""
+            if name not in fields:
+                self.fault(path, "FIELD_REQUIRED")
+            elif fields[name].WhichOneof("kind") != "string_value":
+                self.fault(path, "TYPE_UNSUPPORTED")
+            else:
+                texts[name] = self.text(path, fields[name].string_value, 128, required=True)
+        rest: dict[str, Any] = {}
+        for name in ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens"):
+            path = f"metadata._llm.{name}"
+            kind = fields[name].WhichOneof("kind") if name in fields else None
+            if name == "cached_input_tokens" and (name not in fields or kind == "null_value"):
+                continue
+            if name not in fields:
+                rest[name] = 0
+            elif kind != "number_value":
+                self.fault(path, "TYPE_UNSUPPORTED")
+            else:
+                number = fields[name].number_value
+                if math.isfinite(number) and number.is_integer() and 0 <= number <= TOKENS_MAX:
+                    rest[name] = int(number)
+                else:
+                    self.fault(path, "NUMBER_OUT_OF_RANGE")
+        for name in ("prompt", "response"):
+            kind = fields[name].WhichOneof("kind") if name in fields else "null_value"
+            if kind == "string_value":
+                path = f"metadata._llm.{name}"
+                rest[name] = self.text(path, fields[name].string_value, 2**31, required=False)
+            elif kind != "null_value":
+                self.fault(f"metadata._llm.{name}", "TYPE_UNSUPPORTED")
+        return texts["vendor"], texts["model"], rest
+
+    def metadata(self, sent: struct_pb2.Struct) -> dict[str, Any]:
+        """Everything but the two special keys."""
+        kept = {key: value for key, value in sent.fields.items() if key not in {"_cost", "_llm"}}
+        if len(kept) > self.limits.metadata_keys_max:
+            self.fault("metadata", "METADATA_TOO_MANY_KEYS")
+        values: dict[str, Any] = {}
+        for key, value in kept.items():
+            path = path_of(key)
+            self.text(path, key, self.limits.metadata_key_chars_max, required=True)
+            match value.WhichOneof("kind"):
+                case "number_value":
+                    values[key] = value.number_value
+                    if not math.isfinite(value.number_value):
+                        self.fault(path, "NUMBER_OUT_OF_RANGE")
+                case "bool_value":
+                    values[key] = value.bool_value
+                case "string_value":
+                    values[key] = self.text(
+                        path, value.string_value, self.limits.metadata_text_chars_max, required=True
+                    )
+                case _:
+                    self.fault(path, "TYPE_UNSUPPORTED")
+        return values
+
+
+def path_of(key: str) -> str:
+    """Where a metadata key lies."""
+    if re.fullmatch(r"[A-Za-z0-9_]+", key):
+        return f"metadata.{key}"
+    return f"metadata[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def event_id(organization_id: bytes, external_id: str) -> bytes:
+    """A UUID of version 8 made of a digest."""
+    digest = bytearray(hashlib.sha256(organization_id + external_id.encode()).digest()[:16])
+    digest[6] = 0x80 | digest[6] & 0x0F
+    digest[8] = 0x80 | digest[8] & 0x3F
+    return bytes(digest)
+
+
+def canonical(values: Mapping[str, Any]) -> bytes:
+    """JSON as it is stored: keys in the order of their bytes, whole numbers as integers."""
+    plain = {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in sorted(values.items(), key=lambda item: item[0].encode())
+    }
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def check(
+    request: event_service_pb2.IngestEventsRequest,
+    *,
+    organization_id: bytes,
+    now_us: int,
+    limits: Limits,
+) -> tuple[list[Fault], list[Stored]]:
+    """Every fault of a request in order, and what is stored of its valid events."""
+    if len(request.events) > limits.events_max:
+        return [Fault(-1, "events", "TOO_MANY_EVENTS")], []
+    faults: list[Fault] = []
+    stored: list[Stored] = []
+    for index, sent in enumerate(request.events):
+        checker = Checker(index, now_us, organization_id, limits)
+        event = checker.event(sent)
+        faults += checker.faults
+        if not checker.faults:
+            stored.append(event)
+    return faults, stored

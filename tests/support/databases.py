@@ -1,0 +1,63 @@
+"""Fresh databases on either engine, each one's own."""
+
+import contextlib
+import itertools
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from tests.support.postgresql import cluster, libpq_url
+
+ENGINES = ("sqlite", "postgresql")
+
+
+class Databases:
+    """Makes databases. PostgreSQL starts when the first of its databases is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._exit = contextlib.ExitStack()
+        self._postgresql_url: str | None = None
+
+    def close(self) -> None:
+        """Stops the PostgreSQL that was started, if any."""
+        self._exit.close()
+
+    @contextlib.contextmanager
+    def fresh(self, engine: str) -> Iterator[str]:
+        """The URL of a new, empty database, which goes away with the block."""
+        if engine == "sqlite":
+            path = self._folder / f"{next(self._numbers)}.db"
+            yield f"sqlite:///{path}"
+            for file in self._folder.glob(f"{path.name}*"):
+                file.unlink()
+            return
+        server = self._postgresql()
+        name = f"cost_insights_test_{uuid.uuid4().hex[:12]}"
+        self._execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            url = sa.make_url(server).set(database=name)
+            yield url.render_as_string(hide_password=False)
+        finally:
+            self._execute(
+                server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+    def _postgresql(self) -> str:
+        if self._postgresql_url is None:
+            given = os.environ.get("COST_INSIGHTS_DATABASE_URL", "")
+            if given.startswith("postgresql"):
+                self._postgresql_url = given
+            else:
+                self._postgresql_url = self._exit.enter_context(cluster())
+        return self._postgresql_url
+
+    def _execute(self, url: str, statement: sql.Composed) -> None:
+        with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+            connection.execute(statement)

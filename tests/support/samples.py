@@ -1,0 +1,33 @@
+"""One valid request for each RPC, for tests about all of them."""
+
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2
+from tests.support.service import METHODS, new_event
+
+EVENTS = "/cost_insights.v1.EventService"
+METRICS = "/cost_insights.v1.MetricsService"
+
+SAMPLES: Mapping[str, Message] = {
+    f"{EVENTS}/IngestEvents": event_service_pb2.IngestEventsRequest(
+        events=[new_event(cost="0.025")]
+    ),
+    f"{EVENTS}/StreamEvents": event_service_pb2.StreamEventsRequest(
+        stream_id="stream-1",
+        sequence=1,
+        batch=event_service_pb2.IngestEventsRequest(events=[new_event(cost="0.025")]),
+    ),
+    f"{EVENTS}/ListEvents": event_service_pb2.ListEventsRequest(page_size=10),
+    f"{EVENTS}/GetEvent": event_service_pb2.GetEventRequest(
+        id="1dbfc517-0bbf-4301-9ba8-555ca42b9737"
+    ),
+    f"{EVENTS}/ListEventNames": event_service_pb2.ListEventNamesRequest(query="llm"),
+    f"{METRICS}/GetMetrics": metrics_service_pb2.GetMetricsRequest(
+        start_date="2026-11-01", end_date="2026-11-23"
+    ),
+    f"{METRICS}/GetMetricsLimits": metrics_service_pb2.GetMetricsLimitsRequest(),
+}
+
+assert SAMPLES.keys() == METHODS.keys()
