@@ -80,9 +80,7 @@ def start_server(
 
 
 @pytest.fixture(scope="session")
-def service(
-    loop_thread: "LoopThread", engine: str, databases: Databases
-) -> "Iterator[Service]":
+def service(loop_thread: "LoopThread", engine: str, databases: Databases) -> "Iterator[Service]":
     """A server that many tests share, each as an organization of its own."""
     from tests.support.service import running
 

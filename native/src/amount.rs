@@ -256,3 +256,202 @@ fn exponent(text: &[u8]) -> Option<(i64, &[u8])> {
     });
     (!digits.is_empty()).then_some((if negative { -power } else { power }, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same rules on lists of digits, one rule after the other.
+    fn slow_parse(text: &str) -> Result<i64, &'static str> {
+        let malformed = Err("AMOUNT_MALFORMED");
+        if text.len() > 128 {
+            return malformed;
+        }
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (number, power) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let power_digits = power.strip_prefix(['-', '+']).unwrap_or(power);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !all_digits(whole)
+            || !all_digits(fraction)
+            || !all_digits(power_digits)
+            || power_digits.is_empty()
+            || whole.len() + fraction.len() == 0
+        {
+            return malformed;
+        }
+        let digits = format!("{whole}{fraction}");
+        let significant = digits.trim_start_matches('0').trim_end_matches('0');
+        if significant.is_empty() {
+            return Ok(0);
+        }
+        // No text that is short enough has as many digits as 2⁴⁰.
+        let power_magnitude = match power_digits.trim_start_matches('0') {
+            "" => 0,
+            digits => digits.parse().unwrap_or(1 << 40).min(1 << 40),
+        };
+        let power = if power.starts_with('-') {
+            -power_magnitude
+        } else {
+            power_magnitude
+        };
+        let trailing = digits.len() - digits.trim_end_matches('0').len();
+        let exponent = power - fraction.len() as i64 + trailing as i64;
+        // Digits in front of the point, and the whole of the number as a text of
+        // its digits there: enough to compare with the limit.
+        let in_front = exponent + significant.len() as i64;
+        if in_front > 7 {
+            return Err("AMOUNT_OUT_OF_RANGE");
+        }
+        let mut picocents = String::new();
+        let mut lost = false;
+        for (at, digit) in significant.chars().enumerate() {
+            if in_front - at as i64 > -12 {
+                picocents.push(digit);
+            } else {
+                lost = true;
+            }
+        }
+        let zeros = (exponent + 12).max(0) as usize;
+        let magnitude: i128 = format!("0{picocents}{}", "0".repeat(zeros))
+            .parse()
+            .unwrap();
+        let limit = i128::from(CENTS_MAX) * 1_000_000_000_000;
+        match magnitude.cmp(&limit) {
+            Ordering::Greater => return Err("AMOUNT_OUT_OF_RANGE"),
+            Ordering::Equal if lost => return Err("AMOUNT_OUT_OF_RANGE"),
+            _ => {}
+        }
+        if lost || significant.len() > 17 {
+            return Err("AMOUNT_TOO_PRECISE");
+        }
+        Ok(if text.starts_with('-') {
+            -magnitude as i64
+        } else {
+            magnitude as i64
+        })
+    }
+
+    /// The same rules on the digits that the standard library finds.
+    fn slow_round(number: f64) -> Result<i64, &'static str> {
+        if !number.is_finite() {
+            return Err("AMOUNT_MALFORMED");
+        }
+        let text = format!("{number:e}");
+        let (digits, exponent) = text.split_once('e').unwrap();
+        let decimals = digits
+            .split_once('.')
+            .map_or(0, |(_, fraction)| fraction.len());
+        let digits: i128 = digits.replace('.', "").parse().unwrap();
+        let shift = exponent.parse::<i32>().unwrap() - decimals as i32 + 12;
+        let magnitude = if digits == 0 || shift < -30 {
+            0
+        } else if shift > 20 {
+            i128::MAX
+        } else if shift >= 0 {
+            digits.abs() * 10_i128.pow(shift as u32)
+        } else {
+            let divisor = 10_i128.pow(shift.unsigned_abs());
+            let (floor, rest) = (digits.abs() / divisor, digits.abs() % divisor);
+            floor + i128::from(2 * rest > divisor || 2 * rest == divisor && floor % 2 == 1)
+        };
+        if magnitude > i128::from(CENTS_MAX) * 1_000_000_000_000 {
+            return Err("AMOUNT_OUT_OF_RANGE");
+        }
+        Ok(if number < 0.0 {
+            -magnitude as i64
+        } else {
+            magnitude as i64
+        })
+    }
+
+    fn outcome(result: Result<Picocents, FaultKind>) -> Result<i64, &'static str> {
+        result.map(Picocents::get).map_err(|kind| kind.reason())
+    }
+
+    /// A refusal of too many digits tells which of the two kinds there are.
+    #[test]
+    fn precision_is_told() {
+        let too_precise = |digits, decimals| Err(FaultKind::AmountTooPrecise { digits, decimals });
+        assert_eq!(parse("1e-13"), too_precise(1, 13));
+        assert_eq!(parse("123456.123456789012"), too_precise(18, 12));
+        assert_eq!(parse("0.12345678901234567890"), too_precise(19, 19));
+    }
+
+    /// The constants follow from the limits.
+    #[test]
+    fn limits_hang_together() {
+        assert_eq!(LEADING_MAX, 6);
+        assert_eq!(HEAD_DIGITS, 19);
+        assert!(i64::try_from(PICOCENTS_MAX).is_ok());
+        assert!(10_u64.checked_pow(HEAD_DIGITS).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// Any text of the grammar is read as the slow twin reads it.
+        #[test]
+        fn texts_of_the_grammar(
+            text in "[ \t\r\n]{0,2}[-+]?[0-9]{0,9}(\\.[0-9]{0,20})?([eE][-+]?[0-9]{1,3})?[ \t\r\n]{0,2}",
+        ) {
+            prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+
+        /// Zeros anywhere, and exponents that undo them, change nothing but the form.
+        #[test]
+        fn texts_full_of_zeros(text in "-?0{0,40}[0-9]{0,8}0{0,30}\\.?0{0,30}[0-9]{0,13}0{0,20}e-?[0-9]{1,30}") {
+            prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+
+        /// Texts about as great as the limit are on the right side of it.
+        #[test]
+        fn texts_at_the_limit(text in "-?(9|8|90|89)(0{5,6}|9{5,6})(\\.(0{0,14}|9{0,14})[0-9]{0,2})?(e-?[01])?") {
+            prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+
+        /// Any text at all is read or refused as by the slow twin.
+        #[test]
+        fn any_text(text in "[-+0-9.eE \t_,xnaif٣]{0,12}|.{0,20}") {
+            prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+
+        /// Any double is rounded as the slow twin rounds it.
+        #[test]
+        fn any_double(number in prop::num::f64::ANY) {
+            prop_assert_eq!(outcome(round(number)), slow_round(number));
+        }
+
+        /// Doubles near the last decimal and near the limit are rounded to the even neighbour.
+        #[test]
+        fn doubles_where_it_matters(
+            number in prop_oneof![
+                (-1_000_000_i64..1_000_000).prop_map(|halves| halves as f64 * 5e-13),
+                -1e-9..1e-9,
+                -10.0..10.0,
+                8_999_999.9..9_000_000.1,
+            ],
+        ) {
+            prop_assert_eq!(outcome(round(number)), slow_round(number));
+        }
+
+        /// What is written reads back as the same amount, if it has few enough digits.
+        #[test]
+        fn what_is_written_can_be_read(count in -90_000_000_000_000_000_i64..=90_000_000_000_000_000, scale in 0_u32..3) {
+            let picocents = count * 10_i64.pow(scale);
+            prop_assume!(picocents.unsigned_abs() <= PICOCENTS_MAX);
+            let text = format(picocents.into());
+            prop_assert!(!text.contains('e') && !(text.contains('.') && text.ends_with(['0', '.'])));
+            match slow_parse(&text) {
+                Ok(read) => prop_assert_eq!(read, picocents),
+                Err(reason) => prop_assert_eq!(reason, "AMOUNT_TOO_PRECISE"),
+            }
+            prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+    }
+}

@@ -101,6 +101,10 @@ pub struct Row {
     pub id: Uuid,
     pub timestamp_us: i64,
     pub cost: Option<Picocents>,
+    /// Whether the id follows from what the caller sent, so that the event may be
+    /// stored already.
+    pub is_keyed: bool,
+    /// 0 unless it is.
     pub content_digest: i64,
     pub parent: Parent,
     /// Where the texts begin.

@@ -13,7 +13,9 @@ use crate::amount::{self, Picocents};
 use crate::batch::{Customer, EventBatch, Parent, Row, Series};
 use crate::error::{CURRENCY, Fault, FaultKind, Faults, Found, Place, TOKENS_MAX};
 use crate::id::{self, Content, IdMaker, NamedCustomer, Uuid};
-use crate::message::{self, Cost, Leaf, Llm, Metadata, NewEvent, Request, Text, Timestamp};
+use crate::message::{
+    self, Cost, Leaf, Llm, Metadata, NewEvent, Request, StreamRequest, Text, Timestamp,
+};
 use crate::{json, wire};
 
 /// What a request may hold.
@@ -111,10 +113,55 @@ const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
 ///
 /// Where a fault is the whole request's, it is the only one and the batch is empty.
 pub fn decode(request: &[u8], context: &Context) -> EventBatch {
-    match read(request, context) {
-        Ok(batch) => batch,
-        Err(wire::Malformed) => refused("", Found::Nothing, FaultKind::MalformedRequest),
-    }
+    Request::read(request, context.limits.events_max as usize)
+        .and_then(|request| check_all(&request, context, None))
+        .unwrap_or_else(|wire::Malformed| malformed())
+}
+
+/// A batch of a stream, and where in the stream it stands.
+#[derive(Debug)]
+pub struct StreamedBatch {
+    /// The stream.
+    pub stream_id: String,
+    /// The number of the batch.
+    pub sequence: i64,
+    /// The batch.
+    pub batch: EventBatch,
+}
+
+/// Reads a batch of a stream and checks its events, but not the place that it
+/// claims in the stream. `stream_id` is the stream's so far, which a request may
+/// leave out. An event without an external id is identified by its place.
+pub fn decode_streamed(request: &[u8], stream_id: &str, context: &Context) -> StreamedBatch {
+    let streamed = |stream_id: &str, sequence, batch| StreamedBatch {
+        stream_id: stream_id.to_owned(),
+        sequence,
+        batch,
+    };
+    let Ok(request) = StreamRequest::read(request, context.limits.events_max as usize) else {
+        return streamed(stream_id, 0, malformed());
+    };
+    let place = StreamPlace {
+        stream_id: match request.stream_id {
+            "" => stream_id,
+            given => given,
+        },
+        sequence: request.sequence,
+    };
+    let batch = check_all(&request.batch, context, Some(place))
+        .unwrap_or_else(|wire::Malformed| malformed());
+    streamed(place.stream_id, place.sequence, batch)
+}
+
+/// Where a batch stands among all that were ever streamed.
+#[derive(Clone, Copy)]
+struct StreamPlace<'c> {
+    stream_id: &'c str,
+    sequence: i64,
+}
+
+fn malformed() -> EventBatch {
+    refused("", Found::Nothing, FaultKind::MalformedRequest)
 }
 
 fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch {
@@ -124,9 +171,12 @@ fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch 
     }
 }
 
-fn read(request: &[u8], context: &Context) -> Result<EventBatch, wire::Malformed> {
+fn check_all<'a, 'c>(
+    request: &Request<'a>,
+    context: &'c Context,
+    stream: Option<StreamPlace<'c>>,
+) -> Result<EventBatch, wire::Malformed> {
     let events_max = context.limits.events_max;
-    let request = Request::read(request, events_max as usize)?;
     if request.count > events_max as usize {
         let kind = FaultKind::TooManyEvents { events_max };
         let batch = refused("events", Found::Count(request.count), kind);
@@ -137,7 +187,7 @@ fn read(request: &[u8], context: &Context) -> Result<EventBatch, wire::Malformed
             ..batch
         });
     }
-    let mut checker = Checker::new(context, request.events.len());
+    let mut checker = Checker::new(context, stream, request.events.len());
     let mut event = NewEvent::default();
     for (index, bytes) in request.events.iter().enumerate() {
         request.read_event(bytes, &mut event)?;
@@ -157,6 +207,7 @@ type Places<T> = HashMap<T, u32, foldhash::fast::RandomState>;
 /// the request to find those that return.
 struct Checker<'a, 'c> {
     context: &'c Context,
+    stream: Option<StreamPlace<'c>>,
     ids: IdMaker,
     /// Of the event being checked.
     index: u32,
@@ -184,11 +235,12 @@ struct Model<'a> {
 }
 
 impl<'a, 'c> Checker<'a, 'c> {
-    fn new(context: &'c Context, events: usize) -> Self {
+    fn new(context: &'c Context, stream: Option<StreamPlace<'c>>, events: usize) -> Self {
         let mut batch = EventBatch::default();
         batch.rows.reserve(events);
         Self {
             context,
+            stream,
             ids: IdMaker::new(context.now_us, context.entropy),
             index: 0,
             faults: Faults::default(),
@@ -215,6 +267,7 @@ impl<'a, 'c> Checker<'a, 'c> {
     /// Adds the event to the batch, or all of its faults to the faults.
     fn push_valid(&mut self, event: &NewEvent<'a>, texts_start: usize) -> Option<()> {
         let organization_id = &self.context.organization_id;
+        let index = self.index;
         // Every field is checked before any is unwrapped: a `?` in between would
         // hide the faults of the fields behind it.
         let name = self.text(&NAME, event.name);
@@ -223,7 +276,19 @@ impl<'a, 'c> Checker<'a, 'c> {
         let external_id = self.text(&EXTERNAL_ID, event.external_id);
         let own_id = external_id
             .filter(|external_id| !external_id.is_empty())
-            .map(|external_id| id::event_id(organization_id, external_id));
+            .map(|external_id| id::event_id(organization_id, external_id))
+            .or_else(|| {
+                let StreamPlace {
+                    stream_id,
+                    sequence,
+                } = self.stream?;
+                Some(id::streamed_event_id(
+                    organization_id,
+                    stream_id,
+                    sequence,
+                    index,
+                ))
+            });
         let parent_text = self.text(&PARENT_ID, event.parent_id);
         let parent = parent_text.and_then(|text| self.parent(text, external_id, own_id));
         let external_member_id = self.text(&EXTERNAL_MEMBER_ID, event.external_member_id);
@@ -241,13 +306,16 @@ impl<'a, 'c> Checker<'a, 'c> {
         let metadata_start = self.batch.texts.len();
         let metadata = self.metadata(&event.metadata);
         let end = self.batch.texts.len();
-        let size = self.size(end - llm_start);
+        // What cannot be stored has no size.
+        let size = model
+            .and(metadata)
+            .and_then(|()| self.size(end - llm_start));
 
         let (name, customer, timestamp_us) = (name?, customer?, timestamp_us?);
         let (external_id, external_member_id) = (external_id?, external_member_id?);
         let (parent_text, parent) = (parent_text?, parent?);
         let (cost, model, product_id) = (cost?, model?, product_id?);
-        metadata.and(size)?;
+        size?;
 
         let vendor = model.map(|model| model.vendor);
         let model = model.map(|model| model.model);
@@ -283,6 +351,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             id: own_id.unwrap_or_else(|| self.ids.id(self.index)),
             timestamp_us: timestamp_us.unwrap_or(self.context.now_us),
             cost,
+            is_keyed: own_id.is_some(),
             content_digest,
             parent: self.parent_place(parent),
             texts_start,

@@ -180,16 +180,19 @@ impl Group {
         self.len() == 0
     }
 
-    /// The ids of the events left to insert that have an external id.
+    /// The ids of the events left to insert that may be stored already.
     pub fn keyed_ids(&self) -> impl Iterator<Item = &Uuid> {
         self.left()
-            .filter(|(_, _, row)| row.external_id_bytes > 0)
+            .filter(|(_, _, row)| row.is_keyed)
             .map(|(claim, _, _)| &claim.id)
     }
 
-    /// The events left to insert, in order.
+    /// The events left to insert, in the order of their ids: transactions that
+    /// insert the same events then wait for each other in one direction only.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.left().map(|(_, member, row)| Record {
+        let mut left: Vec<_> = self.left().collect();
+        left.sort_unstable_by_key(|(claim, _, _)| claim.id);
+        left.into_iter().map(|(_, member, row)| Record {
             id: &row.id,
             organization_number: member.organization_number,
             series_number: member.series_numbers[row.series as usize],

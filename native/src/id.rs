@@ -15,6 +15,33 @@ pub fn event_id(organization_id: &Uuid, external_id: &str) -> Uuid {
         .chain_update(organization_id)
         .chain_update(external_id)
         .finalize();
+    digest_id(&digest)
+}
+
+/// The id of the event at a place of a streamed batch, where it has no external
+/// id: a UUID of version 8 made of the first 16 bytes of SHA-256(organization id ‖
+/// U+0000 `stream` U+0000 ‖ stream id ‖ U+0000 ‖ sequence ‖ index), both numbers
+/// with their greatest byte first.
+///
+/// No external id holds U+0000, so none has the same digest.
+pub fn streamed_event_id(
+    organization_id: &Uuid,
+    stream_id: &str,
+    sequence: i64,
+    index: u32,
+) -> Uuid {
+    let digest = Sha256::new()
+        .chain_update(organization_id)
+        .chain_update(b"\0stream\0")
+        .chain_update(stream_id)
+        .chain_update([0])
+        .chain_update(sequence.to_be_bytes())
+        .chain_update(index.to_be_bytes())
+        .finalize();
+    digest_id(&digest)
+}
+
+fn digest_id(digest: &[u8]) -> Uuid {
     let mut id = Uuid::default();
     id.copy_from_slice(&digest[..16]);
     stamp(&mut id, 8);
@@ -191,4 +218,174 @@ impl Content<'_> {
 fn hash_text(hash: &mut Sha256, text: &str) {
     hash.update((text.len() as u64).to_be_bytes());
     hash.update(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const ENTROPY: [u8; 32] = [7; 32];
+
+    /// Only the form 8-4-4-4-12 of hexadecimal digits in any case is a UUID.
+    #[test]
+    fn uuids_have_one_form() {
+        let id = *b"\x1d\xbf\xc5\x17\x0b\xbf\x43\x01\x9b\xa8\x55\x5c\xa4\x2b\x97\x37";
+        assert_eq!(parse("1dbfc517-0bbf-4301-9ba8-555ca42b9737"), Some(id));
+        assert_eq!(parse("1DBFC517-0BBF-4301-9BA8-555CA42B9737"), Some(id));
+        assert_eq!(format(&id), "1dbfc517-0bbf-4301-9ba8-555ca42b9737");
+        for other in [
+            "",
+            "1dbfc5170bbf43019ba8555ca42b9737",
+            "{1dbfc517-0bbf-4301-9ba8-555ca42b9737}",
+            "urn:uuid:1dbfc517-0bbf-4301-9ba8-555ca42b9737",
+            " 1dbfc517-0bbf-4301-9ba8-555ca42b9737",
+            "1dbfc517-0bbf-4301-9ba8-555ca42b973",
+            "1dbfc517-0bbf-4301-9ba8-555ca42b973g",
+            "1dbfc517-0bbf-4301-9ba8+555ca42b9737",
+            "1dbfc5170-bbf-4301-9ba8-555ca42b9737",
+            "1dbfc517-0bbf-4301-9ba8-555ca42b973٣",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    /// A version counts only in the variant of RFC 9562.
+    #[test]
+    fn versions_belong_to_a_variant() {
+        let version_of = |text| version(&parse(text).unwrap());
+        assert_eq!(version_of("01890a5d-ac96-774b-bcce-b302099a8057"), Some(7));
+        assert_eq!(version_of("11111111-2222-8333-8444-555555555555"), Some(8));
+        assert_eq!(version_of("11111111-2222-8333-b444-555555555555"), Some(8));
+        assert_eq!(version_of("11111111-2222-8333-c444-555555555555"), None);
+        assert_eq!(version_of("11111111-2222-8333-4444-555555555555"), None);
+    }
+
+    /// The id of an event with an external id is a UUID of version 8.
+    #[test]
+    fn external_ids_make_version_8() {
+        assert_eq!(version(&event_id(&[0; 16], "evt-1")), Some(8));
+    }
+
+    /// Ids made for a request carry its time and stand in the order of its events.
+    #[test]
+    fn made_ids_are_in_order() {
+        let mut maker = IdMaker::new(1_795_435_694_123_456, ENTROPY);
+        let ids: Vec<Uuid> = (0..4096).map(|index| maker.id(index)).collect();
+        assert!(ids.is_sorted());
+        for (index, id) in ids.iter().enumerate() {
+            assert_eq!(version(id), Some(7));
+            assert_eq!(&id[..6], &1_795_435_694_123_u64.to_be_bytes()[2..]);
+            assert_eq!(usize::from(id[6] & 0x0f) << 8 | usize::from(id[7]), index);
+        }
+    }
+
+    /// Made ids differ, within a request and between requests of one millisecond.
+    #[test]
+    fn made_ids_never_repeat() {
+        let mut seen = HashSet::new();
+        for entropy in [[0; 32], ENTROPY] {
+            let mut maker = IdMaker::new(0, entropy);
+            for index in 0..10_000 {
+                assert!(seen.insert(maker.id(index)));
+            }
+        }
+    }
+
+    /// An id depends on nothing but time, entropy and place.
+    #[test]
+    fn made_ids_can_be_made_again() {
+        let mut maker = IdMaker::new(0, ENTROPY);
+        let forwards: Vec<Uuid> = (0..9).map(|index| maker.id(index)).collect();
+        let mut backwards: Vec<Uuid> = (0..9).rev().map(|index| maker.id(index)).collect();
+        backwards.reverse();
+        assert_eq!(forwards, backwards);
+    }
+
+    /// A time before 1970 or beyond 48 bits of milliseconds makes an id all the same.
+    #[test]
+    fn any_time_makes_an_id() {
+        for now_us in [i64::MIN, -1, i64::MAX] {
+            assert_eq!(
+                version(&IdMaker::new(now_us, ENTROPY).id(u32::MAX)),
+                Some(7)
+            );
+        }
+    }
+
+    /// Each field of the content changes the digest, and none can be taken for another.
+    #[test]
+    fn every_field_is_content() {
+        let content = Content {
+            name: "a",
+            customer: NamedCustomer::External("a"),
+            timestamp_us: None,
+            cost_picocents: None,
+            vendor: "",
+            model: "",
+            llm: "",
+            product_id: "",
+            parent: "",
+            external_member_id: "",
+            metadata: "{}",
+        };
+        let digests = [
+            content,
+            Content {
+                name: "b",
+                ..content
+            },
+            Content {
+                customer: NamedCustomer::External("b"),
+                ..content
+            },
+            Content {
+                customer: NamedCustomer::Id([b'a'; 16]),
+                ..content
+            },
+            Content {
+                timestamp_us: Some(0),
+                ..content
+            },
+            Content {
+                cost_picocents: Some(0),
+                ..content
+            },
+            Content {
+                cost_picocents: Some(1),
+                ..content
+            },
+            Content {
+                vendor: "a",
+                ..content
+            },
+            Content {
+                model: "a",
+                ..content
+            },
+            Content {
+                llm: "a",
+                ..content
+            },
+            Content {
+                product_id: "a",
+                ..content
+            },
+            Content {
+                parent: "a",
+                ..content
+            },
+            Content {
+                external_member_id: "a",
+                ..content
+            },
+            Content {
+                metadata: "a",
+                ..content
+            },
+        ]
+        .map(|content| content.digest());
+        assert_eq!(HashSet::from(digests).len(), digests.len());
+    }
 }

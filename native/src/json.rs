@@ -67,3 +67,101 @@ pub fn push_integer(out: &mut String, number: i64) {
     }
     out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(text: &str) -> String {
+        let mut out = String::new();
+        push_text(&mut out, text);
+        out
+    }
+
+    fn number(number: f64) -> String {
+        let mut out = String::new();
+        push_number(&mut out, number);
+        out
+    }
+
+    /// Only quotes, backslashes and control characters are escaped; all else is UTF-8.
+    #[test]
+    fn texts_are_escaped_as_little_as_possible() {
+        for (from, to) in [
+            ("", r#""""#),
+            ("1080p", r#""1080p""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\n\t\u{1}\u{1f}", r#""\u000a\u0009\u0001\u001f""#),
+            (
+                "Größe 日本語 🤖 \u{7f}\u{2028}/",
+                "\"Größe 日本語 🤖 \u{7f}\u{2028}/\"",
+            ),
+            ("\"", r#""\"""#),
+        ] {
+            assert_eq!(text(from), to);
+        }
+    }
+
+    /// A whole number below 2⁵³ is an integer, so that 1 and 1.0 are the same content.
+    #[test]
+    fn whole_numbers_are_integers() {
+        for (from, to) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0, "1"),
+            (-120.0, "-120"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (-9_007_199_254_740_991.0, "-9007199254740991"),
+        ] {
+            assert_eq!(number(from), to);
+        }
+    }
+
+    /// Any other number has its shortest digits, in a form that must never change.
+    #[test]
+    fn other_numbers_are_shortest() {
+        for (from, to) in [
+            (1.5, "1.5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (0.001, "0.001"),
+            (0.00001, "0.00001"),
+            (0.000001, "1e-6"),
+            (1e-7, "1e-7"),
+            (-2.5e-300, "-2.5e-300"),
+            (9_007_199_254_740_992.0, "9007199254740992.0"),
+            (1e15 + 0.5, "1000000000000000.5"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345_680_000.0, "1.2345678901234568e+20"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(number(from), to);
+        }
+    }
+
+    proptest! {
+        /// Whatever is written, a JSON parser reads back.
+        #[test]
+        fn what_is_written_can_be_read(from: String) {
+            prop_assert_eq!(serde_json::from_str::<String>(&text(&from)).unwrap(), from);
+        }
+
+        /// A number that is written reads back as the same double.
+        #[test]
+        fn numbers_that_are_written_can_be_read(from in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
+            prop_assert_eq!(number(from).parse::<f64>().unwrap(), from);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&number(from)).is_ok());
+        }
+
+        /// An integer is written as the standard library does.
+        #[test]
+        fn integers_like_the_standard_library(from: i64) {
+            let mut out = String::new();
+            push_integer(&mut out, from);
+            prop_assert_eq!(out, from.to_string());
+        }
+    }
+}

@@ -27,31 +27,75 @@ impl<'a> Request<'a> {
     /// Finds the events.
     pub fn read(bytes: &'a [u8], events_max: usize) -> Result<Self, Malformed> {
         let reader = Reader::new(bytes);
-        let mut request = Self {
+        let mut request = Self::new(reader);
+        request.merge(reader, events_max)?;
+        Ok(request)
+    }
+
+    fn new(reader: Reader<'a>) -> Self {
+        Self {
             reader,
             events: Vec::new(),
             count: 0,
             accept_valid: false,
-        };
-        let mut fields = reader;
+        }
+    }
+
+    fn merge(&mut self, mut fields: Reader<'a>, events_max: usize) -> Result<(), Malformed> {
         while let Some(field) = fields.next_field()? {
             match field {
                 (1, Value::Bytes(event)) => {
-                    request.count += 1;
-                    if request.count <= events_max {
-                        request.events.push(event);
+                    self.count += 1;
+                    if self.count <= events_max {
+                        self.events.push(event);
                     }
                 }
-                (2, Value::Varint(flag)) => request.accept_valid = flag != 0,
+                (2, Value::Varint(flag)) => self.accept_valid = flag != 0,
                 _ => {}
             }
         }
-        Ok(request)
+        Ok(())
     }
 
     /// Reads one of the events into `event`, whose memory is used again.
     pub fn read_event(&self, bytes: &'a [u8], event: &mut NewEvent<'a>) -> Result<(), Malformed> {
         event.read(self.reader.inside(bytes)?)
+    }
+}
+
+/// A `StreamEventsRequest`.
+#[derive(Debug)]
+pub struct StreamRequest<'a> {
+    /// The stream; empty where the request leaves it out.
+    pub stream_id: &'a str,
+    /// The number of the batch.
+    pub sequence: i64,
+    /// The batch.
+    pub batch: Request<'a>,
+}
+
+impl<'a> StreamRequest<'a> {
+    /// Finds the events of the batch.
+    pub fn read(bytes: &'a [u8], events_max: usize) -> Result<Self, Malformed> {
+        let mut fields = Reader::new(bytes);
+        let mut request = Self {
+            stream_id: "",
+            sequence: 0,
+            batch: Request::new(fields.inside(&[])?),
+        };
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Bytes(stream_id)) => {
+                    request.stream_id = str::from_utf8(stream_id).map_err(|_| Malformed)?;
+                }
+                (2, Value::Varint(sequence)) => request.sequence = sequence as i64,
+                (3, Value::Bytes(batch)) => {
+                    request.batch.merge(fields.inside(batch)?, events_max)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(request)
     }
 }
 

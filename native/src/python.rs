@@ -21,8 +21,9 @@ mod _native {
 
     #[pymodule_export]
     use super::{
-        EventBatch, Fault, Group, Limits, PeriodSums, Receipt, decode_events, event_id,
-        format_amount, parse_amount, round_amount, sum_by_period, sum_picocents,
+        EventBatch, Fault, Group, Limits, PeriodSums, Receipt, StreamedBatch, decode_events,
+        decode_streamed, event_id, format_amount, parse_amount, round_amount, sum_by_period,
+        sum_picocents,
     };
 
     #[pymodule_init]
@@ -320,6 +321,58 @@ fn decode_events(
     };
     let batch = py.detach(|| event::decode(request, &context));
     EventBatch(Arc::new(batch))
+}
+
+/// A batch of a stream, and where in the stream it stands.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct StreamedBatch {
+    stream_id: String,
+    sequence: i64,
+    batch: Arc<batch::EventBatch>,
+}
+
+#[pymethods]
+impl StreamedBatch {
+    #[getter]
+    fn stream_id(&self) -> &str {
+        &self.stream_id
+    }
+
+    #[getter]
+    fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    #[getter]
+    fn batch(&self) -> EventBatch {
+        EventBatch(self.batch.clone())
+    }
+}
+
+/// Reads the bytes of a `cost_insights.v1.StreamEventsRequest`.
+#[pyfunction]
+#[pyo3(signature = (request, *, stream_id, organization_id, now_us, entropy, limits))]
+fn decode_streamed(
+    py: Python<'_>,
+    request: &[u8],
+    stream_id: &str,
+    organization_id: Uuid,
+    now_us: i64,
+    entropy: [u8; 32],
+    limits: &Limits,
+) -> StreamedBatch {
+    let context = event::Context {
+        organization_id,
+        now_us,
+        entropy,
+        limits: limits.0,
+    };
+    let streamed = py.detach(|| event::decode_streamed(request, stream_id, &context));
+    StreamedBatch {
+        stream_id: streamed.stream_id,
+        sequence: streamed.sequence,
+        batch: Arc::new(streamed.batch),
+    }
 }
 
 /// The id of the event with that external id.

@@ -40,3 +40,56 @@ fn civil(day: i64) -> (i64, i64, i64) {
     };
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A time is written in UTC, with a fraction only where there is one.
+    #[test]
+    fn times_in_words() {
+        for (time_us, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (1_500_000, "1970-01-01T00:00:01.5Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00Z"),
+            (4_107_542_399_000_000, "2100-02-28T23:59:59Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00Z"),
+            (1_795_435_694_123_456, "2026-11-23T12:08:14.123456Z"),
+            (-62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
+            (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(rfc3339(time_us), text);
+        }
+    }
+
+    /// Days follow each other through four centuries, after which the calendar repeats.
+    #[test]
+    fn every_day_of_an_era() {
+        const MONTH_DAYS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for number in 0..=146_097 {
+            assert_eq!(civil(number), (year, month, day));
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let days = MONTH_DAYS[month as usize - 1] + i64::from(leap && month == 2);
+            (day, month) = if day < days {
+                (day + 1, month)
+            } else {
+                (1, month + 1)
+            };
+            (month, year) = if month <= 12 {
+                (month, year)
+            } else {
+                (1, year + 1)
+            };
+        }
+        assert_eq!((year, month, day), (2370, 1, 2));
+    }
+
+    /// No time is too far away to be written.
+    #[test]
+    fn any_time_has_words() {
+        assert_eq!(rfc3339(i64::MAX), "294247-01-10T04:00:54.775807Z");
+        assert_eq!(rfc3339(i64::MIN), "-290308-12-21T19:59:05.224192Z");
+    }
+}

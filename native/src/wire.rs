@@ -158,3 +158,125 @@ const LENGTH_DELIMITED: u8 = 2;
 const START_GROUP: u8 = 3;
 const END_GROUP: u8 = 4;
 const FIXED32: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields(bytes: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let mut fields = Vec::new();
+        while let Some(field) = reader.next_field()? {
+            fields.push(field);
+        }
+        Ok(fields)
+    }
+
+    /// Every wire type is read, and what this crate has no field of is skipped.
+    #[test]
+    fn wire_types() {
+        assert_eq!(fields(b""), Ok(vec![]));
+        assert_eq!(fields(b"\x08\x96\x01"), Ok(vec![(1, Value::Varint(150))]));
+        assert_eq!(fields(b"\x12\x02hi"), Ok(vec![(2, Value::Bytes(b"hi"))]));
+        assert_eq!(
+            fields(b"\x19\x01\0\0\0\0\0\0\0"),
+            Ok(vec![(3, Value::Fixed64(1))])
+        );
+        assert_eq!(fields(b"\x25\x01\0\0\0"), Ok(vec![(4, Value::Skipped)]));
+        assert_eq!(
+            fields(b"\x2b\x08\x01\x13\x14\x2c"),
+            Ok(vec![(5, Value::Skipped)])
+        );
+    }
+
+    /// Varints, tags and lengths are as long, and as sloppy, as the generated classes take them.
+    #[test]
+    fn varints_at_their_limits() {
+        let after = |tag: u8, bytes: &[u8]| [&[tag], bytes].concat();
+        let zeros = |count| [vec![0x80; count], vec![0]].concat();
+        let varint = after(0x08, &zeros(9));
+        assert_eq!(fields(&varint), Ok(vec![(1, Value::Varint(0))]));
+        assert_eq!(fields(&after(0x08, &zeros(10))), Err(Malformed));
+        let ones = after(0x08, &[&[0xff; 9][..], b"\x7f"].concat());
+        let greatest = Value::Varint(u64::MAX);
+        assert_eq!(
+            fields(&ones),
+            Ok(vec![(1, greatest)]),
+            "bits beyond 64 are lost"
+        );
+
+        let empty = after(0x0a, &zeros(4));
+        assert_eq!(fields(&empty), Ok(vec![(1, Value::Bytes(b""))]));
+        assert_eq!(fields(&after(0x0a, &zeros(5))), Err(Malformed));
+        assert_eq!(
+            fields(b"\x0a\x80\x80\x80\x80\x10"),
+            Err(Malformed),
+            "2³² bytes are not there"
+        );
+
+        assert_eq!(
+            fields(b"\x88\x80\x80\x80\x00\x01"),
+            Ok(vec![(1, Value::Varint(1))])
+        );
+        assert_eq!(fields(b"\x88\x80\x80\x80\x80\x00\x01"), Err(Malformed));
+        let greatest = (1 << 29) - 1;
+        assert_eq!(
+            fields(b"\xf8\xff\xff\xff\x0f\x01"),
+            Ok(vec![(greatest, Value::Varint(1))])
+        );
+        assert_eq!(
+            fields(b"\x88\x80\x80\x80\x10\x01"),
+            Err(Malformed),
+            "a tag has 32 bits"
+        );
+    }
+
+    /// Bytes that end too early or mean nothing are malformed.
+    #[test]
+    fn malformed_bytes() {
+        for bytes in [
+            &b"\x08"[..],
+            b"\x08\x80",
+            b"\x0a\x05a",
+            b"\x11\0",
+            b"\x15\0\0",
+            b"\x00\x01",
+            b"\x02\x00",
+            b"\x0e",
+            b"\x0f",
+            b"\x0c",
+            b"\x0b",
+            b"\x0b\x14",
+            b"\x0b\x0e\x0c",
+        ] {
+            assert_eq!(fields(bytes), Err(Malformed), "{bytes:x?}");
+        }
+    }
+
+    /// Groups and messages together lie at most a hundred deep, and cost no stack.
+    #[test]
+    fn depth_is_bounded() {
+        let groups = |depth| [vec![0x0b; depth], vec![0x0c; depth]].concat();
+        assert!(fields(&groups(DEPTH_MAX)).is_ok());
+        assert_eq!(fields(&groups(DEPTH_MAX + 1)), Err(Malformed));
+        assert_eq!(fields(&groups(1_000_000)), Err(Malformed));
+
+        let bytes = groups(1);
+        let mut reader = Reader::new(&bytes);
+        for _ in 0..DEPTH_MAX {
+            reader = reader.inside(&bytes).unwrap();
+        }
+        assert_eq!(reader.inside(&bytes).err(), Some(Malformed));
+        assert_eq!(reader.next_field(), Err(Malformed));
+    }
+
+    proptest! {
+        /// Any bytes are read to their end or found malformed.
+        #[test]
+        fn any_bytes(bytes: Vec<u8>) {
+            let _ = fields(&bytes);
+        }
+    }
+}

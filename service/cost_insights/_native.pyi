@@ -182,6 +182,37 @@ def decode_events(
     an external id are made.
     """
 
+@final
+class StreamedBatch:
+    """A batch of a stream, and where in the stream it stands."""
+
+    @property
+    def stream_id(self) -> str:
+        """That of the request, or the given one where the request leaves it out."""
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def batch(self) -> EventBatch: ...
+
+def decode_streamed(
+    request: bytes,
+    *,
+    stream_id: str,
+    organization_id: bytes,
+    now_us: int,
+    entropy: bytes,
+    limits: Limits,
+) -> StreamedBatch:
+    """Reads the bytes of a `cost_insights.v1.StreamEventsRequest` and checks its events.
+
+    `stream_id` is the stream's so far, empty at its beginning. Whether stream and
+    sequence are allowed is not checked. The id of an event without an external id
+    is a UUID of version 8 made of the first 16 bytes of SHA-256(organization id ‖
+    U+0000 `stream` U+0000 ‖ stream id ‖ U+0000 ‖ sequence ‖ index in the batch),
+    the numbers in 8 and 4 bytes with the greatest first. Paths are those of the
+    batch, such as `events[3].name`.
+    """
+
 def event_id(organization_id: bytes, external_id: str) -> bytes:
     """The id of the event with that external id: a UUID of version 8 made of the
     first 16 bytes of SHA-256(organization id ‖ external id in UTF-8)."""

@@ -71,6 +71,20 @@ class InvalidRequestError(CostInsightsError):
         self.faults = tuple(faults)
 
 
+def malformed_request(message_name: str) -> InvalidRequestError:
+    """The error of bytes that are not the message of the call."""
+    return InvalidRequestError(
+        [
+            FieldFault(
+                "",
+                "MALFORMED_REQUEST",
+                f"the request is not a {message_name}",
+                facts={"message": message_name},
+            )
+        ]
+    )
+
+
 class InvalidEventsError(InvalidRequestError):
     """Events are malformed, and nothing of the request was stored."""
 
@@ -146,6 +160,8 @@ REASONS = frozenset(
         "CUSTOMER_NOT_FOUND",
         "DATE_INVALID",
         "EVENT_NOT_FOUND",
+        "FIELDS_CONFLICT",
+        "FIELD_REQUIRED",
         "INTERNAL",
         "MALFORMED_REQUEST",
         "NUMBER_OUT_OF_RANGE",
@@ -157,6 +173,7 @@ REASONS = frozenset(
         "SPAN_REVERSED",
         "SPAN_TOO_LONG",
         "STORE_UNAVAILABLE",
+        "TEXT_MALFORMED",
         "TEXT_TOO_LONG",
         "TIMESTAMP_OUT_OF_RANGE",
         "TIMEZONE_UNKNOWN",

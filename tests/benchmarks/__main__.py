@@ -16,8 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from tests.benchmarks import amounts, decoding, ingest
-from tests.benchmarks.results import Results, Row, facts_table_of, table_of
+from tests.benchmarks import amounts, decoding, event_loop, ingest
+from tests.benchmarks.results import Results, Row, loads_table_of, table_of
 from tests.support.databases import Databases
 
 Benchmark = Callable[[], None]
@@ -69,7 +69,10 @@ def main() -> int:
             databases.close()
     shown = Console(width=None if sys.stdout.isatty() else 150)
     shown.print(table_of(results))
-    shown.print(facts_table_of(results))
+    if results.loads:
+        shown.print(loads_table_of(results))
+    for note in results.notes:
+        shown.print(note)
     return 1 if results.failures else 0
 
 
@@ -82,6 +85,7 @@ _NAMES = (
     "ingest-unkeyed",
     "ingest-sqlite",
     "single",
+    "event-loop",
     "soak",
 )
 
@@ -112,6 +116,7 @@ def _benchmarks(
         batches("postgresql", keyed=False),
         batches("sqlite", keyed=True),
         partial(ingest.singles, databases, results, seconds=options.seconds, rounds=options.rounds),
+        partial(event_loop.event_loops, results, seconds=options.seconds, rounds=options.rounds),
         partial(ingest.soak, databases, results, seconds=options.soak_seconds),
     )
     return dict(zip(_NAMES, benchmarks, strict=True))

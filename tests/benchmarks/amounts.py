@@ -5,8 +5,9 @@ events carry, from a fraction of a cent to hundreds of cents with some credits
 among them; their sum does not fit 64 bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -66,7 +67,7 @@ def grouped_sums(seconds: float) -> Iterator[Row]:
     frame = pl.from_arrow(table)
     connection = _duckdb(table)
     query = 'SELECT "group", sum(amount) FROM input GROUP BY "group"'
-    peers = {
+    peers: dict[str, Callable[[], Any]] = {
         "DuckDB": lambda: connection.execute(query).fetchall(),
         "polars": lambda: frame.group_by("group").agg(pl.col("amount").sum()).rows(),
     }
@@ -114,7 +115,7 @@ def parsing(seconds: float) -> Iterator[Row]:
     ).row("parse 1 M amounts", PARSED, "amounts", 3)
 
 
-def _amounts() -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _amounts() -> Any:
     random = np.random.default_rng(SEED)
     amounts = random.integers(0, 500 * 10**12, SUMMED, dtype=np.int64)
     amounts[::100] *= -1
@@ -132,7 +133,7 @@ def _texts_picocents() -> list[int]:
     return [int(one) for one in picocents]
 
 
-def _decimals(amounts: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> pa.Array:
+def _decimals(amounts: Any) -> pa.Array:
     """The amounts as 128-bit decimals of cents."""
     halves = np.empty((len(amounts), 2), np.int64)
     halves[:, 0] = amounts

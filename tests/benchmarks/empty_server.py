@@ -1,17 +1,25 @@
 """A gRPC server that answers every request with nothing: what `grpc.aio` itself costs.
 
-It has the options and the event loop of the service, so that only the service
-is missing. Run as a program it prints its address and serves until SIGTERM.
+It has the options of the service, so that only the service is missing. Run as a
+program, with the name of an event loop, it prints its address and serves until
+SIGTERM.
 """
 
 import asyncio
 import signal
+import sys
+from collections.abc import Callable, Mapping
 
 import grpc
 import uvloop
 
 SERVICE = "cost_insights.v1.EventService"
 METHOD = "IngestEvents"
+
+LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 
 
 async def _handle(_request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
@@ -31,7 +39,7 @@ async def serve() -> None:
         ),
         maximum_concurrent_rpcs=4_096,
     )
-    handler = grpc.unary_unary_rpc_method_handler(_handle)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(_handle)
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})]
     )
@@ -43,4 +51,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    with asyncio.Runner(loop_factory=LOOPS[sys.argv[1]]) as runner:
+        runner.run(serve())

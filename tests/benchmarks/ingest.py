@@ -4,14 +4,15 @@ import contextlib
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.benchmarks import replay
 from tests.benchmarks.bodies import Bodies, bodies
 from tests.benchmarks.processes import Load, LoadGenerator, ServerProcess, empty_server, service
-from tests.benchmarks.results import Results, Row, check_equal, rate
+from tests.benchmarks.results import LoadRow, Results, Row, check_equal, rate
 from tests.benchmarks.timing import median_ratio
 from tests.support.databases import Databases
 
@@ -25,6 +26,8 @@ EMPTY_WARMUP_REQUESTS = 2_000
 
 SAMPLE_SECONDS = 0.5
 """How often the memory is looked at."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def batches(
     name = f"ingest, 1 000 events a request, {engine}, {keys}"
     prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=keyed)
     ours: list[Measured] = []
-    theirs: list[tuple[float, replay.Replay]] = []
+    theirs: list[replay.Replay] = []
     with _generator(prepared) as generator:
         for _ in range(rounds):
             with databases.fresh(engine) as url:
@@ -61,43 +64,45 @@ def batches(
                     )
                 rows = replay.database(url).rows()
                 content = replay.database(url).content()
+            ours.append(measured)
             with databases.fresh(engine) as url:
                 replay.create_tables(url)
                 database = replay.database(url)
-                replayed = database.replay(
-                    rows,
-                    untimed=len(rows) - measured.load.events,
-                    commit_events=round(measured.commit_events),
+                theirs.append(
+                    database.replay(
+                        rows,
+                        untimed=len(rows) - measured.load.events,
+                        commit_events=round(measured.commit_events),
+                    )
                 )
                 check_equal("rows replayed", database.content(), content)
             del rows
-            ours.append(measured)
-            theirs.append((measured.load.events / replayed.seconds, replayed))
     our_rates = [one.load.events_per_second for one in ours]
-    their_rates = [per_second for per_second, _ in theirs]
-    peer = "raw COPY" if engine == "postgresql" else "raw executemany"
+    their_rates = [one.events_per_second for one in theirs]
+    peer = "COPY" if engine == "postgresql" else "executemany"
     results.rows.append(
         Row(
             name,
             rate(statistics.median(our_rates), "events"),
-            f"{peer} of the same rows: {rate(statistics.median(their_rates), 'events')}",
+            f"raw {peer} of the same rows: {rate(statistics.median(their_rates), 'events')}",
             median_ratio(our_rates, their_rates),
             0.7,
         )
     )
-    results.facts.append((name, _described(ours)))
-    if any(one.cpu_seconds for _, one in theirs):
-        busy = statistics.median((one.cpu_seconds or 0) / one.seconds for _, one in theirs)
-        results.facts.append(
-            (f"{peer} of the same", f"keeps {busy:.0%} of a core of the database busy")
+    results.loads.append(_load_row(name, ours))
+    results.loads.append(
+        LoadRow(
+            f"raw {peer} of the same rows",
+            statistics.median(their_rates),
+            commit_events=_median(ours, lambda one: one.commit_events),
+            database_cpu_us=_median(theirs, lambda one: one.cpu_seconds / one.events * 1e6),
         )
+    )
 
 
 def singles(databases: Databases, results: Results, *, seconds: float, rounds: int) -> None:
     """Requests of one event, next to a server that does nothing."""
-    name = (
-        f"ingest, 1 event a request, {SINGLES_IN_FLIGHT} in flight, postgresql, with external ids"
-    )
+    name = f"ingest, 1 event a request, {SINGLES_IN_FLIGHT} in flight, postgresql"
     prepared = bodies(requests=SINGLES_BODIES, events_each=1, keyed=True)
     ours: list[Measured] = []
     theirs: list[Load] = []
@@ -119,28 +124,60 @@ def singles(databases: Databases, results: Results, *, seconds: float, rounds: i
                     warmup_requests=SINGLES_BODIES,
                 )
             )
-            theirs.append(
-                generator.send(empty.address, in_flight=SINGLES_IN_FLIGHT, seconds=seconds)
-            )
+            cpu = empty.cpu_seconds()
+            load = generator.send(empty.address, in_flight=SINGLES_IN_FLIGHT, seconds=seconds)
+            theirs.append(load)
+            empty_cpu_us = (empty.cpu_seconds() - cpu) / load.events * 1e6
     our_rates = [one.load.events_per_second for one in ours]
     their_rates = [one.events_per_second for one in theirs]
+    peer = "empty grpc.aio handler"
     results.rows.append(
         Row(
             name,
             rate(statistics.median(our_rates), "requests"),
-            f"empty grpc.aio handler: {rate(statistics.median(their_rates), 'requests')}",
+            f"{peer}: {rate(statistics.median(their_rates), 'requests')}",
             median_ratio(our_rates, their_rates),
             0.6,
         )
     )
-    results.facts.append((name, _described(ours)))
-    results.facts.append(
-        (
-            "empty grpc.aio handler under the same load",
-            f"p50 {statistics.median(one.p50_ms for one in theirs):.3g} ms, "
-            f"p99 {statistics.median(one.p99_ms for one in theirs):.3g} ms, "
-            f"load generator {_share(theirs)} of a core",
+    results.loads.append(_load_row(name, ours))
+    results.loads.append(
+        LoadRow(
+            f"{peer}, same load",
+            statistics.median(their_rates),
+            p50_ms=_median(theirs, lambda one: one.p50_ms),
+            p99_ms=_median(theirs, lambda one: one.p99_ms),
+            server_cpu_us=empty_cpu_us,
+            load_cores=_median(theirs, lambda one: one.cpu_seconds / one.seconds),
         )
+    )
+
+
+def soak(databases: Databases, results: Results, *, seconds: float) -> None:
+    """The memory of the service under load that lasts."""
+    prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=True)
+    with (
+        _generator(prepared) as generator,
+        databases.fresh("postgresql") as url,
+        service(url) as server,
+    ):
+        resident = [server.resident_bytes()]
+        process = generator.start(server.address, in_flight=BATCHES_IN_FLIGHT, seconds=seconds)
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SAMPLE_SECONDS)
+            resident.append(server.resident_bytes())
+        load = generator.finish(process)
+        check_equal(
+            "events stored",
+            replay.database(url).content(),
+            replay.Content(load.events, load.cost_picocents),
+        )
+    quarters = [resident[len(resident) * part // 4 - 1] for part in range(1, 5)]
+    results.notes.append(
+        f"resident memory of the service over {load.seconds:.0f} s of requests of 1 000 events, "
+        f"{load.events / 1e6:.3g} M events in all: {_mib(resident[0])} before, "
+        f"{', '.join(map(_mib, quarters))} after each quarter, {_mib(max(resident))} at most"
     )
 
 
@@ -183,67 +220,22 @@ def _generator(prepared: Bodies) -> Iterator[LoadGenerator]:
         yield LoadGenerator(Path(folder), prepared)
 
 
-def _described(runs: Sequence[Measured]) -> str:
-    def median(values: Iterator[float]) -> float:
-        return statistics.median(values)
-
-    loads = [one.load for one in runs]
-    parts = [
-        rate(median(one.events_per_second for one in loads), "events"),
-        f"p50 {median(one.p50_ms for one in loads):.3g} ms",
-        f"p99 {median(one.p99_ms for one in loads):.3g} ms",
-        f"{median(one.commit_events for one in runs):.0f} events a commit",
-        f"server {_cpu([(one.server_cpu_seconds, one.load) for one in runs])}",
-    ]
-    if any(one.database_cpu_seconds for one in runs):
-        parts.append(f"database {_cpu([(one.database_cpu_seconds, one.load) for one in runs])}")
-    parts += [
-        f"load generator {_share(loads)} of a core",
-        f"{median(one.bytes_per_event for one in runs):.0f} bytes an event on disk",
-        f"{median(one.sent_bytes / one.events for one in loads):.0f} in the request",
-    ]
-    return ", ".join(parts)
-
-
-def _cpu(runs: Sequence[tuple[float, Load]]) -> str:
-    each = statistics.median(cpu_seconds / load.events for cpu_seconds, load in runs)
-    share = statistics.median(cpu_seconds / load.seconds for cpu_seconds, load in runs)
-    return f"{each * 1e6:.1f} µs an event ({share:.0%} of a core)"
-
-
-def _share(loads: Sequence[Load]) -> str:
-    return f"{statistics.median(one.cpu_seconds / one.seconds for one in loads):.0%}"
-
-
-def soak(databases: Databases, results: Results, *, seconds: float) -> None:
-    """The memory of the service under load that lasts."""
-    prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=True)
-    with (
-        _generator(prepared) as generator,
-        databases.fresh("postgresql") as url,
-        service(url) as server,
-    ):
-        resident = [server.resident_bytes()]
-        process = generator.start(server.address, in_flight=BATCHES_IN_FLIGHT, seconds=seconds)
-        while process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(SAMPLE_SECONDS)
-            resident.append(server.resident_bytes())
-        load = generator.finish(process)
-        check_equal(
-            "events stored",
-            replay.database(url).content(),
-            replay.Content(load.events, load.cost_picocents),
-        )
-    quarters = [resident[len(resident) * part // 4 - 1] for part in range(1, 5)]
-    results.facts.append(
-        (
-            f"resident memory of the service over {load.seconds:.0f} s of that load, "
-            f"{load.events / 1e6:.3g} M events",
-            f"{_mib(resident[0])} before; {', '.join(map(_mib, quarters))} after each quarter; "
-            f"at most {_mib(max(resident))}",
-        )
+def _load_row(name: str, runs: Sequence[Measured]) -> LoadRow:
+    return LoadRow(
+        name,
+        _median(runs, lambda one: one.load.events_per_second),
+        p50_ms=_median(runs, lambda one: one.load.p50_ms),
+        p99_ms=_median(runs, lambda one: one.load.p99_ms),
+        commit_events=_median(runs, lambda one: one.commit_events),
+        server_cpu_us=_median(runs, lambda one: one.server_cpu_seconds / one.load.events * 1e6),
+        database_cpu_us=_median(runs, lambda one: one.database_cpu_seconds / one.load.events * 1e6),
+        load_cores=_median(runs, lambda one: one.load.cpu_seconds / one.load.seconds),
+        disk_bytes=_median(runs, lambda one: one.bytes_per_event),
     )
+
+
+def _median(runs: Sequence[T], value: Callable[[T], float]) -> float:
+    return statistics.median(map(value, runs))
 
 
 def _mib(size: int) -> str:

@@ -61,9 +61,9 @@ def service(database_url: str) -> contextlib.AbstractContextManager[ServerProces
     )
 
 
-def empty_server() -> contextlib.AbstractContextManager[ServerProcess]:
-    """A server that does nothing with what it is sent."""
-    return _server([sys.executable, "-m", "tests.benchmarks.empty_server"])
+def empty_server(loop: str = "uvloop") -> contextlib.AbstractContextManager[ServerProcess]:
+    """A server that does nothing with what it is sent, on the event loop of that name."""
+    return _server([sys.executable, "-m", "tests.benchmarks.empty_server", loop])
 
 
 @contextlib.contextmanager

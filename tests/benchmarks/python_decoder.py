@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
@@ -57,79 +57,60 @@ class FaultError(Exception):
 def decode(request: bytes, *, organization_id: bytes, now_us: int, entropy: bytes) -> Decoded:
     """Reads and checks the bytes of an `IngestEventsRequest`."""
     events = event_service_pb2.IngestEventsRequest.FromString(request).events
+    context = _Context(organization_id, now_us, entropy)
     decoded = Decoded()
     if len(events) > EVENTS_MAX:
         decoded.faults.append((-1, "events", "TOO_MANY_EVENTS"))
         return decoded
     for index, event in enumerate(events):
         try:
-            decoded.rows.append(_row(decoded, index, event, organization_id, now_us, entropy))
+            decoded.rows.append(_row(decoded, context, index, event))
         except FaultError as fault:
             decoded.faults.append((index, *fault.args))
     return decoded
 
 
-def _row(
-    decoded: Decoded,
-    index: int,
-    event: event_pb2.NewEvent,
-    organization_id: bytes,
-    now_us: int,
-    entropy: bytes,
-) -> Row:
+@dataclass(frozen=True)
+class _Context:
+    organization_id: bytes
+    now_us: int
+    entropy: bytes
+
+
+def _row(decoded: Decoded, context: _Context, index: int, event: event_pb2.NewEvent) -> Row:
     name = _text("name", event.name, 128)
     customer = _customer(event)
+    now_us = context.now_us
     given_us = _timestamp_us(event, now_us) if event.HasField("timestamp") else None
     external_id = _text("external_id", event.external_id, 256, required=False)
+    own_id = _id_of(context.organization_id, external_id) if external_id else None
     parent = _text("parent_id", event.parent_id, 256, required=False)
+    parent_id = _parent_id(context, parent, external_id, own_id) if parent else None
     member = _text("external_member_id", event.external_member_id, 256, required=False)
     product_id = _text("product_id", event.product_id, 128, required=False)
-
-    own_id = _id_of(organization_id, external_id) if external_id else None
-    parent_id = None
-    if parent:
-        given = bytes.fromhex(parent.replace("-", "")) if UUID.fullmatch(parent) else None
-        if parent == external_id or (given is not None and given == own_id):
-            raise FaultError("parent_id", "PARENT_IS_SELF")
-        parent_id = given or _id_of(organization_id, parent)
-
     cost = _cost(event.cost) if event.HasField("cost") else None
     vendor, model, llm = _llm(event.llm) if event.HasField("llm") else ("", "", None)
-    values: dict[str, object] = {}
-    if event.HasField("metadata"):
-        fields = event.metadata.fields
-        if len(fields) > METADATA_KEYS_MAX + 2:
-            raise FaultError("metadata", "METADATA_TOO_MANY_KEYS")
-        for key, value in fields.items():
-            if key == "_cost":
-                if cost is not None:
-                    raise FaultError("metadata._cost", "FIELDS_CONFLICT")
-                cost = _metadata_cost(value)
-            elif key == "_llm":
-                if llm is not None:
-                    raise FaultError("metadata._llm", "FIELDS_CONFLICT")
-                vendor, model, llm = _metadata_llm(value)
-            else:
-                values[_text("metadata", key, METADATA_KEY_CHARS_MAX)] = _value(key, value)
-        if len(values) > METADATA_KEYS_MAX:
-            raise FaultError("metadata", "METADATA_TOO_MANY_KEYS")
-
-    llm_json = None if llm is None else _json(llm)
-    metadata_json = _json(values) if values else "{}"
-    if len(metadata_json) + len(llm_json or "") > EVENT_BYTES_MAX // 4:
-        # Near the limit bytes count, not characters.
-        size = len(metadata_json.encode()) + len((llm_json or "").encode())
-        if size > EVENT_BYTES_MAX:
-            raise FaultError("metadata", "EVENT_TOO_LARGE")
-
+    fields: Mapping[str, Any] = event.metadata.fields if event.HasField("metadata") else {}
+    if "_cost" in fields:
+        if cost is not None:
+            raise FaultError("metadata._cost", "FIELDS_CONFLICT")
+        cost = _metadata_cost(fields["_cost"])
+    if "_llm" in fields:
+        if llm is not None:
+            raise FaultError("metadata._llm", "FIELDS_CONFLICT")
+        vendor, model, llm = _metadata_llm(fields["_llm"])
+    llm_json = "" if llm is None else _json(llm)
+    metadata_json = _metadata_json(fields)
+    size = len(metadata_json) + len(llm_json)
+    # Bytes count, not characters, which matters only near the limit.
+    if 4 * size > EVENT_BYTES_MAX < len((metadata_json + llm_json).encode()):
+        raise FaultError("metadata", "EVENT_TOO_LARGE")
     digest = 0
     if own_id is not None:
-        digest = _digest(
-            name, customer, given_us, cost, vendor, model, llm_json, product_id, parent, member,
-            metadata_json,
-        )  # fmt: skip
+        texts = (vendor, model, llm_json, product_id, parent, member, metadata_json)
+        digest = _digest(name, customer, (given_us, cost), texts)
     return (
-        own_id or _new_id(index, now_us, entropy),
+        own_id or _new_id(index, context),
         decoded.series.setdefault((name, vendor, model, product_id), len(decoded.series)),
         decoded.customers.setdefault(customer, len(decoded.customers)),
         now_us if given_us is None else given_us,
@@ -138,7 +119,7 @@ def _row(
         parent_id,
         external_id or None,
         member or None,
-        llm_json,
+        llm_json or None,
         metadata_json,
     )
 
@@ -163,6 +144,13 @@ def _customer(event: event_pb2.NewEvent) -> str | bytes:
         text = _text(which, event.customer_id, 256)
         return bytes.fromhex(text.replace("-", "")) if UUID.fullmatch(text) else text
     raise FaultError("external_customer_id", "FIELD_REQUIRED")
+
+
+def _parent_id(context: _Context, parent: str, external_id: str, own_id: bytes | None) -> bytes:
+    given = bytes.fromhex(parent.replace("-", "")) if UUID.fullmatch(parent) else None
+    if parent == external_id or (given is not None and given == own_id):
+        raise FaultError("parent_id", "PARENT_IS_SELF")
+    return given or _id_of(context.organization_id, parent)
 
 
 def _timestamp_us(event: event_pb2.NewEvent, now_us: int) -> int:
@@ -275,6 +263,17 @@ def _object(path: str, value: struct_pb2.Value) -> Mapping[str, Any]:
     return value.struct_value.fields
 
 
+def _metadata_json(fields: Mapping[str, Any]) -> str:
+    values = {
+        _text("metadata", key, METADATA_KEY_CHARS_MAX): _value(key, value)
+        for key, value in fields.items()
+        if key not in {"_cost", "_llm"}
+    }
+    if len(values) > METADATA_KEYS_MAX:
+        raise FaultError("metadata", "METADATA_TOO_MANY_KEYS")
+    return _json(values) if values else "{}"
+
+
 def _value(key: str, value: struct_pb2.Value) -> object:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
@@ -293,9 +292,9 @@ def _id_of(organization_id: bytes, external_id: str) -> bytes:
     return _stamped(hashlib.sha256(organization_id + external_id.encode()).digest()[:16], 0x80)
 
 
-def _new_id(index: int, now_us: int, entropy: bytes) -> bytes:
-    digest = hashlib.sha256(entropy + index.to_bytes(4)).digest()
-    head = (now_us // 1_000).to_bytes(6) + (index % 4_096).to_bytes(2)
+def _new_id(index: int, context: _Context) -> bytes:
+    digest = hashlib.sha256(context.entropy + index.to_bytes(4)).digest()
+    head = (context.now_us // 1_000).to_bytes(6) + (index % 4_096).to_bytes(2)
     return _stamped(head + digest[:8], 0x70)
 
 
@@ -307,17 +306,7 @@ def _stamped(digest: bytes, version: int) -> bytes:
 
 
 def _digest(
-    name: str,
-    customer: str | bytes,
-    timestamp_us: int | None,
-    cost: int | None,
-    vendor: str,
-    model: str,
-    llm: str | None,
-    product_id: str,
-    parent: str,
-    member: str,
-    metadata: str,
+    name: str, customer: str | bytes, numbers: Sequence[int | None], texts: Sequence[str]
 ) -> int:
     parts = [b"\1"]
     _add_text(parts, name)
@@ -326,9 +315,9 @@ def _digest(
         _add_text(parts, customer)
     else:
         parts += b"\1", customer
-    for number in (timestamp_us, cost):
+    for number in numbers:
         parts.append(b"\0" if number is None else b"\1" + number.to_bytes(8, signed=True))
-    for text in (vendor, model, llm or "", product_id, parent, member, metadata):
+    for text in texts:
         _add_text(parts, text)
     return int.from_bytes(hashlib.sha256(b"".join(parts)).digest()[:8], signed=True)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import sqlalchemy as sa
@@ -36,9 +36,15 @@ class Content:
 class Replay:
     """How long it took to write rows."""
 
+    events: int
     seconds: float
-    cpu_seconds: float | None
-    """Of the database, where it has processes of its own."""
+    cpu_seconds: float
+    """Of the database; 0 where it has no processes."""
+
+    @property
+    def events_per_second(self) -> float:
+        """How many rows were committed in a second."""
+        return self.events / self.seconds
 
 
 class Database(Protocol):
@@ -57,7 +63,7 @@ class Database(Protocol):
         """How large table and indexes are."""
 
     def service_cpu_seconds(self) -> float:
-        """How long the database has computed for the service; 0 where that is the service itself."""
+        """How long the database has computed for the service; 0 where it has no processes."""
 
     def rows(self) -> Sequence[object]:
         """All rows in the order of their insertion, in the form that `replay` takes."""
@@ -94,11 +100,11 @@ class Postgresql:
 
     def service_cpu_seconds(self) -> float:
         with self._connection() as connection:
-            pids = connection.execute(
+            backends = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE application_name = 'cost-insights' "
                 "AND datname = current_database()"
             ).fetchall()
-        return sum(_cpu_seconds(pid) for (pid,) in pids)
+        return sum(_cpu_seconds(pid) for (pid,) in backends)
 
     def rows(self) -> Sequence[bytes]:
         # One message a row, as the protocol has it; the first begins with the header.
@@ -123,7 +129,9 @@ class Postgresql:
             for payload in timed:
                 self._copy(connection, payload)
             seconds = time.perf_counter() - start
-            return Replay(seconds, _cpu_seconds(connection.info.backend_pid) - cpu)
+            return Replay(
+                len(rows) - untimed, seconds, _cpu_seconds(connection.info.backend_pid) - cpu
+            )
 
     def _payloads(self, rows: Sequence[object], commit_events: int) -> list[bytes]:
         return [
@@ -131,7 +139,7 @@ class Postgresql:
             for chunk in _chunks(rows, commit_events)
         ]
 
-    def _copy(self, connection: psycopg.Connection[tuple[object, ...]], payload: bytes) -> None:
+    def _copy(self, connection: psycopg.Connection[tuple[Any, ...]], payload: bytes) -> None:
         with (
             connection.cursor() as cursor,
             cursor.copy(f"COPY event ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
@@ -145,7 +153,7 @@ class Postgresql:
         assert row is not None
         return str(row[0])
 
-    def _connection(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[object, ...]]:
+    def _connection(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(libpq_url(self._url), autocommit=autocommit)
 
 
@@ -203,7 +211,7 @@ class Sqlite:
             start = time.perf_counter()
             for chunk in timed:
                 self._insert(connection, chunk)
-            return Replay(time.perf_counter() - start, None)
+            return Replay(len(rows) - untimed, time.perf_counter() - start, 0)
 
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[object]) -> None:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""What a benchmark found, and how it is shown."""
+"""What the benchmarks found, and how it is shown."""
 
 from dataclasses import dataclass, field
 
@@ -27,20 +27,37 @@ class Row:
         return self.ratio >= self.asked
 
 
+@dataclass(frozen=True)
+class LoadRow:
+    """How a server, or a bare database, behaves under load. What does not apply is None."""
+
+    what: str
+    events_per_second: float
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    commit_events: float | None = None
+    server_cpu_us: float | None = None
+    """Of each event, like the next one."""
+    database_cpu_us: float | None = None
+    load_cores: float | None = None
+    """How many cores the load generator keeps busy."""
+    disk_bytes: float | None = None
+    """Of each event, with its share of the indexes."""
+
+
 @dataclass
 class Results:
     """Everything that was found."""
 
     rows: list[Row] = field(default_factory=list)
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    """What else is worth knowing, as name and value."""
-
+    loads: list[LoadRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Benchmarks that could not be run to their end, with the reason."""
 
 
 def table_of(results: Results) -> Table:
-    """The comparisons as a table."""
+    """The comparisons."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("what", "ours", "peer"):
         table.add_column(heading, overflow="fold")
@@ -54,14 +71,38 @@ def table_of(results: Results) -> Table:
     return table
 
 
-def facts_table_of(results: Results) -> Table:
-    """What else is worth knowing."""
+def loads_table_of(results: Results) -> Table:
+    """The servers under load."""
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("also measured", overflow="fold")
-    table.add_column("", overflow="fold")
-    for name, value in results.facts:
-        table.add_row(name, value)
+    table.add_column("under load", overflow="fold")
+    for heading in (
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "events a commit",
+        "server CPU µs an event",
+        "database CPU µs an event",
+        "load generator, cores",
+        "bytes on disk an event",
+    ):
+        table.add_column(heading, justify="right")
+    for row in results.loads:
+        table.add_row(
+            row.what,
+            f"{row.events_per_second:,.0f}",
+            _cell(row.p50_ms, 1),
+            _cell(row.p99_ms, 1),
+            _cell(row.commit_events, 0),
+            _cell(row.server_cpu_us, 1),
+            _cell(row.database_cpu_us, 1),
+            _cell(row.load_cores, 2),
+            _cell(row.disk_bytes, 0),
+        )
     return table
+
+
+def _cell(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:,.{decimals}f}"
 
 
 def rate(per_second: float, unit: str) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pytest
 
+from cost_insights.cli import main
 from tests.support.databases import Databases
 from tests.support.service import Service
 
@@ -82,6 +83,30 @@ def command(clean_env: dict[str, str]) -> Command:
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
+
+    return run
+
+
+@pytest.fixture
+def quick(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clean_env: dict[str, str]
+) -> Command:
+    """The command line without a process of its own, for what needs none."""
+
+    def run(
+        *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        assert not stdin, "standard input is that of the tests"
+        with monkeypatch.context() as patch:
+            for name in os.environ:
+                if name not in clean_env:
+                    patch.delenv(name)
+            for name, value in (clean_env | dict(env or {})).items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", ["cost-insights", *arguments])
+            code = main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
 
     return run
 

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from cost_insights.cli import main
 from tests.cli.conftest import Command
 
 COMMANDS = (
@@ -22,24 +21,12 @@ COMMANDS = (
 )
 
 
-def called(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    """The exit code of a command and what it printed, without a process of its own."""
-    monkeypatch.setattr("sys.argv", ["cost-insights", *arguments])
-    code = main()
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
-
-
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_every_command_explains_itself(quick: Command, name: str) -> None:
     """Help has a sentence, an example, the exit codes and the default of every option."""
-    code, out, _ = called(monkeypatch, capsys, *name.split(), "--help")
-    words = " ".join(re.sub(r"[│╭╮╰╯─]", " ", out).split())
-    assert code == 0
+    done = quick(*name.split(), "--help")
+    words = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stdout).split())
+    assert done.returncode == 0
     assert f"Usage: cost-insights {name}" in words
     assert "Example: " in words
     assert f"cost-insights {name}" in words.partition("Example: ")[2]
@@ -105,29 +92,19 @@ def test_every_command_explains_itself(
          "Invalid value for '--seed': '-1' is not a whole number from 0 to 4294967295"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    line: str,
-) -> None:
+def test_wrong_use_is_one_line(quick: Command, arguments: list[str], line: str) -> None:
     """The line names the input, its value and what is allowed."""
-    code, out, err = called(monkeypatch, capsys, *arguments)
-    assert (code, out, err) == (2, "", f"cost-insights: {line}\n")
+    done = quick(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"cost-insights: {line}\n")
 
 
-def test_a_setting_that_is_wrong_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_setting_that_is_wrong_is_named(quick: Command) -> None:
     """A variable that holds no valid setting is named with what it holds."""
-    monkeypatch.setenv("COST_INSIGHTS_TOKEN_CACHE_MS", "soon")
-    assert called(monkeypatch, capsys, "healthcheck") == (
-        2,
-        "",
-        (
-            "cost-insights: COST_INSIGHTS_TOKEN_CACHE_MS: 'soon': Input should be a valid integer, "
-            "unable to parse string as an integer\n"
-        ),
+    done = quick("healthcheck", env={"COST_INSIGHTS_TOKEN_CACHE_MS": "soon"})
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cost-insights: COST_INSIGHTS_TOKEN_CACHE_MS: 'soon': Input should be a valid integer, "
+        "unable to parse string as an integer\n"
     )
 
 
@@ -139,20 +116,20 @@ def test_without_a_command_the_help_is_printed(command: Command) -> None:
     assert done.stderr == ""
 
 
-def test_a_service_that_is_not_there(command: Command) -> None:
+def test_a_service_that_is_not_there(quick: Command) -> None:
     """Every command that calls a service says that it cannot be reached, with exit code 3."""
-    for arguments in (["healthcheck"], ["metrics"], ["ingest", "-"]):
-        done = command(*arguments, "--address", "127.0.0.1:1", stdin='{"name": "x"}')
+    for arguments in (["healthcheck"], ["metrics"], ["ingest", "/dev/null"]):
+        done = quick(*arguments, "--address", "127.0.0.1:1")
         assert done.returncode == 3
         assert "cost-insights: 127.0.0.1:1: the service cannot be reached: " in done.stderr
         assert done.stderr.count("\n") == 1
 
 
-def test_a_database_that_is_not_there(command: Command) -> None:
+def test_a_database_that_is_not_there(quick: Command) -> None:
     """Every command that opens a database says that it cannot be used, without its password."""
     url = "postgresql+psycopg://user:secret@127.0.0.1:1/costs"
-    for arguments in (["db", "upgrade"], ["serve"], ["organization", "list"], ["demo"]):
-        done = command(*arguments, env={"COST_INSIGHTS_DATABASE_URL": url})
+    for arguments in (["db", "upgrade"], ["organization", "list"], ["demo"]):
+        done = quick(*arguments, env={"COST_INSIGHTS_DATABASE_URL": url})
         assert done.returncode == 3
         assert done.stderr.startswith(
             "cost-insights: postgresql+psycopg://user:***@127.0.0.1:1/costs: "

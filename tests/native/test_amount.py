@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -167,13 +168,15 @@ def amount_texts(draw: st.DrawFn) -> str:
     blanks = st.text(" \t\r\n", max_size=2)
     sign = draw(st.sampled_from(["", "", "-", "+"]))
     point = draw(st.sampled_from(["", ".", "."]))
-    exponent = draw(st.one_of(st.just(""), EXPONENTS.map("e{}".format), EXPONENTS.map("E{}".format)))
-    return (
-        draw(blanks) + sign + draw(DIGITS) + point + draw(DIGITS) + exponent + draw(blanks)
+    exponent = draw(
+        st.one_of(st.just(""), EXPONENTS.map("e{}".format), EXPONENTS.map("E{}".format))
     )
+    return draw(blanks) + sign + draw(DIGITS) + point + draw(DIGITS) + exponent + draw(blanks)
 
 
-@given(st.one_of(amount_texts(), st.text("0123456789.eE+- \t\nxXnNaAiIfF_,", max_size=40), st.text()))
+@given(
+    st.one_of(amount_texts(), st.text("0123456789.eE+- \t\nxXnNaAiIfF_,", max_size=40), st.text())
+)
 @example("1e-13")
 @example("9000000.01")
 def test_text_like_the_slow_twin(text: str) -> None:
@@ -212,7 +215,7 @@ def test_numbers_like_the_slow_twin(number: float) -> None:
 @example(0)
 def test_format_like_the_slow_twin(amount: int) -> None:
     """Any i128 is written as the slow twin does: no exponent, no trailing zeros."""
-    cents = reference.EXACT.scaleb(reference.Decimal(amount), -12)
+    cents = reference.EXACT.scaleb(Decimal(amount), -12)
     assert format_amount(amount) == reference.format_amount(cents)
 
 
@@ -246,4 +249,4 @@ def test_refusals_say_what_and_why() -> None:
 
 def test_the_greatest_amount_is_the_documented_one() -> None:
     """The limit is $90,000 an event, either way."""
-    assert AMOUNT_CENTS_MAX == int(reference.CENTS_MAX)
+    assert int(reference.CENTS_MAX) == AMOUNT_CENTS_MAX

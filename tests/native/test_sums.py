@@ -37,7 +37,13 @@ def test_sum_reads_slices() -> None:
 
 @pytest.mark.parametrize(
     "buffer",
-    [array("d", [1.0]), array("i", [1]), array("Q", [1]), b"12345678", memoryview(array("q", range(9)))[::2]],
+    [
+        array("d", [1.0]),
+        array("i", [1]),
+        array("Q", [1]),
+        b"12345678",
+        memoryview(array("q", range(9)))[::2],
+    ],
     ids=["doubles", "32 bits", "unsigned", "bytes", "strided"],
 )
 def test_sum_refuses_other_buffers(buffer: object) -> None:
@@ -98,13 +104,13 @@ def buffers(bounds: object, times: object, costs: object, customers: object) -> 
 def test_grouping_refuses_what_does_not_fit() -> None:
     """Wrong lengths, wrong types and bounds that do not ascend are mistakes of the caller."""
     one, two = array("q", [1]), array("q", [1, 2])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="there must be one of each for each event"):
         buffers(two, two, one, array("i", [1, 1]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="there must be one of each for each event"):
         buffers(two, one, one, array("i", [1, 1]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="customer_numbers must be a contiguous buffer"):
         buffers(two, one, one, array("q", [1]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="timestamps_us must be a contiguous buffer"):
         buffers(two, array("d", [1.0]), one, array("i", [1]))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="the bounds must ascend"):
         buffers(array("q", [2, 1]), one, one, array("i", [1]))

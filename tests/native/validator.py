@@ -171,8 +171,7 @@ class Checker:
         """Picocents, from either of the two places."""
         cost = None
         if sent.HasField("cost"):
-            if self.text("cost.amount", sent.cost.amount, 2**31, required=True):
-                cost = self.amount("cost.amount", reference.parse_amount, sent.cost.amount)
+            cost = self.amount_text("cost.amount", sent.cost.amount)
             self.currency("cost.currency", sent.cost.currency)
         if "_cost" not in sent.metadata.fields:
             return cost
@@ -183,20 +182,21 @@ class Checker:
         if value.WhichOneof("kind") != "struct_value":
             self.fault("metadata._cost", "TYPE_UNSUPPORTED")
             return None
-        fields = value.struct_value.fields
+        return self.cost_struct(value.struct_value.fields)
+
+    def cost_struct(self, fields: Mapping[str, struct_pb2.Value]) -> int | None:
+        """Picocents, of the object in the metadata."""
+        cost = None
         path = "metadata._cost.amount"
-        if "amount" not in fields:
-            self.fault(path, "FIELD_REQUIRED")
-        else:
-            amount = fields["amount"]
-            match amount.WhichOneof("kind"):
-                case "string_value":
-                    if self.text(path, amount.string_value, 2**31, required=True):
-                        cost = self.amount(path, reference.parse_amount, amount.string_value)
-                case "number_value":
-                    cost = self.amount(path, reference.round_amount, amount.number_value)
-                case _:
-                    self.fault(path, "TYPE_UNSUPPORTED")
+        match fields["amount"].WhichOneof("kind") if "amount" in fields else "absent":
+            case "absent":
+                self.fault(path, "FIELD_REQUIRED")
+            case "string_value":
+                cost = self.amount_text(path, fields["amount"].string_value)
+            case "number_value":
+                cost = self.amount(path, reference.round_amount, fields["amount"].number_value)
+            case _:
+                self.fault(path, "TYPE_UNSUPPORTED")
         path = "metadata._cost.currency"
         if "currency" not in fields:
             self.fault(path, "FIELD_REQUIRED")
@@ -205,6 +205,12 @@ class Checker:
         else:
             self.currency(path, fields["currency"].string_value)
         return cost
+
+    def amount_text(self, path: str, text: str) -> int | None:
+        """Picocents, of a text that may be absent."""
+        if self.text(path, text, 2**31, required=True):
+            return self.amount(path, reference.parse_amount, text)
+        return None
 
     def amount(self, path: str, read: Any, value: Any) -> int | None:
         """Picocents."""
@@ -257,44 +263,46 @@ class Checker:
                 rest[name] = self.text(f"llm.{name}", getattr(llm, name), 2**31, required=False)
         return vendor, model, rest
 
-    def llm_struct(
-        self, fields: Mapping[str, struct_pb2.Value]
-    ) -> tuple[str, str, dict[str, Any]]:
+    def llm_struct(self, fields: Mapping[str, struct_pb2.Value]) -> tuple[str, str, dict[str, Any]]:
         """What the object in the metadata says."""
-        texts: dict[str, str] = {}
-        for name in ("vendor", "model"):
-            path = f"metadata._llm.{name}"
-            texts[name] = ""
-            if name not in fields:
-                self.fault(path, "FIELD_REQUIRED")
-            elif fields[name].WhichOneof("kind") != "string_value":
-                self.fault(path, "TYPE_UNSUPPORTED")
-            else:
-                texts[name] = self.text(path, fields[name].string_value, 128, required=True)
         rest: dict[str, Any] = {}
-        for name in ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens"):
-            path = f"metadata._llm.{name}"
-            kind = fields[name].WhichOneof("kind") if name in fields else None
-            if name == "cached_input_tokens" and (name not in fields or kind == "null_value"):
-                continue
-            if name not in fields:
-                rest[name] = 0
-            elif kind != "number_value":
-                self.fault(path, "TYPE_UNSUPPORTED")
-            else:
-                number = fields[name].number_value
-                if math.isfinite(number) and number.is_integer() and 0 <= number <= TOKENS_MAX:
-                    rest[name] = int(number)
-                else:
-                    self.fault(path, "NUMBER_OUT_OF_RANGE")
-        for name in ("prompt", "response"):
+        vendor, model = (self.llm_text(fields, name) for name in ("vendor", "model"))
+        for name in ("input_tokens", "output_tokens", "total_tokens"):
+            rest[name] = self.tokens(fields[name], name) if name in fields else 0
+        for name in ("cached_input_tokens", "prompt", "response"):
             kind = fields[name].WhichOneof("kind") if name in fields else "null_value"
-            if kind == "string_value":
-                path = f"metadata._llm.{name}"
+            path = f"metadata._llm.{name}"
+            if kind == "null_value":
+                continue
+            if name == "cached_input_tokens":
+                rest[name] = self.tokens(fields[name], name)
+            elif kind == "string_value":
                 rest[name] = self.text(path, fields[name].string_value, 2**31, required=False)
-            elif kind != "null_value":
-                self.fault(f"metadata._llm.{name}", "TYPE_UNSUPPORTED")
-        return texts["vendor"], texts["model"], rest
+            else:
+                self.fault(path, "TYPE_UNSUPPORTED")
+        return vendor, model, rest
+
+    def llm_text(self, fields: Mapping[str, struct_pb2.Value], name: str) -> str:
+        """A text that must be there."""
+        path = f"metadata._llm.{name}"
+        if name not in fields:
+            self.fault(path, "FIELD_REQUIRED")
+        elif fields[name].WhichOneof("kind") != "string_value":
+            self.fault(path, "TYPE_UNSUPPORTED")
+        else:
+            return self.text(path, fields[name].string_value, 128, required=True)
+        return ""
+
+    def tokens(self, value: struct_pb2.Value, name: str) -> int:
+        """A whole number of tokens."""
+        number = value.number_value
+        if value.WhichOneof("kind") != "number_value":
+            self.fault(f"metadata._llm.{name}", "TYPE_UNSUPPORTED")
+        elif math.isfinite(number) and number.is_integer() and 0 <= number <= TOKENS_MAX:
+            return int(number)
+        else:
+            self.fault(f"metadata._llm.{name}", "NUMBER_OUT_OF_RANGE")
+        return 0
 
     def metadata(self, sent: struct_pb2.Struct) -> dict[str, Any]:
         """Everything but the two special keys."""

@@ -40,7 +40,7 @@ class Databases:
             return
         server = self._postgresql()
         name = f"cost_insights_test_{uuid.uuid4().hex[:12]}"
-        self._execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._create(server, sql.Identifier(name))
         try:
             url = sa.make_url(server).set(database=name)
             yield url.render_as_string(hide_password=False)
@@ -48,6 +48,16 @@ class Databases:
             self._execute(
                 server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
             )
+
+    def _create(self, server: str, name: sql.Identifier) -> None:
+        # Sorted as people do, not by code points: what relies on the order of
+        # characters must say so itself. Not every server knows ICU.
+        locale = sql.SQL(" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+        create = sql.SQL("CREATE DATABASE {}").format(name)
+        try:
+            self._execute(server, create + locale)
+        except (psycopg.errors.SyntaxError, psycopg.errors.FeatureNotSupported):
+            self._execute(server, create)
 
     def _postgresql(self) -> str:
         if self._postgresql_url is None:

@@ -6,11 +6,13 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
+import uvloop
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -28,6 +30,7 @@ from cost_insights.v1 import (
     metrics_service_pb2,
     metrics_service_pb2_grpc,
 )
+from tests import reference
 
 T = TypeVar("T")
 
@@ -48,17 +51,27 @@ EVERY_SCOPE = frozenset({"events:write", "events:read", "metrics:read"})
 CALL_SECONDS_MAX = 60
 
 
+def raw_call(channel: grpc.Channel, method: str) -> Callable[..., bytes]:
+    """An RPC of one request and one answer, both as bytes."""
+    call: Callable[..., bytes] = channel.unary_unary(method)
+    return call
+
+
 class LoopThread:
     """One event loop in a thread of its own, for servers beside blocking tests."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="servers")
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, seconds_max: float = 60) -> T:
         """What the coroutine returns."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds_max)
+        return self.begin(coroutine).result(seconds_max)
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begins to run the coroutine."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
         """Ends the loop and the thread."""
@@ -93,16 +106,12 @@ class Caller:
         A stream is sent the one request and returns its one answer.
         """
         content = request if isinstance(request, bytes) else request.SerializeToString()
+        options: Any = {"metadata": self.metadata, "timeout": CALL_SECONDS_MAX}
         if METHODS[method].client_streaming:
-            answers = self.channel.stream_stream(method)(
-                iter([content]), metadata=self.metadata, timeout=CALL_SECONDS_MAX
-            )
-            (streamed,) = answers
-            return bytes(streamed)
-        answer: bytes = self.channel.unary_unary(method)(
-            content, metadata=self.metadata, timeout=CALL_SECONDS_MAX
-        )
-        return answer
+            stream: Callable[..., Iterator[bytes]] = self.channel.stream_stream(method)
+            (streamed,) = stream(iter([content]), **options)
+            return streamed
+        return raw_call(self.channel, method)(content, **options)
 
     def ingest(
         self, *events: event_pb2.NewEvent, accept_valid: bool = False
@@ -252,10 +261,10 @@ class Service:
         """A caller with that token, or without any."""
         return Caller(self.channel(), token)
 
-    def begin_stop(self) -> "asyncio.Future[None]":
+    def begin_stop(self) -> Future[None]:
         """Begins to stop the server; the future is done once it has stopped."""
         self._stopped = True
-        return asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop._loop)  # type: ignore[return-value]
+        return self._loop.begin(self.server.stop())
 
     def close(self) -> None:
         """Stops the server and closes everything."""
@@ -308,11 +317,11 @@ REASONS = frozenset(
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
     """Takes a status apart, holding it to the rules that every status follows."""
-    assert isinstance(error, grpc.Call)
-    status = rpc_status.from_call(error)
-    assert status is not None, f"a status without details: {error.code()} {error.details()}"
-    assert status.code == error.code().value[0]
-    assert status.message == error.details()
+    call = cast("grpc.Call", error)
+    status = rpc_status.from_call(call)
+    assert status is not None, f"a status without details: {call.code()} {call.details()}"
+    assert status.code == call.code().value[0]
+    assert status.message == call.details()
     assert status.message
     details: dict[str, Message] = {}
     for packed in status.details:
@@ -338,7 +347,7 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
         retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
     assert not details
     return Refusal(
-        error.code(), status.message, info.reason, dict(info.metadata), faults, retry_seconds
+        call.code(), status.message, info.reason, dict(info.metadata), faults, retry_seconds
     )
 
 
@@ -394,3 +403,15 @@ def new_event(**fields: Any) -> event_pb2.NewEvent:
 def now_us() -> int:
     """The time in microseconds since 1970."""
     return time.time_ns() // 1_000
+
+
+def numbers_of(
+    one: metrics_service_pb2.MetricsPeriod | metrics_service_pb2.MetricsTotals,
+) -> reference.Numbers:
+    """The numbers of an answer, as the twin writes them."""
+    return reference.Numbers(
+        costs=one.costs,
+        cumulative_costs=one.cumulative_costs,
+        active_user_by_event=one.active_user_by_event,
+        cost_per_user=one.cost_per_user,
+    )

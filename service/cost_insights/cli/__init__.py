@@ -5,7 +5,7 @@ they call a service. Nothing here decides anything about events or sums.
 """
 
 import importlib
-import os
+import io
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -67,9 +67,12 @@ def main() -> int:
 
     An error is one line on stderr. What is not expected keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets a question mark, not a traceback.
+            stream.reconfigure(errors="replace")
     try:
         code = typer.main.get_command(app)(prog_name="cost-insights", standalone_mode=False)
-        sys.stdout.flush()
     except CommandError as error:
         note(f"cost-insights: {error}")
         return error.exit_code
@@ -80,8 +83,4 @@ def main() -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads the answer has seen enough of it, as `head` has.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0

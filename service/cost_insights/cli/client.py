@@ -71,6 +71,10 @@ def service_of(address: str | None, token: str | None = None) -> Service:
     """The service that the flags or the environment name."""
     name = "--address" if address is not None else "COST_INSIGHTS_GRPC_ADDRESS"
     given = address if address is not None else settings_of().grpc_address
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise usage("--token: holds characters that no token has; printable ASCII is allowed")
+    if given.startswith(("unix:", "unix-abstract:")):
+        return Service(given, token or None)
     host, colon, port = given.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
         raise usage(
@@ -79,8 +83,6 @@ def service_of(address: str | None, token: str | None = None) -> Service:
         )
     # A service that listens on every address is reached on loopback.
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
-    if token is not None and not (token.isascii() and token.isprintable()):
-        raise usage("--token: holds characters that no token has; printable ASCII is allowed")
     return Service(f"{host}:{port}", token or None)
 
 

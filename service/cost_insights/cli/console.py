@@ -32,7 +32,7 @@ PLOT_COLUMNS_MAX: Final = 100
 
 out: Final = rich.console.Console(
     highlight=False,
-    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNFOLDED_COLUMNS,
+    width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _UNFOLDED_COLUMNS,
 )
 err: Final = rich.console.Console(stderr=True, highlight=False)
 

@@ -347,7 +347,7 @@ and ask it from another terminal, in any of these ways:
 
   {variable}{metrics}
 
-  grpcurl -plaintext {header}-d '{json.dumps(span)}' \
+  {_grpcurl()} -plaintext {header}-d '{json.dumps(span)}' \
 {service.address} cost_insights.v1.MetricsService/GetMetrics
 
   {shlex.quote(python)} - <<'END'
@@ -374,6 +374,14 @@ def _program() -> list[str]:
     if found is not None and Path(found).resolve() == called.resolve():
         return ["cost-insights"]
     return [_shown_path(str(called))]
+
+
+def _grpcurl() -> str:
+    """How to call grpcurl: as it is found, or where the tests of this project build it."""
+    beside = Path(sys.executable).with_name("grpcurl")
+    if shutil.which("grpcurl") is None and beside.exists():
+        return shlex.quote(_shown_path(str(beside)))
+    return "grpcurl"
 
 
 def _shown_path(path: str) -> str:

@@ -8,16 +8,25 @@ from typing import Annotated, Final
 import typer
 import uvloop
 
-from cost_insights.cli.console import EXIT_CODES, CommandError, say, seconds, settings_of
+from cost_insights.cli.console import (
+    EXIT_CODES,
+    CommandError,
+    say,
+    seconds,
+    settings_of,
+    whole_number,
+)
 from cost_insights.cli.databases import (
     DatabaseOption,
     database_errors,
     database_shown,
     store_of,
 )
-from cost_insights.identity import list_tokens
-from cost_insights.server import AddressError, Server
+from cost_insights.identity import any_token
+from cost_insights.server import AddressError
 from cost_insights.server import serve as serve_until_stopped
+from cost_insights.settings import Settings
+from cost_insights.supervisor import supervise
 
 
 class LogLevel(enum.StrEnum):
@@ -34,6 +43,7 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXIT_CODES)
 def serve(
+    *,
     grpc_address: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +72,14 @@ def serve(
             "Default: COST_INSIGHTS_DRAIN_SECONDS, or else 30.",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(1, 64),
+            metavar="N",
+            help="How many processes share the port; more than one only on PostgreSQL, 1 to 64.",
+        ),
+    ] = 1,
     log_level: Annotated[
         LogLevel,
         typer.Option(
@@ -78,7 +96,7 @@ def serve(
     Example: cost-insights serve
 
     Example: cost-insights serve --database-url postgresql+psycopg://ci@db/costs
-    --grpc-address 0.0.0.0:50051
+    --grpc-address 0.0.0.0:50051 --workers 4
     """
     logging.basicConfig(
         level=log_level.upper(),
@@ -98,20 +116,33 @@ def serve(
     store_of(settings).close()
     with database_errors(settings):
         try:
-            uvloop.run(serve_until_stopped(settings, ready=_announce))
+            if workers == 1:
+                uvloop.run(
+                    serve_until_stopped(
+                        settings, ready=lambda server: _announce(settings, server.grpc_address)
+                    )
+                )
+            else:
+                supervise(
+                    settings,
+                    workers,
+                    log_level=logging.getLevelNamesMapping()[log_level.upper()],
+                    ready=lambda address: _announce(settings, address),
+                )
         except AddressError as error:
             raise CommandError(str(error)) from None
 
 
-def _announce(server: Server) -> None:
-    with server.store.read() as connection:
-        tokens = bool(list_tokens(connection))
+def _announce(settings: Settings, address: str) -> None:
+    store = store_of(settings)
+    try:
+        tokens = any_token(store)
+    finally:
+        store.close()
     callers = (
         "callers show access tokens"
         if tokens
-        else f"callers need no token and act as organization {server.settings.open_organization}"
+        else f"callers need no token and act as organization {settings.open_organization}"
     )
-    say(
-        f"gRPC on {server.grpc_address} · {callers} · database {database_shown(server.settings)}",
-    )
+    say(f"gRPC on {address} · {callers} · database {database_shown(settings)}")
     sys.stdout.flush()

@@ -160,7 +160,7 @@ class EventReader:
             .group_by(series.c.event_name)
             .order_by(series.c.event_name)
         )
-        rows: list[sa.Row[tuple[str, int, int, int]]] = []
+        rows: list[sa.Row[str, int, int, int]] = []
         with self._store.read() as connection:
             candidates = iter(_names_with(connection, organization, query, after))
             # A name of which every event was a conflict has no events.

@@ -112,7 +112,7 @@ class Ingestor:
 
     async def decode_streamed(
         self, organization: Organization, request: bytes, stream_id: str
-    ) -> "_native.StreamedBatch":
+    ) -> _native.StreamedBatch:
         """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
         return await self._decoded(
             len(request),

@@ -7,15 +7,17 @@ outlives it: what was stored already is recognized by its ids.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
+from cost_insights import _native
 from cost_insights.errors import (
     CostInsightsError,
     FieldFault,
     InvalidEventsError,
     InvalidRequestError,
     ShuttingDownError,
+    malformed_request,
 )
 from cost_insights.identity import Organization
 from cost_insights.ingest.ingestor import Ingested, Ingestor, ingested, refuse_faults
@@ -23,6 +25,9 @@ from cost_insights.store import Outcome
 
 _UNACKNOWLEDGED_BATCHES_MAX = 64
 """How far reading goes ahead of acknowledging."""
+
+_STREAM_ID_CHARS_MAX = 128
+_SEQUENCE_MAX = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,9 @@ class EventStream:
         await self._ingestor.until_room()
         streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
         faults = streamed.batch.faults
-        if faults and faults[0].index < 0:
-            raise InvalidEventsError(faults)
-        if streamed.sequence <= self._sequence:
-            raise _out_of_order(streamed.sequence, self._sequence)
+        if faults and faults[0].reason == "MALFORMED_REQUEST":
+            raise malformed_request("cost_insights.v1.StreamEventsRequest")
+        self._check_place(streamed)
         self._stream_id, self._sequence = streamed.stream_id, streamed.sequence
         try:
             refuse_faults(streamed.batch)
@@ -114,6 +118,22 @@ class EventStream:
             streamed.sequence,
             self._ingestor.enqueue(organization, streamed.batch, len(request)),
         )
+
+    def _check_place(self, streamed: _native.StreamedBatch) -> None:
+        faults = list(_stream_id_faults(streamed.stream_id, self._stream_id))
+        if streamed.sequence <= self._sequence:
+            faults.append(
+                FieldFault(
+                    "sequence",
+                    "NUMBER_OUT_OF_RANGE",
+                    f"the sequence {streamed.sequence} is not greater than {self._sequence}, "
+                    "that of the batch before",
+                    str(streamed.sequence),
+                    {"min": str(self._sequence + 1), "max": str(_SEQUENCE_MAX)},
+                )
+            )
+        if faults:
+            raise InvalidRequestError(faults)
 
 
 @dataclass(frozen=True)
@@ -133,15 +153,32 @@ async def _outcome(pending: _Pending) -> Ingested | CostInsightsError:
         return error
 
 
-def _out_of_order(sequence: int, before: int) -> InvalidRequestError:
-    return InvalidRequestError(
-        [
-            FieldFault(
-                "sequence",
-                "NUMBER_OUT_OF_RANGE",
-                f"the sequence {sequence} is not greater than {before}, that of the batch before",
-                str(sequence),
-                {"min": str(before + 1), "max": str((1 << 63) - 1)},
-            )
-        ]
-    )
+def _stream_id_faults(stream_id: str, before: str) -> Iterator[FieldFault]:
+    shown = stream_id[:64].replace("\0", "\\u0000")
+    if not stream_id:
+        yield FieldFault(
+            "stream_id",
+            "FIELD_REQUIRED",
+            "the stream id is absent or empty; the first message of a stream requires it",
+        )
+    if before and stream_id != before:
+        yield FieldFault(
+            "stream_id",
+            "FIELDS_CONFLICT",
+            f"the stream id {shown!r} is not {before!r}, that of the stream so far",
+            shown,
+            {"other": before},
+        )
+    if len(stream_id) > _STREAM_ID_CHARS_MAX:
+        yield FieldFault(
+            "stream_id",
+            "TEXT_TOO_LONG",
+            f"the stream id has {len(stream_id)} characters; "
+            f"at most {_STREAM_ID_CHARS_MAX} are allowed",
+            shown,
+            {"characters": str(len(stream_id)), "characters_max": str(_STREAM_ID_CHARS_MAX)},
+        )
+    if "\0" in stream_id:
+        yield FieldFault(
+            "stream_id", "TEXT_MALFORMED", "the stream id holds the character U+0000", shown
+        )

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2
 
-from cost_insights.v1 import event_pb2, event_service_pb2
+from cost_insights.v1 import event_pb2
 from tests.support.samples import EVENTS, METRICS, SAMPLES
 from tests.support.service import (
     METHODS,
@@ -19,6 +19,7 @@ from tests.support.service import (
     event_of,
     new_event,
     now_us,
+    raw_call,
     refusal_of,
     refused,
 )
@@ -307,7 +308,9 @@ def test_one_fault(
 ) -> None:
     """Each kind of fault is named by its path, its reason, what was found and what is allowed."""
     found = refusal(caller, event)
-    assert [(fault.field, fault.reason) for fault in found.faults] == [(f"events[0].{path}", reason)]
+    assert [(fault.field, fault.reason) for fault in found.faults] == [
+        (f"events[0].{path}", reason)
+    ]
     assert found.reason == reason
     assert found.facts["path"] == f"events[0].{path}"
     assert found.facts.items() >= facts.items()
@@ -385,7 +388,9 @@ def test_a_request_that_is_too_large(start_server: StartServer, database_url: st
         caller = service.stranger()
         padding = 100_001 - len(SAMPLES[f"{EVENTS}/IngestEvents"].SerializeToString()) - 4
         content = SAMPLES[f"{EVENTS}/IngestEvents"].SerializeToString()
-        content += b"\x7a" + bytes([padding & 0x7F | 0x80, padding >> 7 & 0x7F | 0x80, padding >> 14])
+        content += b"\x7a" + bytes(
+            [padding & 0x7F | 0x80, padding >> 7 & 0x7F | 0x80, padding >> 14]
+        )
         content += bytes(padding)
         assert len(content) == 100_001
         caller.call(f"{EVENTS}/IngestEvents", SAMPLES[f"{EVENTS}/IngestEvents"])
@@ -502,7 +507,7 @@ def test_several_faults_of_a_question_are_named_at_once(caller: Caller) -> None:
 def test_an_unknown_method_is_unimplemented(service: Service) -> None:
     """A method that does not exist is refused by the runtime."""
     with pytest.raises(grpc.RpcError) as caught:
-        service.channel().unary_unary(f"{METRICS}/DropEverything")(b"", timeout=10)
+        raw_call(service.channel(), f"{METRICS}/DropEverything")(b"", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -21,6 +21,7 @@ from tests.support.service import (
     Service,
     new_event,
     now_us,
+    raw_call,
     refusal_of,
     refused,
 )
@@ -76,7 +77,7 @@ def test_wrong_token(service: Service, method: str, secret: str) -> None:
 def test_other_authorization(service: Service, authorization: str) -> None:
     """What is not of the form `Bearer TOKEN` is refused as such."""
     with refused("TOKEN_MISSING") as call:
-        service.channel().unary_unary(f"{METRICS}/GetMetricsLimits")(
+        raw_call(service.channel(), f"{METRICS}/GetMetricsLimits")(
             b"", metadata=(("authorization", authorization),), timeout=10
         )
     assert call.refusal.message == "the authorization is not of the form `Bearer TOKEN`"
@@ -121,9 +122,7 @@ def test_missing_scope(service: Service, method: str) -> None:
 def test_one_scope_is_enough(service: Service, method: str) -> None:
     """A token with one of the needed scopes, and one that expires later, is let in."""
     for scope in NEEDED[method]:
-        caller = service.caller(
-            scopes=frozenset({scope}), expires_us=now_us() + 3_600_000_000
-        )
+        caller = service.caller(scopes=frozenset({scope}), expires_us=now_us() + 3_600_000_000)
         try:
             caller.call(method, SAMPLES[method])
         except grpc.RpcError as error:
@@ -134,7 +133,7 @@ def test_the_scheme_is_read_in_any_letter_case(service: Service) -> None:
     """HTTP compares authentication schemes without case, and so does the service."""
     token = service.token(service.organization())
     for scheme in ("Bearer", "bearer", "BEARER"):
-        service.channel().unary_unary(f"{METRICS}/GetMetricsLimits")(
+        raw_call(service.channel(), f"{METRICS}/GetMetricsLimits")(
             b"", metadata=(("authorization", f"{scheme} {token}"),), timeout=10
         )
 

@@ -398,7 +398,17 @@ def test_parents_may_arrive_later_or_never(caller: Caller) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Größe", "日本語のイベント", "отправлено", "🤖🦀", "עברית", "a\nb\tc", "  spaces  ", "O'Brien; --", "%_\\"],
+    [
+        "Größe",
+        "日本語のイベント",
+        "отправлено",
+        "🤖🦀",
+        "עברית",
+        "a\nb\tc",
+        "  spaces  ",
+        "O'Brien; --",
+        "%_\\",
+    ],
 )
 def test_text_in_any_language(caller: Caller, text: str) -> None:
     """Text in any script comes back as it was sent, wherever it stands."""

@@ -90,7 +90,7 @@ def test_organizations_may_share_one_transaction(service: Service, count: int) -
         ]
     )
     sent = [
-        caller.events.IngestEvents.future(request, metadata=caller.metadata)  # type: ignore[attr-defined]
+        caller.events.IngestEvents.future(request, metadata=caller.metadata)
         for _ in range(4)
         for caller in callers
     ]

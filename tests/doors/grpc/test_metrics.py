@@ -1,6 +1,7 @@
 """Metrics asked over a real socket: numbers, filters and limits."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import grpc
@@ -18,9 +19,7 @@ def event(
     """An event at a time in RFC 3339."""
     stamp = timestamp_pb2.Timestamp()
     stamp.FromJsonString(time)
-    return new_event(
-        name=name, external_customer_id=customer, timestamp=stamp, cost=cost, **fields
-    )
+    return new_event(name=name, external_customer_id=customer, timestamp=stamp, cost=cost, **fields)
 
 
 def rows(answer: metrics_service_pb2.GetMetricsResponse) -> list[tuple[str, str, str, int, str]]:
@@ -190,7 +189,9 @@ def test_filters(
 
 def test_customers_by_our_id(caller: Caller) -> None:
     """A customer is found by our id; one that does not exist has no costs."""
-    caller.ingest(event("2026-11-02T00:00:00Z", "1", "c1"), event("2026-11-02T00:00:00Z", "2", "c2"))
+    caller.ingest(
+        event("2026-11-02T00:00:00Z", "1", "c1"), event("2026-11-02T00:00:00Z", "2", "c2")
+    )
     (first,) = caller.list_events(external_customer_ids=["c1"])
     span = {"start_date": "2026-11-02", "end_date": "2026-11-02"}
     for ids in ([first.customer_id], [first.customer_id.upper()]):
@@ -239,7 +240,7 @@ def test_an_answer_holds_what_was_just_acknowledged(caller: Caller) -> None:
     for count in range(1, 20):
         caller.ingest(event("2026-11-01T00:00:00Z", "0.1"))
         answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
-        wanted = reference.format_amount(reference.Decimal(count) / 10)
+        wanted = reference.format_amount(Decimal(count) / 10)
         assert answer.totals.costs == wanted
 
 
@@ -371,7 +372,16 @@ def test_a_span_that_ends_before_it_starts(caller: Caller) -> None:
 
 @pytest.mark.parametrize(
     "zone",
-    ["Europe/Berln", "europe/berlin", "+02:00", "/etc/passwd", "../UTC", "a\0b", "x" * 10_000, "🤖"],
+    [
+        "Europe/Berln",
+        "europe/berlin",
+        "+02:00",
+        "/etc/passwd",
+        "../UTC",
+        "a\0b",
+        "x" * 10_000,
+        "🤖",
+    ],
 )
 def test_zones_are_those_of_the_iana_database(caller: Caller, zone: str) -> None:
     """A zone that does not exist is refused, with those that have a similar name."""

@@ -133,7 +133,18 @@ def test_page_sizes_out_of_range(caller: Caller, page_size: int) -> None:
         )
 
 
-TOKENS = ["abc", "=", "\0", "🤖", "W10", "WyJhIl0", "A" * 10_000, "W1tbW1tbW1tb" * 100, "bnVsbA", "MQ"]
+TOKENS = [
+    "abc",
+    "=",
+    "\0",
+    "🤖",
+    "W10",
+    "WyJhIl0",
+    "A" * 10_000,
+    "W1tbW1tbW1tb" * 100,
+    "bnVsbA",
+    "MQ",
+]
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -199,7 +210,38 @@ def test_names_are_counted(caller: Caller) -> None:
     assert (names[1].first_seen, names[1].last_seen) == (at(1), at(1))
 
 
-NAMES = ["Z", "_x", "a", "a b", "ab", "a_b", "b", "É", "é", "ß", "ÖL", "öl", "日本", "🤖", "A", "100%"]
+def test_names_without_events_are_not_listed(caller: Caller) -> None:
+    """A name that only a refused content carried is none, and costs no page."""
+    caller.ingest(new_event(name="b", external_id="k"), new_event(name="d"))
+    answer = caller.ingest(
+        *[new_event(name=name, external_id="k") for name in ("a", "c", "e")],
+    )
+    assert len(answer.conflicts) == 3
+    page = caller.list_names_page(page_size=1)
+    assert [name.name for name in page.names] == ["b"]
+    page = caller.list_names_page(page_size=1, page_token=page.next_page_token)
+    assert [name.name for name in page.names] == ["d"]
+    assert page.next_page_token == ""
+
+
+NAMES = [
+    "Z",
+    "_x",
+    "a",
+    "a b",
+    "ab",
+    "a_b",
+    "b",
+    "É",
+    "é",
+    "ß",
+    "ÖL",
+    "öl",
+    "日本",
+    "🤖",
+    "A",
+    "100%",
+]
 
 
 def test_names_are_in_the_order_of_their_characters(caller: Caller) -> None:
@@ -231,9 +273,7 @@ def test_names_are_in_the_order_of_their_characters(caller: Caller) -> None:
         ("", sorted(NAMES)),
     ],
 )
-def test_names_are_found_in_any_letter_case(
-    caller: Caller, query: str, wanted: list[str]
-) -> None:
+def test_names_are_found_in_any_letter_case(caller: Caller, query: str, wanted: list[str]) -> None:
     """A query is found inside names, in any letter case of any script, and means itself."""
     caller.ingest(*[new_event(name=name) for name in NAMES])
     assert [name.name for name in caller.list_names_page(query=query).names] == wanted

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf import descriptor, message, message_factory
 
 from cost_insights.doors.grpc.status import status_of
-from cost_insights.errors import FieldFault, InvalidRequestError, LimitExceededError
+from cost_insights.errors import LimitExceededError, malformed_request
 from cost_insights.identity import Authenticator, Caller
 
 Call = Callable[[Caller, Any], Awaitable[message.Message]]
@@ -146,17 +146,7 @@ def _decode(request_class: type[message.Message], request: bytes) -> message.Mes
     try:
         return request_class.FromString(request)
     except message.DecodeError:
-        name = request_class.DESCRIPTOR.full_name
-        raise InvalidRequestError(
-            [
-                FieldFault(
-                    "",
-                    "MALFORMED_REQUEST",
-                    f"the request is not a {name}",
-                    facts={"message": name},
-                )
-            ]
-        ) from None
+        raise malformed_request(request_class.DESCRIPTOR.full_name) from None
 
 
 def _check_size(request: bytes, request_bytes_max: int) -> None:

@@ -1,0 +1,227 @@
+//! What holds for any bytes: no panic, bounded faults, and everything accounted for.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cost_insights_native::batch::EventBatch;
+use cost_insights_native::error::{FAULTS_MAX, SHOWN_CHARS_MAX};
+use cost_insights_native::event::{self, Context, Limits};
+use cost_insights_native::group::{Group, Member};
+use cost_insights_native::message::Request;
+use cost_insights_native::{copy, id};
+use proptest::prelude::*;
+use support::*;
+
+/// Small, so that generated events meet the limits.
+fn small() -> Context {
+    let limits = Limits {
+        events_max: 6,
+        event_bytes_max: 300,
+        metadata_keys_max: 3,
+        metadata_key_chars_max: 8,
+        metadata_text_chars_max: 12,
+        ..Limits::default()
+    };
+    Context {
+        limits,
+        ..context()
+    }
+}
+
+/// Decodes, and takes what comes of it all the way to the database.
+fn check(bytes: &[u8], context: &Context) {
+    let batch = event::decode(bytes, context);
+    assert!(batch.faults.len() <= FAULTS_MAX);
+    assert!(batch.faults.is_sorted_by_key(|fault| fault.index));
+    for fault in &batch.faults {
+        assert!(!fault.to_string().is_empty());
+        assert!(fault.value.chars().count() <= SHOWN_CHARS_MAX, "{fault:?}");
+        assert!(
+            !fault
+                .path
+                .chars()
+                .chain(fault.value.chars())
+                .any(char::is_control),
+            "{fault:?}"
+        );
+        let _ = fault.facts();
+    }
+    let whole = batch.faults.iter().any(|fault| fault.index.is_none());
+    match Request::read(bytes, usize::MAX) {
+        Ok(request) if !whole => assert_eq!(request.count, batch.rows.len() + batch.faulty),
+        _ => assert_eq!((whole, batch.rows.len(), batch.faults.len()), (true, 0, 1)),
+    }
+    check_rows(Arc::new(batch));
+}
+
+fn check_rows(batch: Arc<EventBatch>) {
+    for row in &batch.rows {
+        let texts = batch.texts_of(row);
+        assert!(id::version(&row.id) == Some(if texts.external_id.is_some() { 8 } else { 7 }));
+        for json in [Some(texts.metadata), texts.llm].into_iter().flatten() {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(json)
+                    .unwrap()
+                    .is_object()
+            );
+        }
+    }
+    let customers = vec![1; batch.customer_count()];
+    let series = vec![1; batch.series_count()];
+    let member = Member::new(batch.clone(), 1, customers, series).unwrap();
+    let group = Group::new(vec![member], &HashSet::new());
+    let receipt = &group.receipts()[0];
+    assert_eq!(receipt.inserted, group.len());
+    assert_eq!(
+        receipt.inserted + receipt.duplicates + receipt.conflicts.len(),
+        batch.rows.len()
+    );
+    assert_eq!(group.records().count(), group.len());
+    assert!(copy::payload(&group).ends_with(&[0xff, 0xff]));
+    let unknown: Vec<usize> = (0..batch.customer_ids.len()).collect();
+    let rest = batch.without_customers(&unknown);
+    assert_eq!(
+        rest.rows.len() + rest.faulty,
+        batch.rows.len() + batch.faulty
+    );
+}
+
+fn texts() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-z]{1,4}".prop_map(String::into_bytes),
+        1 => ".{0,14}".prop_map(String::into_bytes),
+        1 => Just(b"1dbfc517-0bbf-4301-9ba8-555ca42b9737".to_vec()),
+        1 => Just(b"01890a5d-ac96-774b-bcce-b302099a8057".to_vec()),
+        1 => Just(Vec::new()),
+        1 => prop::collection::vec(any::<u8>(), 0..4),
+    ]
+}
+
+fn numbers() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        prop::num::f64::ANY,
+        (0..1000).prop_map(f64::from),
+        -10.0..10.0
+    ]
+}
+
+/// A `google.protobuf.Value`, of one kind mostly, of several or none sometimes.
+fn values() -> impl Strategy<Value = Vec<u8>> {
+    let simple = prop_oneof![
+        Just(null()),
+        any::<bool>().prop_map(boolean),
+        numbers().prop_map(number),
+        texts().prop_map(text),
+        texts().prop_map(text),
+    ];
+    let value = simple.prop_recursive(4, 24, 4, |inner| {
+        let keys = prop_oneof![
+            Just(b"amount".to_vec()),
+            Just(b"currency".to_vec()),
+            Just(b"vendor".to_vec()),
+            Just(b"model".to_vec()),
+            Just(b"prompt".to_vec()),
+            texts(),
+        ];
+        let entries = (keys, inner.clone()).prop_map(|(key, value)| entry(key, value));
+        prop_oneof![
+            prop::collection::vec(entries, 0..5).prop_map(|entries| field(5, entries.concat())),
+            prop::collection::vec(inner, 0..3).prop_map(|values| {
+                field(
+                    6,
+                    values
+                        .into_iter()
+                        .map(|value| field(1, value))
+                        .collect::<Vec<_>>()
+                        .concat(),
+                )
+            }),
+        ]
+    });
+    prop::collection::vec(value, 0..3).prop_map(|parts| parts.concat())
+}
+
+fn entries() -> impl Strategy<Value = Vec<u8>> {
+    let cost = (numbers(), texts(), any::<bool>()).prop_map(|(amount, currency, good)| {
+        let currency = if good { b"usd".to_vec() } else { currency };
+        entry(
+            "_cost",
+            object([
+                entry("amount", number(amount)),
+                entry("currency", text(currency)),
+            ]),
+        )
+    });
+    let special = prop_oneof![Just("_cost"), Just("_llm")];
+    prop_oneof![
+        3 => (texts(), numbers()).prop_map(|(key, value)| entry(key, number(value))),
+        3 => (texts(), texts()).prop_map(|(key, value)| entry(key, text(value))),
+        2 => cost,
+        1 => (texts(), values()).prop_map(|(key, value)| entry(key, value)),
+        1 => (special, values()).prop_map(|(key, value)| entry(key, value)),
+    ]
+}
+
+/// A field of an event, well-formed mostly.
+fn event_fields() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => (prop::sample::select(&[1_u32, 2, 3, 5, 6, 7, 10][..]), texts()).prop_map(|(at, text)| field(at, text)),
+        1 => (any::<i64>(), any::<i64>()).prop_map(|(seconds, nanos)| {
+            field(4, message([integer(1, seconds), integer(2, nanos)]))
+        }),
+        1 => (0..2_000_000_000_i64).prop_map(|seconds| field(4, integer(1, seconds))),
+        1 => texts().prop_map(|amount| field(8, message([field(1, amount), field(2, "usd")]))),
+        1 => (texts(), any::<i64>()).prop_map(|(vendor, count)| {
+            field(9, message([field(1, vendor), field(2, "m"), integer(3, count)]))
+        }),
+        3 => prop::collection::vec(entries(), 0..6).prop_map(|entries| field(11, entries.concat())),
+        1 => (1_u32..20, prop::collection::vec(any::<u8>(), 0..8)).prop_map(|(at, bytes)| field(at, bytes)),
+    ]
+}
+
+fn requests() -> impl Strategy<Value = Vec<u8>> {
+    let event = prop::collection::vec(event_fields(), 0..8)
+        .prop_map(|fields| request([named(), fields.concat()].concat()));
+    prop::collection::vec(event, 0..8).prop_map(|events| events.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Bytes of any kind are refused or decoded.
+    #[test]
+    fn any_bytes(bytes: Vec<u8>) {
+        check(&bytes, &small());
+    }
+
+    /// Messages of any content are decoded, with every event stored or at fault.
+    #[test]
+    fn any_message(bytes in requests()) {
+        check(&bytes, &small());
+        check(&bytes, &context());
+    }
+
+    /// Messages with a byte changed, or cut, are refused or decoded.
+    #[test]
+    fn any_damage(bytes in requests(), at: prop::sample::Index, byte: u8, cut: bool) {
+        let mut bytes = bytes;
+        if !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        }
+        check(&bytes, &small());
+    }
+
+    /// The order in which unlike fields of an event arrive changes nothing.
+    #[test]
+    fn any_order(fields in prop::collection::vec(entries(), 0..5)) {
+        let event = |parts: [Vec<u8>; 2]| request(parts.concat());
+        let metadata = field(11, fields.concat());
+        let forwards = event::decode(&event([named(), metadata.clone()]), &context());
+        let backwards = event::decode(&event([metadata, named()]), &context());
+        prop_assert_eq!(forwards.faults, backwards.faults);
+        prop_assert_eq!(forwards.texts, backwards.texts);
+    }
+}

@@ -1,0 +1,90 @@
+//! The vectors that Rust and Python share, in `tests/vectors`.
+
+mod support;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use cost_insights_native::{amount, event, id};
+use serde_json::Value;
+
+/// The lines of a file, each of which says in `why` what it is there for.
+fn vectors(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/vectors")
+        .join(name);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let vectors: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let reasons: HashSet<&str> = vectors.iter().map(|vector| text(vector, "why")).collect();
+    assert_eq!(
+        reasons.len(),
+        vectors.len(),
+        "each vector has its own reason to be"
+    );
+    vectors
+}
+
+fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
+    vector[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {key} in {vector}"))
+}
+
+/// Every amount gives the picocents or the reason that stand in its vector.
+#[test]
+fn amounts() {
+    for vector in vectors("amount.jsonl") {
+        let result = match vector.get("text") {
+            Some(_) => amount::parse(text(&vector, "text")),
+            None => amount::round(text(&vector, "number").parse().unwrap()),
+        };
+        let found = result.map_or_else(
+            |kind| kind.reason().to_owned(),
+            |picocents| picocents.get().to_string(),
+        );
+        let expected = if vector.get("picocents").is_some() {
+            "picocents"
+        } else {
+            "reason"
+        };
+        assert_eq!(found, text(&vector, expected), "{vector}");
+    }
+}
+
+/// Every sum is written as its vector says.
+#[test]
+fn formats() {
+    for vector in vectors("format.jsonl") {
+        let picocents = text(&vector, "picocents").parse().unwrap();
+        assert_eq!(amount::format(picocents), text(&vector, "text"), "{vector}");
+    }
+}
+
+/// Every external id makes the event id that stands in its vector, for ever.
+#[test]
+fn event_ids() {
+    for vector in vectors("event_id.jsonl") {
+        let organization_id = id::parse(text(&vector, "organization_id")).unwrap();
+        let found = id::event_id(&organization_id, text(&vector, "external_id"));
+        assert_eq!(id::format(&found), text(&vector, "event_id"), "{vector}");
+    }
+}
+
+/// Every event has the content digest that stands in its vector, for ever.
+#[test]
+fn content_digests() {
+    for vector in vectors("content_digest.jsonl") {
+        let hex = text(&vector, "event");
+        let event: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect();
+        let batch = event::decode(&support::request(event), &support::context());
+        assert_eq!(batch.faults, [], "{vector}");
+        let found = batch.rows[0].content_digest.to_string();
+        assert_eq!(found, text(&vector, "content_digest"), "{vector}");
+    }
+}

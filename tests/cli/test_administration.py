@@ -1,0 +1,117 @@
+"""Organizations and access tokens are made and unmade on the command line."""
+
+import re
+import time
+import uuid
+
+import grpc
+import pytest
+
+from tests.cli.conftest import SECONDS_MAX, Command, Serve
+from tests.support.service import Caller, new_event, refused
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of the rows below the head of a table."""
+    lines = out.splitlines()
+    head = next(at for at, line in enumerate(lines) if "──" in line)
+    return [line.split() for line in lines[head + 1 :] if line.strip()]
+
+
+def test_organizations_are_created_and_listed(quick: Command, database_url: str) -> None:
+    """An organization is made once; its id is printed, its name is in the list."""
+    flags = ("--database-url", database_url)
+    made = quick("organization", "create", "acme GmbH", *flags)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert uuid.UUID(made.stdout.strip())
+    again = quick("organization", "create", "acme GmbH", *flags)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "cost-insights: name: the organization 'acme GmbH' exists already\n"
+    listed = quick("organization", "list", *flags, env={"COLUMNS": "120"})
+    assert listed.returncode == 0
+    [[identity, *name, created]] = rows(listed.stdout)
+    assert (identity, name) == (made.stdout.strip(), ["acme", "GmbH"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
+
+
+def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str) -> None:
+    """The secret alone is on stdout and works; the list never shows it; a revoked one is shown."""
+    flags = ("--database-url", database_url)
+    quick("organization", "create", "acme", *flags)
+    made = quick(
+        *("token", "create", "--organization", "acme", "--scopes", "events:write,metrics:read"),
+        *("--expires", "30d", *flags),
+    )
+    assert made.returncode == 0
+    assert re.fullmatch(r"ci_[\w-]{43}\n", made.stdout)
+    secret = made.stdout.strip()
+    assert secret not in made.stderr
+    [token_id] = re.findall(r"token ([0-9a-f-]{36}) for acme", made.stderr)
+    listed = quick("token", "list", *flags, env={"COLUMNS": "200"})
+    [row] = [row for row in rows(listed.stdout) if row[0] == token_id]
+    assert row[1] == "acme"
+    assert row[3] == f"…{secret[-4:]}"
+    assert row[5] == "expires"
+    assert secret not in listed.stdout
+    revoked = quick("token", "revoke", token_id, *flags)
+    assert revoked.returncode == 0
+    assert revoked.stdout.startswith(f"token {token_id} of acme: revoked ")
+    unknown = quick("token", "revoke", str(uuid.uuid4()), *flags)
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("cost-insights: there is no access token ")
+
+
+def test_a_token_needs_its_organization(quick: Command, tmp_path: object) -> None:
+    """An organization that does not exist is not made by the way."""
+    flags = ("--database-url", f"sqlite:///{tmp_path}/costs.db")
+    for arguments in (["create", "--scopes", "events:read"], ["list"]):
+        done = quick("token", *arguments, "--organization", "nobody", *flags)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(
+            "cost-insights: --organization: there is no organization 'nobody'"
+        )
+
+
+def test_a_token_opens_a_running_service_and_closes_it_to_others(
+    quick: Command, serve: Serve, database_url: str
+) -> None:
+    """From the first token on nobody is let in without one; the token acts as its organization."""
+    flags = ("--database-url", database_url)
+    with serve(*flags, "--grpc-address", "127.0.0.1:0") as serving:
+        assert " · callers need no token and act as organization default · " in serving.greeting
+        with grpc.insecure_channel(serving.address) as channel:
+            Caller(channel).ingest(new_event(cost="1"))
+            quick("organization", "create", "acme", *flags)
+            secret = quick(
+                *("token", "create", "--organization", "acme", "--expires", "never"),
+                *("--scopes", "events:write,events:read", *flags),
+            ).stdout.strip()
+            acme = Caller(channel, secret)
+            assert acme.list_events() == []
+            # That no token is needed is remembered for a second.
+            give_up = time.monotonic() + SECONDS_MAX
+            while let_in(channel) and time.monotonic() < give_up:
+                time.sleep(0.05)
+            with refused("TOKEN_MISSING"):
+                Caller(channel).list_page()
+        assert serving.stop() == 0
+    with serve(*flags, "--grpc-address", "127.0.0.1:0") as serving:
+        assert " · callers show access tokens · " in serving.greeting
+
+
+def let_in(channel: grpc.Channel) -> bool:
+    """Whether the service answers somebody without a token."""
+    try:
+        Caller(channel).list_page()
+    except grpc.RpcError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["", " acme", "a\nb", "x" * 129])
+def test_a_name_that_is_no_name_is_refused(quick: Command, tmp_path: object, name: str) -> None:
+    """A malformed name is refused in one line."""
+    done = quick("organization", "create", name, "--database-url", f"sqlite:///{tmp_path}/costs.db")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "is no name of an organization" in done.stderr

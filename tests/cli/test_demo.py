@@ -1,0 +1,146 @@
+"""`demo` works from nothing, its totals are exact, and what it suggests can be done."""
+
+import json
+import re
+import socket
+import subprocess
+from contextlib import closing
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from cost_insights.cli.demo_events import EXAMPLES_COST, PRICED_CALLS, generate
+from tests.cli.conftest import SECONDS_MAX, Command
+
+
+def on_paper(out: str, *, seed: int, events: int) -> str:
+    """The total that a demo should have printed, from the first day that it printed."""
+    first_day = date.fromisoformat(re.findall(r"^(\d{4}-\d\d-\d\d) ", out, re.MULTILINE)[0])
+    month = generate(
+        seed=seed, last_day=first_day.fromordinal(first_day.toordinal() + 29), events=events
+    )
+    total = sum((event.cost for event in month), start=EXAMPLES_COST)
+    total += sum(cost for *_, cost in PRICED_CALLS)
+    return format(total.normalize(), "f")
+
+
+def free_address() -> str:
+    """An address where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def try_everything(out: str, env: dict[str, str]) -> None:
+    """Pastes what the demo suggests into a shell; each way has to show the demo's total."""
+    [total] = re.findall(r"^exact: equals the sum on paper, (\S+) cents$", out, re.MULTILINE)
+    suggestions = out.partition("Now try the same again. Start the service:\n")[2]
+    [serve] = re.findall(r"^  (.* serve .*|.* serve)$", suggestions, re.MULTILINE)
+    [metrics] = re.findall(r"^  (.* metrics .*)$", suggestions, re.MULTILINE)
+    [grpcurl] = re.findall(r"^  (\S*grpcurl .*)$", suggestions, re.MULTILINE)
+    snippet = suggestions[suggestions.index("  ", suggestions.index(grpcurl) + len(grpcurl)) :]
+    assert snippet.endswith("END\n")
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {serve}"], env=env, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        try:
+            assert serving.stdout is not None
+            assert serving.stdout.readline().startswith("gRPC on ")
+            assert f" {total} " in pasted(metrics, env)
+            assert json.loads(pasted(grpcurl, env))["totals"]["costs"] == total
+            assert pasted(snippet, env) == f"{total} cents\n"
+        finally:
+            serving.terminate()
+
+
+def pasted(text: str, env: dict[str, str]) -> str:
+    """What a shell prints for it."""
+    done = subprocess.run(
+        ["sh", "-c", text],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def address(clean_env: dict[str, str]) -> str:
+    """Where the demo serves; demos that run side by side do not share a port."""
+    clean_env["COST_INSIGHTS_GRPC_ADDRESS"] = free_address()
+    return clean_env["COST_INSIGHTS_GRPC_ADDRESS"]
+
+
+def test_shows_a_month_with_exact_totals(command: Command, address: str) -> None:
+    """From nothing to a table, a plot and totals that equal the sum on paper."""
+    done = command("demo", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"gRPC on {address} · database sqlite:///")
+    assert re.search(r"^sent 6 documented requests and 20000 generated events in ", lines[1])
+    total = on_paper(done.stdout, seed=7, events=20_000)
+    assert f"exact: equals the sum on paper, {total} cents" in lines
+    [totals] = [line.split() for line in lines if line.startswith("total ")]
+    assert totals[1] == total
+    assert Decimal(totals[2]) * 100 == Decimal(total)
+    assert totals[3] == "202"
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d ", done.stdout, re.MULTILINE)) in {31, 32}
+    assert "costs (cents)" in lines
+    table_and_plot = lines[: lines.index("Now try the same again. Start the service:")]
+    assert max(map(len, table_and_plot[2:])) <= 80
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("address")
+def test_replaces_its_database(quick: Command, clean_env: dict[str, str]) -> None:
+    """The second demo does not count the events of the first."""
+    first = quick("demo", "--events", "50")
+    second = quick("demo", "--events", "50")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "exact: equals the sum on paper, " in second.stdout
+    folder = Path(clean_env["XDG_DATA_HOME"]) / "cost-insights"
+    assert {file.name.partition("-")[0] for file in folder.iterdir()} == {"demo.db"}
+
+
+def test_takes_another_port_where_its_own_is_taken(quick: Command) -> None:
+    """A service that runs already is left alone, and the suggestions name the other port."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = quick("demo", "--events", "50", "--grpc-address", address)
+    assert done.returncode == 0, done.stderr
+    assert address not in done.stdout
+    other = re.findall(r"^gRPC on (\S+) ", done.stdout)[0]
+    assert f"--grpc-address {other}" in done.stdout
+
+
+@pytest.mark.usefixtures("address")
+def test_on_a_given_database_works_beside_what_is_there(
+    command: Command, quick: Command, clean_env: dict[str, str], database_url: str
+) -> None:
+    """Each demo is an organization of its own, on either database, with tokens or without."""
+    flags = ("--database-url", database_url)
+    for _ in range(2):
+        done = quick("demo", "--events", "50", *flags)
+        assert done.returncode == 0, done.stderr
+        assert "exact: equals the sum on paper, " in done.stdout
+    quick("organization", "create", "acme", *flags)
+    quick("token", "create", "--organization", "acme", "--scopes", "events:read", *flags)
+    done = command("demo", "--events", "50", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "exact: equals the sum on paper, " in done.stdout
+    listed = quick("organization", "list", *flags, env={"COLUMNS": "120"}).stdout
+    assert len(re.findall(r" demo-\d{8}-\d{6}-\d{6} ", listed)) == 3
+    try_everything(done.stdout, clean_env)
+
+
+@pytest.mark.usefixtures("address")
+def test_what_it_suggests_works(command: Command, clean_env: dict[str, str]) -> None:
+    """The printed lines, pasted into a shell as they are, show the same total."""
+    done = command("demo", "--events", "50")
+    assert done.returncode == 0, done.stderr
+    try_everything(done.stdout, clean_env)

@@ -1,0 +1,180 @@
+"""Metrics over a real socket equal those of the slow twin, for any events and questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+import hypothesis
+from google.protobuf import timestamp_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cost_insights.v1 import event_pb2, metrics_service_pb2
+from tests import reference
+from tests.support.service import Caller, Service, new_event, numbers_of
+
+CUSTOMERS = ["c1", "c2", "c,3", "ü"]
+NAMES = ["a", "b", "llm.inference"]
+ZONES = sorted(available_timezones())
+FAVOURITES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "America/St_Johns",
+    "Pacific/Apia",
+    "Pacific/Chatham",
+    "Africa/Casablanca",
+]
+DATE_MIN = date(1973, 1, 1)
+DATE_MAX = datetime.now(UTC).date()
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of a name, loaded once."""
+    return ZoneInfo(name)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the same events."""
+
+    first: date
+    last: date
+    zone: str
+    interval: str
+    customers: Sequence[str]
+    names: Sequence[str]
+
+    def request(self) -> metrics_service_pb2.GetMetricsRequest:
+        """As it is sent."""
+        return metrics_service_pb2.GetMetricsRequest(
+            start_date=str(self.first),
+            end_date=str(self.last),
+            timezone=self.zone,
+            interval=metrics_service_pb2.Interval.Value(f"INTERVAL_{self.interval.upper()}"),
+            external_customer_ids=self.customers,
+            event_names=self.names,
+        )
+
+
+AMOUNTS: st.SearchStrategy[Decimal | float | None] = st.one_of(
+    st.none(),
+    st.decimals(-9_000_000, 9_000_000, places=10),
+    st.decimals(-10, 10, places=12),
+    st.sampled_from([Decimal(9_000_000), Decimal("1e-12"), Decimal("-1e-12"), Decimal(0)]),
+    st.sampled_from([0.1, 0.1 + 0.2, 0.045000000000000005, 1e-7]),
+    st.floats(-1_000, 1_000),
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Question:
+    """A question within the limits, often around a change of the clock."""
+    zone = draw(st.one_of(st.sampled_from(FAVOURITES), st.sampled_from(ZONES)))
+    interval = draw(st.sampled_from(reference.INTERVALS))
+    longest = {reference.HOUR: 3, reference.DAY: 40}.get(interval, reference.DAYS_MAX[interval])
+    first = draw(
+        st.one_of(
+            st.dates(DATE_MIN, DATE_MAX),
+            st.sampled_from([date(2026, 3, 28), date(2025, 10, 25), date(2011, 12, 29)]),
+        )
+    )
+    days = draw(st.integers(0, longest))
+    return Question(
+        first=first,
+        last=first + timedelta(days=days),
+        zone=zone,
+        interval=interval,
+        customers=draw(st.one_of(st.just([]), st.lists(st.sampled_from([*CUSTOMERS, "nobody"])))),
+        names=draw(st.one_of(st.just([]), st.lists(st.sampled_from([*NAMES, "nothing"])))),
+    )
+
+
+@st.composite
+def events_around(draw: st.DrawFn, question: Question) -> list[reference.Event]:
+    """Events inside the span, at its bounds to the microsecond, and before it."""
+    periods = reference.periods_of(
+        question.first, question.last, zone_of(question.zone), question.interval
+    )
+    bounds = reference.bounds_of(periods) or [reference.midnight(question.first)]
+    now = datetime.now(UTC) - timedelta(seconds=1)
+    moments = st.one_of(
+        st.tuples(st.sampled_from(bounds), st.sampled_from([-1, 0, 1])).map(
+            lambda at: at[0] + timedelta(microseconds=at[1])
+        ),
+        st.tuples(st.floats(-0.3, 1.1)).map(
+            lambda share: bounds[0] + (bounds[-1] - bounds[0]) * share[0]
+        ),
+        st.just(datetime(1, 1, 1, tzinfo=UTC)),
+    )
+    drawn = draw(
+        st.lists(
+            st.tuples(moments, st.sampled_from(CUSTOMERS), st.sampled_from(NAMES), AMOUNTS),
+            max_size=25,
+        )
+    )
+    return [
+        reference.Event(min(moment, now), customer, name, cents_of(amount))
+        for moment, customer, name, amount in drawn
+    ]
+
+
+def cents_of(amount: Decimal | float | None) -> Decimal | None:
+    """What an amount means; a double was meant to be written to 12 decimals."""
+    return reference.round_amount(amount) if isinstance(amount, float) else amount
+
+
+def sent(event: reference.Event) -> event_pb2.NewEvent:
+    """The event as it is sent."""
+    stamp = timestamp_pb2.Timestamp()
+    moment = event.timestamp.replace(tzinfo=None)
+    stamp.FromDatetime(moment)
+    return new_event(
+        name=event.name,
+        external_customer_id=event.customer,
+        timestamp=stamp,
+        cost=None if event.cents is None else str(event.cents),
+    )
+
+
+def check(caller: Caller, events: Sequence[reference.Event], question: Question) -> None:
+    """Asks the service and the twin."""
+    answer = caller.metrics.GetMetrics(question.request(), metadata=caller.metadata, timeout=60)
+    found = reference.Metrics(
+        tuple((period.timestamp, numbers_of(period)) for period in answer.periods),
+        numbers_of(answer.totals),
+    )
+    assert found == reference.metrics_of(
+        events,
+        question.first,
+        question.last,
+        zone_of(question.zone),
+        question.interval,
+        customers=question.customers,
+        names=question.names,
+    )
+
+
+@hypothesis.settings(
+    max_examples=120, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_question_about_any_events(service: Service, data: st.DataObject) -> None:
+    """Whatever was stored in whatever batches, every answer is the one on paper."""
+    caller = service.caller()
+    events: list[reference.Event] = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        question = data.draw(questions())
+        more = data.draw(events_around(question))
+        events += more
+        place = data.draw(st.integers(0, len(more)))
+        for batch in (more[:place], more[place:]):
+            caller.ingest(*map(sent, batch))
+        check(caller, events, question)
+    caller.channel.close()

@@ -1,0 +1,228 @@
+"""Writing events: each once, numbers without gaps, all of a transaction or nothing."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import _native, identity
+from cost_insights.identity import Organization
+from cost_insights.store import Outcome, Store, Submission
+from cost_insights.store.schema import customer, event, organization, series
+from cost_insights.v1 import event_pb2, event_service_pb2
+from tests.support.service import new_event
+
+NOW_US = 1_795_435_694_000_000
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store with its schema, on either engine."""
+    store = Store(database_url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def acme(store: Store) -> Organization:
+    """An organization."""
+    with store.write() as connection:
+        return identity.create_organization(connection, "acme")
+
+
+def submission(
+    owner: Organization, *events: event_pb2.NewEvent, accept_valid: bool = False
+) -> Submission:
+    """What the ingestor hands over."""
+    request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
+    batch = _native.decode_events(
+        request.SerializeToString(),
+        organization_id=owner.id.bytes,
+        now_us=NOW_US,
+        entropy=os.urandom(32),
+        limits=_native.Limits(),
+    )
+    return Submission(owner.number, owner.id, batch)
+
+
+def counts(outcome: Outcome) -> tuple[int, int, int]:
+    """(inserted, duplicates, conflicts)."""
+    assert outcome.receipt is not None
+    receipt = outcome.receipt
+    return receipt.inserted, receipt.duplicates, len(receipt.conflicts)
+
+
+def count(store: Store, table: sa.Table) -> int:
+    """How many rows a table has."""
+    with store.read() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
+def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> None:
+    """Events are readable by plain SQL, with the same values on both engines."""
+    sent = new_event(
+        name="a",
+        external_customer_id="c",
+        external_id="k",
+        parent_id="p",
+        external_member_id="m",
+        product_id="pro",
+        cost="-45.5",
+        llm={"vendor": "v", "model": "m", "input_tokens": 3},
+    )
+    sent.timestamp.FromJsonString("1969-12-31T23:59:59.999999Z")
+    sent.metadata.update({"b": 1, "a": "ü"})
+    store.insert_events([submission(acme, sent)], now_us=NOW_US)
+    with store.read() as connection:
+        row = connection.execute(sa.select(event)).mappings().one()
+        found_customer = connection.execute(sa.select(customer)).mappings().one()
+        found_series = connection.execute(sa.select(series)).mappings().one()
+    assert dict(row) == {
+        "id": uuid.UUID(bytes=_native.event_id(acme.id.bytes, "k")),
+        "organization_number": acme.number,
+        "series_number": found_series["number"],
+        "customer_number": found_customer["number"],
+        "timestamp_us": -1,
+        "cost_picocents": -45_500_000_000_000,
+        "content_digest": row["content_digest"],
+        "parent_id": uuid.UUID(bytes=_native.event_id(acme.id.bytes, "p")),
+        "external_id": "k",
+        "external_member_id": "m",
+        "llm": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 0},
+        "metadata": {"a": "ü", "b": 1},
+    }
+    assert (found_customer["external_id"], found_customer["created_us"]) == ("c", NOW_US)
+    parts = ("event_name", "llm_vendor", "llm_model", "product_id")
+    assert [found_series[part] for part in parts] == ["a", "v", "m", "pro"]
+
+
+def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:
+    """What is stored already is counted as what it is, in one transaction and across."""
+    first = submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="l"))
+    (outcome,) = store.insert_events([first], now_us=NOW_US)
+    assert counts(outcome) == (2, 0, 0)
+    one, two = store.insert_events(
+        [
+            submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="n")),
+            submission(acme, new_event(external_id="n"), new_event(external_id="k", cost="2")),
+        ],
+        now_us=NOW_US,
+    )
+    assert counts(one) == (1, 1, 0)
+    assert counts(two) == (0, 1, 1)
+    assert two.receipt is not None
+    assert two.receipt.conflicts == [(1, "k", _native.event_id(acme.id.bytes, "k"))]
+    assert count(store, event) == 3
+
+
+def test_an_unknown_customer_fails_its_own_request_only(store: Store, acme: Organization) -> None:
+    """A request with an unknown `customer_id` stores nothing; its neighbours are stored."""
+    unknown = str(uuid.uuid4())
+    good, bad, partly = store.insert_events(
+        [
+            submission(acme, new_event(external_customer_id="c1")),
+            submission(acme, new_event(external_customer_id="c2"), new_event(customer_id=unknown)),
+            submission(
+                acme,
+                new_event(external_customer_id="c3"),
+                new_event(customer_id=unknown),
+                accept_valid=True,
+            ),
+        ],
+        now_us=NOW_US,
+    )
+    assert counts(good) == (1, 0, 0)
+    assert bad.receipt is None
+    assert [(fault.path, fault.reason) for fault in bad.batch.faults] == [
+        ("events[1].customer_id", "CUSTOMER_NOT_FOUND")
+    ]
+    assert counts(partly) == (1, 0, 0)
+    assert [fault.index for fault in partly.batch.faults] == [1]
+    with store.read() as connection:
+        known = set(connection.scalars(sa.select(customer.c.external_id)))
+    assert known == {"c1", "c3"}
+    assert count(store, event) == 2
+
+
+def test_numbers_have_no_gaps(store: Store, acme: Organization) -> None:
+    """Customers and series are numbered from 0 on, each organization for itself."""
+    with store.write() as connection:
+        other = identity.create_organization(connection, "other")
+    for start in range(0, 5_000, 1_250):
+        events = [
+            new_event(name=f"name {n % 50}", external_customer_id=f"c{n}")
+            for n in range(start, start + 2_500)
+        ]
+        for owner in (acme, other):
+            store.insert_events([submission(owner, *events)], now_us=NOW_US)
+    with store.read() as connection:
+        for owner in (acme, other):
+            for table, column, expected in (
+                (customer, organization.c.customers_count, 6_250),
+                (series, organization.c.series_count, 50),
+            ):
+                numbers = connection.scalars(
+                    sa.select(table.c.number)
+                    .where(table.c.organization_number == owner.number)
+                    .order_by(table.c.number)
+                )
+                assert list(numbers) == list(range(expected))
+                counted = sa.select(column).where(organization.c.number == owner.number)
+                assert connection.execute(counted).scalar_one() == expected
+
+
+def test_stores_that_write_at_once(database_url: str, store: Store, acme: Organization) -> None:
+    """Several processes number the same customers the same, and store each event once."""
+    stores = [Store(database_url) for _ in range(4)]
+
+    def write(place: int) -> tuple[int, int, int]:
+        totals = (0, 0, 0)
+        for start in range(0, 400, 20):
+            # Each begins somewhere else, so that they meet in every order.
+            shifted = (start + 100 * place) % 400
+            events = [
+                new_event(external_id=f"k{n}", external_customer_id=f"c{n % 97}", cost="0.1")
+                for n in range(shifted, shifted + 20)
+            ]
+            (outcome,) = stores[place].insert_events([submission(acme, *events)], now_us=NOW_US)
+            totals = tuple(map(sum, zip(totals, counts(outcome), strict=True)))  # type: ignore[assignment]
+        return totals
+
+    with ThreadPoolExecutor(len(stores)) as writers:
+        found = list(writers.map(write, range(len(stores))))
+    for one in stores:
+        one.close()
+    inserted, duplicates, conflicts = (sum(each) for each in zip(*found, strict=True))
+    assert (inserted, duplicates, conflicts) == (400, 1_200, 0)
+    assert count(store, event) == 400
+    assert count(store, customer) == 97
+    with store.read() as connection:
+        numbers = connection.scalars(sa.select(customer.c.number).order_by(customer.c.number))
+        assert list(numbers) == list(range(97))
+        amounts = connection.scalars(sa.select(event.c.cost_picocents)).all()
+    assert sum(one for one in amounts if one is not None) == 400 * 10**11
+
+
+def test_the_same_external_id_in_two_organizations(store: Store, acme: Organization) -> None:
+    """An external id belongs to its organization."""
+    with store.write() as connection:
+        other = identity.create_organization(connection, "other")
+    outcomes = store.insert_events(
+        [submission(owner, new_event(external_id="k")) for owner in (acme, other)], now_us=NOW_US
+    )
+    assert [counts(outcome) for outcome in outcomes] == [(1, 0, 0), (1, 0, 0)]
+    assert count(store, event) == 2
+    with store.read() as connection:
+        ids = connection.scalars(sa.select(customer.c.id)).all()
+    assert len(set(ids)) == 2
+
+
+def test_nothing_to_write(store: Store, acme: Organization) -> None:
+    """An empty batch is well."""
+    (outcome,) = store.insert_events([submission(acme)], now_us=NOW_US)
+    assert counts(outcome) == (0, 0, 0)
+    assert count(store, event) == 0

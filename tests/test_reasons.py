@@ -1,0 +1,36 @@
+"""The reasons of errors: the same set in the contract, in Python and in Rust."""
+
+from cost_insights import _native
+from cost_insights.errors import DOMAIN, REASONS, WIRE, CostInsightsError
+from cost_insights.v1 import error_reason_pb2
+
+
+def documented() -> frozenset[str]:
+    """The reasons of the contract."""
+    prefix = "ERROR_REASON_"
+    names = error_reason_pb2.ErrorReason.keys()
+    assert all(name.startswith(prefix) for name in names)
+    return frozenset(name.removeprefix(prefix) for name in names) - {"UNSPECIFIED"}
+
+
+def test_every_reason_is_in_the_contract_and_given() -> None:
+    """What Python and Rust give is what the contract lists, no more and no less."""
+    assert documented() == REASONS | _native.REASONS
+
+
+def test_the_domain_is_the_documented_one() -> None:
+    """The contract's comments show the domain that the service sends."""
+    from pathlib import Path
+
+    proto = Path(__file__).parents[1] / "proto/cost_insights/v1/error_reason.proto"
+    assert f'"domain": "{DOMAIN}"' in proto.read_text()
+
+
+def test_every_error_has_its_place_on_the_wire() -> None:
+    """The one table knows every error that a caller can act on."""
+
+    def subclasses(kind: type[CostInsightsError]) -> set[type[CostInsightsError]]:
+        return {kind}.union(*(subclasses(one) for one in kind.__subclasses__()))
+
+    ours = {one for one in subclasses(CostInsightsError) if one.__module__.startswith("cost_")}
+    assert WIRE.keys() == ours - {CostInsightsError}

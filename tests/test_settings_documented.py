@@ -1,0 +1,58 @@
+"""What can be set, called and refused is documented, or a test fails."""
+
+from pathlib import Path
+
+import pytest
+
+from cost_insights.settings import Settings
+from tests.support.service import METHODS, REASONS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    """The README."""
+    return (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented(readme: str, name: str) -> None:
+    """The README names the variable of every setting."""
+    assert f"`COST_INSIGHTS_{name.upper()}`" in readme
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_every_rpc_is_documented(readme: str, path: str) -> None:
+    """The README names every RPC."""
+    _, service, method = path.split("/")
+    assert f"`{service.rpartition('.')[2]}.{method}`" in readme
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_every_reason_is_documented(readme: str, reason: str) -> None:
+    """The README names every reason that a call can be refused for."""
+    assert f"`{reason}`" in readme
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    """Each setting has a sentence of its own in the code."""
+    import ast
+
+    tree = ast.parse((ROOT / "service/cost_insights/settings.py").read_text())
+    (settings,) = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"
+    ]
+    for statement, following in zip(settings.body, [*settings.body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign):
+            assert isinstance(statement.target, ast.Name)
+            assert isinstance(following, ast.Expr), statement.target.id
+            assert isinstance(following.value, ast.Constant), statement.target.id
+
+
+def test_the_readme_sets_nothing_that_does_not_exist(readme: str) -> None:
+    """Every variable in the README is a setting, or one of the command line's own."""
+    import re
+
+    known = {f"COST_INSIGHTS_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"COST_INSIGHTS_[A-Z_]+[A-Z]", readme)) <= known | {"COST_INSIGHTS_TOKEN"}
