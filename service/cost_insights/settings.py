@@ -21,7 +21,9 @@ def data_folder() -> Path:
 class Settings(BaseSettings):
     """Every setting, with its default, its range and what it is for."""
 
-    model_config = SettingsConfigDict(env_prefix="COST_INSIGHTS_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="COST_INSIGHTS_", frozen=True, use_attribute_docstrings=True
+    )
 
     database_url: str = Field(default_factory=_default_database_url)
     """`sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`."""
