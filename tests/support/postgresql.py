@@ -64,22 +64,25 @@ def free_port() -> int:
         return port
 
 
-@contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """A running PostgreSQL; gives the URL of its database `postgres`."""
-    found = programs()
-    if found is None:
-        raise RuntimeError("PostgreSQL is not installed: run make test, which sets it up")
-    # Not pytest's own temporary folder, which other users may not enter.
-    with tempfile.TemporaryDirectory(prefix="cost-insights-postgresql-") as name:
-        folder = Path(name)
-        data = folder / "data"
-        prefix = _as_other_user(folder)
+class Cluster:
+    """A PostgreSQL of its own in a folder, which can be started, stopped and crashed."""
+
+    def __init__(self, folder: Path) -> None:
+        found = programs()
+        if found is None:
+            raise RuntimeError("PostgreSQL is not installed: run make test, which sets it up")
+        self._folder = folder
+        self._prefix = _as_other_user(folder)
+        self._postgres = found / "postgres"
+        self._log_path = folder / "log"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._port = free_port()
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
         subprocess.run(
             [
-                *prefix,
+                *self._prefix,
                 found / "initdb",
-                f"--pgdata={data}",
+                f"--pgdata={folder / 'data'}",
                 "--username=postgres",
                 "--auth=trust",
                 "--encoding=UTF8",
@@ -89,36 +92,64 @@ def cluster() -> Iterator[str]:
             cwd=folder,
             stdout=subprocess.DEVNULL,
         )
-        port = free_port()
-        log_path = folder / "log"
+
+    def start(self) -> None:
+        """Starts the server and returns once it answers."""
         options = {
             "listen_addresses": "127.0.0.1",
-            "port": str(port),
-            "unix_socket_directories": str(folder),
+            "port": str(self._port),
+            "unix_socket_directories": str(self._folder),
             "fsync": "on",
             "max_connections": "200",
             "shared_buffers": "128MB",
         }
-        with log_path.open("wb") as log:
-            server = subprocess.Popen(
+        with self._log_path.open("ab") as log:
+            self._server = subprocess.Popen(
                 [
-                    *prefix,
-                    found / "postgres",
+                    *self._prefix,
+                    self._postgres,
                     "-D",
-                    data,
+                    self._folder / "data",
                     *(f"--{option}={value}" for option, value in options.items()),
                 ],
-                cwd=folder,
+                cwd=self._folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        _wait_until_ready(self._server, self.url, self._log_path)
+
+    def stop(self) -> None:
+        """Stops the server; open connections are cut."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """Ends the server at once, without a checkpoint: it must recover when it starts."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, signum: signal.Signals) -> None:
+        if self._server is not None:
+            self._server.send_signal(signum)
+            self._server.wait(timeout=START_SECONDS_MAX)
+            self._server = None
+
+
+@contextlib.contextmanager
+def folder_for_cluster() -> Iterator[Path]:
+    """A temporary folder that a server of another user may enter; pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="cost-insights-postgresql-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """A running PostgreSQL; gives the URL of its database `postgres`."""
+    with folder_for_cluster() as folder:
+        server = Cluster(folder)
         try:
-            _wait_until_ready(server, url, log_path)
-            yield url
+            server.start()
+            yield server.url
         finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: open connections are cut
-            server.wait(timeout=START_SECONDS_MAX)
+            server.stop()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log_path: Path) -> None:

@@ -244,6 +244,12 @@ class Service:
                 identity.revoke_token(connection, token.id)
         return secret
 
+    def revoke(self, caller: Caller) -> None:
+        """Revokes the token of a caller."""
+        with self.store.write() as connection:
+            for token in identity.list_tokens(connection, caller.organization):
+                identity.revoke_token(connection, token.id)
+
     def caller(
         self,
         organization: str | None = None,

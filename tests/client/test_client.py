@@ -1,0 +1,237 @@
+"""The client against a real service: blocking, asynchronous and in the background."""
+
+import datetime
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cost_insights.client import (
+    AsyncClient,
+    BackgroundClient,
+    CallError,
+    Client,
+    Conflict,
+    Fault,
+    InvalidEventError,
+    RefusedError,
+    UnavailableError,
+)
+from cost_insights.v1 import event_pb2
+from tests.support.postgresql import free_port
+from tests.support.service import Service
+
+StartServer = Callable[..., AbstractContextManager[Service]]
+
+TODAY = datetime.datetime.now(datetime.UTC).date()
+YESTERDAY = TODAY - datetime.timedelta(days=1)
+
+
+def event(amount: object, **fields: Any) -> dict[str, Any]:
+    """An event in the documented form."""
+    return {
+        "name": "llm.inference",
+        "external_customer_id": "user_123",
+        "cost": {"amount": amount, "currency": "usd"},
+        **fields,
+    }
+
+
+def connect(service: Service) -> Client:
+    """A client with a token of an organization of its own."""
+    caller = service.caller()
+    return Client(service.address, token=caller.token)
+
+
+def test_amounts_are_exact(service: Service) -> None:
+    """Text, whole numbers and decimals arrive as they are, and come back as decimals."""
+    with connect(service) as client:
+        answer = client.ingest([event("0.025"), event(150), event(Decimal("0.000000000001"))])
+        assert (answer.inserted, answer.duplicates) == (3, 0)
+        metrics = client.metrics(start=YESTERDAY, end=TODAY)
+    assert metrics.totals["costs"] == Decimal("150.025000000001")
+    assert metrics.totals["active_user_by_event"] == 1
+    assert len(metrics.periods) == 2
+    assert metrics.periods[0].start == datetime.datetime.combine(
+        YESTERDAY, datetime.time.min, datetime.UTC
+    )
+
+
+def test_what_is_no_event_is_named(service: Service) -> None:
+    """An event that fits no message is refused before anything is sent, by its place."""
+    with connect(service) as client:
+        with pytest.raises(InvalidEventError, match=r"events\[1\]: .*colour"):
+            client.ingest([event("1"), {"colour": "blue"}])
+        with pytest.raises(InvalidEventError, match=r"events\[0\]: .*no time zone"):
+            client.ingest([event("1", timestamp=datetime.datetime(2026, 1, 1))])  # noqa: DTZ001
+        with pytest.raises(InvalidEventError, match=r"events\[0\]: nan is no number"):
+            client.ingest([event("1", metadata={"x": float("nan")})])
+        assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 0
+
+
+def test_a_refusal_says_why(service: Service) -> None:
+    """A refused call raises the service's reason, facts and every fault."""
+    with connect(service) as client, pytest.raises(RefusedError) as refused:
+        client.ingest([event("1e-13"), event("1", name="")])
+    assert refused.value.reason == "AMOUNT_TOO_PRECISE"
+    assert refused.value.facts["digits_max"] == "17"
+    assert [path for path, _ in refused.value.violations] == [
+        "events[0].cost.amount",
+        "events[1].name",
+    ]
+
+
+def test_valid_events_are_stored_where_asked(service: Service) -> None:
+    """With `accept_valid` the faults come back and the rest is stored."""
+    with connect(service) as client:
+        answer = client.ingest([event("1"), event("NaN")], accept_valid=True)
+    assert answer.inserted == 1
+    assert [(fault.index, fault.reason) for fault in answer.faults] == [(1, "AMOUNT_MALFORMED")]
+
+
+def test_the_callers_external_ids_are_kept(service: Service) -> None:
+    """An external id of the caller's own decides what is a duplicate and what a conflict."""
+    with connect(service) as client:
+        client.ingest([event("1", external_id="a")])
+        answer = client.ingest([event("1", external_id="a"), event("2", external_id="a")])
+    assert (answer.inserted, answer.duplicates) == (0, 1)
+    assert [conflict.external_id for conflict in answer.conflicts] == ["a"]
+
+
+def test_messages_are_not_changed(service: Service) -> None:
+    """An event given as a message stays as the caller made it."""
+    message = event_pb2.NewEvent(name="a", external_customer_id="b")
+    with connect(service) as client:
+        client.ingest([message])
+    assert message == event_pb2.NewEvent(name="a", external_customer_id="b")
+
+
+def test_metrics_take_every_question(service: Service) -> None:
+    """Interval, zone, filters and slugs reach the service."""
+    with connect(service) as client:
+        client.ingest([event("1", name="a"), event("2", name="b", external_customer_id="other")])
+        answer = client.metrics(
+            start=YESTERDAY,
+            # Where it is a day later already.
+            end=TODAY + datetime.timedelta(days=1),
+            interval="hour",
+            timezone="Asia/Kathmandu",
+            external_customer_ids=["user_123"],
+            event_names=["a", "b"],
+            metrics=["costs"],
+        )
+        with pytest.raises(ValueError, match="INTERVAL_DECADE"):
+            client.metrics(start=YESTERDAY, end=TODAY, interval="decade")
+    assert answer.totals == {"costs": Decimal(1)}
+    assert len(answer.periods) == 72
+    assert answer.periods[0].start.utcoffset() == datetime.timedelta(hours=5, minutes=45)
+
+
+async def test_the_asynchronous_client_does_the_same(service: Service) -> None:
+    """Coroutines store and ask like the blocking client."""
+    caller = service.caller()
+    async with AsyncClient(service.address, token=caller.token) as client:
+        assert (await client.ingest([event("0.1") for _ in range(10)])).inserted == 10
+        answer = await client.metrics(start=YESTERDAY, end=TODAY)
+        with pytest.raises(RefusedError):
+            await client.ingest([event("")])
+    assert answer.totals["costs"] == 1
+
+
+def test_a_call_waits_for_a_service_that_comes_back(
+    start_server: StartServer, database_url: str
+) -> None:
+    """A call made while the service is away succeeds once it is there."""
+    address = f"127.0.0.1:{free_port()}"
+    with Client(address, retry_seconds=60) as client:
+        got: list[int] = []
+        thread = threading.Thread(target=lambda: got.append(client.ingest([event("1")]).inserted))
+        thread.start()
+        thread.join(0.5)
+        assert not got
+        with start_server(database_url, grpc_address=address):
+            thread.join(60)
+            assert got == [1]
+
+
+def test_a_service_that_stays_away_is_reported() -> None:
+    """After the time for retries the caller is told that the service does not answer."""
+    with (
+        Client(f"127.0.0.1:{free_port()}", retry_seconds=0.5) as client,
+        pytest.raises(UnavailableError),
+    ):
+        client.ingest([event("1")])
+
+
+def test_the_background_client_stores_all_it_took(service: Service) -> None:
+    """After a flush everything sent is stored, from several threads too."""
+    caller = service.caller()
+    with BackgroundClient(Client(service.address, token=caller.token)) as background:
+
+        def send() -> None:
+            for _ in range(500):
+                background.send(event("0.1"))
+
+        threads = [threading.Thread(target=send) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        background.flush()
+        with Client(service.address, token=caller.token) as client:
+            totals = client.metrics(start=YESTERDAY, end=TODAY).totals
+        assert totals["costs"] == 200
+        background.send(event("0.5"))
+    with Client(service.address, token=caller.token) as client:
+        assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == Decimal("200.5")
+
+
+def test_the_background_client_tells_what_was_refused(service: Service) -> None:
+    """A refused event is handed over with its reason and does not hold up the others."""
+    caller = service.caller()
+    refused: list[tuple[str, Fault | Conflict | CallError]] = []
+    with BackgroundClient(
+        Client(service.address, token=caller.token),
+        on_refused=lambda one, why: refused.append((one.name, why)),
+    ) as background:
+        background.send(event("1", name="good"))
+        background.send(event("1e-13", name="bad"))
+        background.send(event("2", name="good"))
+    ((name, why),) = refused
+    assert name == "bad"
+    assert isinstance(why, Fault)
+    assert why.reason == "AMOUNT_TOO_PRECISE"
+    with Client(service.address, token=caller.token) as client:
+        assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 3
+
+
+def test_a_failing_callback_does_not_end_the_background_client(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the caller's function raises is logged and the thread goes on."""
+    caller = service.caller()
+
+    def fail(one: object, why: object) -> None:
+        raise RuntimeError("callback")
+
+    with BackgroundClient(
+        Client(service.address, token=caller.token), on_refused=fail
+    ) as background:
+        background.send(event("NaN"))
+        background.flush()
+        background.send(event("1"))
+    assert "on_refused failed" in caplog.text
+    with Client(service.address, token=caller.token) as client:
+        assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 1
+
+
+def test_nothing_is_sent_after_closing(service: Service) -> None:
+    """A closed client refuses events instead of losing them."""
+    background = BackgroundClient(connect(service))
+    background.close()
+    background.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        background.send(event("1"))
