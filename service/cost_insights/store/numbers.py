@@ -7,9 +7,9 @@ transaction that waited finds the first one's rows when it looks again.
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -69,60 +69,76 @@ def number_customers(
     now_us: int,
 ) -> dict[str, int]:
     """The numbers of the customers of these distinct external ids; new ones are registered."""
-    numbers = _customers(connection, organization_number, external_ids)
-    if missing := [one for one in external_ids if one not in numbers]:
-        first = _lock(connection, organization_number, organization.c.customers_count)
-        # Whoever held the row before may have registered them.
-        numbers |= _customers(connection, organization_number, missing)
-        missing = [one for one in missing if one not in numbers]
-        new = dict(zip(missing, range(first, first + len(missing)), strict=True))
-        if new:
-            connection.execute(
-                sa.insert(customer),
-                [
-                    {
-                        "organization_number": organization_number,
-                        "number": number,
-                        "id": derived_customer_id(organization_id, one),
-                        "external_id": one,
-                        "created_us": now_us,
-                    }
-                    for one, number in new.items()
-                ],
-            )
-            _count(connection, organization_number, organization.c.customers_count, len(new))
-        numbers |= new
-    return numbers
+    return _number(
+        connection,
+        organization_number,
+        external_ids,
+        table=customer,
+        count=organization.c.customers_count,
+        find=_customers,
+        row=lambda one: {
+            "id": derived_customer_id(organization_id, one),
+            "external_id": one,
+            "created_us": now_us,
+        },
+    )
 
 
 def number_series(
     connection: sa.Connection, organization_number: int, parts: Sequence[SeriesParts]
 ) -> dict[SeriesParts, int]:
     """The numbers of these distinct series; new ones are registered."""
-    numbers = _series(connection, organization_number, parts)
-    if missing := [one for one in parts if one not in numbers]:
-        first = _lock(connection, organization_number, organization.c.series_count)
-        numbers |= _series(connection, organization_number, missing)
-        missing = [one for one in missing if one not in numbers]
-        new = dict(zip(missing, range(first, first + len(missing)), strict=True))
-        if new:
-            connection.execute(
-                sa.insert(series),
-                [
-                    {
-                        "organization_number": organization_number,
-                        "number": number,
-                        "event_name": one[0],
-                        "llm_vendor": one[1],
-                        "llm_model": one[2],
-                        "product_id": one[3],
-                    }
-                    for one, number in new.items()
-                ],
-            )
-            _count(connection, organization_number, organization.c.series_count, len(new))
-        numbers |= new
-    return numbers
+    return _number(
+        connection,
+        organization_number,
+        parts,
+        table=series,
+        count=organization.c.series_count,
+        find=_series,
+        row=lambda one: {
+            "event_name": one[0],
+            "llm_vendor": one[1],
+            "llm_model": one[2],
+            "product_id": one[3],
+        },
+    )
+
+
+def _number(
+    connection: sa.Connection,
+    organization_number: int,
+    keys: Sequence[_T],
+    *,
+    table: sa.Table,
+    count: sa.Column[int],
+    find: Callable[[sa.Connection, int, Iterable[_T]], dict[_T, int]],
+    row: Callable[[_T], dict[str, Any]],
+) -> dict[_T, int]:
+    """The numbers of the keys in a table; those that `find` does not find get the next ones.
+
+    `count` is the organization's column with the next number, `row` the rest of
+    what a new key's row holds.
+    """
+    numbers = find(connection, organization_number, keys)
+    if len(numbers) == len(keys):
+        return numbers
+    owner = organization.c.number == organization_number
+    first = connection.execute(sa.select(count).where(owner).with_for_update()).scalar_one()
+    # Whoever held the organization's row before may have registered them.
+    numbers |= find(connection, organization_number, [one for one in keys if one not in numbers])
+    new = {
+        one: first + place for place, one in enumerate(one for one in keys if one not in numbers)
+    }
+    if new:
+        connection.execute(
+            sa.insert(table),
+            [
+                {"organization_number": organization_number, "number": number, **row(one)}
+                for one, number in new.items()
+            ],
+        )
+        connection.execute(sa.update(organization).where(owner).values({count: first + len(new)}))
+    return numbers | new
 
 
 def _customers(
@@ -161,19 +177,3 @@ def _series(
             ((name, vendor, model, product), n) for name, vendor, model, product, n in rows
         )
     return numbers
-
-
-def _lock(connection: sa.Connection, organization_number: int, count: sa.Column[int]) -> int:
-    """Holds the organization's row until the end of the transaction and returns the next number."""
-    statement = sa.select(count).where(organization.c.number == organization_number)
-    return int(connection.execute(statement.with_for_update()).scalar_one())
-
-
-def _count(
-    connection: sa.Connection, organization_number: int, count: sa.Column[int], more: int
-) -> None:
-    connection.execute(
-        sa.update(organization)
-        .where(organization.c.number == organization_number)
-        .values({count: count + more})
-    )
