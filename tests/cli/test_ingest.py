@@ -1,16 +1,27 @@
 """`ingest` stores the good lines of a file, names the others, and can be run again."""
 
+import datetime as dt
+import gzip
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from random import Random
+from typing import BinaryIO, cast
 
 import grpc
+import pytest
 
+from cost_insights.cli.checkpoint import State
+from cost_insights.cli.sender import BATCH_BYTES_MAX
+from cost_insights.cli.source import Format, zstd
 from tests.cli.conftest import SECONDS_MAX, Command, Serve, program
+from tests.support.databases import Databases
 from tests.support.service import Caller, Service
 
 
@@ -133,21 +144,25 @@ def test_an_interrupt_says_what_is_done(clean_env: dict[str, str], sqlite_server
         # The answer reaches the sender a moment after the event can be read.
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=SECONDS_MAX)
+        # Standard input stays open until it has ended.
+        process.wait(SECONDS_MAX)
+        out, err = process.communicate()
     assert process.returncode == 130
     assert out == b"inserted 1, duplicates 0, conflicts 0, refused 0\n"
     assert err == (
-        b"cost-insights: <stdin>: stopped: interrupted; every line up to 1 is stored or named "
-        b"above; nothing from line 2 on was sent\n"
+        b"cost-insights: <stdin>: stopped: interrupted; every line up to 1 is stored or "
+        b"reported; nothing from line 2 on was stored\n"
     )
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_memory_does_not_grow_with_the_file(
-    clean_env: dict[str, str], sqlite_server: Service, tmp_path: Path
+    clean_env: dict[str, str], sqlite_server: Service, tmp_path: Path, suffix: str
 ) -> None:
-    """A line of 64 MiB and many lines without an event are read with a few MiB."""
-    file = tmp_path / "events.ndjson"
-    with file.open("wb") as stream:
+    """A line of 64 MiB and many lines without an event are read with a few MiB, also where they
+    come out of a small compressed file."""
+    file = tmp_path / f"events.ndjson{suffix}"
+    with COMPRESSED[suffix](file) as stream:
         for _ in range(64):
             stream.write(b"x" * 2**20)
         stream.write(b"\n")
@@ -180,43 +195,349 @@ def test_memory_does_not_grow_with_the_file(
     assert peak - peak_kib(small)[1] < 24 * 1024
 
 
-def test_a_killed_service_loses_and_doubles_nothing(
-    clean_env: dict[str, str], serve: Serve, command: Command, tmp_path: Path
+COMPRESSED: Mapping[str, Callable[[Path], BinaryIO]] = {
+    "": lambda path: path.open("wb"),
+    ".gz": lambda path: cast("BinaryIO", gzip.GzipFile(path, "wb", 1)),
+    ".zst": lambda path: cast("BinaryIO", zstd.open(path, "wb")),
+}
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_reads_csv_and_what_is_compressed(
+    quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str
 ) -> None:
-    """With external ids a file gets through although the service is killed in the middle of it."""
-    events = 10_000
-    file = tmp_path / "events.ndjson"
-    with file.open("w") as stream:
-        for number in range(events):
-            event = {
-                "name": "a",
-                "external_customer_id": f"customer {number % 100}",
-                "external_id": str(number),
-                "metadata": {"_cost": {"amount": 0.000000000001, "currency": "usd"}},
-            }
-            stream.write(json.dumps(event) + "\n")
-    database = f"sqlite:///{tmp_path / 'costs.db'}"
-    with serve("--database-url", database, "--grpc-address", "127.0.0.1:0") as first:
+    """The name of a file says what it is; --format overrules it."""
+    for name in (f"events.csv{suffix}", f"events.txt{suffix}"):
+        with COMPRESSED[suffix](tmp_path / name) as stream:
+            stream.write(b"name,external_customer_id,external_id,cost,metadata.seats\n")
+            stream.write(b"".join(b"a,u,%d,0.000000000001,3\n" % n for n in range(2_500)))
+    file = str(tmp_path / f"events.csv{suffix}")
+    done = quick("ingest", file, "--address", sqlite_server.address)
+    assert (done.stdout, done.returncode, done.stderr) == (
+        "inserted 2500, duplicates 0, conflicts 0, refused 0\n", 0, "",
+    )  # fmt: skip
+    assert costs(Caller(sqlite_server.channel())) == "0.0000000025"
+    other = str(tmp_path / f"events.txt{suffix}")
+    again = quick("ingest", other, "--format", "csv", "--address", sqlite_server.address)
+    assert again.stdout == "inserted 0, duplicates 2500, conflicts 0, refused 0\n"
+    assert sorted(path.name for path in tmp_path.glob("events*")) == [
+        f"events.csv{suffix}", f"events.txt{suffix}",
+    ]  # fmt: skip
+
+
+def test_a_header_that_is_not_understood(
+    quick: Command, sqlite_server: Service, tmp_path: Path
+) -> None:
+    """A column that is not known ends the run before anything is sent, and leaves no state."""
+    file = tmp_path / "events.csv"
+    file.write_text("name,colour\na,red\n")
+    done = quick("ingest", str(file), "--address", sqlite_server.address)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"cost-insights: {file}: stopped: line 1: there is no column 'colour'; known are name, "
+    )
+    assert done.stderr.endswith("metadata.KEY; nothing from line 1 on was stored\n")
+    assert list(tmp_path.glob("events*")) == [file]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("damage", ["cut off", "overwritten"])
+def test_a_damaged_file_is_stored_as_far_as_it_goes(
+    quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str, damage: str
+) -> None:
+    """Whole lines before the damage are stored; then the error says what is wrong and where."""
+    file = tmp_path / f"events.ndjson{suffix}"
+    random = Random(0)
+    with COMPRESSED[suffix](file) as stream:
+        for _ in range(20_000):
+            line = {"name": random.randbytes(12).hex(), "external_customer_id": "u"}
+            stream.write(json.dumps(line).encode() + b"\n")
+    content = bytearray(file.read_bytes())
+    if damage == "cut off":
+        del content[-len(content) // 4 :]
+    else:
+        content[-len(content) // 4 :] = b"\xff" * (len(content) // 4)
+    file.write_bytes(content)
+    done = quick("ingest", str(file), "--address", sqlite_server.address)
+    assert done.returncode == 1
+    inserted = int(done.stdout.split(",")[0].removeprefix("inserted "))
+    assert 5_000 < inserted < 20_000
+    assert done.stdout == f"inserted {inserted}, duplicates 0, conflicts 0, refused 0\n"
+    assert done.stderr.startswith(
+        f"cost-insights: {file}: stopped: the compressed file is damaged or cut off: "
+    )
+    assert done.stderr.endswith(
+        f"; every line up to {inserted} is stored or reported; nothing from line {inserted + 1} "
+        "on was stored; --resume goes on from there, and nothing counts twice\n"
+    )
+
+
+def test_faults_go_to_a_file(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
+    """Every fault is there with its line, and twenty are printed; the lines can be sent again."""
+    good = '{"name": "ä", "external_customer_id": "u", "external_id": "1"}'
+    other = '{"name": "b", "external_customer_id": "u", "external_id": "1"}'
+    bad = '{"name": "ä", "external_customer_id": "u", "cost": {"amount": "1e-13"}}'
+    file = written(tmp_path, good, other, "[1]", *[bad] * 30)
+    with (tmp_path / "events.ndjson").open("ab") as stream:
+        stream.write(b"\xff\n")
+    faults = tmp_path / "faults.ndjson"
+    faults.write_text("what an earlier run left")
+    done = quick("ingest", file, "--faults", str(faults), "--address", sqlite_server.address)
+    assert done.stdout == "inserted 1, duplicates 0, conflicts 1, refused 32\n"
+    rows = [json.loads(line) for line in faults.read_text().splitlines()]
+    assert [row["line"] for row in rows] == [2, 3, *(4 + n // 2 for n in range(60)), 34]
+    assert (rows[0]["path"], rows[0]["reason"], rows[0]["text"]) == (
+        "external_id", "CONFLICT", other,
+    )  # fmt: skip
+    assert rows[1] == {
+        "line": 3,
+        "path": "",
+        "reason": "MALFORMED_REQUEST",
+        "message": "a list is not an event; one JSON object a line is allowed",
+        "text": "[1]",
+    }
+    assert {(row["path"], row["reason"], row["text"]) for row in rows[2:-1]} == {
+        ("cost.amount", "AMOUNT_TOO_PRECISE", bad),
+        ("cost.currency", "FIELD_REQUIRED", bad),
+    }
+    assert rows[-1]["text"] == "\\xff"
+    printed = done.stderr.splitlines()
+    assert len(printed) == 21
+    assert printed[0].startswith(f"{file}:2: external_id: 1 is stored already")
+    assert printed[-1] == f"{file}: 43 more faults are in {faults}"
+
+
+def test_what_cannot_be_gone_on_with(
+    quick: Command, sqlite_server: Service, tmp_path: Path
+) -> None:
+    """An unfinished run is neither begun again by mistake nor continued on other ground."""
+    file = Path(written(tmp_path, '{"name": "a", "external_customer_id": "u"}'))
+    kept = tmp_path / "events.ndjson.cost-insights"
+    state = State(
+        format=Format.NDJSON,
+        batch_events=10,
+        batch_bytes=BATCH_BYTES_MAX,
+        input_bytes=file.stat().st_size,
+        input_modified_ns=file.stat().st_mtime_ns,
+    )
+
+    def refused(*options: str) -> str:
+        done = quick("ingest", str(file), "--address", sqlite_server.address, *options)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        return done.stderr.removeprefix("cost-insights: ").rstrip("\n")
+
+    assert refused("--resume") == (
+        f"--resume: there is no {kept}, so no run of this input is unfinished"
+    )
+    assert refused("--resume", "--restart") == (
+        "--resume: goes on, and --restart begins anew; one of the two is allowed"
+    )
+    assert refused("--faults", str(file)) == f"--faults: {str(file)!r} is the input"
+    assert refused("--state", str(file)) == f"--state: {str(file)!r} is the input"
+    assert refused("--faults", "/no/f") == (
+        "--faults: '/no/f' cannot be written: No such file or directory"
+    )
+    kept.write_text(state.model_dump_json())
+    assert refused() == (
+        f"{kept}: an earlier run did not finish; --resume goes on at line 1, and --restart begins "
+        "anew, where every event without an external_id counts again"
+    )
+    assert refused("--resume", "--batch-events", "11") == (
+        "--batch-events: the run was begun with 10; --restart begins anew"
+    )
+    assert refused("--resume", "--format", "csv") == (
+        "--format: the run was begun with ndjson; --restart begins anew"
+    )
+    file.write_text(file.read_text() + "\n")
+    assert refused("--resume") == (
+        f"--resume: {file} was changed since, so it is unknown which of it is stored; "
+        "--restart begins anew"
+    )
+    kept.write_text("{")
+    assert refused() == (f"{kept}: not the state of an ingest; --restart begins anew in its place")
+    assert Caller(sqlite_server.channel()).list_events() == []
+    done = quick("ingest", str(file), "--restart", "--address", sqlite_server.address)
+    assert done.stdout == "inserted 1, duplicates 0, conflicts 0, refused 0\n"
+    assert not kept.exists()
+
+
+def test_standard_input_can_be_resumed(
+    clean_env: dict[str, str], command: Command, sqlite_server: Service, tmp_path: Path
+) -> None:
+    """With --state the lines that are done are left out when the same input comes again."""
+    state = str(tmp_path / "state")
+    arguments = ["ingest", "-", "--address", sqlite_server.address, "--state", state]
+    lines = [b'{"name": "%d", "external_customer_id": "u"}\n' % n for n in range(25)]
+    with subprocess.Popen(
+        program(*arguments, "--batch-events", "10"),
+        env=clean_env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.writelines(lines[:24])
+        process.stdin.flush()
+        caller = Caller(sqlite_server.channel())
+        wait_until(lambda: len(caller.list_events()) == 20)
+        process.kill()
+    nameless = command("ingest", "-", "--resume", "--address", sqlite_server.address)
+    assert (nameless.returncode, nameless.stderr) == (
+        2,
+        "cost-insights: --resume: nothing is kept of <stdin> unless --state names a file\n",
+    )
+    done = command(*arguments, "--resume", stdin=b"".join(lines))
+    assert done.returncode == 0
+    counts = counts_of(done.stdout)
+    assert counts["inserted"] + counts["duplicates"] == 25
+    assert sorted(int(event.name) for event in caller.list_events()) == list(range(25))
+    assert not Path(state).exists()
+
+
+class Nameless:
+    """A file of events without external ids, each worth 10⁻¹² cents, with a fault here and there.
+
+    It is read through the commands that a user has.
+    """
+
+    events = 6_000
+    refused = events // 500
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with file.open("w") as stream:
+            for number in range(self.events):
+                event = {"name": "a", "external_customer_id": f"customer {number % 100}"}
+                cost = {"amount": 0.000000000001, "currency": "usd"}
+                stream.write(json.dumps(event | {"metadata": {"_cost": cost, "n": number}}) + "\n")
+                if number % 500 == 499:
+                    stream.write("no event\n")
+
+    @property
+    def state(self) -> Path:
+        return self.file.with_name(f"{self.file.name}.cost-insights")
+
+    @property
+    def faults(self) -> Path:
+        return self.file.with_name("faults")
+
+    def ingest(self, address: str, *options: str) -> list[str]:
+        """The arguments that send it in small batches."""
+        return [
+            "ingest", str(self.file), "--address", address, "--faults", str(self.faults), *options,
+        ]  # fmt: skip
+
+    def check(self, caller: Caller, out: str) -> None:
+        """Every event is stored once, and every fault is told once."""
+        counts = counts_of(out)
+        assert counts["inserted"] + counts["duplicates"] == self.events
+        assert (counts["conflicts"], counts["refused"]) == (0, self.refused)
+        assert costs(caller) == "0.000000006"
+        (name,) = caller.list_names_page().names
+        assert name.occurrences == self.events
+        lines = [json.loads(line)["line"] for line in self.faults.read_text().splitlines()]
+        assert lines == [501 * (1 + n) for n in range(self.refused)]
+        assert not self.state.exists()
+
+
+def test_a_killed_ingest_is_resumed_exactly(
+    clean_env: dict[str, str], quick: Command, server: Service, tmp_path: Path
+) -> None:
+    """Killed in the middle, again and again, a file without external ids is stored once."""
+    nameless = Nameless(tmp_path / "events.ndjson")
+    caller = Caller(server.channel())
+
+    def stored() -> int:
+        return sum(name.occurrences for name in caller.list_names_page().names)
+
+    options = ["--batch-events", "20"]
+    for _ in range(3):
+        before = stored()
+        with subprocess.Popen(
+            program(*nameless.ingest(server.address, *options)),
+            env=clean_env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            wait_until(lambda before=before: stored() > before)  # type: ignore[misc]
+            assert process.poll() is None, "the file was through before the command was killed"
+            process.kill()
+        assert nameless.state.exists()
+        options = ["--resume"]
+    assert stored() < nameless.events
+    done = quick(*nameless.ingest(server.address, "--resume"))
+    nameless.check(caller, done.stdout)
+
+
+def test_a_killed_service_loses_and_doubles_nothing(
+    clean_env: dict[str, str], serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    """A file without external ids gets through although the service is killed in the middle of
+    it."""
+    nameless = Nameless(tmp_path / "events.ndjson")
+    with serve("--database-url", database_url, "--grpc-address", "127.0.0.1:0") as first:
         address = first.address
         ingesting = subprocess.Popen(
-            program("ingest", str(file), "--address", address, "--batch-events", "50"),
+            program(*nameless.ingest(address, "--batch-events", "20")),
             env=clean_env,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
         with grpc.insecure_channel(address) as channel:
             wait_until(lambda: bool(Caller(channel).list_page(page_size=1).events))
         first.process.kill()
     assert ingesting.poll() is None, "the file was through before the service was killed"
-    with serve("--database-url", database, "--grpc-address", address) as second:
+    with serve("--database-url", database_url, "--grpc-address", address):
         out, _ = ingesting.communicate(timeout=SECONDS_MAX)
-        counts = dict(part.rsplit(" ", 1) for part in out.strip().split(", "))
-        assert int(counts["inserted"]) + int(counts["duplicates"]) == events
-        assert (counts["conflicts"], counts["refused"]) == ("0", "0")
-        done = command("metrics", "--json", "--metric", "costs", "--address", second.address)
-        assert json.loads(done.stdout)["totals"] == {"costs": "0.00000001"}
-        again = command("ingest", str(file), "--address", second.address)
-        assert again.stdout == f"inserted 0, duplicates {events}, conflicts 0, refused 0\n"
+        with grpc.insecure_channel(address) as channel:
+            nameless.check(Caller(channel), out)
+
+
+def test_a_run_that_gave_up_is_resumed(
+    quick: Command,
+    databases: Databases,
+    start_server: Callable[..., AbstractContextManager[Service]],
+    tmp_path: Path,
+) -> None:
+    """Where the service does not come back the command ends with exit code 3 and says how to go
+    on."""
+    nameless = Nameless(tmp_path / "events.ndjson")
+    with databases.fresh("sqlite") as url:
+        with start_server(url) as first, ThreadPoolExecutor(1) as threads:
+            caller = Caller(first.channel())
+
+            def stop_once_some_are_stored() -> None:
+                wait_until(lambda: bool(caller.list_page(page_size=1).events))
+                first.begin_stop().result(SECONDS_MAX)
+
+            stopping = threads.submit(stop_once_some_are_stored)
+            stopped = quick(
+                *nameless.ingest(first.address, "--batch-events", "20", "--retry-seconds", "0.5")
+            )
+            stopping.result()
+        assert stopped.returncode == 3
+        assert stopped.stderr.endswith("; --resume goes on from there, and nothing counts twice\n")
+        with start_server(url) as second:
+            done = quick(*nameless.ingest(second.address, "--resume"))
+            assert done.returncode == 1
+            nameless.check(Caller(second.channel()), done.stdout)
+
+
+def counts_of(out: str) -> dict[str, int]:
+    """What the summary says."""
+    pairs = (part.rsplit(" ", 1) for part in out.strip().split(", "))
+    return {name: int(count) for name, count in pairs}
+
+
+def costs(caller: Caller) -> str:
+    """The sum of all costs of the last days, in cents."""
+    today = dt.datetime.now(dt.UTC).date()
+    yesterday = today - dt.timedelta(days=1)
+    answer = caller.get_metrics(
+        start_date=str(yesterday), end_date=str(today), interval="INTERVAL_DAY", metrics=["costs"]
+    )
+    return answer.totals.costs
 
 
 def wait_until(true: Callable[[], bool]) -> None:

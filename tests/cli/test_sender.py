@@ -1,10 +1,12 @@
-"""A request that does not get through is retried exactly where nothing can be stored twice."""
+"""What is not acknowledged is sent again, at its place in the stream, until it gets through."""
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -14,69 +16,124 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_status import rpc_status
 
+from cost_insights.cli import sender as sender_module
+from cost_insights.cli.checkpoint import Checkpoint, Counts, State, read_state
 from cost_insights.cli.client import Service
 from cost_insights.cli.console import CommandError
-from cost_insights.cli.sender import IN_FLIGHT_MAX, Counts, Sender, Source
+from cost_insights.cli.sender import BATCH_BYTES_MAX, IN_FLIGHT_MAX, Sender
+from cost_insights.cli.source import Format, Source
 from cost_insights.ingest.ndjson import LineFault
-from cost_insights.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from cost_insights.v1.event_service_pb2 import (
+    IngestEventsResponse,
+    StreamEventsRequest,
+    StreamEventsResponse,
+)
 
-DONE = None
-"""In a script: the call stores its events."""
+
+@dataclass(frozen=True)
+class Step:
+    """What the service does with the next batch instead of storing it."""
+
+    code: grpc.StatusCode
+    reason: str = ""
+    breaks: bool = False
+    """Whether the stream ends with the status; otherwise it acknowledges the batch."""
+    stores: bool = False
+    """Whether the batch is stored before the stream breaks."""
+
+    @property
+    def status(self) -> status_pb2.Status:
+        status = status_pb2.Status(code=self.code.value[0], message="try again")
+        if self.reason:
+            info = error_details_pb2.ErrorInfo(reason=self.reason, domain="cost-insights")
+            packed = any_pb2.Any()
+            packed.Pack(info)
+            status.details.append(packed)
+        return status
 
 
+STORE: Step | None = None
+OVERLOADED = Step(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+STORE_UNAVAILABLE = Step(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+INTERNAL = Step(grpc.StatusCode.INTERNAL, "INTERNAL")
+TOO_MANY_EVENTS = Step(grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_EVENTS")
+LOST = Step(grpc.StatusCode.UNAVAILABLE, breaks=True)
+LOST_AFTER_STORING = Step(grpc.StatusCode.UNAVAILABLE, breaks=True, stores=True)
+SHUTTING_DOWN = Step(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", breaks=True)
+TOKEN_UNKNOWN = Step(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN", breaks=True)
+
+
+@dataclass
 class ScriptedService:
-    """Answers calls by a script of (code, reason); once it is over, every call succeeds."""
+    """Does with each batch what the script says; once that is over, stores every one."""
 
-    def __init__(self, *script: tuple[grpc.StatusCode, str] | None) -> None:
-        self._script = list(script)
-        self._lock = threading.Lock()
-        self.calls: list[int] = []
-        """How many events each call had."""
-        self.names: list[str] = []
-        """The names of the events that were stored, in the order of the calls."""
-        self.events_max = 10_000
+    script: list[Step | None] = field(default_factory=list)
+    sequences: list[list[int]] = field(default_factory=list)
+    """The sequences that each stream carried."""
+    stored: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    """The names of the events, by what identifies them."""
+    request_bytes: int = 0
+    """The largest request."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service as a server takes it."""
-        ingest = grpc.unary_unary_rpc_method_handler(
-            self._ingest,
-            request_deserializer=IngestEventsRequest.FromString,
-            response_serializer=IngestEventsResponse.SerializeToString,
+        stream = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=StreamEventsRequest.FromString,
+            response_serializer=StreamEventsResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(
-            "cost_insights.v1.EventService", {"IngestEvents": ingest}
+            "cost_insights.v1.EventService", {"StreamEvents": stream}
         )
 
-    def _ingest(
-        self, request: IngestEventsRequest, context: grpc.ServicerContext
-    ) -> IngestEventsResponse:
-        with self._lock:
-            self.calls.append(len(request.events))
-            step = self._script.pop(0) if self._script else DONE
-            if step is DONE and len(request.events) > self.events_max:
-                step = (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_EVENTS")
-            if step is DONE:
-                self.names += [event.name for event in request.events]
-                return IngestEventsResponse(inserted=len(request.events))
-        code, reason = step
-        if not reason:
-            context.abort(code, "no details")
-        info = error_details_pb2.ErrorInfo(reason=reason, domain="cost-insights")
-        packed = any_pb2.Any()
-        packed.Pack(info)
-        status = status_pb2.Status(code=code.value[0], message="try again", details=[packed])
-        context.abort_with_status(rpc_status.to_status(status))
-        raise AssertionError("abort returned")
+    def _stream(
+        self, requests: Iterator[StreamEventsRequest], context: grpc.ServicerContext
+    ) -> Iterator[StreamEventsResponse]:
+        sequences: list[int] = []
+        self.sequences.append(sequences)
+        for request in requests:
+            with self.lock:
+                sequences.append(request.sequence)
+                self.request_bytes = max(self.request_bytes, request.ByteSize())
+                step = self.script.pop(0) if self.script else STORE
+                answer = StreamEventsResponse(sequence=request.sequence)
+                if step is STORE or step.stores:
+                    answer.batch.CopyFrom(self._store(request))
+                if step is not STORE and step.breaks:
+                    if step.reason:
+                        context.abort_with_status(rpc_status.to_status(step.status))
+                    context.abort(step.code, "no details")
+                if step is not STORE:
+                    answer.error.CopyFrom(step.status)
+            yield answer
+
+    def _store(self, request: StreamEventsRequest) -> IngestEventsResponse:
+        answer = IngestEventsResponse()
+        for index, event in enumerate(request.batch.events):
+            place = (request.stream_id, request.sequence, index)
+            if place in self.stored:
+                assert self.stored[place] == event.name, "another event took the place"
+                answer.duplicates += 1
+            else:
+                self.stored[place] = event.name
+                answer.inserted += 1
+        return answer
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the stored events in the order of the input."""
+        return [self.stored[place] for place in sorted(self.stored)]
 
 
 class Notes:
     """Keeps what a sender tells."""
 
     def __init__(self) -> None:
-        self.faults: list[tuple[int, str]] = []
+        self.faults: list[tuple[int, str, bytes | None]] = []
 
-    def fault(self, line: int, fault: LineFault) -> None:
-        self.faults.append((line, fault.message))
+    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
+        self.faults.append((line, fault.message, text))
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
         """Not of interest here."""
@@ -91,186 +148,234 @@ def grpc_server() -> Iterator[grpc.Server]:
     server.stop(None).wait()
 
 
-def send(
-    server: grpc.Server,
-    service: ScriptedService,
-    lines: Sequence[str],
-    folder: Path,
-    *,
-    batch_events: int = 2,
-    retry_seconds: float = 5,
-) -> tuple[Counts, list[tuple[int, str]]]:
-    """Sends lines to the service; raises what the sender raises."""
-    server.add_generic_rpc_handlers((service.handler(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    file = folder / "events.ndjson"
-    file.write_text("\n".join(lines))
-    notes = Notes()
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        sender = Sender(
-            Source("events.ndjson", descriptor, None, waits=False),
-            Service(f"127.0.0.1:{port}"),
-            notes,
-            batch_events=batch_events,
-            retry_seconds=retry_seconds,
+class Run:
+    """Sends lines to a scripted service, from a file beside which it may keep a checkpoint."""
+
+    def __init__(self, server: grpc.Server, service: ScriptedService, folder: Path) -> None:
+        server.add_generic_rpc_handlers((service.handler(),))
+        self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        self.file = folder / "events.ndjson"
+        self.state = folder / "state"
+
+    def __call__(
+        self,
+        lines: Sequence[str],
+        *,
+        batch_events: int = 2,
+        retry_seconds: float = 5,
+        keeps: bool = True,
+    ) -> tuple[Counts, list[tuple[int, str, bytes | None]]]:
+        """What became of the lines; raises what the sender raises."""
+        self.file.write_text("\n".join(lines))
+        notes = Notes()
+        before = read_state(self.state)
+        state = before or State(
+            format=Format.NDJSON, batch_events=batch_events, batch_bytes=BATCH_BYTES_MAX
         )
-        asyncio.run(sender.run())
-    finally:
-        os.close(descriptor)
-    return sender.counts, notes.faults
+        with Source("events.ndjson", os.open(self.file, os.O_RDONLY)) as source:
+            sender = Sender(
+                source,
+                Service(self.address),
+                notes,
+                Checkpoint(state, self.state if keeps else None, resumed=before is not None),
+                retry_seconds=retry_seconds,
+            )
+            asyncio.run(sender.run())
+        return sender.counts, notes.faults
 
 
-def keyed(count: int) -> list[str]:
-    """Events with an external id."""
-    return [f'{{"name": "{n}", "external_id": "{n}"}}' for n in range(1, count + 1)]
+@pytest.fixture
+def service() -> ScriptedService:
+    """A service that stores everything until it gets a script."""
+    return ScriptedService()
 
 
-def unkeyed(count: int) -> list[str]:
-    """Events without an external id."""
+@pytest.fixture
+def run(grpc_server: grpc.Server, service: ScriptedService, tmp_path: Path) -> Run:
+    """Sends lines to `service`."""
+    return Run(grpc_server, service, tmp_path)
+
+
+def events(count: int) -> list[str]:
+    """Events without an external id, named by their lines."""
     return [f'{{"name": "{n}"}}' for n in range(1, count + 1)]
 
 
-OVERLOADED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-SHUTTING_DOWN = (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-STORE_UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
-LOST = (grpc.StatusCode.UNAVAILABLE, "")
+def named(count: int) -> list[str]:
+    """Their names."""
+    return [str(n) for n in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("step", [OVERLOADED, SHUTTING_DOWN])
-def test_retries_any_event_where_nothing_was_stored(
-    grpc_server: grpc.Server, tmp_path: Path, step: tuple[grpc.StatusCode, str]
-) -> None:
-    """A service that says that nothing was stored is asked again, with or without external ids."""
-    service = ScriptedService(step, step)
-    counts, _ = send(grpc_server, service, unkeyed(2), tmp_path)
-    assert counts == Counts(inserted=2)
-    assert service.calls == [2, 2, 2]
+def test_one_stream_carries_everything(service: ScriptedService, run: Run) -> None:
+    """Batches go out in order on one stream, more of them than are in flight at once."""
+    counts, faults = run(events(100))
+    assert (counts, faults) == (Counts(inserted=100), [])
+    assert service.names == named(100)
+    assert service.sequences == [list(range(1, 51))]
+    assert not run.state.exists()
 
 
 @pytest.mark.parametrize(
-    "step",
-    [
-        STORE_UNAVAILABLE,
-        LOST,
-        (grpc.StatusCode.DEADLINE_EXCEEDED, ""),
-        (grpc.StatusCode.CANCELLED, ""),
-    ],
+    "step", [OVERLOADED, STORE_UNAVAILABLE, LOST, LOST_AFTER_STORING, SHUTTING_DOWN]
 )
-def test_retries_only_external_ids_after_an_ambiguous_failure(
-    grpc_server: grpc.Server, tmp_path: Path, step: tuple[grpc.StatusCode, str]
-) -> None:
-    """An answer that was lost may mean that the events are stored: only keys make a retry safe."""
-    service = ScriptedService(step)
-    counts, _ = send(grpc_server, service, keyed(2), tmp_path)
-    assert counts == Counts(inserted=2)
-    assert service.calls == [2, 2]
+def test_sends_again_what_fails_in_passing(service: ScriptedService, run: Run, step: Step) -> None:
+    """Whatever became of a batch, it is sent again at its place and counts once."""
+    service.script = [STORE, step, STORE, step]
+    counts, faults = run(events(10))
+    assert faults == []
+    assert service.names == named(10)
+    assert counts.inserted + counts.duplicates == 10
+    assert counts == Counts(inserted=counts.inserted, duplicates=counts.duplicates)
 
 
-@pytest.mark.parametrize("step", [STORE_UNAVAILABLE, LOST])
-def test_stops_where_a_retry_could_store_twice(
-    grpc_server: grpc.Server, tmp_path: Path, step: tuple[grpc.StatusCode, str]
-) -> None:
-    """One event without an external id forbids the retry of its request; every line is accounted
-    for."""
-    service = ScriptedService(DONE, step)
-    lines = [*unkeyed(2), *keyed(1), '{"name": "no key"}']
+def test_what_is_answered_is_not_asked_again(service: ScriptedService, run: Run) -> None:
+    """A batch that could not be stored goes out alone; those behind it have their answers."""
+    service.script = [STORE, STORE_UNAVAILABLE]
+    counts, _ = run(events(6))
+    assert counts == Counts(inserted=6)
+    first, second = service.sequences
+    assert first[:2] == [1, 2]
+    assert second[0] == 2
+    assert sorted(first + second[1:]) == [1, 2, 3]
+
+
+def test_an_error_that_stays_is_a_fault_of_the_lines(service: ScriptedService, run: Run) -> None:
+    """A batch that the service cannot store is reported line by line; the others are stored."""
+    service.script = [STORE, INTERNAL]
+    lines = ["{", *events(5)]
+    counts, faults = run(lines)
+    assert counts == Counts(inserted=3, refused=3)
+    assert faults == [
+        (1, "not JSON: Expecting property name enclosed in double quotes at column 2", b"{"),
+        (3, "try again", b'{"name": "2"}'),
+        (4, "try again", b'{"name": "3"}'),
+    ]
+
+
+def test_gives_up_after_a_while_and_goes_on_later(service: ScriptedService, run: Run) -> None:
+    """Retrying ends with exit code 3; the next run sends what is missing, at the same places."""
+    service.script = [STORE, *[LOST_AFTER_STORING] * 1_000]
     with pytest.raises(CommandError) as stopped:
-        send(grpc_server, service, lines, tmp_path)
+        run(events(5), retry_seconds=0.5)
     assert stopped.value.exit_code == 3
-    words = str(stopped.value)
-    assert words.startswith("events.ndjson: stopped: 127.0.0.1:")
-    # Requests are in flight side by side, so either of the two may have met the failure.
-    assert service.names in (["1", "2"], ["1", "no key"])
-    assert words.endswith(
-        "; every line up to 2 is stored or named above; lines 3 to 4 may be stored or not"
-        if service.names == ["1", "2"]
-        else "; lines 1 to 2 may be stored or not"
+    assert str(stopped.value) == (
+        f"events.ndjson: stopped: {run.address}: the service cannot be reached: no details; "
+        "--address or COST_INSIGHTS_GRPC_ADDRESS say where it is; "
+        "every line up to 2 is stored or reported; lines 3 to 5 may be stored or not; "
+        "--resume goes on from there, and nothing counts twice"
     )
+    assert 2 <= len(service.sequences) <= 10
+    kept = read_state(run.state)
+    assert kept is not None
+    assert (kept.sequence, kept.line, kept.counts) == (1, 3, Counts(inserted=2))
+    service.script = []
+    counts, _ = run(events(5))
+    assert service.names == named(5)
+    assert counts.inserted + counts.duplicates == 5
+    assert not run.state.exists()
 
 
-def test_an_overload_before_an_ambiguous_failure_does_not_make_it_safe(
-    grpc_server: grpc.Server, tmp_path: Path
-) -> None:
-    """Each attempt counts: the second may have stored what the first did not."""
-    service = ScriptedService(OVERLOADED, LOST)
-    with pytest.raises(CommandError, match="lines 1 to 2 may be stored or not"):
-        send(grpc_server, service, unkeyed(2), tmp_path)
-    assert service.calls == [2, 2]
+def test_progress_begins_the_wait_anew(service: ScriptedService, run: Run) -> None:
+    """It is the batch that does not get through that is given up, not a long run."""
+    service.script = [STORE, LOST] * 8
+    counts, _ = run(events(18), retry_seconds=0.3)
+    assert counts == Counts(inserted=18)
 
 
-def test_gives_up_after_a_while(grpc_server: grpc.Server, tmp_path: Path) -> None:
-    """Retrying ends; what is certain not to be stored is said to be so."""
-    service = ScriptedService(*[OVERLOADED] * 1_000)
+def test_a_refusal_is_not_retried(service: ScriptedService, run: Run) -> None:
+    """A token that is wrong stays wrong, and as nothing is stored, there is nothing to resume."""
+    service.script = [TOKEN_UNKNOWN]
     with pytest.raises(CommandError) as stopped:
-        send(grpc_server, service, unkeyed(2), tmp_path, retry_seconds=0.5)
-    assert stopped.value.exit_code == 3
-    assert str(stopped.value).endswith("try again (OVERLOADED); lines 1 to 2 are not stored")
-    assert 2 <= len(service.calls) <= 10
-
-
-def test_a_refusal_is_not_retried(grpc_server: grpc.Server, tmp_path: Path) -> None:
-    """A token that is wrong stays wrong: the command ends with what the service says."""
-    service = ScriptedService(*[(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN")] * IN_FLIGHT_MAX)
-    with pytest.raises(CommandError) as stopped:
-        send(grpc_server, service, keyed(100), tmp_path)
+        run(events(100))
     assert stopped.value.exit_code == 1
     assert str(stopped.value) == (
-        "events.ndjson: stopped: try again (TOKEN_UNKNOWN); lines 1 to 8 are not stored; "
-        "nothing from line 9 on was sent"
+        "events.ndjson: stopped: try again (TOKEN_UNKNOWN); nothing from line 1 on was stored"
     )
-    assert service.names == []
+    assert len(service.sequences) == 1
+    assert not run.state.exists()
 
 
-def test_splits_what_the_service_does_not_take_at_once(
-    grpc_server: grpc.Server, tmp_path: Path
-) -> None:
-    """A service with smaller limits gets smaller requests, in the order of the lines."""
-    service = ScriptedService()
-    service.events_max = 3
-    counts, faults = send(grpc_server, service, unkeyed(10), tmp_path, batch_events=10)
-    assert (counts, faults) == (Counts(inserted=10), [])
-    assert service.names == [str(n) for n in range(1, 11)]
-
-
-def test_names_an_event_that_is_too_large_alone(grpc_server: grpc.Server, tmp_path: Path) -> None:
-    """An event that the service does not take even alone is a fault of its line."""
-    service = ScriptedService()
-    service.events_max = 0
-    counts, faults = send(grpc_server, service, ["", *unkeyed(2)], tmp_path)
-    assert counts == Counts(refused=2)
-    assert faults == [(2, "try again"), (3, "try again")]
-
-
-def test_everything_in_flight_is_accounted_for(grpc_server: grpc.Server, tmp_path: Path) -> None:
-    """What overtook the request that failed is counted, and the lines that failed are named."""
-    service = ScriptedService(LOST)
+def test_a_refusal_in_the_middle_can_be_resumed(service: ScriptedService, run: Run) -> None:
+    """A token that is revoked while it runs ends the run; with another one it goes on."""
+    service.script = [STORE, TOKEN_UNKNOWN]
     with pytest.raises(CommandError) as stopped:
-        send(grpc_server, service, unkeyed(10_000), tmp_path)
+        run(events(100))
+    assert "every line up to 2 is stored or reported" in str(stopped.value)
+    assert run(events(100))[0] == Counts(inserted=100)
+    assert service.names == named(100)
+
+
+def test_batches_that_are_too_large_end_the_run(service: ScriptedService, run: Run) -> None:
+    """The lines of a batch are not to blame for its size; the option that sets it is named."""
+    service.script = [TOO_MANY_EVENTS] * 1_000
+    with pytest.raises(CommandError) as stopped:
+        run(events(10))
+    assert stopped.value.exit_code == 1
+    assert str(stopped.value) == (
+        "events.ndjson: stopped: try again (TOO_MANY_EVENTS); --batch-events makes the batches "
+        "smaller; nothing from line 1 on was stored"
+    )
+    assert not run.state.exists()
+
+
+def test_batches_are_bounded_by_bytes(service: ScriptedService, run: Run) -> None:
+    """Large events go out in more batches than small ones, each far below the service's limit."""
+    text = "x" * 300_000
+    lines = [f'{{"name": "{n}", "metadata": {{"text": "{text}"}}}}' for n in range(1, 41)]
+    counts, _ = run(lines, batch_events=1_000)
+    assert counts == Counts(inserted=40)
+    assert service.names == named(40)
+    assert service.request_bytes < 2 * BATCH_BYTES_MAX
+
+
+def test_without_a_checkpoint_the_account_says_what_is_in_doubt(
+    service: ScriptedService, run: Run
+) -> None:
+    """What was sent and not acknowledged may be stored; more was not even read."""
+    service.script = [STORE, *[LOST] * 1_000]
+    with pytest.raises(CommandError) as stopped:
+        run(events(10_000), retry_seconds=0, keeps=False)
     words = str(stopped.value)
-    assert "may be stored or not" in words
-    assert "nothing from line " in words
-    sent_to = int(words.partition("nothing from line ")[2].split()[0]) - 1
-    # All that was sent but the one request that failed.
-    assert len(service.names) == sent_to - 2
+    assert "; every line up to 2 is stored or reported; lines 3 to " in words
+    last = int(words.partition("lines 3 to ")[2].split()[0])
+    assert 4 <= last <= 2 + 2 * IN_FLIGHT_MAX
+    assert words.endswith(f"may be stored or not; nothing from line {last + 1} on was stored")
+
+
+def test_a_service_that_is_silent_counts_as_lost(
+    service: ScriptedService, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is never acknowledged is sent again on a new stream."""
+    monkeypatch.setattr(sender_module, "ANSWER_SECONDS", 0.2)
+    with service.lock, pytest.raises(CommandError) as stopped:
+        run(events(2), retry_seconds=0.5)
+    assert stopped.value.exit_code == 3
+    assert "the service did not answer in time" in str(stopped.value)
+    assert len(service.sequences) >= 2
+
+
+def test_a_state_that_cannot_be_kept_ends_the_run(service: ScriptedService, run: Run) -> None:
+    """Without the id of the stream on disk nothing is sent."""
+    run.state = run.state / "no such folder" / "state"
+    with pytest.raises(CommandError, match="cannot be written: No such file or directory; --state"):
+        run(events(2))
+    assert service.stored == {}
+
+
+def test_a_damaged_state_is_refused(run: Run) -> None:
+    """What is no state is named, and not overwritten by a run that does not ask for it."""
+    run.state.write_text(json.dumps({"version": 1, "stream_id": ""}))
+    with pytest.raises(CommandError, match="not the state of an ingest; --restart begins anew"):
+        run(events(2))
 
 
 def test_stops_at_a_service_that_is_no_service_of_this_kind(
-    grpc_server: grpc.Server, tmp_path: Path
+    grpc_server: grpc.Server, service: ScriptedService, tmp_path: Path
 ) -> None:
     """A server without the call is told from one that cannot be reached."""
-    port = grpc_server.add_insecure_port("127.0.0.1:0")
-    grpc_server.start()
-    file = tmp_path / "events.ndjson"
-    file.write_text(keyed(1)[0])
-    descriptor = os.open(file, os.O_RDONLY)
-    source = Source("events.ndjson", descriptor, None, waits=False)
-    sender = Sender(source, Service(f"127.0.0.1:{port}"), Notes(), batch_events=1, retry_seconds=5)
-    try:
-        with pytest.raises(CommandError) as stopped:
-            asyncio.run(sender.run())
-    finally:
-        os.close(descriptor)
+    service.script = [Step(grpc.StatusCode.UNIMPLEMENTED, breaks=True)]
+    with pytest.raises(CommandError) as stopped:
+        Run(grpc_server, service, tmp_path)(events(1))
     assert stopped.value.exit_code == 1
     assert "(UNIMPLEMENTED)" in str(stopped.value)

@@ -53,6 +53,8 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "from 1 to 10000")),
         (["ingest", "x", "--retry-seconds", "nan"],
          "Invalid value for '--retry-seconds': 'nan' is not a number of seconds from 0 to 86400"),
+        (["ingest", "x", "--format", "xml"],
+         "Invalid value for '--format': 'xml' is not one of 'ndjson', 'csv'."),
         (["ingest", "no such\nfile"],
          r"FILE: 'no such\nfile' cannot be read: No such file or directory"),
         (["ingest", "/"], "FILE: '/' is a folder; a file or - is allowed"),

@@ -8,7 +8,16 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.ingest.ndjson import DEPTH_MAX, LINE_BYTES_MAX, LineFault, Lines, read_event
+from cost_insights.ingest.ndjson import (
+    DEPTH_MAX,
+    LINE_BYTES_MAX,
+    LINE_TOO_LONG,
+    LineFault,
+    Lines,
+    Record,
+    read_event,
+    read_records,
+)
 from cost_insights.v1.event_pb2 import NewEvent
 
 
@@ -387,3 +396,16 @@ def test_a_line_without_an_end_is_not_held() -> None:
     assert lines._rest == b""
     assert list(lines.feed(b"x\nnext\n")) == [(2, b"next")]
     assert list(lines.finish()) == []
+
+
+def test_records_have_their_line_and_their_text() -> None:
+    """A record keeps what stands in the file; blank lines are none; reading may begin later."""
+    chunks = [b'{"name": "a"}\r\n\n{"na', b'me": "b"}\n', b"x" * (LINE_BYTES_MAX + 1), b"\n[1"]
+    found = list(read_records(chunks))
+    assert found == [
+        Record(1, b'{"name": "a"}', NewEvent(name="a")),
+        Record(3, b'{"name": "b"}', NewEvent(name="b")),
+        Record(4, None, LINE_TOO_LONG),
+        Record(5, b"[1", read_event(b"[1")),
+    ]
+    assert list(read_records(chunks, first_line=4)) == found[2:]

@@ -1,10 +1,8 @@
 """Amounts: reading text and doubles, and writing them."""
 
-import json
 import math
 import struct
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,17 +18,7 @@ from cost_insights._native import (
     round_amount,
 )
 from tests import reference
-
-VECTORS = Path(__file__).parents[1] / "vectors"
-
-
-def vectors(name: str) -> list[Any]:
-    """The lines of a file of vectors, each with a name to show."""
-    lines = (VECTORS / name).read_text().splitlines()
-    assert lines
-    return [
-        pytest.param(case, id=case["why"]) for case in (json.loads(line) for line in lines if line)
-    ]
+from tests.native.vectors import vectors
 
 
 def outcome(result: int | Fault) -> int | str:

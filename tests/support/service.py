@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -421,3 +422,12 @@ def numbers_of(
         active_user_by_event=one.active_user_by_event,
         cost_per_user=one.cost_per_user,
     )
+
+
+def lately() -> dict[str, str]:
+    """A span of days around now, also where midnight is near."""
+    today = datetime.now(UTC).date()
+    return {
+        "start_date": str(today - timedelta(days=1)),
+        "end_date": str(today + timedelta(days=1)),
+    }

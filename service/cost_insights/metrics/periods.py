@@ -6,8 +6,10 @@ local midnight of the first day to that after the last one, so the first and the
 last period may be cut short while their labels stay. (Source: the compatible
 API's periods.)
 
-From 1973 on every zone's offset is a multiple of a quarter of an hour; earlier
-days are not answered.
+Days before 1973 are not answered: until 1972 a zone was off by seconds, which a
+label cannot say. Since then offsets are multiples of a quarter of an hour, but
+for Kiritimati's until 1979; some zones have changed their clocks a minute after
+midnight, so an hour may begin beside the quarters.
 """
 
 import datetime

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from cost_insights.v1 import event_service_pb2
-from tests.support.service import Service, new_event, refused
+from tests.support.service import Service, lately, new_event, refused
 
 
 def test_two_organizations_with_the_same_ids(service: Service) -> None:
@@ -34,7 +34,7 @@ def test_two_organizations_with_the_same_ids(service: Service) -> None:
     assert len(parents) == 2
 
     for caller, cost in ((red, "3"), (blue, "30")):
-        metrics = caller.get_metrics(start_date="2026-01-01", end_date="2026-12-31")
+        metrics = caller.get_metrics(**lately())
         assert (metrics.totals.costs, metrics.totals.active_user_by_event) == (cost, 1)
     names = [name.name for name in red.list_names_page().names]
     assert names == ["llm.inference", "only here"]
@@ -51,7 +51,7 @@ def test_ids_of_another_organization_are_unknown(service: Service) -> None:
     with refused("EVENT_NOT_FOUND"):
         blue.get_event(event.id)
     assert blue.list_events(customer_ids=[event.customer_id]) == []
-    span = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
+    span = lately()
     totals = blue.get_metrics(**span, customer_ids=[event.customer_id]).totals
     assert (totals.costs, totals.active_user_by_event) == ("0", 0)
     with refused("CUSTOMER_NOT_FOUND"):
@@ -99,7 +99,7 @@ def test_organizations_may_share_one_transaction(service: Service, count: int) -
     assert sum(answer.duplicates for answer in answers) == 300 * count
     ids: set[uuid.UUID] = set()
     for caller in callers:
-        totals = caller.get_metrics(start_date="2026-01-01", end_date="2026-12-31").totals
+        totals = caller.get_metrics(**lately()).totals
         assert (totals.costs, totals.active_user_by_event) == ("50", 7)
         ids |= {uuid.UUID(event.id) for event in caller.list_events()}
     assert len(ids) == 100 * count

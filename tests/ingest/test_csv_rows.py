@@ -1,0 +1,222 @@
+"""CSV becomes the events that its header names, and what cannot become one is named."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cost_insights.ingest.csv_rows import (
+    KNOWN_COLUMNS,
+    RECORD_BYTES_MAX,
+    HeaderError,
+    read_records,
+)
+from cost_insights.ingest.ndjson import LineFault, Record
+from cost_insights.v1.event_pb2 import NewEvent
+
+
+def records(*chunks: bytes | str, first_line: int = 1) -> list[Record]:
+    """All records of a file that comes in these pieces."""
+    pieces = (chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks)
+    return list(read_records(pieces, first_line=first_line))
+
+
+def as_json(record: Record) -> dict[str, object]:
+    """The event of a record in the documented form."""
+    assert isinstance(record.event, NewEvent), record.event
+    return json_format.MessageToDict(record.event, preserving_proto_field_name=True)
+
+
+def fault(record: Record) -> tuple[int, str, str, str]:
+    """What is wrong with a record."""
+    assert isinstance(record.event, LineFault)
+    return record.line, record.event.path, record.event.reason, record.event.message
+
+
+def test_every_column() -> None:
+    """Each column fills the field that it is named after; amounts keep their digits."""
+    (record,) = records(
+        "name,external_customer_id,customer_id,timestamp,external_id,parent_id,external_member_id,"
+        "product_id,cost.amount,cost.currency,llm.vendor,llm.model,llm.input_tokens,"
+        "llm.output_tokens,llm.total_tokens,llm.cached_input_tokens,llm.prompt,llm.response,"
+        "metadata.region\n"
+        "llm.call,user_1,,2026-11-23T12:00:00.5+01:00,e1,p1,m1,prod,99999.999999999999,USD,"
+        "openai,gpt-4,57,123,180,0,hi,there,eu\n"
+    )
+    assert as_json(record) == {
+        "name": "llm.call",
+        "external_customer_id": "user_1",
+        "timestamp": "2026-11-23T11:00:00.500Z",
+        "external_id": "e1",
+        "parent_id": "p1",
+        "external_member_id": "m1",
+        "product_id": "prod",
+        "cost": {"amount": "99999.999999999999", "currency": "USD"},
+        "llm": {
+            "vendor": "openai",
+            "model": "gpt-4",
+            "input_tokens": "57",
+            "output_tokens": "123",
+            "total_tokens": "180",
+            "cached_input_tokens": "0",
+            "prompt": "hi",
+            "response": "there",
+        },
+        "metadata": {"region": "eu"},
+    }
+    assert len(KNOWN_COLUMNS) == 20
+
+
+def test_cost_is_an_amount_of_cents() -> None:
+    """The short column means usd; an empty cell means no cost; a currency alone is none."""
+    short = records("name,cost\na,0.025\nb,\n")
+    assert [as_json(one) for one in short] == [
+        {"name": "a", "cost": {"amount": "0.025", "currency": "usd"}},
+        {"name": "b"},
+    ]
+    long = records("name,cost.amount,cost.currency\na,1,eur\nb,2,\nc,,usd\n")
+    assert [as_json(one) for one in long] == [
+        {"name": "a", "cost": {"amount": "1", "currency": "eur"}},
+        {"name": "b", "cost": {"amount": "2", "currency": "usd"}},
+        {"name": "c"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("true", True),
+        ("false", False),
+        ("True", "True"),
+        ("0", 0),
+        ("-12.50", -12.5),
+        ("1e3", 1000),
+        ("123456789012345", 123456789012345),
+        ("1234567890123456", "1234567890123456"),
+        ("007", "007"),
+        ("+1", "+1"),
+        ("1e400", "1e400"),
+        (".5", ".5"),
+        ("NaN", "NaN"),
+        ("null", "null"),
+        (" 1", " 1"),
+        ("١", "١"),
+    ],
+)
+def test_metadata_is_what_it_looks_like(cell: str, value: object) -> None:
+    """Booleans and numbers as JSON writes them, if a float keeps all digits; all else is text."""
+    (record,) = records(f"name,metadata.key\na,{cell}\n")
+    assert as_json(record)["metadata"] == {"key": value}
+
+
+def test_a_record_is_named_by_the_line_where_it_begins() -> None:
+    """Quoted line ends belong to the record; blank lines are counted; so is a last line alone."""
+    text = (
+        "\ufeffname , metadata.note\r\n"
+        'a,"one\n\ntwo ""2"""\r\n'
+        "\r\n"
+        'b,"x,y"\n'
+        '"b"c,1\n'
+        "c\n"
+        "d,1,2\n"
+        'e,"open'
+    )
+    found = records(text)
+    assert [record.line for record in found] == [2, 6, 7, 8, 9, 10]
+    assert as_json(found[0]) == {"name": "a", "metadata": {"note": 'one\n\ntwo "2"'}}
+    assert found[0].text == b'a,"one\n\ntwo ""2"""'
+    assert as_json(found[1]) == {"name": "b", "metadata": {"note": "x,y"}}
+    assert [fault(record) for record in found[2:]] == [
+        (7, "", "MALFORMED_REQUEST", "not CSV: ',' expected after '\"'"),
+        (8, "", "MALFORMED_REQUEST", "not CSV: 1 fields stand under a header of 2"),
+        (9, "", "MALFORMED_REQUEST", "not CSV: 3 fields stand under a header of 2"),
+        (10, "", "MALFORMED_REQUEST", "not CSV: unexpected end of data"),
+    ]
+    assert [found_.line for found_ in records(text, first_line=3)] == [6, 7, 8, 9, 10]
+
+
+def test_faults_carry_the_name_of_the_column() -> None:
+    """What cannot be said in an event is told by the column that says it."""
+    found = records(
+        b"name,customer_id,external_customer_id,timestamp,llm.input_tokens\n"
+        b"a,1,2,,\na,1,,yesterday,\na,1,,,many\n\xff,1,,,\nb,1,,,\n"
+    )
+    assert [fault(record)[:3] for record in found[:4]] == [
+        (2, "external_customer_id", "FIELDS_CONFLICT"),
+        (3, "timestamp", "MALFORMED_REQUEST"),
+        (4, "llm.input_tokens", "TYPE_UNSUPPORTED"),
+        (5, "", "TEXT_MALFORMED"),
+    ]
+    assert as_json(found[4]) == {"name": "b", "customer_id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"name,color", "line 1: there is no column 'color'; known are name, "),
+        (b"\n\nname,", "line 3: there is no column ''; known are "),
+        (b"name,metadata._cost.amount", "line 1: there is no column 'metadata._cost.amount'"),
+        (b"name,metadata.", "line 1: there is no column 'metadata.'"),
+        (b"name,llm", "line 1: there is no column 'llm'"),
+        (b"cost,cost.amount", "line 1: the column 'cost.amount' is there more than once"),
+        (b'"name"x', "line 1: not CSV: ',' expected after '\"'"),
+        (b"\x1f\x8b\x08", "line 1: byte 2 of line 1, 0x8b, is not UTF-8"),
+    ],
+)
+def test_a_header_must_be_understood(header: bytes, message: str) -> None:
+    """Nothing is read under a header that is not understood in full."""
+    with pytest.raises(HeaderError) as refused:
+        records(header + b"\na,b\n")
+    assert str(refused.value).startswith(message)
+
+
+def test_a_record_that_does_not_end_is_left_out() -> None:
+    """A quote that is not closed swallows no more than a record may hold."""
+    line = f"{'b' * 1_021},1\n"
+    last = 2 + RECORD_BYTES_MAX // len(line)
+    first, *rest = records('name,external_customer_id\na,"1\n', line * 1_100, line)
+    assert fault(first)[0] == 2
+    assert fault(first)[3] == (
+        "the record is longer than 1048576 bytes, the most that an event may take; it is left out "
+        f"to line {last}, and a quote that is not closed may be why"
+    )
+    assert [record.line for record in rest] == list(range(last + 1, 1_104))
+    assert all(isinstance(record.event, NewEvent) for record in rest)
+
+
+def test_a_line_that_does_not_end_is_not_held() -> None:
+    """A line of any length is dropped as it comes, and those around it are read."""
+    piece = b"x" * 2**18
+    found = records("name\na\n", *[piece] * 16, b"\nb\n")
+    assert [record.line for record in found] == [2, 3, 4]
+    assert found[1].text is None
+    assert fault(found[1])[2] == "EVENT_TOO_LARGE"
+    assert records("name\n", *[piece] * 5)[0].text is None
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@given(
+    st.lists(st.tuples(texts, texts), max_size=8),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 20),
+)
+def test_reads_what_python_writes(rows: list[tuple[str, str]], end: str, size: int) -> None:
+    """Any text survives, however the file is cut into pieces."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([("name", "external_id"), *rows])
+    content = stream.getvalue().encode()
+    pieces: Iterable[bytes] = [
+        content[start : start + size] for start in range(0, len(content), size)
+    ]
+    assert [
+        (record.event.name, record.event.external_id)
+        for record in records(*pieces)
+        if isinstance(record.event, NewEvent)
+    ] == rows
