@@ -155,6 +155,16 @@ impl Fault {
         }
     }
 
+    /// A fault of one text of a column; places beyond 32 bits are as good as those.
+    pub fn of_column(place: usize, found: Found<'_>, kind: FaultKind) -> Self {
+        Self {
+            index: Some(u32::try_from(place).unwrap_or(u32::MAX)),
+            path: format!("[{place}]"),
+            value: found.shown(),
+            kind,
+        }
+    }
+
     /// The variable parts of the message besides path and value.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         use FaultKind::*;

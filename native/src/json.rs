@@ -5,8 +5,6 @@
 //! change.
 #![forbid(unsafe_code)]
 
-use std::fmt::Write;
-
 /// Whole numbers up to here, either way, have one double each.
 const WHOLE_MAX: f64 = (1_u64 << 53) as f64;
 
@@ -33,8 +31,10 @@ pub fn push_text(out: &mut String, text: &str) {
 
 /// Appends `\u` and four hexadecimal digits, of a character below U+10000.
 pub fn push_escape(out: &mut String, code: u32) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "\\u{code:04x}");
+    out.push_str("\\u");
+    for shift in [12, 8, 4, 0] {
+        out.extend(char::from_digit(code >> shift & 0xf, 16));
+    }
 }
 
 /// Appends a finite number: a whole one below 2⁵³ as an integer, any other in

@@ -2,7 +2,7 @@
 //!
 //! The crate reads request bytes, checks events, writes what databases take in,
 //! and adds up costs. It does no I/O, reads no clock and draws no random bytes:
-//! the caller hands them in. Only [`python`] knows Python.
+//! the caller hands them in. Only `python.rs` knows Python.
 
 pub mod amount;
 pub mod batch;

@@ -110,7 +110,8 @@ pub enum Text<'a> {
 
 impl Default for Text<'_> {
     fn default() -> Self {
-        Text::Utf8("")
+        // Empty, yet at an address that exists, unlike that of `""`: see `Series`.
+        Text::Utf8(" ".split_at(0).0)
     }
 }
 
@@ -359,8 +360,6 @@ pub struct Metadata<'a> {
     pub cost: Option<(Leaf<'a>, Cost<'a>)>,
     /// What stands under `_llm`; its members count if it is an object.
     pub llm: Option<(Leaf<'a>, Llm<'a>)>,
-    /// The members of the last object read.
-    object: Object<'a>,
 }
 
 impl<'a> Metadata<'a> {
@@ -379,32 +378,38 @@ impl<'a> Metadata<'a> {
     }
 
     fn read_entry(&mut self, fields: Reader<'a>) -> Result<(), Malformed> {
-        let object = &mut self.object;
-        let entry = read_entry(fields, |fields, value| object.read_value(fields, value))?;
-        let Some(Entry { key, value }) = entry else {
-            return Ok(());
-        };
-        match key {
-            Text::Utf8("_cost") => {
-                if !self.cost.is_some_and(|(value, _)| value.is_malformed()) {
-                    self.cost = Some((value, object.cost));
-                }
-            }
-            Text::Utf8("_llm") => {
-                if !self.llm.is_some_and(|(value, _)| value.is_malformed()) {
-                    self.llm = Some((value, object.llm));
-                }
-            }
-            _ if self.overflowed => {}
-            _ => {
+        let entry = EntryParts::read(fields)?;
+        match entry.key {
+            Text::Utf8("_cost") => read_special(&mut self.cost, &entry),
+            Text::Utf8("_llm") => read_special(&mut self.llm, &entry),
+            key if entry.known && !self.overflowed => {
+                let value = Leaf::Null;
                 self.entries.push(Entry { key, value });
-                if self.entries.len() > 2 * Self::ENTRIES_MAX {
-                    self.sort();
-                    self.overflowed = self.entries.len() > Self::ENTRIES_MAX;
+                if let Some(Entry { value, .. }) = self.entries.last_mut() {
+                    entry.read_value(value, |fields, value| read_simple(fields, value))?;
                 }
+                self.bound();
+                Ok(())
+            }
+            key => {
+                let mut value = Leaf::Null;
+                entry.read_value(&mut value, |fields, value| read_simple(fields, value))?;
+                if entry.is_malformed(&value) && !self.overflowed {
+                    self.entries.push(Entry { key, value });
+                    self.bound();
+                }
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// Sees to it that there are not too many entries.
+    #[inline]
+    fn bound(&mut self) {
+        if self.entries.len() > 2 * Self::ENTRIES_MAX {
+            self.sort();
+            self.overflowed = self.entries.len() > Self::ENTRIES_MAX;
+        }
     }
 
     /// Brings the entries in order and leaves the last of each key.
@@ -424,106 +429,189 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// The members of an object that have a meaning under `_cost` or `_llm`. Which
-/// of the two it is stands in the key, which may come after the value.
-#[derive(Debug, Default)]
-struct Object<'a> {
-    cost: Cost<'a>,
-    llm: Llm<'a>,
+/// What stands under a special key: its type, and its members if it is an object.
+type Special<'a, M> = Option<(Leaf<'a>, M)>;
+
+/// Members of an object that have a meaning.
+trait Members<'a>: Default {
+    /// The member of that name, if it has a meaning.
+    fn member(&mut self, name: &str) -> Option<&mut Leaf<'a>>;
 }
 
-impl<'a> Object<'a> {
-    /// Reads a `google.protobuf.Value`, and into `self` its members if it is an object.
-    fn read_value(
-        &mut self,
-        mut fields: Reader<'a>,
-        value: &mut Leaf<'a>,
-    ) -> Result<(), Malformed> {
-        while let Some(field) = fields.next_field()? {
-            if let (5, Value::Bytes(message)) = field {
-                // An object after something else starts anew; after an object it is merged.
-                if !matches!(value, Leaf::Object) {
-                    *self = Self::default();
-                    value.set(Leaf::Object);
-                }
-                self.read_members(fields.inside(message)?, value)?;
-            } else {
-                read_simple_value(&fields, field, value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn read_members(
-        &mut self,
-        mut fields: Reader<'a>,
-        whole: &mut Leaf<'a>,
-    ) -> Result<(), Malformed> {
-        while let Some(field) = fields.next_field()? {
-            let (1, Value::Bytes(message)) = field else {
-                continue;
-            };
-            let entry = read_entry(fields.inside(message)?, |mut fields, value| {
-                while let Some(field) = fields.next_field()? {
-                    read_simple_value(&fields, field, value)?;
-                }
-                Ok(())
-            })?;
-            let Some(Entry { key, value }) = entry else {
-                continue;
-            };
-            // One text that is not UTF-8 spoils the object, whatever its key.
-            if value.is_malformed() {
-                whole.set(value);
-            }
-            let Text::Utf8(key) = key else {
-                whole.set(Leaf::Text(key));
-                continue;
-            };
-            match key {
-                "amount" => self.cost.amount = value,
-                "currency" => self.cost.currency = value,
-                "vendor" => self.llm.vendor = value,
-                "model" => self.llm.model = value,
-                "input_tokens" => self.llm.input_tokens = value,
-                "output_tokens" => self.llm.output_tokens = value,
-                "total_tokens" => self.llm.total_tokens = value,
-                "cached_input_tokens" => self.llm.cached_input_tokens = value,
-                "prompt" => self.llm.prompt = value,
-                "response" => self.llm.response = value,
-                _ => {}
-            }
-        }
-        Ok(())
+impl<'a> Members<'a> for Cost<'a> {
+    fn member(&mut self, name: &str) -> Option<&mut Leaf<'a>> {
+        Some(match name {
+            "amount" => &mut self.amount,
+            "currency" => &mut self.currency,
+            _ => return None,
+        })
     }
 }
 
-/// Reads an entry of `Struct.fields`; `read_value` reads one part of its value.
-///
-/// `None` if the entry has an unknown field: the generated classes then put the
-/// whole entry among the unknown fields of the struct. They check its texts
-/// first, so one that is not UTF-8 is a fault there too.
-fn read_entry<'a>(
+impl<'a> Members<'a> for Llm<'a> {
+    fn member(&mut self, name: &str) -> Option<&mut Leaf<'a>> {
+        Some(match name {
+            "vendor" => &mut self.vendor,
+            "model" => &mut self.model,
+            "input_tokens" => &mut self.input_tokens,
+            "output_tokens" => &mut self.output_tokens,
+            "total_tokens" => &mut self.total_tokens,
+            "cached_input_tokens" => &mut self.cached_input_tokens,
+            "prompt" => &mut self.prompt,
+            "response" => &mut self.response,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads an entry with a special key. The last one counts.
+fn read_special<'a, M: Members<'a>>(
+    special: &mut Special<'a, M>,
+    entry: &EntryParts<'a>,
+) -> Result<(), Malformed> {
+    let mut spare = None;
+    let is_settled = matches!(special, Some((value, _)) if value.is_malformed());
+    let counts = entry.known && !is_settled;
+    let place = if counts { &mut *special } else { &mut spare };
+    let (value, members) = place.insert((Leaf::Null, M::default()));
+    entry.read_value(value, |fields, value| read_object(fields, value, members))?;
+    if !counts && !is_settled && entry.is_malformed(value) {
+        *special = spare;
+    }
+    Ok(())
+}
+
+/// Reads a part of a `google.protobuf.Value`, and its members if it is an object.
+fn read_object<'a>(
     mut fields: Reader<'a>,
-    mut read_value: impl FnMut(Reader<'a>, &mut Leaf<'a>) -> Result<(), Malformed>,
-) -> Result<Option<Entry<'a>>, Malformed> {
-    let mut entry = Entry {
-        key: Text::default(),
-        value: Leaf::Null,
-    };
-    let mut known = true;
+    value: &mut Leaf<'a>,
+    members: &mut impl Members<'a>,
+) -> Result<(), Malformed> {
     while let Some(field) = fields.next_field()? {
-        match field {
-            (1, Value::Bytes(text)) => entry.key.set(text),
-            (2, Value::Bytes(message)) => read_value(fields.inside(message)?, &mut entry.value)?,
-            _ => known = false,
+        if let (5, Value::Bytes(message)) = field {
+            // An object after something else starts anew; after an object it is merged.
+            if !matches!(value, Leaf::Object) {
+                *members = Default::default();
+                value.set(Leaf::Object);
+            }
+            read_members(fields.inside(message)?, value, members)?;
+        } else {
+            read_simple_value(&fields, field, value)?;
         }
     }
-    let malformed = matches!(entry.key, Text::Bytes(_)) || entry.value.is_malformed();
-    Ok((known || malformed).then_some(entry))
+    Ok(())
+}
+
+fn read_members<'a>(
+    mut fields: Reader<'a>,
+    whole: &mut Leaf<'a>,
+    members: &mut impl Members<'a>,
+) -> Result<(), Malformed> {
+    while let Some(field) = fields.next_field()? {
+        let (1, Value::Bytes(message)) = field else {
+            continue;
+        };
+        let entry = EntryParts::read(fields.inside(message)?)?;
+        let mut spare = Leaf::Null;
+        let value = match entry.key {
+            Text::Utf8(name) if entry.known => members.member(name).unwrap_or(&mut spare),
+            _ => &mut spare,
+        };
+        *value = Leaf::Null;
+        entry.read_value(value, |fields, value| read_simple(fields, value))?;
+        // One text that is not UTF-8 spoils the object, whatever its key.
+        if value.is_malformed() {
+            whole.set(*value);
+        } else if let Text::Bytes(_) = entry.key {
+            whole.set(Leaf::Text(entry.key));
+        }
+    }
+    Ok(())
+}
+
+/// An entry of `Struct.fields`, of which only the key is read yet: the key tells
+/// where the value belongs, so that it need not be moved there.
+struct EntryParts<'a> {
+    key: Text<'a>,
+    /// Whether it has no unknown field. The generated classes put an entry that has
+    /// one among the unknown fields of the struct. They check its texts first, so one
+    /// that is not UTF-8 is a fault there too.
+    known: bool,
+    /// The last part of the value.
+    value: &'a [u8],
+    /// How many parts the value has.
+    value_parts: usize,
+    fields: Reader<'a>,
+}
+
+impl<'a> EntryParts<'a> {
+    #[inline(always)]
+    fn read(fields: Reader<'a>) -> Result<Self, Malformed> {
+        let mut entry = Self {
+            key: Text::default(),
+            known: true,
+            value: &[],
+            value_parts: 0,
+            fields,
+        };
+        let mut left = fields;
+        while let Some(field) = left.next_field()? {
+            match field {
+                (1, Value::Bytes(text)) => entry.key.set(text),
+                (2, Value::Bytes(message)) => {
+                    entry.value = message;
+                    entry.value_parts += 1;
+                }
+                _ => entry.known = false,
+            }
+        }
+        Ok(entry)
+    }
+
+    /// Reads the value by `read`, which reads one part after the parts before.
+    #[inline(always)]
+    fn read_value(
+        &self,
+        value: &mut Leaf<'a>,
+        mut read: impl FnMut(Reader<'a>, &mut Leaf<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        match self.value_parts {
+            0 => Ok(()),
+            1 => read(self.fields.inside(self.value)?, value),
+            _ => self.read_parts(&mut |fields| read(fields, value)),
+        }
+    }
+
+    #[cold]
+    fn read_parts(
+        &self,
+        read: &mut dyn FnMut(Reader<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let mut fields = self.fields;
+        while let Some(field) = fields.next_field()? {
+            if let (2, Value::Bytes(message)) = field {
+                read(fields.inside(message)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_malformed(&self, value: &Leaf<'a>) -> bool {
+        matches!(self.key, Text::Bytes(_)) || value.is_malformed()
+    }
+}
+
+/// Reads a part of a `google.protobuf.Value` without entering an object.
+#[inline(always)]
+fn read_simple<'a>(mut fields: Reader<'a>, value: &mut Leaf<'a>) -> Result<(), Malformed> {
+    while let Some(field) = fields.next_field()? {
+        read_simple_value(&fields, field, value)?;
+    }
+    Ok(())
 }
 
 /// Reads one field of a `google.protobuf.Value` without entering an object.
+#[inline(always)]
 fn read_simple_value<'a>(
     fields: &Reader<'a>,
     field: (u32, Value<'a>),
@@ -559,6 +647,8 @@ enum Nested {
 /// Finds out whether nested metadata is well-formed, and spoils `value` if one
 /// of its texts is not UTF-8. Keeps the open messages on a list, which the wire
 /// format's depth bounds, and not on the call stack.
+#[cold]
+#[inline(never)]
 fn check_nested<'a>(
     message: Nested,
     fields: Reader<'a>,

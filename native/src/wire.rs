@@ -64,15 +64,33 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let (number, wire_type) = self.tag()?;
-        let value = match wire_type {
-            START_GROUP => {
-                self.skip_group(number)?;
-                Value::Skipped
-            }
-            END_GROUP => return Err(Malformed),
-            _ => self.value(wire_type)?,
+        // Nearly all fields are of this type: asked for first, it needs no table of
+        // jumps, which are harder to foresee.
+        let value = if wire_type == LENGTH_DELIMITED {
+            Value::Bytes(self.bytes()?)
+        } else {
+            self.other_value(number, wire_type)?
         };
         Ok(Some((number, value)))
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.varint(TAG_BYTES_MAX)?;
+        let length = usize::try_from(length).map_err(|_| Malformed)?;
+        self.take(length)
+    }
+
+    #[inline(always)]
+    fn other_value(&mut self, number: u32, wire_type: u8) -> Result<Value<'a>, Malformed> {
+        match wire_type {
+            START_GROUP => {
+                self.skip_group(number)?;
+                Ok(Value::Skipped)
+            }
+            END_GROUP => Err(Malformed),
+            _ => self.value(wire_type),
+        }
     }
 
     #[inline(always)]
@@ -93,11 +111,7 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(Value::Fixed64(u64::from_le_bytes(*bytes)))
             }
-            LENGTH_DELIMITED => {
-                let length = self.varint(TAG_BYTES_MAX)?;
-                let length = usize::try_from(length).map_err(|_| Malformed)?;
-                self.take(length).map(Value::Bytes)
-            }
+            LENGTH_DELIMITED => self.bytes().map(Value::Bytes),
             FIXED32 => self.take(4).map(|_| Value::Skipped),
             _ => Err(Malformed),
         }

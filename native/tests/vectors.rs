@@ -73,6 +73,20 @@ fn event_ids() {
     }
 }
 
+/// Every place in a stream makes the event id that stands in its vector, for ever.
+#[test]
+fn streamed_event_ids() {
+    for vector in vectors("stream_id.jsonl") {
+        let found = id::streamed_event_id(
+            &id::parse(text(&vector, "organization_id")).unwrap(),
+            text(&vector, "stream_id"),
+            text(&vector, "sequence").parse().unwrap(),
+            text(&vector, "index").parse().unwrap(),
+        );
+        assert_eq!(id::format(&found), text(&vector, "event_id"), "{vector}");
+    }
+}
+
 /// Every event has the content digest that stands in its vector, for ever.
 #[test]
 fn content_digests() {

@@ -21,11 +21,15 @@ __all__ = [
     "Limits",
     "PeriodSums",
     "Receipt",
+    "StreamedBatch",
     "decode_events",
+    "decode_streamed",
     "event_id",
     "format_amount",
     "parse_amount",
+    "parse_amounts",
     "round_amount",
+    "sum_by_group",
     "sum_by_period",
     "sum_picocents",
 ]
@@ -146,6 +150,8 @@ class Group:
         organization; the others are read as external ids."""
     def __len__(self) -> int:
         """How many events are left to insert."""
+    def any_id(self) -> bytes | None:
+        """The id of one of the events left to insert, if there is any."""
     def keyed_ids(self) -> list[bytes]:
         """The ids of the events left to insert that have an external id: only they
         can be stored already."""
@@ -220,6 +226,17 @@ def event_id(organization_id: bytes, external_id: str) -> bytes:
 def parse_amount(text: str) -> int | Fault:
     """The picocents of a decimal string, exactly."""
 
+def parse_amounts(text: Buffer, ends: Buffer) -> bytes | list[Fault]:
+    """The picocents of many decimal strings, as native i64, each read like by `parse_amount`.
+
+    `text` holds the strings in UTF-8, one after the other, and `ends`, native u32,
+    where in it each of them ends. Where strings are no amounts, the faults of the
+    first 100 of them: `index` is the place of the string, `path` such as `[3]`.
+
+    Both buffers are contiguous and must not change until the call returns. Raises
+    ValueError where they do not fit.
+    """
+
 def round_amount(number: float) -> int | Fault:
     """The picocents of a double: its shortest decimal form, rounded half-even to 12 decimals."""
 
@@ -229,6 +246,15 @@ def format_amount(picocents: int) -> str:
 def sum_picocents(amounts: Buffer) -> int:
     """The exact sum of a contiguous buffer of native i64, which must not change
     until the call returns. Raises ValueError where it is another buffer."""
+
+def sum_by_group(amounts: Buffer, groups: Buffer, group_count: int) -> list[int]:
+    """The exact sum of the amounts of each group.
+
+    `amounts` are native i64 and `groups`, native i32, the number of the group of
+    each of them, from 0 up to, not including, `group_count`. Both buffers are
+    contiguous and must not change until the call returns. Raises ValueError where
+    lengths, item types or a group do not fit, MemoryError for too many groups.
+    """
 
 @final
 class PeriodSums:

@@ -19,10 +19,15 @@ import pytest
 
 from cost_insights.cli.checkpoint import State
 from cost_insights.cli.sender import BATCH_BYTES_MAX
-from cost_insights.cli.source import Format, zstd
+from cost_insights.cli.source import Format
 from tests.cli.conftest import SECONDS_MAX, Command, Serve, program
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def written(folder: Path, *lines: str) -> str:
@@ -198,7 +203,7 @@ def test_memory_does_not_grow_with_the_file(
 COMPRESSED: Mapping[str, Callable[[Path], BinaryIO]] = {
     "": lambda path: path.open("wb"),
     ".gz": lambda path: cast("BinaryIO", gzip.GzipFile(path, "wb", 1)),
-    ".zst": lambda path: cast("BinaryIO", zstd.open(path, "wb")),
+    ".zst": lambda path: cast("BinaryIO", zstd.ZstdFile(path, "wb")),
 }
 
 

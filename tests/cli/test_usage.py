@@ -57,6 +57,7 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "Invalid value for '--format': 'xml' is not one of 'ndjson', 'csv'."),
         (["ingest", "no such\nfile"],
          r"FILE: 'no such\nfile' cannot be read: No such file or directory"),
+        (["ingest", ":100:"], "FILE: ':100:' cannot be read: No such file or directory"),
         (["ingest", "/"], "FILE: '/' is a folder; a file or - is allowed"),
         (["ingest", "x", "--address", "localhost"],
          ("--address: 'localhost' is not HOST:PORT with a port from 1 to 65535, such as "

@@ -180,6 +180,8 @@ class ServiceProcess:
         if self._process is not None and self._process.poll() is None:
             assert self.end(signal.SIGTERM) == 0
         self._log.close()
+        # Shown if the test fails.
+        print(Path(self._log.name).read_text()[-20_000:])
 
 
 def assert_stored_exactly(address: str, database_url: str, records: Sequence[Record]) -> None:

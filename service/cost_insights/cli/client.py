@@ -22,6 +22,8 @@ from cost_insights.errors import DOMAIN
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest answer that is read."""
 
+RECONNECT_MS_MAX: Final = 5_000
+
 AddressOption = Annotated[
     str | None,
     typer.Option(
@@ -60,7 +62,11 @@ class Service:
         return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
     def _options(self) -> Sequence[tuple[str, int]]:
-        options = [("grpc.max_receive_message_length", ANSWER_BYTES_MAX)]
+        options = [
+            ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
+            # A service that is back is found soon; the default waits for up to two minutes.
+            ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
+        ]
         if _is_loopback(self.address):
             # A proxy cannot reach what listens on this machine's loopback.
             options.append(("grpc.enable_http_proxy", 0))
@@ -106,11 +112,6 @@ class Failure:
     """How long the service asks to wait; 0 if it does not say."""
 
     @property
-    def nothing_stored(self) -> bool:
-        """Whether it is certain that the call changed nothing."""
-        return self.reason in _NOTHING_STORED or self.code in _REFUSALS
-
-    @property
     def transient(self) -> bool:
         """Whether the same call may succeed later."""
         return self.reason in _TRANSIENT or (not self.reason and self.code in _UNREACHABLE)
@@ -151,30 +152,36 @@ _UNREACHABLE = frozenset(
     }
 )
 _TRANSIENT = frozenset({"OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE"})
-_NOTHING_STORED = frozenset({"OVERLOADED", "SHUTTING_DOWN"})
-_REFUSALS = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-)
 
 
 def failure_of(error: grpc.RpcError) -> Failure:
     """What a failed call says about itself."""
-    code, message, reason, retry_seconds = error.code(), error.details(), "", 0.0
+    code, message = error.code(), error.details()
     # Pairs of a key and a value, whatever the declared type.
     trailers: Any = error.trailing_metadata() or ()
+    status = status_pb2.Status()
     for key, value in trailers:
         if key == "grpc-status-details-bin":
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                retry = error_details_pb2.RetryInfo()
-                if detail.Unpack(info) and info.domain == DOMAIN:
-                    reason = info.reason
-                elif detail.Unpack(retry):
-                    retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+            status.ParseFromString(value)
+    return _failure(code, message, status)
+
+
+def failure_of_status(status: status_pb2.Status) -> Failure:
+    """What a status inside an answer says."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _failure(code, status.message, status)
+
+
+def _failure(code: grpc.StatusCode, message: str | None, status: status_pb2.Status) -> Failure:
+    reason, retry_seconds = "", 0.0
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            reason = info.reason
+        elif detail.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
     return Failure(code, printable(message or code.name), reason, retry_seconds)
+
+
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}

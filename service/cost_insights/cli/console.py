@@ -32,9 +32,11 @@ PLOT_COLUMNS_MAX: Final = 100
 
 out: Final = rich.console.Console(
     highlight=False,
+    # Text is text: `:100:` is the number of a line and not a picture.
+    emoji=False,
     width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _UNFOLDED_COLUMNS,
 )
-err: Final = rich.console.Console(stderr=True, highlight=False)
+err: Final = rich.console.Console(stderr=True, highlight=False, emoji=False)
 
 
 def plot_columns() -> int:

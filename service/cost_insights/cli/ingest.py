@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-import stat
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final
 
@@ -11,6 +11,14 @@ import rich.filesize
 import rich.progress
 import typer
 
+from cost_insights.cli.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    Counts,
+    FaultsFile,
+    State,
+    read_state,
+)
 from cost_insights.cli.client import AddressOption, TokenOption, service_of
 from cost_insights.cli.console import (
     EXIT_CODES,
@@ -23,11 +31,17 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
-from cost_insights.cli.sender import Counts, Sender, Source
+from cost_insights.cli.sender import BATCH_BYTES_MAX, Sender
+from cost_insights.cli.source import Format, Source, open_source
 from cost_insights.ingest.ndjson import LineFault
 
 NOTE_EVERY_SECONDS: Final = 5.0
 """How often progress is told where there is no terminal to draw a bar on."""
+
+BATCH_EVENTS: Final = 1_000
+
+FAULTS_SHOWN_MAX: Final = 20
+"""How many faults are printed where a file has them all."""
 
 
 app: Final = typer.Typer(add_completion=False)
@@ -41,20 +55,55 @@ def ingest(
     *,
     address: AddressOption = None,
     token: TokenOption = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="How the events are written. Default: csv where the name says .csv, or else "
+            "ndjson.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where an earlier run stopped. Default: no."),
+    ] = False,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart", help="Begin anew although an earlier run was not finished. Default: no."
+        ),
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to keep how far it has come. Default: FILE.cost-insights beside the "
+            "input; none for standard input and pipes.",
+        ),
+    ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write each fault there as a JSON object, with the text of its line, and print "
+            "the first 20 only. Default: print them all.",
+        ),
+    ] = None,
     batch_events: Annotated[
-        int,
+        int | None,
         typer.Option(
             parser=whole_number(1, 10_000),
             metavar="N",
-            help="How many events to send in one request, 1 to 10000.",
+            help="How many events to send in one batch, 1 to 10000. Default: 1000.",
+            show_default=False,
         ),
-    ] = 1_000,
+    ] = None,
     retry_seconds: Annotated[
         float,
         typer.Option(
             parser=seconds(0, 86_400),
             metavar="SECONDS",
-            help="For how long a request that does not get through is retried, 0 to 86400.",
+            help="For how long a batch that does not get through is retried, 0 to 86400.",
         ),
     ] = 60,
     quiet: Annotated[
@@ -62,7 +111,7 @@ def ingest(
         typer.Option("--quiet", help="Print faults only. Default: progress and a summary, too."),
     ] = False,
 ) -> None:
-    """Sends events from a file, one JSON object a line.
+    """Sends events from a file: JSON objects, one a line, or CSV; .gz and .zst are decompressed.
 
     Valid events are stored even where others are not. Each fault is printed on
     stderr with the number of its line, and the exit code is then 1. The summary
@@ -74,61 +123,129 @@ def ingest(
     external_id, parent_id, external_member_id, cost, llm, product_id and
     metadata. Amounts keep the digits they are written with.
 
-    Sending a file again is safe where every event has an external_id: what is
-    stored already counts as a duplicate. A request that holds an event without
-    one is not retried unless it is certain that nothing of it was stored.
+    The first record of CSV names the columns: those fields, with cost for an
+    amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
+    llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
+    field. In metadata, true, false and JSON numbers of at most 15 digits are
+    what they look like; all else is text.
+
+    What fails in passing is sent again, and each event counts once. A run that
+    was cut short leaves FILE.cost-insights behind; with --resume the next one
+    goes on from there and nothing counts twice, also after a crash. Sending a
+    whole file again is safe where every event has an external_id.
 
     Example: cost-insights ingest events.ndjson
 
-    Example: zcat events.ndjson.gz | cost-insights ingest - --quiet
+    Example: cost-insights ingest --resume --faults faults.ndjson events.csv.gz
     """
     service = service_of(address, token)
-    source = _open(file)
-    watcher = _Watcher(source, quiet=quiet)
-    sender = Sender(
-        source, service, watcher, batch_events=batch_events, retry_seconds=retry_seconds
-    )
-    try:
-        with watcher:
-            asyncio.run(sender.run())
-    finally:
-        os.close(source.descriptor)
-        if not quiet:
-            counts = sender.counts
-            say(
-                f"inserted {counts.inserted}, duplicates {counts.duplicates}, "
-                f"conflicts {counts.conflicts}, refused {counts.refused}"
-            )
+    with open_source(file, format_) as source:
+        checkpoint_file = state
+        if checkpoint_file is None and source.regular and file != "-":
+            checkpoint_file = Path(f"{file}{SUFFIX}")
+        faults_file = None if faults is None else FaultsFile(faults)
+        checkpoint = _checkpoint(
+            source,
+            checkpoint_file,
+            faults_file,
+            resume=resume,
+            restart=restart,
+            batch_events=batch_events,
+        )
+        watcher = _Watcher(source, faults_file, quiet=quiet)
+        sender = Sender(source, service, watcher, checkpoint, retry_seconds=retry_seconds)
+        try:
+            with watcher:
+                asyncio.run(sender.run())
+        finally:
+            watcher.finish()
+            if not quiet:
+                counts = sender.counts
+                say(
+                    f"inserted {counts.inserted}, duplicates {counts.duplicates}, "
+                    f"conflicts {counts.conflicts}, refused {counts.refused}"
+                )
     if sender.counts.refused or sender.counts.conflicts:
         exit_with(EXIT_REFUSED)
 
 
-def _open(file: str) -> Source:
+def _checkpoint(
+    source: Source,
+    file: Path | None,
+    faults: FaultsFile | None,
+    *,
+    resume: bool,
+    restart: bool,
+    batch_events: int | None,
+) -> Checkpoint:
+    """Where to begin."""
+    if resume and restart:
+        raise usage("--resume: goes on, and --restart begins anew; one of the two is allowed")
+    if resume and file is None:
+        raise usage(f"--resume: nothing is kept of {source.name} unless --state names a file")
+    if file is not None:
+        _refuse_input("--state", source, file)
+    if faults is not None:
+        _refuse_input("--faults", source, faults.file)
+    state = None if file is None or restart else read_state(file)
+    if state is None:
+        if resume:
+            raise usage(f"--resume: there is no {file}, so no run of this input is unfinished")
+        begun = State(
+            format=source.format,
+            batch_events=batch_events or BATCH_EVENTS,
+            batch_bytes=BATCH_BYTES_MAX,
+            input_bytes=source.bytes_total,
+            input_modified_ns=source.modified_ns,
+        )
+        if faults is not None:
+            faults.open(0)
+        return Checkpoint(begun, file, faults)
+    if not resume:
+        raise usage(
+            f"{file}: an earlier run did not finish; --resume goes on at line {state.line}, and "
+            "--restart begins anew, where every event without an external_id counts again"
+        )
+    _check_same(source, state, batch_events)
+    if faults is not None:
+        same = state.faults_file == str(faults.file.absolute())
+        faults.open(state.faults_bytes if same else 0)
+    return Checkpoint(state, file, faults, resumed=True)
+
+
+def _refuse_input(option: str, source: Source, file: Path) -> None:
     try:
-        if file == "-":
-            # A descriptor of its own can be closed and leaves standard input open.
-            name, descriptor = "<stdin>", os.dup(0)
-        else:
-            name, descriptor = file, os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise usage(f"FILE: {file!r} cannot be read: {why}") from None
-    status = os.fstat(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        os.close(descriptor)
-        raise usage(f"FILE: {file!r} is a folder; a file or - is allowed")
-    waits = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or os.isatty(descriptor)
-    size = status.st_size if stat.S_ISREG(status.st_mode) else None
-    return Source(name, descriptor, size, waits)
+        same = file.samefile(source.name)
+    except (OSError, ValueError):
+        return
+    if same:
+        raise usage(f"{option}: {str(file)!r} is the input")
+
+
+def _check_same(source: Source, state: State, batch_events: int | None) -> None:
+    """Refuses to go on where events would not stand in the same place as before."""
+    otherwise = "; --restart begins anew"
+    if (source.bytes_total, source.modified_ns) != (state.input_bytes, state.input_modified_ns):
+        raise usage(
+            f"--resume: {source.name} was changed since, so it is unknown which of it is stored"
+            f"{otherwise}"
+        )
+    if source.format != state.format:
+        raise usage(f"--format: the run was begun with {state.format}{otherwise}")
+    if batch_events is not None and batch_events != state.batch_events:
+        raise usage(f"--batch-events: the run was begun with {state.batch_events}{otherwise}")
 
 
 class _Watcher:
     """Prints faults, and a bar on a terminal or a line now and then elsewhere."""
 
-    def __init__(self, source: Source, *, quiet: bool) -> None:
+    def __init__(self, source: Source, faults: FaultsFile | None, *, quiet: bool) -> None:
         self._source = source
+        self._faults = faults
         self._quiet = quiet
-        self._started = self._noted = time.monotonic()
+        self._noted = time.monotonic()
+        self._first: tuple[float, int, int] | None = None
+        """When the first records were done, how many they were, and the bytes read then."""
         self._bar: rich.progress.Progress | None = None
         if not quiet and err.is_terminal:
             self._bar = rich.progress.Progress(
@@ -137,6 +254,7 @@ class _Watcher:
                 rich.progress.DownloadColumn(),
                 rich.progress.TextColumn("{task.fields[events]} events"),
                 rich.progress.TextColumn("{task.fields[rate]} a second"),
+                rich.progress.TextColumn("{task.fields[remaining]}"),
                 console=err,
                 transient=True,
             )
@@ -145,6 +263,7 @@ class _Watcher:
                 total=source.bytes_total,
                 events=0,
                 rate=0,
+                remaining="",
             )
 
     def __enter__(self) -> None:
@@ -160,17 +279,42 @@ class _Watcher:
         if self._bar is not None:
             self._bar.stop()
 
-    def fault(self, line: int, fault: LineFault) -> None:
+    def finish(self) -> None:
+        """Says where the faults are that were not printed."""
+        if self._faults is None:
+            return
+        self._faults.close()
+        if (more := self._faults.faults - FAULTS_SHOWN_MAX) > 0:
+            note(f"{self._source.name}: {more} more faults are in {self._faults.file}")
+
+    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
         """Names the line."""
+        if self._faults is not None:
+            self._faults.add(line, fault, text)
+            if self._faults.faults > FAULTS_SHOWN_MAX:
+                return
         path = f"{fault.path}: " if fault.path else ""
         note(f"{self._source.name}:{line}: {path}{fault.message}")
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
         """Draws the bar or, now and then, writes a line."""
         now = time.monotonic()
-        rate = round(counts.events / max(now - self._started, 0.001))
+        if self._first is None:
+            self._first = now, counts.events, bytes_read
+        since, events, bytes_ = self._first
+        rate = round((counts.events - events) / max(now - since, 0.001))
+        remaining = ""
+        if self._source.bytes_total is not None and bytes_read > bytes_:
+            left = (self._source.bytes_total - bytes_read) * (now - since) / (bytes_read - bytes_)
+            remaining = f"{_duration(left)} left"
         if self._bar is not None:
-            self._bar.update(self._task, completed=bytes_read, events=counts.events, rate=rate)
+            self._bar.update(
+                self._task,
+                completed=bytes_read,
+                events=counts.events,
+                rate=rate,
+                remaining=remaining,
+            )
         elif not self._quiet and now - self._noted >= NOTE_EVERY_SECONDS:
             self._noted = now
             total = self._source.bytes_total
@@ -178,4 +322,11 @@ class _Watcher:
             note(
                 f"{self._source.name}: {counts.events} events, "
                 f"{rich.filesize.decimal(bytes_read)}{of}, {rate} events a second"
+                + (f", {remaining}" if remaining else "")
             )
+
+
+def _duration(seconds_: float) -> str:
+    minutes, rest = divmod(round(seconds_), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

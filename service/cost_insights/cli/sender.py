@@ -1,427 +1,526 @@
-"""Sends numbered lines of events to a service and keeps account of every one.
+"""Sends the records of a source to a service and keeps account of every one.
 
-Requests are in flight side by side and are settled in the order of the lines, so
-faults are named in that order and it is always known up to which line everything
-is done. What is held is a few requests, however many lines there are. An event
-without an external id is never sent again where the first time may have stored
-it.
+Batches go out on one stream and are settled in the order of the input, so faults
+are named in that order and it is always known up to which line everything is
+done. What is held is a few batches, however large the input is. A batch keeps its
+place in the stream, and by that the service recognizes what it has stored: after
+any failure everything that is not acknowledged is simply sent again.
 """
 
 import asyncio
-import os
+import contextlib
 import random
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cost_insights.cli.client import Failure, Service, failure_of
-from cost_insights.cli.console import EXIT_INTERRUPTED, EXIT_REFUSED, CommandError
-from cost_insights.ingest.ndjson import LINE_TOO_LONG, LineFault, Lines, read_event
+from cost_insights.cli.checkpoint import Checkpoint, Counts
+from cost_insights.cli.client import Failure, Service, failure_of, failure_of_status
+from cost_insights.cli.console import (
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    CommandError,
+)
+from cost_insights.cli.source import Source, SourceError, SourceStoppedError
+from cost_insights.ingest.ndjson import LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
-from cost_insights.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from cost_insights.v1.event_service_pb2 import (
+    IngestEventsRequest,
+    IngestEventsResponse,
+    StreamEventsRequest,
+    StreamEventsResponse,
+)
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 
-IN_FLIGHT_MAX: Final = 4
-"""How many requests are on their way at once. More would not be faster: the
-service stores what arrives meanwhile in one transaction."""
+IN_FLIGHT_MAX: Final = 16
+"""How many batches are read and not acknowledged. The service stores what arrives
+while a transaction runs in the next one, so a few on their way keep it busy."""
 
-BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
-"""A request is sent once it is this large, however few events it holds."""
+BATCH_BYTES_MAX: Final = 1024 * 1024
+"""A batch ends once its text and its messages are this large, however few events
+they are. With one more event it is far below what a service takes at once by
+default."""
 
-CHUNK_BYTES: Final = 256 * 1024
 LINGER_SECONDS: Final = 1.0
-"""How long events wait for more where lines come in slowly."""
+"""How long events wait for more where they come in slowly."""
 
 CONNECT_SECONDS: Final = 10.0
-CALL_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 60.0
+"""After how long without an acknowledgement a stream counts as broken."""
 LAND_SECONDS: Final = 5.0
-"""How long requests in flight are waited for once one of them has failed for good."""
+"""How long batches in flight are waited for after an interrupt."""
 
 RETRY_FIRST_SECONDS: Final = 0.1
 RETRY_LONGEST_SECONDS: Final = 5.0
 
+_METHOD: Final = "/cost_insights.v1.EventService/StreamEvents"
 
-@dataclass(frozen=True)
-class Source:
-    """Where lines come from."""
-
-    name: str
-    descriptor: int
-    bytes_total: int | None
-    """Unknown for pipes and terminals."""
-    waits: bool
-    """Whether a read may have to wait for somebody to write."""
-
-
-@dataclass
-class Counts:
-    """What became of the lines so far."""
-
-    inserted: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    refused: int = 0
-
-    @property
-    def events(self) -> int:
-        """How many lines that is."""
-        return self.inserted + self.duplicates + self.conflicts + self.refused
+_PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.ABORTED,
+    }
+)
+"""What a connection that breaks in the middle may look like, too."""
 
 
 class Watcher(Protocol):
     """Who is told how it goes."""
 
-    def fault(self, line: int, fault: LineFault) -> None:
-        """A line was not stored, or its external id is taken."""
+    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
+        """A record was not stored, or its external id is taken; `text` is how it is written."""
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
-        """Some more lines are done."""
+        """Some more records are done."""
 
 
 @dataclass
 class _Batch:
-    """The lines of one request."""
+    """The records of one request."""
 
+    sequence: int
     first_line: int
     started: float
     last_line: int = 0
     bytes_read: int = 0
     """How much of the source was read when the batch was complete."""
-    events: list[NewEvent] = field(default_factory=list)
+    request: bytes = b""
     event_lines: list[int] = field(default_factory=list)
     """The line of each event."""
-    event_bytes: int = 0
     faults: list[tuple[int, LineFault]] = field(default_factory=list)
-    """The lines that are no events."""
+    """The records that are no events."""
+    texts: dict[int, bytes | None] = field(default_factory=dict)
+    """The record of each line."""
+    weight: int = 0
+    sent: float | None = None
+    """When it went out on the stream that runs."""
+    ever_sent: bool = False
+    answer: IngestEventsResponse | LineFault | None = None
+    """What the service says of it; a fault is that of all of its events."""
 
-    def add(self, number: int, line: bytes | None) -> None:
-        read = LINE_TOO_LONG if line is None else read_event(line)
-        if isinstance(read, LineFault):
-            self.faults.append((number, read))
+    def add(self, record: Record) -> None:
+        """Takes a record in."""
+        self.last_line = record.line
+        self.texts[record.line] = record.text
+        self.weight += len(record.text or b"")
+        if isinstance(record.event, LineFault):
+            self.faults.append((record.line, record.event))
         else:
-            self.events.append(read)
-            self.event_lines.append(number)
-            self.event_bytes += read.ByteSize()
+            self.event_lines.append(record.line)
+            self.weight += record.event.ByteSize()
 
     def __len__(self) -> int:
-        return len(self.events) + len(self.faults)
+        return len(self.event_lines) + len(self.faults)
 
 
-@dataclass(frozen=True)
-class _Receipt:
-    """What became of the events of a batch, or of a part of one."""
+class _StoppedError(Exception):
+    """The service will not store what it was sent."""
 
-    inserted: int = 0
-    duplicates: int = 0
-    conflicts: tuple[tuple[int, LineFault], ...] = ()
-    faults: tuple[tuple[int, LineFault], ...] = ()
-
-    def __add__(self, other: "_Receipt") -> "_Receipt":
-        return _Receipt(
-            self.inserted + other.inserted,
-            self.duplicates + other.duplicates,
-            self.conflicts + other.conflicts,
-            self.faults + other.faults,
-        )
-
-
-class _GivenUpError(Exception):
-    """A request did not get through."""
-
-    def __init__(self, failure: Failure, *, may_be_stored: bool) -> None:
+    def __init__(self, failure: Failure, *, gave_up: bool) -> None:
         super().__init__(failure.message)
         self.failure = failure
-        self.may_be_stored = may_be_stored
+        self.gave_up = gave_up
 
 
 class Sender:
-    """Sends the lines of one source."""
+    """Sends the records of one source."""
 
     def __init__(
         self,
         source: Source,
         service: Service,
         watcher: Watcher,
+        checkpoint: Checkpoint,
         *,
-        batch_events: int,
         retry_seconds: float,
     ) -> None:
-        self.counts = Counts()
         self._source = source
         self._service = service
         self._watcher = watcher
-        self._batch_events = batch_events
+        self._checkpoint = checkpoint
         self._retry_seconds = retry_seconds
-        self._flying: deque[tuple[_Batch, asyncio.Task[_Receipt]]] = deque()
+        self.counts = checkpoint.state.counts
+        self._window: deque[_Batch] = deque()
+        """What is read and not settled, in the order of the input."""
         self._seats = asyncio.Semaphore(IN_FLIGHT_MAX)
-        self._failed = asyncio.Event()
-        self._next_line = 1
-        """The first line that was not given to a request."""
+        self._news = asyncio.Event()
+        """Set when there may be something to write, or no more will come."""
         self._read_all = False
+        self._read_to_end = False
+        """Not so where the rest cannot be read, or need not."""
+        self._halting = asyncio.Event()
+        """Set when nothing more is to be sent."""
+        self._next_line = checkpoint.state.line
+        """The line behind the last batch that was read."""
+        self._heard = 0.0
+        self._certain = True
+        """Whether nothing was lost sight of that may have been stored."""
 
     async def run(self) -> None:
         """Sends everything; raises CommandError where it has to stop before the end."""
         async with self._service.aio_channel() as channel:
-            try:
-                await _reach(channel, CONNECT_SECONDS, patient=False)
-            except grpc.RpcError as error:
-                raise failure_of(error).error(self._service) from None
-            reading = asyncio.create_task(self._launch(channel))
-            failing = asyncio.create_task(self._failed.wait())
+            failure = await self._probe(channel)
+            if failure is not None:
+                raise failure.error(self._service)
+            loop = asyncio.get_running_loop()
+            reading = asyncio.create_task(asyncio.to_thread(self._read, loop))
+            reading.add_done_callback(self._end_reading)
+            delivering = asyncio.create_task(self._deliver(channel))
             stopped: CommandError | None = None
             try:
-                await asyncio.wait((reading, failing), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({delivering})
             except asyncio.CancelledError:
                 stopped = CommandError("interrupted", exit_code=EXIT_INTERRUPTED)
                 # What is on its way is waited for, but not tried again.
-                self._retry_seconds = 0
-            await self._land(reading, failing)
-            if not reading.cancelled() and (broken := reading.exception()) is not None:
-                if not isinstance(broken, OSError):
-                    raise broken
-                stopped = CommandError(f"cannot be read: {broken.strerror}", exit_code=EXIT_REFUSED)
-            if stopped is not None or self._flying:
-                raise self._account(stopped)
-
-    async def _land(self, *helpers: asyncio.Task[object]) -> None:
-        """Stops to read and waits for everything that is in flight."""
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.wait(helpers)
-        if flying := [sending for _, sending in self._flying]:
-            _, late = await asyncio.wait(flying, timeout=LAND_SECONDS)
-            for sending in late:
-                sending.cancel()
-            await asyncio.wait(flying)
-        self._settle()
-
-    async def _launch(self, channel: grpc.aio.Channel) -> None:
-        """Reads the source to its end and waits until all of it is settled."""
-        async for batch in self._batches():
-            await self._seats.acquire()
-            sending = asyncio.create_task(self._send(channel, batch.events, batch.event_lines))
-            self._flying.append((batch, sending))
-            self._next_line = batch.last_line + 1
-            sending.add_done_callback(lambda _: self._settle())
-        self._read_all = True
-        for _ in range(IN_FLIGHT_MAX):
-            await self._seats.acquire()
-
-    def _settle(self) -> None:
-        """Takes the answers that are there, in the order of the lines."""
-        while self._flying and self._flying[0][1].done():
-            batch, sending = self._flying[0]
-            if sending.cancelled() or sending.exception() is not None:
-                self._failed.set()
-                return
-            self._flying.popleft()
-            self._take(batch, sending.result())
+                await self._land(delivering)
+            self._source.stop()
+            self._halting.set()
+            # The reader may be waiting for a seat, and learns there that it is over.
             self._seats.release()
-
-    def _take(self, batch: _Batch, receipt: _Receipt) -> None:
-        refused = [*batch.faults, *receipt.faults]
-        for line, fault in sorted([*refused, *receipt.conflicts], key=lambda one: one[0]):
-            self._watcher.fault(line, fault)
-        self.counts.inserted += receipt.inserted
-        self.counts.duplicates += receipt.duplicates
-        self.counts.conflicts += len(receipt.conflicts)
-        self.counts.refused += len({line for line, _ in refused})
-        self._watcher.progress(self.counts, batch.bytes_read)
-
-    def _account(self, stopped: CommandError | None) -> CommandError:
-        """The end of the command: why, and what became of every line."""
-        parts: list[str] = []
-        done = self._flying[0][0].first_line - 1 if self._flying else self._next_line - 1
-        if done:
-            parts.append(f"every line up to {done} is stored or named above")
-        doubtful: list[tuple[int, int, str]] = []
-        for batch, sending in self._flying:
-            fate = "may be stored or not"
-            if not sending.cancelled():
-                error = sending.exception()
-                if error is None:
-                    # It overtook one that failed.
-                    self._take(batch, sending.result())
-                    continue
-                if not isinstance(error, _GivenUpError):
-                    raise error
-                if stopped is None:
-                    stopped = error.failure.error(self._service)
-                if not error.may_be_stored:
-                    fate = "are not stored"
-            first = batch.first_line
-            if doubtful and doubtful[-1][1:] == (first - 1, fate):
-                first, *_ = doubtful.pop()
-            doubtful.append((first, batch.last_line, fate))
-        parts += [f"lines {first} to {last} {fate}" for first, last, fate in doubtful]
-        if not self._read_all:
-            parts.append(f"nothing from line {self._next_line} on was sent")
+            await asyncio.wait({reading})
+            stopped = stopped or self._why_stopped(delivering) or _why_broken(reading)
         if stopped is None:
-            raise AssertionError("nothing failed")
+            self._checkpoint.remove()
+            return
+        raise self._account(stopped)
+
+    async def _land(self, delivering: "asyncio.Task[None]") -> None:
+        self._halting.set()
+        self._news.set()
+        await asyncio.wait({delivering}, timeout=LAND_SECONDS)
+        delivering.cancel()
+        await asyncio.wait({delivering})
+
+    def _why_stopped(self, delivering: "asyncio.Task[None]") -> CommandError | None:
+        if delivering.cancelled() or (error := delivering.exception()) is None:
+            return None
+        if isinstance(error, CommandError):
+            return error
+        if not isinstance(error, _StoppedError):
+            raise error
+        words = str(error.failure.error(self._service))
+        if error.failure.too_large:
+            words += "; --batch-events makes the batches smaller"
+        return CommandError(words, exit_code=EXIT_UNREACHABLE if error.gave_up else EXIT_REFUSED)
+
+    def _account(self, stopped: CommandError) -> CommandError:
+        """The end of the command: why, and what became of every line."""
+        checkpoint = self._checkpoint
+        done = checkpoint.state.line - 1
+        parts: list[str] = []
+        if done:
+            parts.append(f"every line up to {done} is stored or reported")
+        sent = max((batch.last_line for batch in self._window if batch.ever_sent), default=done)
+        nothing_stored = self._certain and not checkpoint.resumed and not done
+        if sent > done and not nothing_stored:
+            parts.append(f"lines {done + 1} to {sent} may be stored or not")
+        elif nothing_stored:
+            sent = 0
+        if sent + 1 < self._next_line or not self._read_to_end:
+            parts.append(f"nothing from line {sent + 1} on was stored")
+        if nothing_stored:
+            checkpoint.remove()
+        elif checkpoint.file is not None:
+            checkpoint.keep()
+            parts.append("--resume goes on from there, and nothing counts twice")
         return CommandError(
-            f"{self._source.name}: stopped: {stopped}; {'; '.join(parts)}",
+            "; ".join([f"{self._source.name}: stopped: {stopped}", *parts]),
             exit_code=stopped.exit_code,
         )
 
-    async def _batches(self) -> AsyncIterator[_Batch]:
-        clock = asyncio.get_running_loop().time
-        lines = Lines()
-        bytes_read = 0
-        batch = _Batch(1, clock())
-        async for chunk in _chunks(self._source):
-            bytes_read += len(chunk)
-            for number, line in lines.feed(chunk):
-                batch.add(number, line)
-                if len(batch) >= self._batch_events or batch.event_bytes >= BATCH_BYTES_MAX:
-                    batch.last_line, batch.bytes_read = number, bytes_read
-                    yield batch
-                    batch = _Batch(number + 1, clock())
-            late = self._source.waits and clock() - batch.started >= LINGER_SECONDS
-            if late and len(batch):
-                batch.last_line, batch.bytes_read = lines.number, bytes_read
-                yield batch
-            if late:
-                batch = _Batch(lines.number + 1, clock())
-        for number, line in lines.finish():
-            batch.add(number, line)
-        batch.last_line, batch.bytes_read = lines.number, bytes_read
-        yield batch
+    # Reading, in a thread.
 
-    async def _send(
-        self, channel: grpc.aio.Channel, events: Sequence[NewEvent], lines: Sequence[int]
-    ) -> _Receipt:
-        """Stores events; raises _GivenUpError if that does not succeed."""
-        if not events:
-            return _Receipt()
-        request = IngestEventsRequest(events=events, accept_valid=True)
-        keyed = all(event.external_id for event in events)
-        try:
-            answer = await self._call(channel, request, keyed=keyed)
-        except _GivenUpError as given_up:
-            failure = given_up.failure
-            if not failure.too_large or given_up.may_be_stored:
-                raise
-            if len(events) == 1:
-                fault = LineFault("", failure.reason, failure.message)
-                return _Receipt(faults=((lines[0], fault),))
-        else:
-            return _receipt(answer, lines)
-        # The service takes less at once than was sent.
-        half = len(events) // 2
-        first = await self._send(channel, events[:half], lines[:half])
-        try:
-            return first + await self._send(channel, events[half:], lines[half:])
-        except _GivenUpError as given_up:
-            raise _GivenUpError(given_up.failure, may_be_stored=True) from None
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        def put(batch: _Batch) -> None:
+            asyncio.run_coroutine_threadsafe(self._put(batch), loop).result()
 
-    async def _call(
-        self, channel: grpc.aio.Channel, request: IngestEventsRequest, *, keyed: bool
-    ) -> IngestEventsResponse:
-        """Calls until it gets through, as long as that cannot store an event twice."""
+        # A run that goes on after another must cut the same batches, so where that
+        # may be, only what is in the input decides, and not when it came.
+        linger = self._source.waits and self._checkpoint.file is None
+        cutter = _Cutter(self._source, self._checkpoint, put, linger=linger)
+        try:
+            for record in self._source.records(
+                first_line=self._checkpoint.state.line, idle=cutter.idle
+            ):
+                cutter.add(record)
+        except SourceError:
+            cutter.cut()
+            raise
+        cutter.cut()
+
+    async def _put(self, batch: _Batch) -> None:
+        await self._seats.acquire()
+        if self._halting.is_set():
+            self._seats.release()
+            raise SourceStoppedError
+        if not batch.event_lines:
+            batch.answer = IngestEventsResponse()
+        self._window.append(batch)
+        self._next_line = batch.last_line + 1
+        self._news.set()
+
+    def _end_reading(self, reading: "asyncio.Task[None]") -> None:
+        self._read_all = True
+        self._read_to_end = not reading.cancelled() and reading.exception() is None
+        self._news.set()
+
+    # Writing and hearing.
+
+    async def _deliver(self, channel: grpc.aio.Channel) -> None:
+        """Opens one stream after the other until everything is settled."""
         clock = asyncio.get_running_loop().time
-        started = clock()
+        failing_since: float | None = None
         delay = RETRY_FIRST_SECONDS
-        may_be_stored = False
         while True:
-            try:
-                answer: IngestEventsResponse = await EventServiceStub(channel).IngestEvents(
-                    request,
-                    timeout=CALL_SECONDS,
-                    metadata=self._service.metadata(),
-                    # Where there is no connection, a call that waits for one has
-                    # sent nothing; one that fails at once could not be told from
-                    # one that failed on its way back.
-                    wait_for_ready=self._retry_seconds > 0,
-                )
-            except grpc.RpcError as error:
-                failure = failure_of(error)
-            else:
-                return answer
-            may_be_stored = may_be_stored or not failure.nothing_stored
+            sequence = self._checkpoint.state.sequence
+            failure = await self._probe(channel) or await self._stream(channel)
+            if failure is None or self._halting.is_set():
+                return
+            if (
+                failing_since is None
+                or not self._window
+                or self._checkpoint.state.sequence > sequence
+            ):
+                failing_since, delay = clock(), RETRY_FIRST_SECONDS
+            if not _passes(failure):
+                raise _StoppedError(failure, gave_up=False)
             wait = max(failure.retry_seconds, random.uniform(delay / 2, delay))  # noqa: S311
-            remaining = started + self._retry_seconds - clock() - wait
-            if not failure.transient or (may_be_stored and not keyed) or remaining <= 0:
-                raise _GivenUpError(failure, may_be_stored=may_be_stored)
-            await asyncio.sleep(wait)
-            try:
-                await _reach(channel, remaining, patient=True)
-            except grpc.RpcError as error:
-                raise _GivenUpError(failure_of(error), may_be_stored=may_be_stored) from None
+            if clock() + wait - failing_since >= self._retry_seconds:
+                raise _StoppedError(failure, gave_up=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._halting.wait(), wait)
+                return
             delay = min(delay * 2, RETRY_LONGEST_SECONDS)
 
+    async def _probe(self, channel: grpc.aio.Channel) -> Failure | None:
+        """Asks the service to store nothing; why it does not, if so.
 
-def _receipt(answer: IngestEventsResponse, lines: Sequence[int]) -> _Receipt:
-    conflicts = (
-        (
-            lines[conflict.index],
-            LineFault(
-                "external_id",
-                "CONFLICT",
-                f"{conflict.external_id} is stored already with other content, which stays "
-                f"(event {conflict.event_id})",
-            ),
-        )
-        for conflict in answer.conflicts
-    )
-    faults = (
-        (
-            lines[fault.index],
-            LineFault(
-                fault.path.removeprefix(f"events[{fault.index}]").removeprefix("."),
-                fault.reason,
-                fault.message,
-                fault.value,
-            ),
-        )
-        for fault in answer.faults
-    )
-    return _Receipt(answer.inserted, answer.duplicates, tuple(conflicts), tuple(faults))
+        The runtime may hide why a service has ended a stream that is being written
+        to, so a caller who is turned away learns it here, before anything is begun.
+        """
+        try:
+            await EventServiceStub(channel).IngestEvents(
+                IngestEventsRequest(), timeout=CONNECT_SECONDS, metadata=self._service.metadata()
+            )
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+            # A service that is busy slows a stream down where it refuses a call.
+            return None if failure.reason and failure.transient else failure
+        return None
 
+    async def _stream(self, channel: grpc.aio.Channel) -> Failure | None:
+        """Sends what is not answered and what follows; why it ended before the end, if it did."""
+        for batch in self._window:
+            batch.sent = None
+        call: Any = channel.stream_stream(
+            _METHOD, response_deserializer=StreamEventsResponse.FromString
+        )(metadata=self._service.metadata())
+        pause = asyncio.Event()
+        writing = asyncio.create_task(self._write(call, pause))
+        failure: Failure | None = None
+        try:
+            failure = await self._hear(call, pause)
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+        except asyncio.CancelledError:
+            # It may be the writer that has ended the call; its reason is raised below.
+            if not writing.done() or writing.cancelled() or writing.exception() is None:
+                raise
+        finally:
+            call.cancel()
+            writing.cancel()
+            await asyncio.wait({writing})
+            unanswered = any(batch.sent and batch.answer is None for batch in self._window)
+            if unanswered:
+                self._certain = False
+        if not writing.cancelled() and (broken := writing.exception()) is not None:
+            raise broken
+        return failure
 
-async def _reach(channel: grpc.aio.Channel, seconds: float, *, patient: bool) -> None:
-    """Returns once the service answers; raises grpc.RpcError if it does not.
-
-    A request that fails on a connection that never came about could not be told
-    from one that fails on its way back. Asking for the health first tells them
-    apart, and stores nothing.
-    """
-    try:
-        await health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=patient
-        )
-    except grpc.RpcError as error:
-        if failure_of(error).transient:
+    async def _write(self, call: Any, pause: asyncio.Event) -> None:
+        sequence = 0
+        try:
+            while not (pause.is_set() or self._halting.is_set()):
+                self._settle()
+                batch = next(
+                    (b for b in self._window if b.answer is None and b.sequence > sequence), None
+                )
+                if batch is not None:
+                    # With the checkpoint the id of the stream is there to go on with.
+                    self._checkpoint.begin()
+                    sequence = batch.sequence
+                    batch.sent, batch.ever_sent = time.monotonic(), True
+                    await call.write(batch.request)
+                elif self._read_all:
+                    break
+                else:
+                    self._news.clear()
+                    await self._news.wait()
+            await call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            # The stream is broken; who hears it learns why.
+            pass
+        except BaseException:
+            call.cancel()
             raise
 
+    async def _hear(self, call: Any, pause: asyncio.Event) -> Failure | None:
+        again: Failure | None = None
+        while (heard := await self._next_answer(call)) is not None:
+            self._heard = time.monotonic()
+            batch = next((b for b in self._window if b.sequence == heard.sequence), None)
+            if batch is None or batch.answer is not None:
+                continue
+            failure = failure_of_status(heard.error) if heard.HasField("error") else None
+            # What a batch is too large for has not stored it; any other error may come late.
+            self._certain = self._certain and failure is not None and failure.too_large
+            if failure is None:
+                batch.answer = heard.batch
+            elif _passes(failure) or failure.too_large:
+                # A sequence can only be sent again on a new stream. Those behind it
+                # are waited for first: what they answer need not be asked again.
+                again = again or failure
+                batch.sent = None
+                pause.set()
+                self._news.set()
+            else:
+                kind = failure.reason or failure.code.name
+                batch.answer = LineFault("", kind, failure.message)
+            self._settle()
+        if again is not None or self._halting.is_set() or (self._read_all and not self._window):
+            return again
+        return Failure(grpc.StatusCode.UNAVAILABLE, "the service ended the stream", "", 0)
 
-async def _chunks(source: Source) -> AsyncIterator[bytes]:
-    """What the source holds; empty where it has had nothing new for a while."""
-    while True:
-        if source.waits and not await _readable(source.descriptor):
-            yield b""
-            continue
-        # A read that need not wait goes by too fast for a thread to be worth it.
-        if not (chunk := os.read(source.descriptor, CHUNK_BYTES)):
-            return
-        yield chunk
-        await asyncio.sleep(0)
+    async def _next_answer(self, call: Any) -> StreamEventsResponse | None:
+        """The next acknowledgement; None at the end of the stream."""
+        reading = asyncio.ensure_future(call.read())
+        # Where nobody waits for it any more, nobody needs to know how it ends.
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        while not (await asyncio.wait({reading}, timeout=ANSWER_SECONDS / 10))[0]:
+            oldest = min(
+                (b.sent for b in self._window if b.sent and b.answer is None), default=None
+            )
+            if oldest and time.monotonic() - max(oldest, self._heard) > ANSWER_SECONDS:
+                raise grpc.aio.AioRpcError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    grpc.aio.Metadata(),
+                    grpc.aio.Metadata(),
+                    "no acknowledgement came",
+                )
+        answer = reading.result()
+        return None if answer is grpc.aio.EOF else answer
+
+    # Settling.
+
+    def _settle(self) -> None:
+        """Takes the answers that are there, in the order of the input."""
+        while self._window and (answer := self._window[0].answer) is not None:
+            batch = self._window.popleft()
+            self._take(batch, answer)
+            self._seats.release()
+
+    def _take(self, batch: _Batch, answer: IngestEventsResponse | LineFault) -> None:
+        refused = list(batch.faults)
+        conflicts: list[tuple[int, LineFault]] = []
+        if isinstance(answer, LineFault):
+            refused += [(line, answer) for line in batch.event_lines]
+        else:
+            refused += _faults(answer, batch.event_lines)
+            conflicts += _conflicts(answer, batch.event_lines)
+            self.counts.inserted += answer.inserted
+            self.counts.duplicates += answer.duplicates
+        for line, fault in sorted([*refused, *conflicts], key=lambda one: one[0]):
+            self._watcher.fault(line, fault, batch.texts[line])
+        self.counts.conflicts += len(conflicts)
+        self.counts.refused += len({line for line, _ in refused})
+        self._checkpoint.advance(batch.sequence, batch.last_line + 1, self.counts)
+        self._watcher.progress(self.counts, batch.bytes_read)
 
 
-async def _readable(descriptor: int) -> bool:
-    """Whether there is something to read, which is waited for."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    # Making the descriptor non-blocking instead would do so for every process
-    # that has it, such as the shell whose terminal it is.
-    loop.add_reader(descriptor, ready.set)
-    try:
-        await asyncio.wait_for(ready.wait(), LINGER_SECONDS)
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(descriptor)
-    return True
+class _Cutter:
+    """Cuts records into batches."""
+
+    def __init__(
+        self,
+        source: Source,
+        checkpoint: Checkpoint,
+        put: Callable[[_Batch], None],
+        *,
+        linger: bool,
+    ) -> None:
+        self._source = source
+        self._put = put
+        self._linger = linger
+        self._stream_id = checkpoint.state.stream_id
+        self._events: list[NewEvent] = []
+        self._events_max = checkpoint.state.batch_events
+        self._bytes_max = checkpoint.state.batch_bytes
+        self._batch = _Batch(checkpoint.state.sequence + 1, checkpoint.state.line, time.monotonic())
+
+    def add(self, record: Record) -> None:
+        """Takes a record in."""
+        self._batch.add(record)
+        if not isinstance(record.event, LineFault):
+            self._events.append(record.event)
+        if len(self._batch) >= self._events_max or self._batch.weight >= self._bytes_max:
+            self.cut()
+        else:
+            self.idle()
+
+    def idle(self) -> None:
+        """Lets go of what has waited long enough."""
+        if self._linger and time.monotonic() - self._batch.started >= LINGER_SECONDS:
+            self.cut()
+
+    def cut(self) -> None:
+        """Ends the batch."""
+        batch = self._batch
+        batch.bytes_read = self._source.bytes_read
+        if len(batch):
+            # Bytes are what is held until they are acknowledged: messages take many times more.
+            batch.request = StreamEventsRequest(
+                stream_id=self._stream_id,
+                sequence=batch.sequence,
+                batch=IngestEventsRequest(events=self._events, accept_valid=True),
+            ).SerializeToString()
+            self._events.clear()
+            self._put(batch)
+            self._batch = _Batch(batch.sequence + 1, batch.last_line + 1, time.monotonic())
+        else:
+            batch.started = time.monotonic()
+
+
+def _passes(failure: Failure) -> bool:
+    """Whether the same batch may be stored later."""
+    return failure.transient or (not failure.reason and failure.code in _PASSING)
+
+
+def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
+    error = reading.exception()
+    if error is None or isinstance(error, SourceStoppedError):
+        return None
+    if isinstance(error, SourceError):
+        return CommandError(str(error), exit_code=EXIT_REFUSED)
+    raise error
+
+
+def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
+    for conflict in answer.conflicts:
+        message = (
+            f"{conflict.external_id} is stored already with other content, which stays "
+            f"(event {conflict.event_id})"
+        )
+        yield lines[conflict.index], LineFault("external_id", "CONFLICT", message)
+
+
+def _faults(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
+    for fault in answer.faults:
+        path = fault.path.removeprefix(f"events[{fault.index}]").removeprefix(".")
+        yield lines[fault.index], LineFault(path, fault.reason, fault.message, fault.value)

@@ -5,15 +5,14 @@ lowerCamelCase. It answers for what cannot be said in a `NewEvent` at all: broke
 JSON, unknown fields, a text where a number belongs. Whether the event is valid
 is for the service to say; nothing here checks a length, a range or a currency.
 
-It does no I/O: `Lines` is fed with chunks of bytes, and `read_event` takes one
-line.
+It does no I/O: `read_records` takes chunks of bytes from whoever reads them.
 """
 
 import datetime as dt
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn, TypeAlias
@@ -43,6 +42,32 @@ class LineFault:
     reason: str
     message: str
     value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What stands in a file for one event."""
+
+    line: int
+    """The line in which it begins, from 1."""
+    text: bytes | None
+    """As it is written, without the line end; None where that was too long to keep."""
+    event: NewEvent | LineFault
+
+
+def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
+    """The records of a file from that line on; blank lines are none."""
+    lines = Lines()
+    for chunk in chunks:
+        yield from _records(lines.feed(chunk), first_line)
+    yield from _records(lines.finish(), first_line)
+
+
+def _records(lines: Iterable[tuple[int, bytes | None]], first_line: int) -> Iterator[Record]:
+    for number, line in lines:
+        if number >= first_line:
+            text = None if line is None else line.removesuffix(b"\r")
+            yield Record(number, text, LINE_TOO_LONG if text is None else read_event(text))
 
 
 class Lines:
@@ -128,10 +153,18 @@ class _FaultFoundError(Exception):
         self.fault = LineFault(path, reason, message, _short(value))
 
 
-class _Number(str):
+class Number(str):
     """The text of a JSON number."""
 
     __slots__ = ()
+
+
+def event_of(document: dict[str, Any]) -> NewEvent | LineFault:
+    """The event of a document whose numbers are `Number`s, or why it is none."""
+    try:
+        return _event(document)
+    except _FaultFoundError as found:
+        return found.fault
 
 
 # Each takes the message to set a field of, the name of the field, the value that
@@ -199,8 +232,8 @@ def _no_constant(name: str) -> NoReturn:
 
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object,
-    parse_float=_Number,
-    parse_int=_Number,
+    parse_float=Number,
+    parse_int=Number,
     parse_constant=_no_constant,
 )
 
@@ -210,8 +243,8 @@ _DECODER: Final = json.JSONDecoder(
 
 def _event(document: dict[str, Any]) -> NewEvent:
     event = NewEvent()
-    for name, value, path in _fields(document, "", _EVENT_FIELDS):
-        _EVENT_FIELDS[name](event, name, value, path)
+    for name, value, path in _fields(document, "", EVENT_FIELDS):
+        EVENT_FIELDS[name](event, name, value, path)
     return event
 
 
@@ -262,7 +295,7 @@ def _set_integer(message: Any, name: str, value: Any, path: str) -> None:
     # Text is allowed as well: it is how the JSON form writes 64-bit integers.
     if type(value) is str and re.fullmatch(r"-?[0-9]{1,19}", value) is None:
         raise _wrong_type(path, value, "a whole number")
-    if type(value) not in (str, _Number):
+    if type(value) not in (str, Number):
         raise _wrong_type(path, value, "a whole number")
     try:
         number = Decimal(value)
@@ -322,12 +355,12 @@ def _no_timestamp(path: str, value: str) -> _FaultFoundError:
 
 def _set_cost(event: NewEvent, _name: str, value: Any, path: str) -> None:
     event.cost.SetInParent()
-    for name, part, part_path in _fields(_an_object(value, path), path + ".", _COST_FIELDS):
-        _COST_FIELDS[name](event.cost, name, part, part_path)
+    for name, part, part_path in _fields(_an_object(value, path), path + ".", COST_FIELDS):
+        COST_FIELDS[name](event.cost, name, part, part_path)
 
 
 def _set_amount(cost: Cost, name: str, value: Any, path: str) -> None:
-    if type(value) is _Number:
+    if type(value) is Number:
         cost.amount = value if _is_exact(value) else _rounded(value)
     elif type(value) is str:
         _set_text(cost, name, value, path)
@@ -356,15 +389,15 @@ def _is_exact(number: str) -> bool:
 
 def _set_llm(event: NewEvent, _name: str, value: Any, path: str) -> None:
     event.llm.SetInParent()
-    for name, part, part_path in _fields(_an_object(value, path), path + ".", _LLM_FIELDS):
-        _LLM_FIELDS[name](event.llm, name, part, part_path)
+    for name, part, part_path in _fields(_an_object(value, path), path + ".", LLM_FIELDS):
+        LLM_FIELDS[name](event.llm, name, part, part_path)
 
 
 def _set_metadata(event: NewEvent, _name: str, value: Any, path: str) -> None:
     event.metadata.SetInParent()
     document = _an_object(value, path)
     cost = document.get("_cost")
-    if type(cost) is dict and type(amount := cost.get("amount")) is _Number:
+    if type(cost) is dict and type(amount := cost.get("amount")) is Number:
         text = str.__str__(amount)
         if _is_exact(text) or math.isinf(float(text)):
             # A text that holds the digits. What overflows a double goes the
@@ -391,7 +424,7 @@ def _fill_value(slot: Value, value: Any, path: str, depth: int) -> None:
             slot.string_value = value
         except UnicodeEncodeError:
             raise _not_text(path) from None
-    elif kind is _Number:
+    elif kind is Number:
         number = float(value)
         if math.isinf(number):
             raise _FaultFoundError(
@@ -416,7 +449,7 @@ def _fill_value(slot: Value, value: Any, path: str, depth: int) -> None:
         _fill_struct(slot.struct_value, _an_object(value, path), path, depth + 1)
 
 
-_EVENT_FIELDS: Final[Mapping[str, _Setter]] = {
+EVENT_FIELDS: Final[Mapping[str, _Setter]] = {
     "name": _set_text,
     "external_customer_id": _set_customer,
     "customer_id": _set_customer,
@@ -429,8 +462,8 @@ _EVENT_FIELDS: Final[Mapping[str, _Setter]] = {
     "product_id": _set_text,
     "metadata": _set_metadata,
 }
-_COST_FIELDS: Final[Mapping[str, _Setter]] = {"amount": _set_amount, "currency": _set_text}
-_LLM_FIELDS: Final[Mapping[str, _Setter]] = {
+COST_FIELDS: Final[Mapping[str, _Setter]] = {"amount": _set_amount, "currency": _set_text}
+LLM_FIELDS: Final[Mapping[str, _Setter]] = {
     "vendor": _set_text,
     "model": _set_text,
     "input_tokens": _set_integer,
@@ -442,7 +475,7 @@ _LLM_FIELDS: Final[Mapping[str, _Setter]] = {
 }
 _CAMEL_CASE: Final[Mapping[str, str]] = {
     re.sub(r"_(.)", lambda match: match[1].upper(), name): name
-    for name in (*_EVENT_FIELDS, *_LLM_FIELDS)
+    for name in (*EVENT_FIELDS, *LLM_FIELDS)
 }
 
 
@@ -463,7 +496,7 @@ def _kind(value: Any) -> str:
 
 _KINDS: Final[Mapping[type, str]] = {
     str: "a text",
-    _Number: "a number",
+    Number: "a number",
     bool: "true or false",
     type(None): "null",
     list: "a list",

@@ -1,10 +1,11 @@
 """The few places where SQLite and PostgreSQL differ."""
 
 import sqlite3
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -13,6 +14,15 @@ from cost_insights._native import EVENT_COLUMNS, Group
 
 WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
+
+
+class TransactionTrace(NamedTuple):
+    """What a transaction leaves behind if it commits."""
+
+    event_id: bytes
+    """An event that it inserted."""
+
+    transaction_id: str
 
 
 class Dialect(Protocol):
@@ -31,10 +41,10 @@ class Dialect(Protocol):
         """Inserts what is left in the group; raises `sqlalchemy.exc.IntegrityError`
         where an id is stored already."""
 
-    def transaction_name(self, connection: sa.Connection) -> str:
-        """By what `was_committed` knows the running transaction."""
+    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
+        """By what `was_committed` finds the running transaction, which inserted that event."""
 
-    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         """What came of a transaction whose connection was lost while it committed."""
 
     def is_transient(self, error: Exception) -> bool:
@@ -94,10 +104,10 @@ class Sqlite:
         if rows:
             connection.exec_driver_sql(self._INSERT, cast("Any", rows))
 
-    def transaction_name(self, connection: sa.Connection) -> str:
-        return ""
+    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
+        return TransactionTrace(event_id, "")
 
-    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # There is no connection to lose: a commit that fails has changed nothing.
         return False
 
@@ -154,25 +164,45 @@ class Postgresql:
         with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
             copy.write(group.copy_payload())
 
-    def transaction_name(self, connection: sa.Connection) -> str:
-        return str(connection.exec_driver_sql("SELECT pg_current_xact_id()").scalar_one())
+    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
+        transaction_id = connection.exec_driver_sql("SELECT pg_current_xact_id()::text")
+        return TransactionTrace(event_id, transaction_id.scalar_one())
 
-    def was_committed(self, connection: sa.Connection, transaction_name: str) -> bool:
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        # The id of a transaction of which nothing reached the disk is given out
+        # again after a crash, so its status may be another's. It only tells whether
+        # to wait for a server that has not noticed yet that the connection is gone.
+        # The event says who inserted it.
+        try:
+            with connection.begin():
+                status = connection.exec_driver_sql(
+                    "SELECT pg_xact_status(%s::xid8)", (trace.transaction_id,)
+                ).scalar_one()
+        except sa.exc.DataError:  # an id that was not given out again yet
+            status = None
         with connection.begin():
-            status = connection.exec_driver_sql(
-                "SELECT pg_xact_status(%s::xid8)", (transaction_name,)
-            ).scalar_one()
+            inserted_by = connection.exec_driver_sql(
+                "SELECT xmin::text FROM event WHERE id = %s", (uuid.UUID(bytes=trace.event_id),)
+            ).scalar_one_or_none()
+        if inserted_by is not None:
+            # Rows keep the lower half of it.
+            return int(inserted_by) == int(trace.transaction_id) & 0xFFFFFFFF
         if status == "in progress":
-            # The server has not noticed yet that the connection is gone.
             raise sa.exc.OperationalError(
                 "pg_xact_status", None, psycopg.OperationalError("still in progress")
             )
-        return bool(status == "committed")
+        return False
 
     def is_transient(self, error: Exception) -> bool:
         # Operational errors: lost connections, deadlocks, serialization failures,
         # a server that starts or stops, a full disk.
-        return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+        if isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError)):
+            return True
+        # A connection that breaks while a result is read gives an error of no
+        # kind: only the missing code tells that it is not the server's.
+        return isinstance(error, sa.exc.DBAPIError) and (
+            error.connection_invalidated or getattr(error.orig, "sqlstate", "") is None
+        )
 
     def migration_lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))

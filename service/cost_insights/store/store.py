@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import stamina
 
 from cost_insights.errors import StoreUnavailableError
-from cost_insights.store.dialects import WRITES, dialect_of
+from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.writer import EventWriter, Outcome, Submission
 
 
@@ -65,8 +65,12 @@ class Store:
         try:
             with engine.begin() as connection:
                 yield connection
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except sa.exc.TimeoutError as error:  # no connection became free
             raise StoreUnavailableError from error
+        except sa.exc.DBAPIError as error:
+            if self._dialect.is_transient(error):
+                raise StoreUnavailableError from error
+            raise
 
     def insert_events(self, submissions: Sequence[Submission], *, now_us: int) -> list[Outcome]:
         """Stores the events of several submissions in one transaction; for one thread only.
@@ -76,7 +80,7 @@ class Store:
         reported twice or not at all. A submission that names an unknown `customer_id`
         and does not ask for `accept_valid` stores nothing; the others are not affected.
         """
-        uncertain: tuple[str, list[Outcome]] | None = None
+        uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
         try:
             for attempt in stamina.retry_context(
                 on=self._dialect.is_transient,
@@ -93,8 +97,10 @@ class Store:
                         return uncertain[1]
                     uncertain = None
                     transaction = connection.begin()
-                    outcomes = self._writer.write(connection, submissions, now_us=now_us)
-                    uncertain = self._dialect.transaction_name(connection), outcomes
+                    outcomes, event_id = self._writer.write(connection, submissions, now_us=now_us)
+                    if event_id is not None:
+                        trace = self._dialect.transaction_trace(connection, event_id)
+                        uncertain = trace, outcomes
                     transaction.commit()
                     self._writer.committed()
                     return outcomes

@@ -59,9 +59,10 @@ class EventWriter:
 
     def write(
         self, connection: sa.Connection, submissions: Sequence[Submission], *, now_us: int
-    ) -> list[Outcome]:
+    ) -> tuple[list[Outcome], bytes | None]:
         """Writes the events of the submissions into the transaction of the connection.
 
+        Returns their outcomes, in order, and the id of an event that was inserted.
         A submission that names an unknown `customer_id` and does not ask for
         `accept_valid` writes nothing; the others are not affected.
         """
@@ -110,7 +111,7 @@ class EventWriter:
         self._insert_new(connection, group)
         for place, member, receipt in zip(places, members, group.receipts(), strict=True):
             outcomes[place] = Outcome(member[0], receipt)
-        return [outcomes[place] for place in range(len(submissions))]
+        return [outcomes[place] for place in range(len(submissions))], group.any_id()
 
     def committed(self) -> None:
         """Remembers the numbers that the last transaction handed out."""

@@ -1,0 +1,212 @@
+"""What a run that was cut short leaves behind, so that the next one can go on.
+
+A checkpoint is a small file of JSON beside the input. It is there before anything
+is sent, since it holds the id of the stream, and with the sequence and the place
+in a batch that id is what identifies an event without an external id. It may lag
+behind the service: what is sent again for that reason is recognized.
+"""
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import pydantic
+
+from cost_insights.cli.console import CommandError, usage
+from cost_insights.cli.source import Format
+from cost_insights.ingest.ndjson import LineFault
+
+KEEP_EVERY_SECONDS: Final = 1.0
+"""How far a checkpoint lags behind the acknowledgements at most."""
+
+SUFFIX: Final = ".cost-insights"
+
+
+@dataclass
+class Counts:
+    """What became of the events so far."""
+
+    inserted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    refused: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many they are."""
+        return self.inserted + self.duplicates + self.conflicts + self.refused
+
+
+class State(pydantic.BaseModel):
+    """How far a run has come."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    version: Literal[1] = 1
+    stream_id: str = pydantic.Field(default_factory=lambda: str(uuid.uuid4()), min_length=1)
+    format: Format = pydantic.Field(strict=False)
+    batch_events: int = pydantic.Field(gt=0)
+    batch_bytes: int = pydantic.Field(gt=0)
+    """What cuts the input into batches must stay, for an event to keep its place."""
+    sequence: int = pydantic.Field(default=0, ge=0)
+    """That of the last batch that is acknowledged with all batches before."""
+    line: int = pydantic.Field(default=1, gt=0)
+    """The line behind that batch."""
+    counts: Counts = pydantic.Field(default_factory=Counts)
+    input_bytes: int | None = None
+    input_modified_ns: int | None = None
+    faults_file: str | None = None
+    faults_bytes: int = 0
+
+
+class FaultsFile:
+    """Keeps the lines that were not stored as JSON, one a line."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.faults = 0
+        self._stream: BinaryIO | None = None
+
+    def open(self, keep_bytes: int) -> None:
+        """Begins after what an earlier run left that far."""
+        try:
+            self._stream = self.file.open("r+b" if keep_bytes else "wb")
+            # What lies behind belongs to batches that are about to be sent again.
+            self._stream.truncate(self._stream.seek(keep_bytes))
+        except OSError as error:
+            raise usage(
+                f"--faults: {str(self.file)!r} cannot be written: {error.strerror}"
+            ) from None
+
+    def add(self, line: int, fault: LineFault, text: bytes | None) -> None:
+        """Writes one fault; `text` is what stands in the input."""
+        self.faults += 1
+        row = {
+            "line": line,
+            "path": fault.path,
+            "reason": fault.reason,
+            "message": fault.message,
+            "text": None if text is None else text.decode(errors="backslashreplace"),
+        }
+        with self._writing():
+            self._opened.write(json.dumps(row, ensure_ascii=False).encode(errors="replace") + b"\n")
+
+    def flush(self) -> int:
+        """Puts everything on disk and says how many bytes that is."""
+        with self._writing():
+            self._opened.flush()
+            os.fsync(self._opened.fileno())
+            return self._opened.tell()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            with self._writing():
+                self._stream.close()
+
+    @property
+    def _opened(self) -> BinaryIO:
+        if self._stream is None:
+            raise AssertionError("it was not opened")
+        return self._stream
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CommandError(f"{self.file}: cannot be written: {error.strerror}") from None
+
+
+class Checkpoint:
+    """Keeps the state of a run in a file, or in memory only where there is none."""
+
+    def __init__(
+        self,
+        state: State,
+        file: Path | None = None,
+        faults: FaultsFile | None = None,
+        *,
+        resumed: bool = False,
+    ) -> None:
+        self.state = state
+        self.file = file
+        self.resumed = resumed
+        """Whether an earlier run may have sent something."""
+        self._faults = faults
+        self._kept = -KEEP_EVERY_SECONDS
+        self._exists = False
+
+    def begin(self) -> None:
+        """Makes sure that the file is there; to be called before anything is sent."""
+        if not self._exists:
+            self.keep()
+
+    def advance(self, sequence: int, line: int, counts: Counts) -> None:
+        """Everything up to that batch is done; the file learns of it within a moment."""
+        self.state = self.state.model_copy(
+            update={"sequence": sequence, "line": line, "counts": replace(counts)}
+        )
+        if time.monotonic() - self._kept >= KEEP_EVERY_SECONDS:
+            self.keep()
+
+    def keep(self) -> None:
+        """Writes the file."""
+        if self._faults is not None:
+            update = {
+                "faults_file": str(self._faults.file.absolute()),
+                "faults_bytes": self._faults.flush(),
+            }
+            self.state = self.state.model_copy(update=update)
+        self._kept = time.monotonic()
+        self._exists = True
+        if self.file is None:
+            return
+        # Readers see the old one or the new one, also after the power fails.
+        written = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+        try:
+            with written.open("w") as stream:
+                stream.write(self.state.model_dump_json(indent=1) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            written.replace(self.file)
+            _flush_folder(self.file.parent)
+        except OSError as error:
+            written.unlink(missing_ok=True)
+            raise CommandError(
+                f"{self.file}: cannot be written: {error.strerror}; --state names another file"
+            ) from None
+
+    def remove(self) -> None:
+        """Takes the file away: there is nothing to go on with."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+        if self._faults is not None:
+            self._faults.flush()
+
+
+def read_state(file: Path) -> State | None:
+    """The state that a run left, if any; raises CommandError if it is not one."""
+    try:
+        return State.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise usage(f"{file}: cannot be read: {error.strerror}") from None
+    except pydantic.ValidationError:
+        raise usage(
+            f"{file}: not the state of an ingest; --restart begins anew in its place"
+        ) from None
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
