@@ -245,7 +245,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             index: 0,
             faults: Faults::default(),
             batch,
-            external_customers: Places::default(),
+            external_customers: Places::with_capacity_and_hasher(events, Default::default()),
             customers: Places::default(),
             series: Places::default(),
             uncertain_parents: Places::default(),
@@ -265,6 +265,7 @@ impl<'a, 'c> Checker<'a, 'c> {
     }
 
     /// Adds the event to the batch, or all of its faults to the faults.
+    #[inline(never)]
     fn push_valid(&mut self, event: &NewEvent<'a>, texts_start: usize) -> Option<()> {
         let organization_id = &self.context.organization_id;
         let index = self.index;

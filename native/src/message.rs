@@ -297,16 +297,37 @@ pub struct NewEvent<'a> {
 }
 
 impl<'a> NewEvent<'a> {
+    /// Makes it what it is by default. Overwriting all of it with a new one would
+    /// move half a kilobyte.
+    fn clear(&mut self) {
+        let Self {
+            name,
+            customer,
+            timestamp,
+            external_id,
+            parent_id,
+            external_member_id,
+            cost,
+            llm,
+            product_id,
+            metadata,
+        } = self;
+        for text in [name, external_id, parent_id, external_member_id, product_id] {
+            *text = Text::default();
+        }
+        *customer = Customer::Absent;
+        *timestamp = None;
+        *cost = None;
+        *llm = None;
+        metadata.entries.clear();
+        metadata.overflowed = false;
+        metadata.cost = None;
+        metadata.llm = None;
+    }
+
+    #[inline(never)]
     fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
-        let mut entries = std::mem::take(&mut self.metadata.entries);
-        entries.clear();
-        *self = Self {
-            metadata: Metadata {
-                entries,
-                ..Metadata::default()
-            },
-            ..Self::default()
-        };
+        self.clear();
         while let Some(field) = fields.next_field()? {
             match field {
                 (1, Value::Bytes(text)) => self.name.set(text),

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 import grpc
@@ -26,6 +27,9 @@ from cost_insights.store import Store
 _log = logging.getLogger(__name__)
 
 _CONCURRENT_CALLS_MAX = 4_096
+
+_SWITCH_SECONDS = 0.000_5
+"""For how long a thread may keep the interpreter's lock while another waits for it."""
 
 
 class AddressError(Exception):
@@ -126,6 +130,9 @@ async def serve(
     ready: Callable[[Server], None] = lambda _: None,
 ) -> None:
     """Runs the service until SIGTERM or SIGINT; `ready` is called once it serves."""
+    # The thread that writes asks for the interpreter's lock whenever the database
+    # has taken some more, and would wait 5 ms for it each time that calls arrive.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -92,7 +92,7 @@ def batches(
     results.loads.append(_load_row(name, ours))
     results.loads.append(
         LoadRow(
-            f"raw {peer} of the same rows",
+            f"raw {peer} of the same rows, same commit size",
             statistics.median(their_rates),
             commit_events=_median(ours, lambda one: one.commit_events),
             database_cpu_us=_median(theirs, lambda one: one.cpu_seconds / one.events * 1e6),

@@ -74,16 +74,16 @@ def table_of(results: Results) -> Table:
 def loads_table_of(results: Results) -> Table:
     """The servers under load."""
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("under load", overflow="fold")
+    table.add_column("under load", overflow="fold", min_width=40)
     for heading in (
         "events/s",
         "p50 ms",
         "p99 ms",
-        "events a commit",
-        "server CPU µs an event",
-        "database CPU µs an event",
-        "load generator, cores",
-        "bytes on disk an event",
+        "events/\ncommit",
+        "server\nCPU µs/\nevent",
+        "database\nCPU µs/\nevent",
+        "load\ngenerator\ncores",
+        "disk\nbytes/\nevent",
     ):
         table.add_column(heading, justify="right")
     for row in results.loads:

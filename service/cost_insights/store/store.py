@@ -96,8 +96,9 @@ class Store:
                         self._writer.committed()
                         return uncertain[1]
                     uncertain = None
-                    transaction = connection.begin()
-                    outcomes, event_id = self._writer.write(connection, submissions, now_us=now_us)
+                    transaction, outcomes, event_id = self._begin_and_write(
+                        connection, submissions, now_us
+                    )
                     if event_id is not None:
                         trace = self._dialect.transaction_trace(connection, event_id)
                         uncertain = trace, outcomes
@@ -109,6 +110,22 @@ class Store:
                 raise StoreUnavailableError from error
             raise
         raise AssertionError("a retry neither returned nor raised")
+
+    def _begin_and_write(
+        self, connection: sa.Connection, submissions: Sequence[Submission], now_us: int
+    ) -> tuple[sa.RootTransaction, list[Outcome], bytes | None]:
+        # Insert first and look afterwards. Looking first would cost every event a
+        # look-up, and two processes could both see nothing; the primary key decides
+        # instead. The price is one failed insert for a group that holds an event
+        # which is stored already.
+        transaction = connection.begin()
+        try:
+            written = self._writer.write(connection, submissions, now_us=now_us, looks_first=False)
+        except sa.exc.IntegrityError:
+            transaction.rollback()
+            transaction = connection.begin()
+            written = self._writer.write(connection, submissions, now_us=now_us, looks_first=True)
+        return transaction, *written
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

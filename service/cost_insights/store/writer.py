@@ -58,11 +58,20 @@ class EventWriter:
         self._new_series: dict[tuple[int, SeriesParts], int] = {}
 
     def write(
-        self, connection: sa.Connection, submissions: Sequence[Submission], *, now_us: int
+        self,
+        connection: sa.Connection,
+        submissions: Sequence[Submission],
+        *,
+        now_us: int,
+        looks_first: bool,
     ) -> tuple[list[Outcome], bytes | None]:
         """Writes the events of the submissions into the transaction of the connection.
 
         Returns their outcomes, in order, and the id of an event that was inserted.
+        Unless it `looks_first` which events are stored already, it raises
+        `sqlalchemy.exc.IntegrityError` if there are any: the transaction must be
+        rolled back and written again by one that looks.
+
         A submission that names an unknown `customer_id` and does not ask for
         `accept_valid` writes nothing; the others are not affected.
         """
@@ -108,7 +117,10 @@ class EventWriter:
                 )
 
         group = Group(members, known_parents)
-        self._insert_new(connection, group)
+        if looks_first:
+            self._insert_new(connection, group)
+        else:
+            self._insert(connection, group)
         for place, member, receipt in zip(places, members, group.receipts(), strict=True):
             outcomes[place] = Outcome(member[0], receipt)
         return [outcomes[place] for place in range(len(submissions))], group.any_id()
@@ -177,20 +189,20 @@ class EventWriter:
         return known
 
     def _insert_new(self, connection: sa.Connection, group: Group) -> None:
-        # Insert first and look afterwards. Looking first would let two processes both
-        # see nothing and both insert; the primary key decides instead. The price is
-        # one failed insert for a group that holds an event which is stored already.
-        while len(group):
+        # What others insert between the look and the insert is found by another look.
+        looked = False
+        while True:
+            before = len(group)
+            group.set_aside(_stored_digests(connection, group.keyed_ids()))
             savepoint = connection.begin_nested()
             try:
                 self._insert(connection, group)
             except sa.exc.IntegrityError:
                 savepoint.rollback()
-                before = len(group)
-                group.set_aside(_stored_digests(connection, group.keyed_ids()))
-                if len(group) == before:
+                if looked and len(group) == before:
                     # Not because of a stored event, so inserting again would not help.
                     raise
+                looked = True
             else:
                 savepoint.commit()
                 return
