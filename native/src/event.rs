@@ -265,7 +265,6 @@ impl<'a, 'c> Checker<'a, 'c> {
     }
 
     /// Adds the event to the batch, or all of its faults to the faults.
-    #[inline(never)]
     fn push_valid(&mut self, event: &NewEvent<'a>, texts_start: usize) -> Option<()> {
         let organization_id = &self.context.organization_id;
         let index = self.index;
