@@ -179,6 +179,7 @@ impl Content<'_> {
     ///
     /// A length stands before each text and a tag before whatever may be absent,
     /// so two contents never run together.
+    // Out of line: see `NewEvent::read`.
     #[inline(never)]
     pub fn digest(&self) -> i64 {
         const VERSION: u8 = 1;

@@ -325,6 +325,8 @@ impl<'a> NewEvent<'a> {
         metadata.llm = None;
     }
 
+    // Out of line, like the digest: inside the loop over events there would not be
+    // registers enough for either part of it, which takes a twentieth more time.
     #[inline(never)]
     fn read(&mut self, mut fields: Reader<'a>) -> Result<(), Malformed> {
         self.clear();

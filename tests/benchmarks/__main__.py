@@ -50,6 +50,8 @@ def main() -> int:
         help="for how long the memory is watched under load (default 30; 600 for the record)",
     )
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds must be at least 2, or there is no spread to show")
     pa.set_cpu_count(1)
     console = Console(stderr=True)
     results = Results()

@@ -9,7 +9,7 @@ from tests.benchmarks.bodies import bodies
 from tests.benchmarks.empty_server import LOOPS
 from tests.benchmarks.processes import LoadGenerator, empty_server
 from tests.benchmarks.results import Results
-from tests.benchmarks.timing import median_ratio
+from tests.benchmarks.timing import ratios
 
 IN_FLIGHT = 128
 WARMUP_REQUESTS = 2_000
@@ -35,5 +35,5 @@ def event_loops(results: Results, *, seconds: float, rounds: int) -> None:
     results.notes.append(
         f"event loop: an empty grpc.aio handler answers {medians['uvloop']:,.0f} calls a second on "
         f"uvloop, {medians['asyncio']:,.0f} on asyncio's loop, "
-        f"{median_ratio(rates['uvloop'], rates['asyncio']):.2f} times as many"
+        f"{statistics.median(ratios(rates['uvloop'], rates['asyncio'])):.2f} times as many"
     )

@@ -13,7 +13,7 @@ from tests.benchmarks import replay
 from tests.benchmarks.bodies import Bodies, bodies
 from tests.benchmarks.processes import Load, LoadGenerator, ServerProcess, empty_server, service
 from tests.benchmarks.results import LoadRow, Results, Row, check_equal, rate
-from tests.benchmarks.timing import median_ratio
+from tests.benchmarks.timing import ratios
 from tests.support.databases import Databases
 
 BATCH_EVENTS = 1_000
@@ -85,7 +85,7 @@ def batches(
             name,
             rate(statistics.median(our_rates), "events"),
             f"raw {peer} of the same rows: {rate(statistics.median(their_rates), 'events')}",
-            median_ratio(our_rates, their_rates),
+            ratios(our_rates, their_rates),
             0.7,
         )
     )
@@ -136,7 +136,7 @@ def singles(databases: Databases, results: Results, *, seconds: float, rounds: i
             name,
             rate(statistics.median(our_rates), "requests"),
             f"{peer}: {rate(statistics.median(their_rates), 'requests')}",
-            median_ratio(our_rates, their_rates),
+            ratios(our_rates, their_rates),
             0.6,
         )
     )

@@ -1,5 +1,7 @@
 """What the benchmarks found, and how it is shown."""
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich import box
@@ -13,13 +15,18 @@ class UnequalError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `ratio` is our speed over the peer's."""
+    """One comparison: the median speeds, and our speed over the peer's in each round."""
 
     what: str
     ours: str
     peer: str
-    ratio: float
+    ratios: Sequence[float]
     asked: float
+
+    @property
+    def ratio(self) -> float:
+        """The median, so that what slows the machine for a while changes little."""
+        return statistics.median(self.ratios)
 
     @property
     def met(self) -> bool:
@@ -61,13 +68,17 @@ def table_of(results: Results) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("what", "ours", "peer"):
         table.add_column(heading, overflow="fold")
-    for heading in ("ratio", "asked", "met?"):
+    for heading in ("ratio", "quartiles", "asked", "met?"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
         met = Text("yes", "green") if row.met else Text("no", "red")
-        table.add_row(row.what, row.ours, row.peer, f"{row.ratio:.2f}", f"{row.asked:g}", met)
+        low, _, high = statistics.quantiles(row.ratios, method="inclusive")
+        spread = f"{low:.2f}–{high:.2f}"
+        table.add_row(
+            row.what, row.ours, row.peer, f"{row.ratio:.2f}", spread, f"{row.asked:g}", met
+        )
     for what, why in results.failures:
-        table.add_row(what, Text(why, "red"), "", "", "", Text("failed", "red"))
+        table.add_row(what, Text(why, "red"), "", "", "", "", Text("failed", "red"))
     return table
 
 

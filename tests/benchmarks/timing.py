@@ -17,7 +17,7 @@ class Best:
     ours_seconds: float
     peer: str
     peer_seconds: float
-    ratio: float
+    ratios: Sequence[float]
 
     def row(self, what: str, items: int, unit: str, asked: float) -> Row:
         """A row of the table, about that many items a call."""
@@ -25,7 +25,7 @@ class Best:
             what,
             rate(items / self.ours_seconds, unit),
             f"{self.peer}: {rate(items / self.peer_seconds, unit)}",
-            self.ratio,
+            self.ratios,
             asked,
         )
 
@@ -35,8 +35,8 @@ def compare(
 ) -> Best:
     """Calls all functions in turns until the time is up and compares the medians.
 
-    The ratio is the median over the rounds of the best peer's time over ours, so
-    that what slows the machine for a while slows both sides of it.
+    The ratios are those of the best peer's time over ours in one round each, so that
+    what slows the machine for a while slows both sides of it.
     """
     functions = [ours, *peers.values()]
     rounds: list[list[float]] = []
@@ -52,13 +52,13 @@ def compare(
         statistics.median(our_times),
         list(peers)[best],
         medians[best],
-        median_ratio(peer_times[best], our_times),
+        ratios(peer_times[best], our_times),
     )
 
 
-def median_ratio(dividends: Sequence[float], divisors: Sequence[float]) -> float:
-    """The median of the ratios of what was measured in one round each."""
-    return statistics.median(a / b for a, b in zip(dividends, divisors, strict=True))
+def ratios(dividends: Sequence[float], divisors: Sequence[float]) -> list[float]:
+    """The ratios of what was measured in one round each."""
+    return [a / b for a, b in zip(dividends, divisors, strict=True)]
 
 
 def _seconds_of(function: Callable[[], object]) -> float:
