@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cost_insights_native::group::{Group, Member};
-use cost_insights_native::{cell, copy, event};
+use cost_insights_native::{amount, cell, copy, event};
 
 const EVENTS: usize = 1_000;
 const NUMBERS: usize = 1 << 20;
@@ -70,6 +70,24 @@ fn main() {
         median(wrapping),
         NUMBERS * 8,
     );
+
+    let groups: Vec<i32> = numbers.iter().map(|n| n.rem_euclid(1_000) as i32).collect();
+    // As large as the costs of events are.
+    let costs: Vec<i64> = numbers.iter().map(|n| n >> 16).collect();
+    report(
+        "exact sums of 2^20 numbers in 1000 groups",
+        median(|| cell::sum_by_group(black_box(&costs), &groups, 1_000)),
+        NUMBERS * 12,
+    );
+
+    let (mut text, mut ends) = (String::new(), Vec::new());
+    for cost in &costs {
+        text.push_str(&amount::format((cost / 100).into()));
+        ends.push(text.len() as u32);
+    }
+    let mut parsed = vec![[0; 8]; NUMBERS];
+    let parse = || amount::column::parse_column(black_box(text.as_bytes()), &ends, &mut parsed);
+    report("parse 2^20 amounts", median(parse), text.len());
 
     let hour = 3_600_000_000;
     let times: Vec<i64> = (0..NUMBERS as i64)

@@ -159,7 +159,8 @@ class ServiceProcess:
             *("--grpc-address", self.address),
             *options,
         ]
-        self._log = (folder / "service.log").open("ab")
+        self._log_path = folder / "service.log"
+        self._log = self._log_path.open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -173,15 +174,21 @@ class ServiceProcess:
         return self._process.wait(60)
 
     def wait_until_serving(self) -> None:
+        assert self._process is not None
         with grpc.insecure_channel(self.address) as channel:
-            grpc.channel_ready_future(channel).result(60)
+            ready = grpc.channel_ready_future(channel)
+            for _ in range(120):
+                with contextlib.suppress(grpc.FutureTimeoutError):
+                    ready.result(0.5)
+                    return
+                assert self._process.poll() is None, "the service ended instead of serving"
+            raise AssertionError("the service does not serve")
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             assert self.end(signal.SIGTERM) == 0
         self._log.close()
-        # Shown if the test fails.
-        print(Path(self._log.name).read_text()[-20_000:])
+        print(self._log_path.read_text()[-20_000:])  # shown if the test fails
 
 
 def assert_stored_exactly(address: str, database_url: str, records: Sequence[Record]) -> None:
@@ -212,14 +219,14 @@ def test_the_service_is_killed(engine: str, databases: Databases, tmp_path: Path
     with databases.fresh(engine) as url:
         service = ServiceProcess(url, tmp_path)
         service.start()
-        service.wait_until_serving()
-        with load(service.address, seed) as records:
-            for _ in range(KILLS):
-                time.sleep(rng.uniform(0, 0.5))
-                service.end(signal.SIGKILL)
-                service.start()
-                service.wait_until_serving()
         try:
+            service.wait_until_serving()
+            with load(service.address, seed) as records:
+                for _ in range(KILLS):
+                    time.sleep(rng.uniform(0, 0.5))
+                    service.end(signal.SIGKILL)
+                    service.start()
+                    service.wait_until_serving()
             assert_stored_exactly(service.address, url, records)
         finally:
             service.close()

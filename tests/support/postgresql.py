@@ -6,6 +6,7 @@ Run as a program it tells where the server's programs are, or fails.
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -57,11 +58,19 @@ def _as_other_user(folder: Path) -> Sequence[str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nothing listens on just now.
+
+    It lies below those that the kernel gives to connections: while a server is
+    down, a client that keeps trying may otherwise be given the server's own port
+    and connect to itself, and the server cannot come back.
+    """
+    while True:
+        port = random.SystemRandom().randrange(12_000, 30_000)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                return port
 
 
 class Cluster:

@@ -47,6 +47,7 @@ pub fn parse_column(text: &[u8], ends: &[u32], amounts: &mut [[u8; 8]]) -> Resul
     let mut faults = Vec::new();
     let mut rest = text;
     let mut start = 0;
+    // By place: with iterators of both, every step goes through memory, a tenth slower.
     for place in 0..ends.len().min(amounts.len()) {
         let end = ends[place];
         let length = (end as usize).checked_sub(start);
