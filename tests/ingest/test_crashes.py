@@ -36,6 +36,14 @@ KILLS = 50
 CLIENTS = 4
 BATCH_EVENTS = 40
 
+CHANNEL_OPTIONS = (
+    # Channels to one address share their connections, and with them the pause after
+    # a failed one, which grows to two minutes.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
 
 @dataclass
 class Record:
@@ -90,7 +98,7 @@ def send_stream(address: str, record: Record, done: threading.Event, seed: int) 
     try:
         while not done.is_set() or unacknowledged:
             with (
-                grpc.insecure_channel(address) as channel,
+                grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel,
                 contextlib.suppress(grpc.RpcError),
             ):
                 stub = event_service_pb2_grpc.EventServiceStub(channel)
@@ -175,7 +183,7 @@ class ServiceProcess:
 
     def wait_until_serving(self) -> None:
         assert self._process is not None
-        with grpc.insecure_channel(self.address) as channel:
+        with grpc.insecure_channel(self.address, CHANNEL_OPTIONS) as channel:
             ready = grpc.channel_ready_future(channel)
             for _ in range(120):
                 with contextlib.suppress(grpc.FutureTimeoutError):
