@@ -8,8 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cost_insights_native::cell::{self, Cell};
 use cost_insights_native::group::{Group, Member};
-use cost_insights_native::{amount, cell, copy, event};
+use cost_insights_native::{amount, copy, event, segment, sum};
 
 const EVENTS: usize = 1_000;
 const NUMBERS: usize = 1 << 20;
@@ -57,7 +58,7 @@ fn main() {
         .collect();
     report(
         "exact sum of 2^20 numbers",
-        median(|| cell::sum(black_box(&numbers))),
+        median(|| sum::sum(black_box(&numbers))),
         NUMBERS * 8,
     );
     let wrapping = || {
@@ -76,7 +77,7 @@ fn main() {
     let costs: Vec<i64> = numbers.iter().map(|n| n >> 16).collect();
     report(
         "exact sums of 2^20 numbers in 1000 groups",
-        median(|| cell::sum_by_group(black_box(&costs), &groups, 1_000)),
+        median(|| sum::sum_by_group(black_box(&costs), &groups, 1_000)),
         NUMBERS * 12,
     );
 
@@ -89,17 +90,33 @@ fn main() {
     let parse = || amount::column::parse_column(black_box(text.as_bytes()), &ends, &mut parsed);
     report("parse 2^20 amounts", median(parse), text.len());
 
-    let hour = 3_600_000_000;
-    let times: Vec<i64> = (0..NUMBERS as i64)
-        .map(|n| n * 720 * hour / NUMBERS as i64)
-        .collect();
-    let bounds: Vec<i64> = (0..=720).map(|n| n * hour).collect();
-    let customers: Vec<i32> = numbers
+    let customers = |n: i64| (n * 7_919 % 50_000) as u32;
+    let mut cells: Vec<Cell> = numbers
         .iter()
-        .map(|n| n.rem_euclid(50_000) as i32)
+        .zip(0_i64..)
+        .map(|(&cost, n)| Cell {
+            customer: customers(n),
+            bucket: (n * 2_880 / NUMBERS as i64) as i32,
+            series: (n % 20) as u32,
+            events: 1,
+            cost: i128::from(cost),
+        })
         .collect();
-    let sums = || cell::sum_by_period(&bounds, black_box(&times), &numbers, &customers);
-    report("720 periods of 2^20 events", median(sums), 0);
+    cell::combine(&mut cells);
+    let packed = cell::pack(&cells);
+    report(
+        "pack cells of 2^20 events",
+        median(|| cell::pack(&cells)),
+        packed.len(),
+    );
+    let unpack = || cell::unpack_all([black_box(&packed[..])]);
+    report("unpack them", median(unpack), packed.len());
+    let compaction = || segment::Compaction::new(black_box(&cells).clone());
+    report(
+        "what they add to segments",
+        median(compaction),
+        packed.len(),
+    );
 }
 
 fn median<T>(mut run: impl FnMut() -> T) -> Duration {

@@ -1,432 +1,373 @@
-//! Exact sums of picocents: over everything, by group and by period.
+//! Cells: the exact aggregate of all events of one customer, bucket and series.
+//!
+//! A list of cells is sorted by customer, bucket and series and holds each of them
+//! once. Packed, a cell of one event takes about eight bytes: what it shares with
+//! the one before is left out, and the zeros at the end of an amount are counted
+//! and not written.
 #![forbid(unsafe_code)]
 
-/// The exact sum.
-///
-/// Adds every number twice, in columns of 64 bits that vector units have: all of
-/// its bits, letting them wrap, and its upper 32. The first sum is right modulo
-/// 2⁶⁴. The second, times 2³², is what the true sum is without the lower halves,
-/// and those are less than 2⁶⁴ together. Both name one number.
-#[inline(always)]
-pub fn sum(numbers: &[i64]) -> i128 {
-    numbers.chunks(SUM_BLOCK).map(sum_block).sum()
+use std::collections::BTreeMap;
+
+use crate::group::Group;
+use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, push_wide};
+use crate::time::quarter_of;
+
+/// The aggregate of some events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// The number of the customer; 0 where the cell is everyone's.
+    pub customer: u32,
+    /// The number of the quarter of an hour, the day or the year.
+    pub bucket: i32,
+    /// The number of the series.
+    pub series: u32,
+    /// How many events; negative where a cell takes back what another holds.
+    pub events: i64,
+    /// What they cost together, in picocents.
+    pub cost: i128,
 }
 
-/// [`sum`] for processors with AVX2, whose columns are twice as wide: within
-/// their caches it is half as fast again.
-///
-/// # Safety
-///
-/// The processor must have AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-pub fn sum_avx2(numbers: &[i64]) -> i128 {
-    sum(numbers)
-}
-
-/// Any count below 2³² would do.
-const SUM_BLOCK: usize = 1 << 16;
-
-// Both are inlined so that the loop may use what their caller may.
-#[inline(always)]
-fn sum_block(numbers: &[i64]) -> i128 {
-    // An exclusive or of the sign adds 2⁶³, which makes every number positive:
-    // most vector units shift 64 bits with zeros only.
-    const BIAS: u64 = 1 << 63;
-    let (mut low, mut high) = (0_u64, 0_u64);
-    for &number in numbers {
-        let biased = number as u64 ^ BIAS;
-        // The second never wraps; a check for that would keep both from vectors.
-        low = low.wrapping_add(biased);
-        high = high.wrapping_add(biased >> 32);
+impl Cell {
+    /// By what cells are sorted, as one number that compares fast.
+    #[inline]
+    pub fn key(&self) -> u128 {
+        let bucket = (self.bucket ^ i32::MIN) as u32;
+        u128::from(self.customer) << 64 | u128::from(bucket) << 32 | u128::from(self.series)
     }
-    let known = i128::from(high) << 32;
-    let missed = i128::from(low.wrapping_sub(known as u64));
-    known + missed - numbers.len() as i128 * i128::from(BIAS)
+
+    fn is_empty(&self) -> bool {
+        self.events == 0 && self.cost == 0
+    }
 }
 
-/// The exact sum of each group, that is, of the amounts that have its number.
-///
-/// Adds in 64 bits, which overflow every few thousand real amounts at most, and
-/// moves a sum that would overflow to one of 128 bits. Adding in 128 bits at once
-/// takes half as long again; several tables in turns, so that amounts of one group
-/// need not wait for each other, gain nothing.
-pub fn sum_by_group(
-    amounts: &[i64],
-    groups: &[i32],
-    group_count: usize,
-) -> Result<Vec<i128>, GroupError> {
-    if amounts.len() != groups.len() {
-        return Err(GroupError::LengthsDiffer {
-            amounts: amounts.len(),
-            groups: groups.len(),
+/// Sorts cells and adds up those of one customer, bucket and series. What adds up
+/// to nothing goes.
+pub fn combine(cells: &mut Vec<Cell>) {
+    // Mostly a few sorted lists, one after the other, which this sort merges.
+    cells.sort_by_key(Cell::key);
+    cells.dedup_by(|next, kept| {
+        let same = next.key() == kept.key();
+        if same {
+            kept.events += next.events;
+            kept.cost += next.cost;
+        }
+        same
+    });
+    cells.retain(|cell| !cell.is_empty());
+}
+
+/// The packed cells of what a group inserts, by organization: those of each customer,
+/// quarter of an hour and series.
+pub fn of_group(group: &Group) -> BTreeMap<i32, Vec<u8>> {
+    let mut by_organization: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
+    for record in group.records() {
+        let cells = by_organization
+            .entry(record.organization_number)
+            .or_default();
+        cells.push(Cell {
+            // Numbers are counted from 0.
+            customer: record.customer_number as u32,
+            bucket: quarter_of(record.timestamp_us),
+            series: record.series_number as u32,
+            events: 1,
+            cost: i128::from(record.cost_picocents.unwrap_or_default()),
         });
     }
-    let mut narrow: Vec<i64> = zeros(group_count)?;
-    let mut wide: Vec<i128> = zeros(group_count)?;
-    for (&amount, &group) in amounts.iter().zip(groups) {
-        // A negative number becomes one beyond all sums.
-        let place = group as usize;
-        let Some(sum) = narrow.get_mut(place) else {
-            return Err(GroupError::OutOfRange { group, group_count });
-        };
-        match sum.checked_add(amount) {
-            Some(next) => *sum = next,
-            None => {
-                wide[place] += i128::from(*sum);
-                *sum = amount;
-            }
-        }
-    }
-    for (wide, narrow) in wide.iter_mut().zip(narrow) {
-        *wide += i128::from(narrow);
-    }
-    Ok(wide)
-}
-
-/// As many zeros, if there is memory for them: the count is the caller's, whom a
-/// failed allocation must not take down.
-fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, GroupError> {
-    let mut zeros = Vec::new();
-    zeros
-        .try_reserve_exact(count)
-        .map_err(|_| GroupError::TooMany { group_count: count })?;
-    zeros.resize(count, T::default());
-    Ok(zeros)
-}
-
-/// What groups must be but are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names of the lengths say what they are of")]
-pub enum GroupError {
-    /// There is not one group for each amount.
-    LengthsDiffer { amounts: usize, groups: usize },
-    /// A group has a number that none has.
-    OutOfRange { group: i32, group_count: usize },
-    /// There is no memory for that many sums.
-    TooMany { group_count: usize },
-}
-
-impl std::fmt::Display for GroupError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::LengthsDiffer { amounts, groups } => write!(
-                f,
-                "there are {amounts} amounts and {groups} groups; \
-                 there must be one group for each amount"
-            ),
-            Self::OutOfRange { group, group_count } => write!(
-                f,
-                "there is a group {group}; numbers from 0 up to, not including, \
-                 {group_count} are allowed"
-            ),
-            Self::TooMany { group_count } => {
-                write!(f, "there is no memory for the sums of {group_count} groups")
-            }
-        }
-    }
-}
-
-/// What the events of each period add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeriodSums {
-    /// How many events each period has.
-    pub events: Vec<u64>,
-    /// The picocents of each period.
-    pub costs: Vec<i128>,
-    /// How many distinct customers each period has.
-    pub customers: Vec<u64>,
-    /// How many distinct customers all periods have together.
-    pub customers_distinct: u64,
-}
-
-/// What buffers must be but are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names of the lengths say what they are of")]
-pub enum ShapeError {
-    /// There is not one time, one cost and one customer for each event.
-    LengthsDiffer {
-        timestamps: usize,
-        costs: usize,
-        customers: usize,
-    },
-    /// The bounds of the periods do not ascend.
-    BoundsDescend,
-}
-
-impl std::fmt::Display for ShapeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::LengthsDiffer {
-                timestamps,
-                costs,
-                customers,
-            } => write!(
-                f,
-                "there are {timestamps} timestamps, {costs} costs and {customers} customer numbers; \
-                 there must be one of each for each event"
-            ),
-            Self::BoundsDescend => f.write_str("the bounds must ascend"),
-        }
-    }
-}
-
-/// Groups events into periods, of which period `i` holds the times from
-/// `bounds_us[i]` up to, not including, `bounds_us[i + 1]`.
-pub fn sum_by_period(
-    bounds_us: &[i64],
-    timestamps_us: &[i64],
-    costs_picocents: &[i64],
-    customer_numbers: &[i32],
-) -> Result<PeriodSums, ShapeError> {
-    let lengths = (
-        timestamps_us.len(),
-        costs_picocents.len(),
-        customer_numbers.len(),
-    );
-    if lengths.0 != lengths.1 || lengths.0 != lengths.2 {
-        let (timestamps, costs, customers) = lengths;
-        return Err(ShapeError::LengthsDiffer {
-            timestamps,
-            costs,
-            customers,
-        });
-    }
-    if !bounds_us.is_sorted() {
-        return Err(ShapeError::BoundsDescend);
-    }
-    let periods = bounds_us.len().saturating_sub(1);
-    let mut sums = PeriodSums {
-        events: vec![0; periods],
-        costs: vec![0; periods],
-        customers: vec![0; periods],
-        customers_distinct: 0,
+    let pack_combined = |mut cells: Vec<Cell>| {
+        combine(&mut cells);
+        pack(&cells)
     };
-    // Sorting (period, customer) pairs counts distinct customers in memory that
-    // the events bound, whatever their numbers are; a flag for each possible
-    // customer would be faster and would trust the greatest number.
-    let mut seen = Vec::new();
-    let mut period = 0;
-    for ((&time, &cost), &customer) in timestamps_us
-        .iter()
-        .zip(costs_picocents)
-        .zip(customer_numbers)
-    {
-        // Events mostly come in the order of time: try the period of the last one.
-        let holds = |period: usize| {
-            bounds_us.get(period).is_some_and(|&from| from <= time)
-                && bounds_us.get(period + 1).is_some_and(|&to| time < to)
-        };
-        if !holds(period) {
-            let after = bounds_us.partition_point(|&bound| bound <= time);
-            let Some(found) = after.checked_sub(1).filter(|&found| found < periods) else {
-                continue;
-            };
-            period = found;
+    by_organization
+        .into_iter()
+        .map(|(organization, cells)| (organization, pack_combined(cells)))
+        .collect()
+}
+
+const VERSION: u8 = 1;
+
+// The first byte of a packed cell: how many zeros end the amount, and what follows.
+const ZEROS: u8 = 0x0f;
+const ONE_EVENT: u8 = 0x10;
+const SAME_CUSTOMER: u8 = 0x20;
+const SAME_BUCKET: u8 = 0x40;
+
+const ZEROS_MAX: usize = ZEROS as usize;
+const POWERS_OF_TEN: [i128; ZEROS_MAX + 1] = {
+    let mut powers = [1; ZEROS_MAX + 1];
+    let mut at = 1;
+    while at <= ZEROS_MAX {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+/// Writes cells that are combined.
+pub fn pack(cells: &[Cell]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + 10 * cells.len());
+    out.push(VERSION);
+    push_unsigned(&mut out, cells.len() as u64);
+    let mut before: Option<&Cell> = None;
+    for cell in cells {
+        push_cell(&mut out, cell, before);
+        before = Some(cell);
+    }
+    out
+}
+
+fn push_cell(out: &mut Vec<u8>, cell: &Cell, before: Option<&Cell>) {
+    let same_customer = before.is_some_and(|before| before.customer == cell.customer);
+    let same_bucket = before.is_some_and(|before| before.bucket == cell.bucket);
+    let start = before.copied().unwrap_or_default();
+    let (digits, zeros) = without_zeros(cell.cost);
+    let mut first = zeros;
+    for (flag, is_set) in [
+        (ONE_EVENT, cell.events == 1),
+        (SAME_CUSTOMER, same_customer),
+        (SAME_BUCKET, same_bucket),
+    ] {
+        first |= if is_set { flag } else { 0 };
+    }
+    out.push(first);
+    if !same_customer {
+        push_unsigned(out, u64::from(cell.customer - start.customer));
+    }
+    if !same_bucket {
+        push_signed(out, i64::from(cell.bucket) - i64::from(start.bucket));
+    }
+    let series = if same_customer && same_bucket {
+        cell.series - start.series
+    } else {
+        cell.series
+    };
+    push_unsigned(out, u64::from(series));
+    if cell.events != 1 {
+        push_signed(out, cell.events);
+    }
+    push_wide(out, digits);
+}
+
+fn without_zeros(amount: i128) -> (i128, u8) {
+    let Ok(mut digits) = i64::try_from(amount) else {
+        // Too rare to be worth a division of 128 bits.
+        return (amount, 0);
+    };
+    if digits == 0 {
+        return (0, 0);
+    }
+    let mut zeros = 0;
+    for (power, step) in [(100_000_000, 8), (10_000, 4), (100, 2), (10, 1)] {
+        if digits % power == 0 {
+            digits /= power;
+            zeros += step;
         }
-        sums.events[period] += 1;
-        sums.costs[period] += i128::from(cost);
-        seen.push((period as u64) << 32 | u64::from(customer as u32));
     }
-    seen.sort_unstable();
-    seen.dedup();
-    for pair in &seen {
-        sums.customers[(pair >> 32) as usize] += 1;
+    (i128::from(digits), zeros)
+}
+
+/// Reads packed cells, one after the other and in order.
+#[derive(Clone, Debug)]
+pub struct Cells<'a> {
+    unpacker: Unpacker<'a>,
+    left: usize,
+    before: Option<Cell>,
+}
+
+impl<'a> Cells<'a> {
+    /// A reader of what [`pack`] has written.
+    pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
+        let mut unpacker = Unpacker::new(packed);
+        if unpacker.byte()? != VERSION {
+            return Err(Damaged);
+        }
+        let left = unpacker.count()?;
+        Ok(Self {
+            unpacker,
+            left,
+            before: None,
+        })
     }
-    for pair in &mut seen {
-        *pair &= u64::from(u32::MAX);
+
+    /// How many cells are left.
+    pub fn left(&self) -> usize {
+        self.left
     }
-    seen.sort_unstable();
-    seen.dedup();
-    sums.customers_distinct = seen.len() as u64;
-    Ok(sums)
+
+    /// The next cell; `None` at the end.
+    #[inline]
+    pub fn next_cell(&mut self) -> Result<Option<Cell>, Damaged> {
+        if self.left == 0 {
+            return if self.unpacker.is_empty() {
+                Ok(None)
+            } else {
+                Err(Damaged)
+            };
+        }
+        self.left -= 1;
+        let first = self.unpacker.byte()?;
+        let start = self.before.unwrap_or_default();
+        let same_customer = first & SAME_CUSTOMER != 0;
+        let same_bucket = first & SAME_BUCKET != 0;
+        let customer = if same_customer {
+            start.customer
+        } else {
+            let further = self.unpacker.number()?;
+            start.customer.checked_add(further).ok_or(Damaged)?
+        };
+        let bucket = if same_bucket {
+            start.bucket
+        } else {
+            let further = self.unpacker.signed()?;
+            let bucket = i64::from(start.bucket).checked_add(further);
+            bucket.and_then(|b| i32::try_from(b).ok()).ok_or(Damaged)?
+        };
+        let mut series = self.unpacker.number()?;
+        if same_customer && same_bucket {
+            series = start.series.checked_add(series).ok_or(Damaged)?;
+        }
+        let events = if first & ONE_EVENT != 0 {
+            1
+        } else {
+            self.unpacker.signed()?
+        };
+        let digits = self.unpacker.wide()?;
+        let power = POWERS_OF_TEN[usize::from(first & ZEROS)];
+        let cell = Cell {
+            customer,
+            bucket,
+            series,
+            events,
+            cost: digits.checked_mul(power).ok_or(Damaged)?,
+        };
+        self.before = Some(cell);
+        Ok(Some(cell))
+    }
+
+    /// Appends the cells that are left to a list.
+    pub fn append_to(mut self, cells: &mut Vec<Cell>) -> Result<(), Damaged> {
+        cells.reserve(self.left);
+        while let Some(cell) = self.next_cell()? {
+            cells.push(cell);
+        }
+        Ok(())
+    }
+}
+
+/// The cells of several packed lists, combined.
+pub fn unpack_all<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Cell>, Damaged> {
+    let mut cells = Vec::new();
+    for packed in lists {
+        Cells::new(packed)?.append_to(&mut cells)?;
+    }
+    combine(&mut cells);
+    Ok(cells)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    /// A sum is exact at every edge of 64 bits and across blocks.
-    #[test]
-    fn sums_at_the_edges() {
-        for number in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
-            for count in [
-                0,
-                1,
-                2,
-                3,
-                SUM_BLOCK - 1,
-                SUM_BLOCK,
-                SUM_BLOCK + 1,
-                3 * SUM_BLOCK,
-            ] {
-                let expected = i128::from(number) * count as i128;
-                assert_eq!(
-                    sum(&vec![number; count]),
-                    expected,
-                    "{count} times {number}"
-                );
-            }
-        }
+    /// Few values of each kind, so that cells meet, and the greatest ones.
+    pub(crate) fn any_cell() -> impl Strategy<Value = Cell> {
+        let customer = prop_oneof![0_u32..5, 0_u32..100_000, Just(u32::MAX)];
+        let bucket = prop_oneof![
+            -3_i32..3,
+            1_900_000_i32..2_000_000,
+            Just(i32::MAX),
+            Just(i32::MIN)
+        ];
+        let series = prop_oneof![0_u32..3, 0_u32..500, Just(u32::MAX)];
+        let events = prop_oneof![8 => Just(1_i64), 2 => -3_i64..1_000, 1 => Just(1 << 40)];
+        let cost = prop_oneof![
+            (-1_000_i128..1_000, 0_u32..13).prop_map(|(digits, zeros)| digits * 10_i128.pow(zeros)),
+            any::<i64>().prop_map(i128::from),
+            any::<i64>().prop_map(|high| i128::from(high) << 40),
+        ];
+        (customer, bucket, series, events, cost).prop_map(
+            |(customer, bucket, series, events, cost)| Cell {
+                customer,
+                bucket,
+                series,
+                events,
+                cost,
+            },
+        )
     }
 
-    /// The sum of a group may exceed 64 bits; a group without amounts sums to zero.
+    /// A cell of one event that shares customer and bucket with the one before takes four bytes.
     #[test]
-    fn sums_of_groups_are_wide() {
-        let amounts = [i64::MAX, i64::MIN, i64::MAX, i64::MIN, 5];
-        assert_eq!(
-            sum_by_group(&amounts, &[0, 2, 0, 2, 3], 4),
-            Ok(vec![
-                2 * i128::from(i64::MAX),
-                0,
-                2 * i128::from(i64::MIN),
-                5
-            ])
-        );
-        assert_eq!(sum_by_group(&[], &[], 0), Ok(vec![]));
-    }
-
-    /// Groups that do not fit are refused in words.
-    #[test]
-    fn groups_are_checked() {
-        let words = |amounts: &[i64], groups: &[i32], group_count| {
-            let error = sum_by_group(amounts, groups, group_count).unwrap_err();
-            error.to_string()
+    fn cells_are_small() {
+        let cell = |series, cost| Cell {
+            customer: 7,
+            bucket: 1_994_928,
+            series,
+            events: 1,
+            cost,
         };
-        assert_eq!(
-            words(&[1, 2], &[0], 1),
-            "there are 2 amounts and 1 groups; there must be one group for each amount"
-        );
-        for group in [3, -1, i32::MAX, i32::MIN] {
-            assert_eq!(
-                words(&[1, 2], &[0, group], 3),
-                format!(
-                    "there is a group {group}; numbers from 0 up to, not including, 3 are allowed"
-                )
-            );
+        let one = pack(&[cell(0, 25_000_000_000)]);
+        let two = pack(&[cell(0, 25_000_000_000), cell(3, -1_000_000_000_000)]);
+        assert_eq!(one.len(), 2 + 1 + 1 + 4 + 1 + 1);
+        assert_eq!(two.len() - one.len(), 3);
+    }
+
+    /// Bytes that are cut short, go on, or have another version are damaged.
+    #[test]
+    fn damage_is_noticed() {
+        let packed = pack(&[Cell {
+            events: 2,
+            cost: 5,
+            ..Cell::default()
+        }]);
+        assert_eq!(unpack_all([&packed[..]]).unwrap().len(), 1);
+        for end in 0..packed.len() {
+            assert_eq!(unpack_all([&packed[..end]]), Err(Damaged), "{end}");
         }
-        assert_eq!(
-            words(&[], &[], usize::MAX),
-            format!("there is no memory for the sums of {} groups", usize::MAX)
-        );
-    }
-
-    /// A time belongs to the period that starts with it, not to the one that ends there.
-    #[test]
-    fn bounds_belong_to_the_period_after_them() {
-        let sums = sum_by_period(
-            &[0, 10, 20],
-            &[-1, 0, 9, 10, 19, 20],
-            &[1, 2, 3, 4, 5, 6],
-            &[7; 6],
-        );
-        let expected = PeriodSums {
-            events: vec![2, 2],
-            costs: vec![5, 9],
-            customers: vec![1, 1],
-            customers_distinct: 1,
-        };
-        assert_eq!(sums, Ok(expected));
-    }
-
-    /// Without two bounds there is no period, and no event is counted.
-    #[test]
-    fn no_bounds_no_periods() {
-        for bounds in [&[][..], &[5]] {
-            assert_eq!(
-                sum_by_period(bounds, &[5], &[1], &[1]),
-                Ok(PeriodSums::default())
-            );
-        }
-    }
-
-    /// A period between equal bounds is empty; the next one takes its times.
-    #[test]
-    fn equal_bounds_make_an_empty_period() {
-        let sums = sum_by_period(&[0, 5, 5, 9], &[4, 5, 5], &[1, 1, 1], &[1, 2, 3]).unwrap();
-        assert_eq!(sums.events, [1, 0, 2]);
-    }
-
-    /// The costs of a period may exceed 64 bits.
-    #[test]
-    fn costs_of_a_period_are_wide() {
-        let sums = sum_by_period(&[0, 1], &[0; 4], &[i64::MAX; 4], &[1; 4]).unwrap();
-        assert_eq!(sums.costs, [4 * i128::from(i64::MAX)]);
-    }
-
-    /// Buffers that do not fit together are refused in words.
-    #[test]
-    fn shapes_are_checked() {
-        let error = sum_by_period(&[0, 1], &[0], &[], &[1, 2]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there are 1 timestamps, 0 costs and 2 customer numbers; \
-             there must be one of each for each event"
-        );
-        let error = sum_by_period(&[1, 0], &[], &[], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "the bounds must ascend");
+        let mut longer = packed.clone();
+        longer.push(0);
+        assert_eq!(unpack_all([&longer[..]]), Err(Damaged));
+        let mut other = packed;
+        other[0] = 9;
+        assert_eq!(unpack_all([&other[..]]), Err(Damaged));
     }
 
     proptest! {
-        /// A sum is what adding one number after the other in 128 bits gives.
+        /// Combined cells are what a map adds up, and are read as they were written.
         #[test]
-        fn sums_like_one_by_one(numbers: Vec<i64>) {
-            let expected: i128 = numbers.iter().map(|&number| i128::from(number)).sum();
-            prop_assert_eq!(sum(&numbers), expected);
-        }
-
-        /// A group's sum is that of its amounts picked one by one.
-        #[test]
-        fn groups_like_one_by_one(pairs in prop::collection::vec((any::<i64>(), 0_i32..9), 0..200)) {
-            let (amounts, groups): (Vec<i64>, Vec<i32>) = pairs.iter().copied().unzip();
-            let expected: Vec<i128> = (0..9)
-                .map(|group| {
-                    let own = pairs.iter().filter(|pair| pair.1 == group);
-                    own.map(|pair| i128::from(pair.0)).sum()
+        fn combined_like_a_map(lists in prop::collection::vec(prop::collection::vec(any_cell(), 0..20), 0..4)) {
+            let mut expected: BTreeMap<(u32, i32, u32), (i64, i128)> = BTreeMap::new();
+            for cell in lists.iter().flatten() {
+                let sums = expected.entry((cell.customer, cell.bucket, cell.series)).or_default();
+                sums.0 += cell.events;
+                sums.1 += cell.cost;
+            }
+            expected.retain(|_, sums| *sums != (0, 0));
+            let packed: Vec<Vec<u8>> = lists
+                .into_iter()
+                .map(|mut cells| {
+                    combine(&mut cells);
+                    pack(&cells)
                 })
                 .collect();
-            prop_assert_eq!(sum_by_group(&amounts, &groups, 9), Ok(expected));
+            let actual = unpack_all(packed.iter().map(Vec::as_slice)).unwrap();
+            let actual: Vec<_> = actual
+                .into_iter()
+                .map(|c| ((c.customer, c.bucket, c.series), (c.events, c.cost)))
+                .collect();
+            prop_assert_eq!(actual, expected.into_iter().collect::<Vec<_>>());
         }
 
-        /// Periods hold what a slow look at each event gives, in any order of the events.
+        /// No bytes make it panic.
         #[test]
-        fn periods_like_one_by_one(
-            bounds in prop::collection::vec(-50_i64..50, 0..8),
-            events in prop::collection::vec((-60_i64..60, any::<i64>(), -3_i32..3), 0..60),
-        ) {
-            let mut bounds = bounds;
-            bounds.sort();
-            let mut by_period = BTreeMap::new();
-            let mut everyone = BTreeSet::new();
-            for &(time, cost, customer) in &events {
-                let period = bounds.windows(2).position(|pair| pair[0] <= time && time < pair[1]);
-                if let Some(period) = period {
-                    let (count, sum, customers) =
-                        by_period.entry(period).or_insert((0, 0, BTreeSet::new()));
-                    *count += 1;
-                    *sum += i128::from(cost);
-                    customers.insert(customer);
-                    everyone.insert(customer);
-                }
+        fn any_bytes(bytes: Vec<u8>) {
+            let mut packed = vec![VERSION];
+            packed.extend(bytes);
+            if let Ok(mut cells) = Cells::new(&packed) {
+                while let Ok(Some(_)) = cells.next_cell() {}
             }
-            let mut expected = PeriodSums {
-                customers_distinct: everyone.len() as u64,
-                ..PeriodSums::default()
-            };
-            for period in 1..bounds.len() {
-                let found = by_period.remove(&(period - 1)).unwrap_or_default();
-                expected.events.push(found.0);
-                expected.costs.push(found.1);
-                expected.customers.push(found.2.len() as u64);
-            }
-            let times: Vec<i64> = events.iter().map(|event| event.0).collect();
-            let costs: Vec<i64> = events.iter().map(|event| event.1).collect();
-            let customers: Vec<i32> = events.iter().map(|event| event.2).collect();
-            prop_assert_eq!(sum_by_period(&bounds, &times, &costs, &customers), Ok(expected));
         }
     }
 }

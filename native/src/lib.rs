@@ -4,17 +4,23 @@
 //! and adds up costs. It does no I/O, reads no clock and draws no random bytes:
 //! the caller hands them in. Only `python.rs` knows Python.
 
+pub mod activity;
 pub mod amount;
 pub mod batch;
 pub mod cell;
 pub mod copy;
+pub mod cover;
 pub mod error;
 pub mod event;
 pub mod group;
 pub mod id;
 pub mod json;
 pub mod message;
+pub mod packed;
 #[cfg(feature = "python")]
 mod python;
+pub mod segment;
+pub mod sum;
+pub mod tally;
 pub mod time;
 pub mod wire;

@@ -11,11 +11,14 @@ use std::sync::Arc;
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
 
 use crate::amount::column;
 use crate::id::Uuid;
-use crate::{amount, batch, cell, copy, error, event, group, id};
+use crate::{
+    amount, batch, cell, copy, cover, error, event, group, id, packed, segment, sum, tally,
+};
 
 #[pymodule]
 mod _native {
@@ -23,9 +26,9 @@ mod _native {
 
     #[pymodule_export]
     use super::{
-        EventBatch, Fault, Group, Limits, PeriodSums, Receipt, StreamedBatch, decode_events,
-        decode_streamed, event_id, format_amount, parse_amount, parse_amounts, round_amount,
-        sum_by_group, sum_by_period, sum_picocents,
+        Compaction, Cover, EventBatch, Fault, Group, Limits, Receipt, Sources, StreamedBatch,
+        Tally, decode_events, decode_streamed, event_id, format_amount, parse_amount,
+        parse_amounts, rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -302,6 +305,14 @@ impl Group {
         Ok(rows)
     }
 
+    fn cells<'py>(&self, py: Python<'py>) -> Vec<(i32, Bound<'py, PyBytes>)> {
+        let by_organization = py.detach(|| cell::of_group(&self.0));
+        by_organization
+            .into_iter()
+            .map(|(organization, packed)| (organization, PyBytes::new(py, &packed)))
+            .collect()
+    }
+
     fn receipts(&self, py: Python<'_>) -> Vec<Receipt> {
         let receipts = py.detach(|| self.0.receipts());
         receipts.into_iter().map(Receipt).collect()
@@ -463,9 +474,9 @@ fn sum(numbers: &[i64]) -> i128 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: The processor has AVX2, which is all that the function asks for.
-        return unsafe { cell::sum_avx2(numbers) };
+        return unsafe { sum::sum_avx2(numbers) };
     }
-    cell::sum(numbers)
+    sum::sum(numbers)
 }
 
 /// The exact sum of each group.
@@ -478,21 +489,117 @@ fn sum_by_group(
 ) -> PyResult<Vec<i128>> {
     let amounts = Numbers::<i64>::get(amounts, "amounts")?;
     let groups = Numbers::<i32>::get(groups, "groups")?;
-    py.detach(|| cell::sum_by_group(amounts.as_slice(), groups.as_slice(), group_count))
+    py.detach(|| sum::sum_by_group(amounts.as_slice(), groups.as_slice(), group_count))
         .map_err(|error| match error {
-            cell::GroupError::TooMany { .. } => PyMemoryError::new_err(error.to_string()),
+            sum::GroupError::TooMany { .. } => PyMemoryError::new_err(error.to_string()),
             _ => PyValueError::new_err(error.to_string()),
         })
 }
 
-/// What the events of each period add up to.
+/// Which cells add up to the periods that are asked for.
 #[pyclass(frozen, module = "cost_insights._native")]
-struct PeriodSums(cell::PeriodSums);
+struct Cover(cover::Cover);
 
 #[pymethods]
-impl PeriodSums {
+impl Cover {
+    #[new]
+    fn new(bounds_us: Vec<i64>) -> PyResult<Self> {
+        cover::Cover::new(bounds_us).map(Self).map_err(value_error)
+    }
+
     #[getter]
-    fn events(&self) -> &[u64] {
+    fn cut_days(&self) -> Vec<i32> {
+        self.0.cut_days()
+    }
+
+    #[getter]
+    fn cut_quarters(&self) -> Vec<i32> {
+        self.0.cut_quarters()
+    }
+
+    #[getter]
+    fn months(&self) -> (i32, i32) {
+        self.0.months()
+    }
+
+    #[getter]
+    fn history_month(&self) -> i32 {
+        self.0.history_month()
+    }
+}
+
+/// What is added up.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Sources {
+    segments: Vec<(segment::Kind, PyBackedBytes)>,
+    batches: Vec<PyBackedBytes>,
+    events: Vec<tally::LooseEvent>,
+}
+
+#[pymethods]
+impl Sources {
+    #[new]
+    #[pyo3(
+        signature = (*, segments, batches, events = Vec::new()),
+        text_signature = "(*, segments, batches, events=())",
+    )]
+    fn new(
+        segments: Vec<(i16, PyBackedBytes)>,
+        batches: Vec<PyBackedBytes>,
+        events: Vec<(i64, i64, u32, u32)>,
+    ) -> PyResult<Self> {
+        let segments = segments
+            .into_iter()
+            .map(|(kind, packed)| Ok((kind_of(kind)?, packed)))
+            .collect::<PyResult<_>>()?;
+        let events = events
+            .into_iter()
+            .map(
+                |(timestamp_us, cost_picocents, customer, series)| tally::LooseEvent {
+                    timestamp_us,
+                    cost_picocents,
+                    customer,
+                    series,
+                },
+            )
+            .collect();
+        Ok(Self {
+            segments,
+            batches,
+            events,
+        })
+    }
+}
+
+impl Sources {
+    fn with<T>(&self, work: impl FnOnce(&tally::Sources<'_>) -> T) -> T {
+        let segments: Vec<(segment::Kind, &[u8])> = self
+            .segments
+            .iter()
+            .map(|(kind, packed)| (*kind, &packed[..]))
+            .collect();
+        let batches: Vec<&[u8]> = self.batches.iter().map(|packed| &packed[..]).collect();
+        work(&tally::Sources {
+            segments: &segments,
+            batches: &batches,
+            events: &self.events,
+        })
+    }
+}
+
+/// What the events of each group and slot add up to.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Tally(tally::Tally);
+
+#[pymethods]
+impl Tally {
+    #[getter]
+    fn slots(&self) -> usize {
+        self.0.slots
+    }
+
+    #[getter]
+    fn events(&self) -> &[i64] {
         &self.0.events
     }
 
@@ -507,34 +614,143 @@ impl PeriodSums {
     }
 
     #[getter]
-    fn customers_distinct(&self) -> u64 {
-        self.0.customers_distinct
+    fn customers_of_groups(&self) -> &[u64] {
+        &self.0.customers_of_groups
+    }
+
+    #[getter]
+    fn customers_of_slots(&self) -> &[u64] {
+        &self.0.customers_of_slots
+    }
+
+    #[getter]
+    fn customers_in_all(&self) -> u64 {
+        self.0.customers_in_all
     }
 }
 
-/// Groups events into periods.
+/// Adds up what counts.
 #[pyfunction]
-fn sum_by_period(
+#[pyo3(signature = (cover, sources, *, series_groups, groups, customer_groups = None, customers_wanted))]
+fn tally_cells(
     py: Python<'_>,
-    bounds_us: &Bound<'_, PyAny>,
-    timestamps_us: &Bound<'_, PyAny>,
-    costs_picocents: &Bound<'_, PyAny>,
-    customer_numbers: &Bound<'_, PyAny>,
-) -> PyResult<PeriodSums> {
-    let bounds = Numbers::<i64>::get(bounds_us, "bounds_us")?;
-    let timestamps = Numbers::<i64>::get(timestamps_us, "timestamps_us")?;
-    let costs = Numbers::<i64>::get(costs_picocents, "costs_picocents")?;
-    let customers = Numbers::<i32>::get(customer_numbers, "customer_numbers")?;
-    let sums = py.detach(|| {
-        cell::sum_by_period(
-            bounds.as_slice(),
-            timestamps.as_slice(),
-            costs.as_slice(),
-            customers.as_slice(),
-        )
-    });
-    sums.map(PeriodSums)
-        .map_err(|error| PyValueError::new_err(error.to_string()))
+    cover: &Cover,
+    sources: &Sources,
+    series_groups: &Bound<'_, PyAny>,
+    groups: usize,
+    customer_groups: Option<Vec<(u32, i32)>>,
+    customers_wanted: bool,
+) -> PyResult<Tally> {
+    let series_groups = Numbers::<i32>::get(series_groups, "series_groups")?;
+    py.detach(|| {
+        let selection = tally::Selection {
+            series_groups: series_groups.as_slice(),
+            customer_groups: customer_groups.map(|groups| groups.into_iter().collect()),
+            groups,
+        };
+        sources.with(|sources| tally::tally(&cover.0, sources, &selection, customers_wanted))
+    })
+    .map(Tally)
+    .map_err(value_error)
+}
+
+/// Ranks values by what they cost.
+#[pyfunction]
+#[pyo3(signature = (cover, sources, *, series_groups, groups, customers = None, by_customer, count))]
+#[expect(clippy::too_many_arguments, reason = "each has a name in Python")]
+fn rank_cells(
+    py: Python<'_>,
+    cover: &Cover,
+    sources: &Sources,
+    series_groups: &Bound<'_, PyAny>,
+    groups: usize,
+    customers: Option<Vec<u32>>,
+    by_customer: bool,
+    count: usize,
+) -> PyResult<(usize, Vec<(u32, i128)>)> {
+    let series_groups = Numbers::<i32>::get(series_groups, "series_groups")?;
+    py.detach(|| {
+        let selection = tally::Selection {
+            series_groups: series_groups.as_slice(),
+            customer_groups: customers.map(|all| all.into_iter().map(|one| (one, -1)).collect()),
+            groups,
+        };
+        sources.with(|sources| tally::rank(&cover.0, sources, &selection, by_customer, count))
+    })
+    .map(|ranking| (ranking.values, ranking.first))
+    .map_err(value_error)
+}
+
+/// The cells of pending batches, on their way into segments.
+#[pyclass(module = "cost_insights._native")]
+struct Compaction(segment::Compaction);
+
+/// (kind, day or month, first customer, last customer, bytes)
+type StoredSegment = (i16, i32, u32, u32, usize);
+
+/// (kind, day or month, first customer, last customer, packed)
+type NewSegment<'py> = (i16, i32, u32, u32, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl Compaction {
+    #[new]
+    fn new(py: Python<'_>, batches: Vec<PyBackedBytes>) -> PyResult<Self> {
+        py.detach(|| {
+            let cells = cell::unpack_all(batches.iter().map(|packed| &packed[..]))?;
+            Ok(Self(segment::Compaction::new(cells)))
+        })
+        .map_err(value_error::<packed::Damaged>)
+    }
+
+    #[getter]
+    fn spans(&self) -> Vec<(i16, i32)> {
+        let spans = self.0.spans();
+        spans.map(|(kind, of)| (kind as i16, of)).collect()
+    }
+
+    fn plan(&mut self, py: Python<'_>, stored: Vec<StoredSegment>) -> PyResult<Vec<usize>> {
+        let stored = stored
+            .into_iter()
+            .map(|(kind, of, first, last, bytes)| {
+                Ok(segment::Stored {
+                    span: (kind_of(kind)?, of),
+                    customers: (first, last),
+                    bytes,
+                })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(py.detach(|| self.0.plan(&stored)))
+    }
+
+    fn merge<'py>(
+        &self,
+        py: Python<'py>,
+        replaced: Vec<PyBackedBytes>,
+    ) -> PyResult<Vec<NewSegment<'py>>> {
+        let segments = py
+            .detach(|| {
+                let replaced: Vec<&[u8]> = replaced.iter().map(|packed| &packed[..]).collect();
+                self.0.merge(&replaced)
+            })
+            .map_err(value_error)?;
+        Ok(segments
+            .into_iter()
+            .map(|segment| {
+                let ((kind, of), (first, last)) = (segment.span, segment.customers);
+                let packed = PyBytes::new(py, &segment.packed);
+                (kind as i16, of, first, last, packed)
+            })
+            .collect())
+    }
+}
+
+fn kind_of(number: i16) -> PyResult<segment::Kind> {
+    segment::Kind::of(number)
+        .ok_or_else(|| PyValueError::new_err(format!("there is no segment of kind {number}")))
+}
+
+fn value_error<E: std::fmt::Display>(error: E) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// A contiguous buffer of native integers; `None` where it has no items, because

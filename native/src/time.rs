@@ -1,7 +1,41 @@
-//! Times of UTC in words.
+//! Times of UTC: in words, and by quarters of an hour, days, months and years.
 #![forbid(unsafe_code)]
 
 const DAY_SECONDS: i64 = 86_400;
+
+/// How long a quarter of an hour is.
+pub const QUARTER_US: i64 = 900_000_000;
+
+/// How long a day is.
+pub const DAY_US: i64 = DAY_SECONDS * 1_000_000;
+
+/// How many quarters of an hour a day has.
+pub const DAY_QUARTERS: i32 = 96;
+
+/// The quarter of an hour that holds a time, counted from 1970. Any time of the
+/// years 1 to 9999 has one.
+pub fn quarter_of(time_us: i64) -> i32 {
+    time_us.div_euclid(QUARTER_US) as i32
+}
+
+/// The day that holds a quarter, counted from 1970-01-01.
+pub fn day_of(quarter: i32) -> i32 {
+    quarter.div_euclid(DAY_QUARTERS)
+}
+
+/// The month that holds a day, counted from January 1970, and the year.
+pub fn month_and_year_of(day: i32) -> (i32, i32) {
+    let (year, month, _) = civil(i64::from(day));
+    (((year - 1970) * 12 + month - 1) as i32, year as i32)
+}
+
+/// The first day of a year.
+pub fn first_day_of(year: i32) -> i64 {
+    // The year before has had all its leap days.
+    let before = i64::from(year) - 1;
+    let leap_days = before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400);
+    before * 365 + leap_days - 719_162
+}
 
 /// Microseconds since 1970 as RFC 3339, with a fraction only where there is one.
 pub fn rfc3339(time_us: i64) -> String {
@@ -84,6 +118,22 @@ mod tests {
             };
         }
         assert_eq!((year, month, day), (2370, 1, 2));
+    }
+
+    /// Quarters, days, months and years hold each other.
+    #[test]
+    fn buckets_of_a_time() {
+        assert_eq!(quarter_of(0), 0);
+        assert_eq!(quarter_of(-1), -1);
+        assert_eq!(quarter_of(QUARTER_US), 1);
+        assert_eq!((day_of(95), day_of(96), day_of(-1)), (0, 1, -1));
+        assert_eq!(month_and_year_of(0), (0, 1970));
+        assert_eq!(month_and_year_of(-1), (-1, 1969));
+        assert_eq!(month_and_year_of(20_780), (682, 2026));
+        for year in -1..=10_000 {
+            let first = first_day_of(year);
+            assert_eq!(civil(first), (i64::from(year), 1, 1));
+        }
     }
 
     /// No time is too far away to be written.

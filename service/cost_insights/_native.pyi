@@ -15,23 +15,27 @@ __all__ = [
     "AMOUNT_CENTS_MAX",
     "EVENT_COLUMNS",
     "REASONS",
+    "Compaction",
+    "Cover",
     "EventBatch",
     "Fault",
     "Group",
     "Limits",
-    "PeriodSums",
     "Receipt",
+    "Sources",
     "StreamedBatch",
+    "Tally",
     "decode_events",
     "decode_streamed",
     "event_id",
     "format_amount",
     "parse_amount",
     "parse_amounts",
+    "rank_cells",
     "round_amount",
     "sum_by_group",
-    "sum_by_period",
     "sum_picocents",
+    "tally_cells",
 ]
 
 AMOUNT_CENTS_MAX: Final[int]
@@ -163,6 +167,9 @@ class Group:
         included, in the order of `EVENT_COLUMNS`."""
     def rows(self) -> list[tuple[object, ...]]:
         """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
+    def cells(self) -> list[tuple[int, bytes]]:
+        """(organization number, packed cells) of the events left to insert: the sums of
+        each customer, quarter of an hour and series."""
     def receipts(self) -> list[Receipt]:
         """One for each member, on the supposition that what is left is inserted."""
 
@@ -257,28 +264,132 @@ def sum_by_group(amounts: Buffer, groups: Buffer, group_count: int) -> list[int]
     """
 
 @final
-class PeriodSums:
-    """What the events of each period add up to."""
+class Cover:
+    """Which cells add up to the periods that are asked for.
+
+    A slot is where an event counts: slot 0 is the history before the first period,
+    period i is slot i + 1. Whole UTC days of a slot are taken from cells of days, the
+    ragged edges from cells of quarters of an hour. Years, months and days of segments
+    are numbered as `year`, `12 * (year - 1970) + month - 1` and days since 1970-01-01.
+    """
+
+    def __new__(cls, bounds_us: Sequence[int]) -> Cover:
+        """Period i holds the times from `bounds_us[i]` up to, not including,
+        `bounds_us[i + 1]`, in microseconds since 1970. Raises ValueError where there
+        are fewer than two bounds, or they descend."""
+    @property
+    def cut_days(self) -> list[int]:
+        """The days that a bound cuts in two: their segments of quarters are needed."""
+    @property
+    def cut_quarters(self) -> list[int]:
+        """The quarters of an hour since 1970 that a bound cuts in two: their events are needed."""
+    @property
+    def months(self) -> tuple[int, int]:
+        """The first and the last month of the periods."""
+    @property
+    def history_month(self) -> int:
+        """January of the year in which the periods begin. The history needs the
+        segments of months from here on, and those of years."""
+
+@final
+class Sources:
+    """What is added up; packed as `Compaction` and `Group.cells` have packed it."""
+
+    def __new__(
+        cls,
+        *,
+        segments: Sequence[tuple[int, bytes]],
+        batches: Sequence[bytes],
+        events: Sequence[tuple[int, int, int, int]] = (),
+    ) -> Sources:
+        """`segments` are (kind, packed), `events` (timestamp in microseconds, picocents,
+        customer number, series number) of the quarters that a bound cuts in two."""
+
+@final
+class Tally:
+    """What the events of each group and slot add up to. Lists by group and slot hold
+    slot s of group g at `g * slots + s`. Customers are not counted in the history."""
 
     @property
-    def events(self) -> list[int]: ...
+    def slots(self) -> int: ...
+    @property
+    def events(self) -> list[int]:
+        """How many events, by group and slot."""
     @property
     def costs(self) -> list[int]:
-        """Picocents, each an i128."""
+        """Picocents, each an i128, by group and slot."""
     @property
     def customers(self) -> list[int]:
-        """How many distinct customers each period has."""
+        """How many distinct customers, by group and slot; empty unless wanted."""
     @property
-    def customers_distinct(self) -> int:
-        """How many distinct customers all periods have together."""
+    def customers_of_groups(self) -> list[int]:
+        """How many distinct customers each group has in all periods together."""
+    @property
+    def customers_of_slots(self) -> list[int]:
+        """How many distinct customers all groups have together, by slot."""
+    @property
+    def customers_in_all(self) -> int:
+        """How many distinct customers all groups have in all periods together."""
 
-def sum_by_period(
-    bounds_us: Buffer, timestamps_us: Buffer, costs_picocents: Buffer, customer_numbers: Buffer
-) -> PeriodSums:
-    """Groups events into periods: period i holds the times from `bounds_us[i]` up
-    to, not including, `bounds_us[i + 1]`. Times outside all of them are left out.
+def tally_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    groups: int,
+    customer_groups: Sequence[tuple[int, int]] | None = None,
+    customers_wanted: bool,
+) -> Tally:
+    """Adds up what counts, by group and slot.
 
-    `bounds_us` ascends. All buffers are contiguous native integers, i64 but for
-    `customer_numbers`, which is i32, and must not change until the call returns.
-    Raises ValueError where lengths, order or item types do not fit.
+    `series_groups`, native i32, is the group of each series by its number, from 0 up to,
+    not including, `groups`; −1 where its events do not count. With `customer_groups`,
+    (customer number, group or −1 for that of the series), only these customers count,
+    and the segments must be of customers; without it they must be everyone's. Raises
+    ValueError where anything packed is damaged or a series has no group.
     """
+
+def rank_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    groups: int,
+    customers: Sequence[int] | None = None,
+    by_customer: bool,
+    count: int,
+) -> tuple[int, list[tuple[int, int]]]:
+    """Ranks the groups of the series, or the customers, by the cost of all periods.
+
+    Returns how many of them have an event in a period, and (group or customer,
+    picocents) of the `count` of greatest cost, the greatest first, with all others that
+    cost as much as the last of them. Only `customers` count, where given; then, and
+    `by_customer`, the segments must be of customers. Raises ValueError as `tally_cells` does.
+    """
+
+@final
+class Compaction:
+    """The cells of pending batches, on their way into segments.
+
+    A segment is of a kind, a span and a range of customers. Kinds and their spans:
+    1 everyone's quarters of an hour of a day, 2 everyone's days of a month, 3 everyone's
+    years (span 0); 4 who was active in each quarter of a day, by series, 5 on each day
+    of a month, by series, 6 on each day of a month; 7 each customer's quarters of a
+    month, 8 each customer's years (span 0).
+    """
+
+    def __new__(cls, batches: Sequence[bytes]) -> Compaction:
+        """Raises ValueError where a batch is damaged."""
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """(kind, span) of what gets something new."""
+    def plan(self, stored: Sequence[tuple[int, int, int, int, int]]) -> list[int]:
+        """Chooses which stored segments are replaced; returns their places.
+
+        `stored` are all segments of `spans`, as (kind, span, first customer, last
+        customer, bytes)."""
+    def merge(self, replaced: Sequence[bytes]) -> list[tuple[int, int, int, int, bytes]]:
+        """The new segments, as (kind, span, first customer, last customer, packed).
+
+        `replaced` are the contents of the planned places, in that order. Raises
+        ValueError where one is damaged."""

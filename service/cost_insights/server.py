@@ -19,7 +19,7 @@ from cost_insights.doors.grpc.calls import service_handler
 from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
-from cost_insights.ingest import Ingestor
+from cost_insights.ingest import Compactor, Ingestor
 from cost_insights.metrics import MetricsReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -43,7 +43,12 @@ class Server:
         """`share_port` lets other processes listen on the same port."""
         self.settings = settings
         self._share_port = share_port
-        self.store = Store(settings.database_url, connections_max=settings.database_connections_max)
+        self.store = Store(
+            settings.database_url,
+            connections_max=settings.database_connections_max,
+            retry_seconds=settings.database_retry_seconds,
+            cache_bytes_max=settings.cache_bytes_max,
+        )
         self.authenticator = Authenticator(
             self.store,
             open_organization=settings.open_organization,
@@ -53,6 +58,7 @@ class Server:
         """Where gRPC is served; once started with the port that was taken."""
 
         self._ingestor: Ingestor | None = None
+        self._compactor: Compactor | None = None
         self._grpc: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -73,6 +79,9 @@ class Server:
             waiting_bytes_max=self.settings.waiting_bytes_max,
         )
         self._ingestor.start()
+        if self.settings.compact:
+            self._compactor = Compactor(self.store)
+            self._compactor.start()
         self._grpc = self._grpc_server(self._ingestor)
         self.grpc_address = _listen(self._grpc, self.settings.grpc_address)
         await self._grpc.start()
@@ -86,6 +95,8 @@ class Server:
             await self._grpc.stop(self.settings.drain_seconds)
         if self._ingestor is not None:
             await self._ingestor.close()
+        if self._compactor is not None:
+            await asyncio.to_thread(self._compactor.stop)
         await asyncio.to_thread(self.store.close)
 
     def _grpc_server(self, ingestor: Ingestor) -> grpc.aio.Server:

@@ -31,8 +31,14 @@ class Settings(BaseSettings):
     database_upgrade: bool = True
     """Whether `serve` brings the schema of the database up to date when it starts."""
 
-    database_connections_max: int = Field(default=8, ge=2, le=100)
-    """How many connections a process opens: one writes, the others read."""
+    database_connections_max: int = Field(default=8, ge=3, le=100)
+    """How many connections a process opens: one writes, one compacts, the others read."""
+
+    compact: bool = True
+    """Whether the service merges what was stored into larger segments in the background."""
+
+    cache_bytes_max: int = Field(default=256 * 1024 * 1024, ge=0)
+    """How many bytes of sums a process remembers, so that it need not read them again."""
 
     database_retry_seconds: float = Field(default=10, ge=0, le=300)
     """For how long a transaction is tried again while the database fails in passing."""

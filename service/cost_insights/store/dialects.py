@@ -1,9 +1,10 @@
 """The few places where SQLite and PostgreSQL differ."""
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -53,11 +54,21 @@ class Dialect(Protocol):
     def migration_lock(self, connection: sa.Connection) -> None:
         """Keeps every other process from migrating until the transaction ends."""
 
+    def writing(self) -> AbstractContextManager[object]:
+        """Held by each transaction of this process that writes."""
+
+    def try_compaction_lock(self, connection: sa.Connection) -> bool:
+        """Keeps every other process from compacting as long as the connection is open;
+        False where another one does."""
+
 
 class Sqlite:
     """The embedded database: one file, one writer at a time, many readers beside it."""
 
     shared_by_processes = False
+
+    def __init__(self) -> None:
+        self._writing = threading.Lock()
 
     # Every transaction reads one snapshot already.
     read_options: Mapping[str, Any] = {}
@@ -121,6 +132,16 @@ class Sqlite:
     def migration_lock(self, connection: sa.Connection) -> None:
         """Does nothing: the transaction holds the only write lock there is."""
 
+    def writing(self) -> AbstractContextManager[object]:
+        # The database would make a second writer sleep and look again, up to a tenth
+        # of a second each time.
+        return self._writing
+
+    def try_compaction_lock(self, connection: sa.Connection) -> bool:
+        # One process serves it. Should a command compact as well, whoever comes second
+        # finds the batches gone and changes nothing.
+        return True
+
 
 _SQLITE_TRANSIENT = frozenset(
     {
@@ -144,6 +165,7 @@ class Postgresql:
     }
 
     _MIGRATION_LOCK = 0x636F7374_696E0001
+    _COMPACTION_LOCK = 0x636F7374_696E0002
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
@@ -206,6 +228,14 @@ class Postgresql:
 
     def migration_lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))
+
+    def writing(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def try_compaction_lock(self, connection: sa.Connection) -> bool:
+        return bool(
+            connection.scalar(sa.select(sa.func.pg_try_advisory_lock(self._COMPACTION_LOCK)))
+        )
 
 
 def dialect_of(url: sa.URL) -> Dialect:

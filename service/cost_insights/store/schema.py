@@ -136,3 +136,32 @@ event = sa.Table(
     sa.Index("event_organization_number_timestamp_us_idx", "organization_number", "timestamp_us"),
 )
 """What happened. Rows are only ever added."""
+
+batch = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("organization_number", sa.Integer, primary_key=True),
+    # Random, so that none ever comes again: what a process remembers by it stays true.
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+)
+"""The cells of the events of one commit, until they are compacted."""
+
+segment = sa.Table(
+    "segment",
+    metadata,
+    sa.Column("organization_number", sa.Integer, primary_key=True),
+    sa.Column("id", BinaryUuid, primary_key=True),  # random, as that of a batch
+    sa.Column("kind", sa.SmallInteger, nullable=False),
+    sa.Column("span", sa.Integer, nullable=False),
+    sa.Column("customer_first", sa.Integer, nullable=False),
+    sa.Column("customer_last", sa.Integer, nullable=False),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+    sa.Index("segment_organization_number_kind_span_idx", "organization_number", "kind", "span"),
+)
+"""The cells of all compacted batches, by kind, span of time and range of customers.
+
+Rows never change: a segment that grows is replaced by one of another id. Of one kind,
+span and range there may be several, which add up.
+"""

@@ -15,6 +15,14 @@ import stamina
 
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
+from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.segments import (
+    OvertakenError,
+    Pending,
+    pending,
+    prepare_compaction,
+    write_compaction,
+)
 from cost_insights.store.writer import EventWriter, Outcome, Submission
 
 
@@ -22,14 +30,20 @@ class Store:
     """One database, shared by all threads of the process."""
 
     def __init__(
-        self, database_url: str, *, connections_max: int = 8, retry_seconds: float = 10
+        self,
+        database_url: str,
+        *,
+        connections_max: int = 8,
+        retry_seconds: float = 10,
+        cache_bytes_max: int = 256 * 1024 * 1024,
     ) -> None:
         url = sa.make_url(database_url)
         self.url = url
         self._dialect = dialect_of(url)
         self._engine = self._dialect.engine(url, connections_max=connections_max)
         self._retry_seconds = retry_seconds
-        self._writer = EventWriter(self._dialect.insert_events)
+        self.packed_cache = PackedCache(cache_bytes_max)
+        self._writer = EventWriter(self._dialect.insert_events, self.packed_cache)
         self._writing_connection: sa.Connection | None = None
 
     @property
@@ -56,21 +70,65 @@ class Store:
         """A transaction that sees one snapshot of the database."""
         return self._transaction(self._engine.execution_options(**self._dialect.read_options))
 
-    def write(self) -> AbstractContextManager[sa.Connection]:
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
         """A transaction, committed and flushed once the block ends without an error."""
-        return self._transaction(self._engine.execution_options(**{WRITES: True}))
+        engine = self._engine.execution_options(**{WRITES: True})
+        with self._dialect.writing(), self._transaction(engine) as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        with self._errors_of_the_database(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _errors_of_the_database(self) -> Iterator[None]:
         try:
-            with engine.begin() as connection:
-                yield connection
+            yield
         except sa.exc.TimeoutError as error:  # no connection became free
             raise StoreUnavailableError from error
         except sa.exc.DBAPIError as error:
             if self._dialect.is_transient(error):
                 raise StoreUnavailableError from error
             raise
+
+    @contextmanager
+    def compacting(self) -> Iterator[bool]:
+        """Whether this process is the one that compacts, until the block ends.
+
+        Raises StoreUnavailableError if the database does not answer.
+        """
+        with self._errors_of_the_database(), self._engine.connect() as connection:
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield self._dialect.try_compaction_lock(autocommit)
+            finally:
+                # Closed and not given back: the lock ends with the connection.
+                connection.detach()
+
+    def pending(self) -> list[Pending]:
+        """What waits to be compacted, by organization."""
+        with self.read() as connection:
+            return pending(connection)
+
+    def compact(self, organization_number: int) -> bool:
+        """Merges pending batches of an organization into its segments, as many as fit
+        into memory well; False if there were none.
+
+        A second compaction of the same batches changes nothing, wherever it runs.
+        """
+        with self.read() as connection:
+            compacted = prepare_compaction(connection, organization_number)
+        if compacted is None:
+            return False
+        try:
+            with self.write() as connection:
+                write_compaction(connection, compacted)
+        except OvertakenError:
+            return True
+        self.packed_cache.forget([*compacted.batch_ids, *compacted.replaced_ids])
+        return True
 
     def insert_events(self, submissions: Sequence[Submission], *, now_us: int) -> list[Outcome]:
         """Stores the events of several submissions in one transaction; for one thread only.
@@ -89,7 +147,7 @@ class Store:
                 wait_initial=0.02,
                 wait_max=1.0,
             ):
-                with attempt, self._writing() as connection:
+                with attempt, self._dialect.writing(), self._writing() as connection:
                     if uncertain is not None and self._dialect.was_committed(
                         connection, uncertain[0]
                     ):

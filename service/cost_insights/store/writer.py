@@ -15,7 +15,9 @@ from cost_insights.store.numbers import (
     number_customers,
     number_series,
 )
+from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.schema import event
+from cost_insights.store.segments import insert_batches
 
 _CUSTOMERS_REMEMBERED = 200_000
 _SERIES_REMEMBERED = 50_000
@@ -48,8 +50,12 @@ class EventWriter:
     does it remember the numbers it handed out.
     """
 
-    def __init__(self, insert: Callable[[sa.Connection, Group], None]) -> None:
+    def __init__(
+        self, insert: Callable[[sa.Connection, Group], None], packed_cache: PackedCache
+    ) -> None:
         self._insert = insert
+        self._packed_cache = packed_cache
+        self._new_batches: dict[uuid.UUID, bytes] = {}
         self._customers = NumberCache[tuple[int, str]](_CUSTOMERS_REMEMBERED)
         self._customers_by_id = NumberCache[tuple[int, bytes]](_CUSTOMERS_REMEMBERED)
         self._series = NumberCache[tuple[int, SeriesParts]](_SERIES_REMEMBERED)
@@ -121,6 +127,7 @@ class EventWriter:
             self._insert_new(connection, group)
         else:
             self._insert(connection, group)
+        self._new_batches = insert_batches(connection, group.cells(), now_us=now_us)
         for place, member, receipt in zip(places, members, group.receipts(), strict=True):
             outcomes[place] = Outcome(member[0], receipt)
         return [outcomes[place] for place in range(len(submissions))], group.any_id()
@@ -130,12 +137,14 @@ class EventWriter:
         self._customers.remember(self._new_customers)
         self._customers_by_id.remember(self._new_customers_by_id)
         self._series.remember(self._new_series)
+        self._packed_cache.remember(self._new_batches)
         self._forget_new()
 
     def _forget_new(self) -> None:
         self._new_customers = {}
         self._new_customers_by_id = {}
         self._new_series = {}
+        self._new_batches = {}
 
     def _number_ids(
         self,

@@ -1,0 +1,199 @@
+//! Covers: which cells add up to the periods that are asked for.
+//!
+//! Whole UTC days of a period are taken from cells of days and the ragged edges
+//! from cells of quarters of an hour. What lies before the first period is the
+//! history, taken from cells of years, days and quarters. A quarter that a bound
+//! cuts in two is in no cell's slot: its events are looked at one by one.
+#![forbid(unsafe_code)]
+
+use crate::time::{DAY_QUARTERS, DAY_US, QUARTER_US, first_day_of, month_and_year_of};
+
+/// Where what happened counts: 0 is the history, period i is slot i + 1.
+pub type Slot = usize;
+
+/// The bounds of periods, and what they cut.
+#[derive(Clone, Debug)]
+pub struct Cover {
+    bounds_us: Vec<i64>,
+}
+
+/// The bounds do not make periods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundsError;
+
+impl std::fmt::Display for BoundsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there must be at least two bounds, which ascend, within the years 1 to 9999")
+    }
+}
+
+const TIME_US_MIN: i64 = -62_135_596_800_000_000; // 0001-01-01
+const TIME_US_MAX: i64 = 253_402_300_800_000_000; // 10000-01-01
+
+impl Cover {
+    /// Period i holds the times from bound i up to, not including, bound i + 1.
+    pub fn new(bounds_us: Vec<i64>) -> Result<Self, BoundsError> {
+        let is_within = |bound: &i64| (TIME_US_MIN..=TIME_US_MAX).contains(bound);
+        if bounds_us.len() < 2 || !bounds_us.is_sorted() || !bounds_us.iter().all(is_within) {
+            return Err(BoundsError);
+        }
+        Ok(Self { bounds_us })
+    }
+
+    /// How many slots there are: the history and the periods.
+    pub fn slots(&self) -> usize {
+        self.bounds_us.len()
+    }
+
+    /// The days that a bound cuts in two.
+    pub fn cut_days(&self) -> Vec<i32> {
+        self.cut(DAY_US)
+    }
+
+    /// The quarters of an hour that a bound cuts in two.
+    pub fn cut_quarters(&self) -> Vec<i32> {
+        self.cut(QUARTER_US)
+    }
+
+    fn cut(&self, span_us: i64) -> Vec<i32> {
+        let mut cut: Vec<i32> = self
+            .bounds_us
+            .iter()
+            .filter(|&bound| bound.rem_euclid(span_us) != 0)
+            .map(|bound| bound.div_euclid(span_us) as i32)
+            .collect();
+        cut.dedup();
+        cut
+    }
+
+    /// The first and the last month of the periods, counted from January 1970.
+    pub fn months(&self) -> (i32, i32) {
+        let month_of = |time_us: i64| month_and_year_of(time_us.div_euclid(DAY_US) as i32).0;
+        let (first, last) = (self.first_us(), self.bounds_us[self.bounds_us.len() - 1]);
+        (month_of(first), month_of((last - 1).max(first)))
+    }
+
+    /// January of the year in which the periods begin: the history before is
+    /// made of whole years.
+    pub fn history_month(&self) -> i32 {
+        let (_, year) = month_and_year_of(self.first_us().div_euclid(DAY_US) as i32);
+        (year - 1970) * 12
+    }
+
+    fn first_us(&self) -> i64 {
+        self.bounds_us[0]
+    }
+
+    /// The slot of a time; `None` after the last period.
+    pub fn slot_of_time(&self, time_us: i64) -> Option<Slot> {
+        let slot = self.bounds_us.partition_point(|&bound| bound <= time_us);
+        (slot < self.bounds_us.len()).then_some(slot)
+    }
+
+    /// The slot that holds all of a quarter of an hour.
+    pub fn slot_of_quarter(&self, quarter: i32) -> Option<Slot> {
+        let from = i64::from(quarter) * QUARTER_US;
+        self.slot_of_span(from, from + QUARTER_US)
+    }
+
+    /// The slot that holds all of a day.
+    pub fn slot_of_day(&self, day: i32) -> Option<Slot> {
+        let from = i64::from(day) * DAY_US;
+        self.slot_of_span(from, from + DAY_US)
+    }
+
+    /// The slot of a quarter whose day no slot holds as a whole.
+    pub fn slot_of_edge_quarter(&self, quarter: i32) -> Option<Slot> {
+        match self.slot_of_day(quarter.div_euclid(DAY_QUARTERS)) {
+            Some(_) => None,
+            None => self.slot_of_quarter(quarter),
+        }
+    }
+
+    /// The history, if it holds all of a year.
+    pub fn slot_of_year(&self, year: i32) -> Option<Slot> {
+        let end_us = first_day_of(year.saturating_add(1)) * DAY_US;
+        (end_us <= self.first_us()).then_some(0)
+    }
+
+    fn slot_of_span(&self, from_us: i64, to_us: i64) -> Option<Slot> {
+        let slot = self.slot_of_time(from_us)?;
+        (to_us <= self.bounds_us[slot]).then_some(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_US: i64 = 4 * QUARTER_US;
+
+    fn cover(bounds_us: &[i64]) -> Cover {
+        Cover::new(bounds_us.to_vec()).unwrap()
+    }
+
+    /// Whole days belong to periods; a day that a bound cuts does not.
+    #[test]
+    fn days() {
+        let cover = cover(&[0, 2 * DAY_US, 3 * DAY_US + HOUR_US]);
+        assert_eq!(cover.slot_of_day(-1), Some(0));
+        assert_eq!(cover.slot_of_day(0), Some(1));
+        assert_eq!(cover.slot_of_day(1), Some(1));
+        assert_eq!(cover.slot_of_day(2), Some(2));
+        assert_eq!(cover.slot_of_day(3), None);
+        assert_eq!(cover.slot_of_day(4), None);
+        assert_eq!(cover.cut_days(), [3]);
+        assert_eq!(cover.slot_of_edge_quarter(2 * 96), None);
+        assert_eq!(cover.slot_of_edge_quarter(3 * 96), Some(2));
+        assert_eq!(cover.slot_of_edge_quarter(3 * 96 + 4), None);
+    }
+
+    /// A quarter that a bound cuts is in no slot.
+    #[test]
+    fn cut_quarters() {
+        let cover = cover(&[60_000_000, HOUR_US]);
+        assert_eq!(cover.cut_quarters(), [0]);
+        assert_eq!(cover.slot_of_quarter(0), None);
+        assert_eq!(cover.slot_of_quarter(1), Some(1));
+        assert_eq!(cover.slot_of_quarter(-1), Some(0));
+        assert_eq!(cover.slot_of_time(59_999_999), Some(0));
+        assert_eq!(cover.slot_of_time(60_000_000), Some(1));
+        assert_eq!(cover.slot_of_time(HOUR_US), None);
+    }
+
+    /// Only whole years before the first period are history.
+    #[test]
+    fn years() {
+        let midnight = first_day_of(2026) * DAY_US;
+        for (first, whole_year) in [(midnight, 2025), (midnight - 1, 2024), (midnight + 1, 2025)] {
+            let cover = cover(&[first, midnight + DAY_US]);
+            assert_eq!(cover.slot_of_year(whole_year), Some(0));
+            assert_eq!(cover.slot_of_year(whole_year + 1), None);
+            assert_eq!(cover.history_month(), (whole_year + 1 - 1970) * 12);
+        }
+    }
+
+    /// The months of a span that ends with a month do not hold the next one.
+    #[test]
+    fn months() {
+        assert_eq!(cover(&[0, 31 * DAY_US]).months(), (0, 0));
+        assert_eq!(cover(&[-1, 31 * DAY_US + 1]).months(), (-1, 1));
+        assert_eq!(cover(&[0, 0]).months(), (0, 0));
+    }
+
+    /// Of equal bounds the last one counts.
+    #[test]
+    fn empty_periods() {
+        let cover = cover(&[0, DAY_US, DAY_US, 2 * DAY_US]);
+        assert_eq!(cover.slot_of_day(0), Some(1));
+        assert_eq!(cover.slot_of_day(1), Some(3));
+    }
+
+    /// Bounds that are no bounds are refused.
+    #[test]
+    fn bounds_are_checked() {
+        for bounds in [&[][..], &[1], &[1, 0], &[0, i64::MAX], &[i64::MIN, 0]] {
+            assert!(Cover::new(bounds.to_vec()).is_err());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Integers in as few bytes as they need: seven bits a byte, the lowest first, and
+//! the sign of a signed one in the lowest bit.
+//!
+//! What is written here lies in the database, so that it may never be read
+//! otherwise. Bytes that were not written here are [`Damaged`], not a panic.
+#![forbid(unsafe_code)]
+
+/// The bytes are not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stored cells are damaged")
+    }
+}
+
+/// Writes an unsigned integer.
+#[inline]
+pub fn push_unsigned(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Writes a signed integer.
+#[inline]
+pub fn push_signed(out: &mut Vec<u8>, number: i64) {
+    push_unsigned(out, (number << 1 ^ number >> 63) as u64);
+}
+
+/// Writes a signed integer of 128 bits; a small one as [`push_signed`] does.
+#[inline]
+pub fn push_wide(out: &mut Vec<u8>, number: i128) {
+    let mut zigzag = (number << 1 ^ number >> 127) as u128;
+    while zigzag > u128::from(u64::MAX) {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    push_unsigned(out, zigzag as u64);
+}
+
+/// Reads what the functions above have written, in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Unpacker<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Unpacker<'a> {
+    /// A reader of these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The bytes that are not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether all is read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8, Damaged> {
+        let (&byte, rest) = self.rest.split_first().ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(byte)
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Damaged> {
+        let (bytes, rest) = self.rest.split_at_checked(count).ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// An unsigned integer.
+    #[inline]
+    pub fn unsigned(&mut self) -> Result<u64, Damaged> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Damaged);
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(Damaged)
+    }
+
+    /// An unsigned integer of 32 bits.
+    #[inline]
+    pub fn number(&mut self) -> Result<u32, Damaged> {
+        u32::try_from(self.unsigned()?).map_err(|_| Damaged)
+    }
+
+    /// An unsigned integer that counts what follows, each of at least one byte: no
+    /// damage makes anybody reserve more memory than there are bytes.
+    pub fn count(&mut self) -> Result<usize, Damaged> {
+        usize::try_from(self.unsigned()?)
+            .ok()
+            .filter(|&count| count <= self.rest.len())
+            .ok_or(Damaged)
+    }
+
+    /// A signed integer.
+    #[inline]
+    pub fn signed(&mut self) -> Result<i64, Damaged> {
+        let zigzag = self.unsigned()?;
+        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+    }
+
+    /// A signed integer of 128 bits.
+    #[inline]
+    pub fn wide(&mut self) -> Result<i128, Damaged> {
+        let mut low = 0;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            low |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(i128::from((low >> 1) as i64 ^ -((low & 1) as i64)));
+            }
+        }
+        self.wider(low)
+    }
+
+    /// The rest of an integer of which 63 bits are read: nearly none has more.
+    #[cold]
+    fn wider(&mut self, low: u64) -> Result<i128, Damaged> {
+        let mut zigzag = u128::from(low);
+        for shift in (63..128).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u128::from(byte & 0x7f);
+            if shift == 126 && bits > 3 {
+                return Err(Damaged);
+            }
+            zigzag |= bits << shift;
+            if byte < 0x80 {
+                return Ok((zigzag >> 1) as i128 ^ -((zigzag & 1) as i128));
+            }
+        }
+        Err(Damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Small numbers take one byte, and a sign costs one bit.
+    #[test]
+    fn bytes_of_small_numbers() {
+        let mut out = Vec::new();
+        push_unsigned(&mut out, 127);
+        push_signed(&mut out, -64);
+        push_wide(&mut out, 63);
+        push_unsigned(&mut out, 128);
+        assert_eq!(out, [127, 127, 126, 0x80, 1]);
+    }
+
+    /// Bytes that end too early or go on too long are damaged.
+    #[test]
+    fn damage_is_noticed() {
+        for bytes in [&[][..], &[0x80], &[0xff; 11]] {
+            assert_eq!(Unpacker::new(bytes).unsigned(), Err(Damaged));
+            assert_eq!(Unpacker::new(bytes).signed(), Err(Damaged));
+        }
+        for bytes in [&[][..], &[0xff; 18], &[0xff; 20]] {
+            assert_eq!(Unpacker::new(bytes).wide(), Err(Damaged));
+        }
+        assert_eq!(
+            Unpacker::new(&[0xff, 0xff, 0xff, 0xff, 0x7f]).number(),
+            Err(Damaged)
+        );
+        assert_eq!(Unpacker::new(&[2, 0]).count(), Err(Damaged));
+        assert_eq!(Unpacker::new(&[1]).bytes(2), Err(Damaged));
+    }
+
+    proptest! {
+        /// What is written is read again, and nothing is left over.
+        #[test]
+        fn written_is_read(unsigned: u64, signed: i64, wide: i128, narrow: i64) {
+            let mut out = Vec::new();
+            push_unsigned(&mut out, unsigned);
+            push_signed(&mut out, signed);
+            push_wide(&mut out, wide);
+            push_wide(&mut out, i128::from(narrow));
+            let mut unpacker = Unpacker::new(&out);
+            prop_assert_eq!(unpacker.unsigned(), Ok(unsigned));
+            prop_assert_eq!(unpacker.signed(), Ok(signed));
+            prop_assert_eq!(unpacker.wide(), Ok(wide));
+            prop_assert_eq!(unpacker.wide(), Ok(i128::from(narrow)));
+            prop_assert!(unpacker.is_empty());
+        }
+    }
+}

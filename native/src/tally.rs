@@ -1,0 +1,325 @@
+//! What the cells of a cover add up to, by group and period.
+//!
+//! Questions about everyone are answered from everyone's cells and activity, those
+//! about some customers, or about each, from each customer's own cells. Pending
+//! batches hold each customer's cells and serve both.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use roaring::{MultiOps, RoaringBitmap};
+
+use crate::activity::{Entries, united};
+use crate::cell::{Cell, Cells};
+use crate::cover::{Cover, Slot};
+use crate::packed::Damaged;
+use crate::segment::Kind;
+
+/// Events that are counted by what they add up to.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Segments of everyone, or of customers, but not of both.
+    pub segments: &'a [(Kind, &'a [u8])],
+    /// The cells of batches that are in no segment yet.
+    pub batches: &'a [&'a [u8]],
+    /// Events of quarters that a bound cuts in two.
+    pub events: &'a [LooseEvent],
+}
+
+/// An event that no cell of the cover holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of an event")]
+pub struct LooseEvent {
+    pub timestamp_us: i64,
+    pub cost_picocents: i64,
+    pub customer: u32,
+    pub series: u32,
+}
+
+/// Which events count, and in which group.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// The group of each series, or −1 where its events do not count.
+    pub series_groups: &'a [i32],
+    /// Which customers count, and in which group instead of that of their series;
+    /// everyone does if there is no such table.
+    pub customer_groups: Option<CustomerGroups>,
+    /// How many groups there are.
+    pub groups: usize,
+}
+
+/// The group of each customer that counts; −1 leaves it to the series.
+pub type CustomerGroups = HashMap<u32, i32, RandomState>;
+
+impl Selection<'_> {
+    /// The group of a cell; `None` where it does not count.
+    #[inline]
+    fn group(&self, customer: u32, series: u32) -> Result<Option<usize>, Damaged> {
+        let by_series = *self.series_groups.get(series as usize).ok_or(Damaged)?;
+        let by_customer = match &self.customer_groups {
+            Some(groups) => match groups.get(&customer) {
+                Some(&group) => group,
+                None => return Ok(None),
+            },
+            None => -1,
+        };
+        if by_series < 0 {
+            return Ok(None);
+        }
+        let group = if by_customer < 0 {
+            by_series
+        } else {
+            by_customer
+        } as usize;
+        if group < self.groups {
+            Ok(Some(group))
+        } else {
+            Err(Damaged)
+        }
+    }
+}
+
+/// What the events of each group and slot add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many slots a group has.
+    pub slots: usize,
+    /// How many events, by group and slot.
+    pub events: Vec<i64>,
+    /// The picocents, by group and slot.
+    pub costs: Vec<i128>,
+    /// How many distinct customers, by group and slot; none in the history.
+    pub customers: Vec<u64>,
+    /// How many distinct customers each group has in all periods together.
+    pub customers_of_groups: Vec<u64>,
+    /// How many distinct customers all groups have together, by slot.
+    pub customers_of_slots: Vec<u64>,
+    /// How many distinct customers there are in all.
+    pub customers_in_all: u64,
+}
+
+/// Customers of one group and slot, not yet united.
+#[derive(Clone, Debug, Default)]
+struct Active {
+    few: Vec<u32>,
+    many: Vec<RoaringBitmap>,
+}
+
+/// Adds up what counts. Customers are not counted where they are not `wanted`.
+pub fn tally(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    selection: &Selection<'_>,
+    customers_wanted: bool,
+) -> Result<Tally, Damaged> {
+    let slots = cover.slots();
+    let size = selection.groups * slots;
+    let mut events = vec![0_i64; size];
+    let mut costs = vec![0_i128; size];
+    let mut active = vec![Active::default(); if customers_wanted { size } else { 0 }];
+    for_each_cell(cover, sources, |slot, cell, is_customers_own| {
+        let Some(group) = selection.group(cell.customer, cell.series)? else {
+            return Ok(());
+        };
+        let place = group * slots + slot;
+        events[place] += cell.events;
+        costs[place] += cell.cost;
+        if customers_wanted && is_customers_own && slot > 0 {
+            let few = &mut active[place].few;
+            // Cells of one customer lie together.
+            if few.last() != Some(&cell.customer) {
+                few.push(cell.customer);
+            }
+        }
+        Ok(())
+    })?;
+    let mut tally = Tally {
+        slots,
+        events,
+        costs,
+        ..Tally::default()
+    };
+    if customers_wanted {
+        collect_activity(cover, sources.segments, selection, &mut active)?;
+        tally.count_customers(active);
+    }
+    Ok(tally)
+}
+
+impl Tally {
+    fn count_customers(&mut self, active: Vec<Active>) {
+        let sets: Vec<RoaringBitmap> = active
+            .into_iter()
+            .map(|active| united(active.few, active.many))
+            .collect();
+        self.customers = sets.iter().map(RoaringBitmap::len).collect();
+        let of_groups: Vec<RoaringBitmap> =
+            sets.chunks(self.slots).map(|group| group.union()).collect();
+        self.customers_of_groups = of_groups.iter().map(RoaringBitmap::len).collect();
+        self.customers_in_all = of_groups.union().len();
+        self.customers_of_slots = (0..self.slots)
+            .map(|slot| {
+                let of_slot = sets.iter().skip(slot).step_by(self.slots);
+                of_slot.union().len()
+            })
+            .collect();
+    }
+}
+
+/// Calls with (slot, cell, whether the cell is one customer's own) for each cell
+/// that some slot holds.
+fn for_each_cell(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    mut each: impl FnMut(Slot, &Cell, bool) -> Result<(), Damaged>,
+) -> Result<(), Damaged> {
+    for &(kind, packed) in sources.segments {
+        match kind {
+            Kind::Quarters => {
+                let slot_of = |quarter| cover.slot_of_edge_quarter(quarter);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+            }
+            Kind::Days => {
+                let slot_of = |day| cover.slot_of_day(day);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+            }
+            Kind::Years => {
+                let slot_of = |year| cover.slot_of_year(year);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+            }
+            Kind::CustomerQuarters => {
+                let slot_of = |quarter| cover.slot_of_quarter(quarter);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+            }
+            Kind::CustomerYears => {
+                let slot_of = |year| cover.slot_of_year(year);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+            }
+            Kind::QuarterCustomers | Kind::DayCustomers | Kind::DayEveryone => {}
+        }
+    }
+    for packed in sources.batches {
+        let slot_of = |quarter| cover.slot_of_quarter(quarter);
+        cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+    }
+    for event in sources.events {
+        if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
+            let cell = Cell {
+                customer: event.customer,
+                bucket: 0,
+                series: event.series,
+                events: 1,
+                cost: i128::from(event.cost_picocents),
+            };
+            each(slot, &cell, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn cells_of(
+    packed: &[u8],
+    slot_of: impl Fn(i32) -> Option<Slot>,
+    mut each: impl FnMut(Slot, &Cell) -> Result<(), Damaged>,
+) -> Result<(), Damaged> {
+    let mut cells = Cells::new(packed)?;
+    // Cells of one bucket mostly lie together.
+    let mut last = (0, slot_of(0));
+    while let Some(cell) = cells.next_cell()? {
+        if cell.bucket != last.0 {
+            last = (cell.bucket, slot_of(cell.bucket));
+        }
+        if let Some(slot) = last.1 {
+            each(slot, &cell)?;
+        }
+    }
+    Ok(())
+}
+
+fn collect_activity(
+    cover: &Cover,
+    segments: &[(Kind, &[u8])],
+    selection: &Selection<'_>,
+    active: &mut [Active],
+) -> Result<(), Damaged> {
+    for &(kind, packed) in segments {
+        if !kind.is_activity() {
+            continue;
+        }
+        let mut entries = Entries::new(packed)?;
+        while let Some(entry) = entries.next_entry()? {
+            let slot = match kind {
+                Kind::QuarterCustomers => cover.slot_of_edge_quarter(entry.bucket),
+                _ => cover.slot_of_day(entry.bucket),
+            };
+            let Some(slot) = slot.filter(|&slot| slot > 0) else {
+                continue;
+            };
+            let group = if kind == Kind::DayEveryone {
+                Some(0)
+            } else {
+                selection.group(0, entry.series)?
+            };
+            if let Some(group) = group {
+                let of = active
+                    .get_mut(group * cover.slots() + slot)
+                    .ok_or(Damaged)?;
+                entry.customers.append_to(&mut of.few, &mut of.many)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The values of greatest cost, of those that have an event in a period.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranking {
+    /// How many values have an event.
+    pub values: usize,
+    /// (value, picocents) of the values of greatest cost, the greatest first, and
+    /// of all others that cost as much as the last of them.
+    pub first: Vec<(u32, i128)>,
+}
+
+/// Ranks the groups of the selection, or the customers instead of them.
+pub fn rank(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    selection: &Selection<'_>,
+    by_customer: bool,
+    count: usize,
+) -> Result<Ranking, Damaged> {
+    let mut sums: HashMap<u32, (i64, i128), RandomState> = HashMap::default();
+    for_each_cell(cover, sources, |slot, cell, _| {
+        let group = selection.group(cell.customer, cell.series)?;
+        if let Some(group) = group.filter(|_| slot > 0) {
+            let value = if by_customer {
+                cell.customer
+            } else {
+                group as u32
+            };
+            let sum = sums.entry(value).or_default();
+            sum.0 += cell.events;
+            sum.1 += cell.cost;
+        }
+        Ok(())
+    })?;
+    let mut first: Vec<(u32, i128)> = sums
+        .into_iter()
+        .filter(|(_, (events, _))| *events != 0)
+        .map(|(value, (_, cost))| (value, cost))
+        .collect();
+    let values = first.len();
+    if count < values {
+        if count > 0 {
+            let (_, &mut (_, least), _) =
+                first.select_nth_unstable_by_key(count - 1, |&(_, cost)| std::cmp::Reverse(cost));
+            first.retain(|&(_, cost)| cost >= least);
+        } else {
+            first.clear();
+        }
+    }
+    first.sort_unstable_by_key(|&(value, cost)| (std::cmp::Reverse(cost), value));
+    Ok(Ranking { values, first })
+}

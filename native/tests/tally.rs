@@ -1,0 +1,323 @@
+//! From events to answers: batches, compactions at any moment, and tallies,
+//! compared with a look at each event.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use cost_insights_native::cell::{self, Cell};
+use cost_insights_native::cover::Cover;
+use cost_insights_native::segment::{Compaction, Kind, Range, Segment, Stored};
+use cost_insights_native::tally::{LooseEvent, Selection, Sources, Tally, rank, tally};
+use cost_insights_native::time::{DAY_US, QUARTER_US, day_of, quarter_of};
+use proptest::prelude::*;
+
+const SERIES: u32 = 4;
+
+/// All that a database would hold of one organization.
+#[derive(Default)]
+struct Database {
+    events: Vec<LooseEvent>,
+    batches: Vec<Vec<u8>>,
+    segments: Vec<Segment>,
+}
+
+impl Database {
+    fn ingest(&mut self, events: &[LooseEvent]) {
+        let mut cells: Vec<Cell> = events
+            .iter()
+            .map(|event| Cell {
+                customer: event.customer,
+                bucket: quarter_of(event.timestamp_us),
+                series: event.series,
+                events: 1,
+                cost: i128::from(event.cost_picocents),
+            })
+            .collect();
+        cell::combine(&mut cells);
+        self.batches.push(cell::pack(&cells));
+        self.events.extend(events);
+    }
+
+    fn compact(&mut self) {
+        let cells = cell::unpack_all(self.batches.iter().map(Vec::as_slice)).unwrap();
+        self.batches.clear();
+        let mut compaction = Compaction::new(cells);
+        let spans: HashSet<_> = compaction
+            .spans()
+            .map(|(kind, of)| (kind as i16, of))
+            .collect();
+        let touched: Vec<usize> = (0..self.segments.len())
+            .filter(|&at| {
+                let (kind, of) = self.segments[at].span;
+                spans.contains(&(kind as i16, of))
+            })
+            .collect();
+        let stored: Vec<Stored> = touched
+            .iter()
+            .map(|&at| Stored {
+                span: self.segments[at].span,
+                customers: self.segments[at].customers,
+                bytes: self.segments[at].packed.len(),
+            })
+            .collect();
+        let replaced: Vec<usize> = compaction
+            .plan(&stored)
+            .iter()
+            .map(|&at| touched[at])
+            .collect();
+        let packed: Vec<&[u8]> = replaced
+            .iter()
+            .map(|&at| self.segments[at].packed.as_slice())
+            .collect();
+        let new = compaction.merge(&packed).unwrap();
+        let replaced: HashSet<usize> = replaced.into_iter().collect();
+        let mut at = 0;
+        self.segments.retain(|_| {
+            at += 1;
+            !replaced.contains(&(at - 1))
+        });
+        self.segments.extend(new);
+    }
+
+    /// The segments that a cover needs, by the rules that the stub documents.
+    fn segments(&self, cover: &Cover, by_customer: bool, by_series: bool) -> Vec<(Kind, &[u8])> {
+        let days: HashSet<i32> = cover.cut_days().into_iter().collect();
+        let (first, last) = cover.months();
+        let from_january = cover.history_month()..=last;
+        let needed = |&(kind, of): &(Kind, i32)| match kind {
+            Kind::Quarters | Kind::QuarterCustomers => !by_customer && days.contains(&of),
+            Kind::Days => !by_customer && from_january.contains(&of),
+            Kind::Years => !by_customer,
+            Kind::DayCustomers => !by_customer && by_series && (first..=last).contains(&of),
+            Kind::DayEveryone => !by_customer && !by_series && (first..=last).contains(&of),
+            Kind::CustomerQuarters => by_customer && from_january.contains(&of),
+            Kind::CustomerYears => by_customer,
+        };
+        self.segments
+            .iter()
+            .filter(|segment| needed(&segment.span))
+            .map(|segment| (segment.span.0, segment.packed.as_slice()))
+            .collect()
+    }
+
+    fn loose(&self, cover: &Cover) -> Vec<LooseEvent> {
+        let cut: HashSet<i32> = cover.cut_quarters().into_iter().collect();
+        let is_loose = |event: &&LooseEvent| cut.contains(&quarter_of(event.timestamp_us));
+        self.events.iter().filter(is_loose).copied().collect()
+    }
+}
+
+/// The same by a look at each event.
+fn expected(events: &[LooseEvent], cover: &Cover, selection: &Selection<'_>) -> Tally {
+    let slots = cover.slots();
+    let size = selection.groups * slots;
+    let mut tally = Tally {
+        slots,
+        events: vec![0; size],
+        costs: vec![0; size],
+        ..Tally::default()
+    };
+    let mut sets = vec![BTreeSet::new(); size];
+    for event in events {
+        let mut group = selection.series_groups[event.series as usize];
+        if let Some(groups) = &selection.customer_groups {
+            match groups.get(&event.customer) {
+                Some(&of_customer) if group >= 0 && of_customer >= 0 => group = of_customer,
+                Some(_) => {}
+                None => continue,
+            }
+        }
+        if group < 0 {
+            continue;
+        }
+        if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
+            let place = group as usize * slots + slot;
+            tally.events[place] += 1;
+            tally.costs[place] += i128::from(event.cost_picocents);
+            if slot > 0 {
+                sets[place].insert(event.customer);
+            }
+        }
+    }
+    let union = |places: &mut dyn Iterator<Item = usize>| {
+        places
+            .flat_map(|place| &sets[place])
+            .collect::<BTreeSet<_>>()
+            .len() as u64
+    };
+    tally.customers = (0..size).map(|place| sets[place].len() as u64).collect();
+    tally.customers_of_groups = (0..selection.groups)
+        .map(|group| union(&mut (group * slots..(group + 1) * slots)))
+        .collect();
+    tally.customers_of_slots = (0..slots)
+        .map(|slot| union(&mut (slot..size).step_by(slots)))
+        .collect();
+    tally.customers_in_all = union(&mut (0..size));
+    tally
+}
+
+fn any_event() -> impl Strategy<Value = LooseEvent> {
+    // Around the turn of the year 1970, with a few far away.
+    let time = prop_oneof![
+        8 => -40 * DAY_US..40 * DAY_US,
+        4 => -QUARTER_US * 8..QUARTER_US * 8,
+        1 => -4_000 * DAY_US..4_000 * DAY_US,
+    ];
+    let customer = prop_oneof![4 => 0_u32..6, 1 => 0_u32..400];
+    (time, -1_000_i64..i64::MAX, customer, 0..SERIES).prop_map(
+        |(timestamp_us, cost_picocents, customer, series)| LooseEvent {
+            timestamp_us,
+            cost_picocents,
+            customer,
+            series,
+        },
+    )
+}
+
+fn any_bounds() -> impl Strategy<Value = Vec<i64>> {
+    let unit = prop_oneof![
+        Just(DAY_US),
+        Just(QUARTER_US),
+        Just(4 * QUARTER_US),
+        Just(60_000_000)
+    ];
+    (unit, -200_i64..200, prop::collection::vec(0_i64..20, 1..8)).prop_map(
+        |(unit, first, lengths)| {
+            let mut bounds = vec![first * unit];
+            for length in lengths {
+                bounds.push(bounds[bounds.len() - 1] + length * unit);
+            }
+            bounds
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// However events are batched and compacted, the answers are those of the events.
+    #[test]
+    fn answers_are_those_of_the_events(
+        parts in prop::collection::vec((prop::collection::vec(any_event(), 0..60), any::<bool>()), 1..8),
+        bounds in any_bounds(),
+        series_groups in prop::collection::vec(-1_i32..3, SERIES as usize),
+        customer_groups in prop::option::of(prop::collection::btree_map(0_u32..8, -1_i32..3, 0..6)),
+    ) {
+        let mut database = Database::default();
+        for (events, compacts) in parts {
+            database.ingest(&events);
+            if compacts {
+                database.compact();
+            }
+        }
+        let cover = Cover::new(bounds).unwrap();
+        let batches: Vec<&[u8]> = database.batches.iter().map(Vec::as_slice).collect();
+        let loose = database.loose(&cover);
+        let selection = Selection {
+            series_groups: &series_groups,
+            customer_groups: customer_groups.map(|groups| groups.into_iter().collect()),
+            groups: 3,
+        };
+        let by_customer = selection.customer_groups.is_some();
+        let segments = database.segments(&cover, by_customer, true);
+        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let actual = tally(&cover, &sources, &selection, true).unwrap();
+        prop_assert_eq!(&actual, &expected(&database.events, &cover, &selection));
+
+        // Everyone in one group needs no sets of customers by series.
+        let everyone = Selection { series_groups: &[0; SERIES as usize], customer_groups: None, groups: 1 };
+        let segments = database.segments(&cover, false, false);
+        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let actual = tally(&cover, &sources, &everyone, true).unwrap();
+        prop_assert_eq!(&actual, &expected(&database.events, &cover, &everyone));
+
+        // The ranking of customers is that of their own sums.
+        let segments = database.segments(&cover, true, true);
+        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let mut sums: BTreeMap<u32, i128> = BTreeMap::new();
+        for event in &database.events {
+            if cover.slot_of_time(event.timestamp_us).is_some_and(|slot| slot > 0) {
+                *sums.entry(event.customer).or_default() += i128::from(event.cost_picocents);
+            }
+        }
+        for count in [0, 2, 1_000] {
+            let ranking = rank(&cover, &sources, &everyone, true, count).unwrap();
+            prop_assert_eq!(ranking.values, sums.len());
+            let mut order: Vec<(u32, i128)> = sums.iter().map(|(&c, &cost)| (c, cost)).collect();
+            order.sort_by_key(|&(customer, cost)| (std::cmp::Reverse(cost), customer));
+            let least = order.get(count.wrapping_sub(1)).map(|one| one.1);
+            order.retain(|one| match (count, least) {
+                (0, _) => false,
+                (_, Some(least)) => one.1 >= least,
+                (_, None) => true,
+            });
+            prop_assert_eq!(ranking.first, order);
+        }
+    }
+}
+
+/// Segments of customers are split where they grow large, and stay whole in sum.
+#[test]
+fn large_segments_are_split() {
+    let mut database = Database::default();
+    for round in 0..12 {
+        let events: Vec<LooseEvent> = (0..20_000)
+            .map(|n| LooseEvent {
+                timestamp_us: (n * 37 + round) % 2_900 * QUARTER_US,
+                cost_picocents: n * 1_234_567,
+                customer: (n * n % 701) as u32,
+                series: (n % 3) as u32,
+            })
+            .collect();
+        database.ingest(&events);
+        database.compact();
+    }
+    let mut ranges: Vec<Range> = database
+        .segments
+        .iter()
+        .filter(|segment| segment.span.0 == Kind::CustomerQuarters)
+        .map(|segment| segment.customers)
+        .collect();
+    ranges.sort();
+    ranges.dedup();
+    assert!(ranges.len() > 5, "{ranges:?}");
+    assert_eq!(ranges[0].0, 0);
+    assert_eq!(ranges[ranges.len() - 1].1, i32::MAX as u32);
+    assert!(
+        ranges.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0),
+        "{ranges:?}"
+    );
+    let greatest = database
+        .segments
+        .iter()
+        .map(|segment| segment.packed.len())
+        .max();
+    assert!(greatest < Some(1 << 18), "{greatest:?}");
+
+    // Each span keeps few segments, whatever the number of compactions.
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for segment in &database.segments {
+        *counts.entry((segment.span, segment.customers)).or_default() += 1;
+    }
+    assert!(counts.values().all(|&count| count <= 6), "{counts:?}");
+
+    let cover = Cover::new(vec![0, 31 * DAY_US]).unwrap();
+    let segments = database.segments(&cover, true, true);
+    let sources = Sources {
+        segments: &segments,
+        batches: &[],
+        events: &[],
+    };
+    let selection = Selection {
+        series_groups: &[0; 3],
+        customer_groups: Some((0..701).map(|customer| (customer, 0)).collect()),
+        groups: 1,
+    };
+    let actual = tally(&cover, &sources, &selection, true).unwrap();
+    assert_eq!(actual, expected(&database.events, &cover, &selection));
+}
+
+/// Days before 1970 have their own quarters.
+#[test]
+fn quarters_before_1970() {
+    assert_eq!(day_of(quarter_of(-1)), -1);
+}

@@ -1,0 +1,79 @@
+"""Compaction in the background: when pending batches become segments.
+
+Of all processes on a database one compacts at a time. It waits until there is
+something worth it, and no longer than a reader would mind; while events pour in it
+rests several times as long as it worked, so that most of the machine is theirs, and
+the larger rounds make up for that.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from cost_insights.errors import StoreUnavailableError
+from cost_insights.store import Pending, Store
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+_BATCHES_ENOUGH = 64
+_BYTES_ENOUGH = 1024 * 1024
+_AGE_ENOUGH_SECONDS = 1.0
+
+_REST = 4
+"""How many times as long as it worked it rests while new batches come."""
+
+
+class Compactor:
+    """Compacts the batches of all organizations, in a thread of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look for pending batches."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns once it has finished what it was at."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOK_SECONDS):
+            try:
+                with self._store.compacting() as is_mine:
+                    if is_mine:
+                        self._compact_on()
+            except StoreUnavailableError:
+                _log.warning("the database does not answer; batches are compacted later")
+            except Exception:
+                _log.exception("batches could not be compacted; they are counted all the same")
+                self._stopping.wait(_AGE_ENOUGH_SECONDS)
+
+    def _compact_on(self) -> None:
+        before: Sequence[Pending] = ()
+        rested_at = 0.0
+        while not self._stopping.wait(_LOOK_SECONDS):
+            waiting = self._store.pending()
+            is_idle = waiting == before
+            before = waiting
+            if not is_idle and time.monotonic() < rested_at:
+                continue
+            started = time.monotonic()
+            for one in waiting:
+                if _is_enough(one) and not self._stopping.is_set():
+                    self._store.compact(one.organization_number)
+            rested_at = time.monotonic() + _REST * (time.monotonic() - started)
+
+
+def _is_enough(waiting: Pending) -> bool:
+    return (
+        waiting.batches >= _BATCHES_ENOUGH
+        or waiting.cells_bytes >= _BYTES_ENOUGH
+        or time.time() - waiting.oldest_us / 1e6 >= _AGE_ENOUGH_SECONDS
+    )

@@ -1,0 +1,227 @@
+"""Batches and segments: the packed cells beside the events.
+
+A transaction that stores events leaves one batch an organization. Compaction merges
+batches into segments; until then readers add the batches up too, so that no answer
+waits for it.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from cost_insights._native import Compaction
+from cost_insights.store.numbers import chunks
+from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.schema import batch, segment
+
+_BATCHES_MAX = 10_000
+_BATCHES_BYTES_MAX = 16 * 1024 * 1024
+"""How much one compaction takes on: about two million cells, each 48 bytes in memory."""
+
+
+class Pending(NamedTuple):
+    """The batches of an organization that are in no segment yet."""
+
+    organization_number: int
+    batches: int
+    cells_bytes: int
+    oldest_us: int
+
+
+def pending(connection: sa.Connection) -> list[Pending]:
+    """What waits to be compacted, by organization."""
+    rows = connection.execute(
+        sa.select(
+            batch.c.organization_number,
+            sa.func.count(),
+            sa.func.sum(sa.func.length(batch.c.cells)),
+            sa.func.min(batch.c.created_us),
+        ).group_by(batch.c.organization_number)
+    )
+    return [Pending(number, count, int(size), oldest) for number, count, size, oldest in rows]
+
+
+def insert_batches(
+    connection: sa.Connection, cells: Iterable[tuple[int, bytes]], *, now_us: int
+) -> dict[uuid.UUID, bytes]:
+    """Stores the packed cells of one transaction, given by organization; returns them by id."""
+    rows = [
+        {"organization_number": number, "id": uuid.uuid4(), "created_us": now_us, "cells": packed}
+        for number, packed in cells
+    ]
+    if rows:
+        connection.execute(sa.insert(batch), rows)
+    return {row["id"]: row["cells"] for row in rows}  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What a compaction will change."""
+
+    organization_number: int
+    batch_ids: Sequence[uuid.UUID]
+    replaced_ids: Sequence[uuid.UUID]
+    segments: Sequence[tuple[int, int, int, int, bytes]]
+
+
+class OvertakenError(Exception):
+    """Another has compacted the same batches first; nothing was changed."""
+
+
+def prepare_compaction(connection: sa.Connection, organization_number: int) -> Compacted | None:
+    """Merges pending batches of an organization, as far as one compaction goes, with
+    the segments they touch; None where nothing is pending. Changes nothing yet."""
+    batch_ids = _batches_to_compact(connection, organization_number)
+    if not batch_ids:
+        return None
+    compaction = Compaction(list(_contents(connection, batch, organization_number, batch_ids)))
+    stored = _segments_of(connection, organization_number, compaction.spans)
+    replaced = [stored[place].id for place in compaction.plan([one[1:] for one in stored])]
+    contents = _contents(connection, segment, organization_number, replaced)
+    return Compacted(organization_number, batch_ids, replaced, compaction.merge(list(contents)))
+
+
+def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
+    """Puts new segments in the place of batches and segments.
+
+    Raises OvertakenError if any of these is not there any more: the transaction
+    must be rolled back.
+    """
+    number = compacted.organization_number
+    # Deleting first is what makes it exact: who deletes a batch counts it, nobody else.
+    _delete(connection, batch, number, compacted.batch_ids)
+    _delete(connection, segment, number, compacted.replaced_ids)
+    if compacted.segments:
+        connection.execute(
+            sa.insert(segment),
+            [
+                {
+                    "organization_number": number,
+                    "id": uuid.uuid4(),
+                    "kind": kind,
+                    "span": span,
+                    "customer_first": first,
+                    "customer_last": last,
+                    "packed": packed,
+                }
+                for kind, span, first, last, packed in compacted.segments
+            ],
+        )
+
+
+class _StoredSegment(NamedTuple):
+    id: uuid.UUID
+    kind: int
+    span: int
+    customer_first: int
+    customer_last: int
+    size: int
+
+
+def _batches_to_compact(connection: sa.Connection, organization_number: int) -> list[uuid.UUID]:
+    rows = connection.execute(
+        sa.select(batch.c.id, sa.func.length(batch.c.cells))
+        .where(batch.c.organization_number == organization_number)
+        .limit(_BATCHES_MAX)
+    )
+    ids: list[uuid.UUID] = []
+    size = 0
+    for one, cells_bytes in rows:
+        size += cells_bytes
+        if ids and size > _BATCHES_BYTES_MAX:
+            break
+        ids.append(one)
+    return ids
+
+
+def _segments_of(
+    connection: sa.Connection, organization_number: int, spans: Iterable[tuple[int, int]]
+) -> list[_StoredSegment]:
+    by_kind: dict[int, list[int]] = {}
+    for kind, span in spans:
+        by_kind.setdefault(kind, []).append(span)
+    found: list[_StoredSegment] = []
+    for kind, of_kind in by_kind.items():
+        for chunk in chunks(of_kind):
+            rows = connection.execute(
+                sa.select(
+                    segment.c.id,
+                    segment.c.kind,
+                    segment.c.span,
+                    segment.c.customer_first,
+                    segment.c.customer_last,
+                    sa.func.length(segment.c.packed),
+                ).where(
+                    segment.c.organization_number == organization_number,
+                    segment.c.kind == kind,
+                    segment.c.span.in_(chunk),
+                )
+            )
+            found += [_StoredSegment(*row) for row in rows]
+    return found
+
+
+def _contents(
+    connection: sa.Connection,
+    table: sa.Table,
+    organization_number: int,
+    ids: Sequence[uuid.UUID],
+) -> Iterable[bytes]:
+    """The packed contents of these rows, in this order."""
+    contents = read_packed(connection, table, organization_number, ids)
+    return (contents[one] for one in ids)
+
+
+def read_packed(
+    connection: sa.Connection,
+    table: sa.Table,
+    organization_number: int,
+    ids: Iterable[uuid.UUID],
+) -> dict[uuid.UUID, bytes]:
+    """The packed contents of these rows of `batch` or `segment`."""
+    column = batch.c.cells if table is batch else segment.c.packed
+    contents: dict[uuid.UUID, bytes] = {}
+    for chunk in chunks(ids):
+        rows = connection.execute(
+            sa.select(table.c.id, column).where(
+                table.c.organization_number == organization_number, table.c.id.in_(chunk)
+            )
+        )
+        contents.update((one, packed) for one, packed in rows)
+    return contents
+
+
+def _delete(
+    connection: sa.Connection,
+    table: sa.Table,
+    organization_number: int,
+    ids: Sequence[uuid.UUID],
+) -> None:
+    for chunk in chunks(ids):
+        deleted = connection.execute(
+            sa.delete(table).where(
+                table.c.organization_number == organization_number, table.c.id.in_(chunk)
+            )
+        )
+        if deleted.rowcount != len(chunk):
+            raise OvertakenError
+
+
+def cached_packed(
+    connection: sa.Connection,
+    table: sa.Table,
+    organization_number: int,
+    ids: Sequence[uuid.UUID],
+    cache: PackedCache,
+) -> Mapping[uuid.UUID, bytes]:
+    """The packed contents of these rows, from memory where they are there."""
+    contents = cache.known(ids)
+    missing = [one for one in ids if one not in contents]
+    if missing:
+        read = read_packed(connection, table, organization_number, missing)
+        cache.remember(read)
+        contents |= read
+    return contents
