@@ -1,226 +1,199 @@
-"""Answering a question: from facts in the database to metrics per period."""
+"""Answering a question: from events in the database to metrics per period and group."""
 
 import asyncio
-import datetime
-import difflib
-import functools
-import re
-import zoneinfo
-from array import array
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+import uuid
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights import _native
-from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.identity import Organization
-from cost_insights.metrics.limits import LIMITS
-from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval, Periods, periods_of
-from cost_insights.metrics.slugs import METRICS, Facts, Metric
-from cost_insights.store import EventFilter, Store
-from cost_insights.store.schema import event
+from cost_insights.metrics.answer import (
+    MetricsAnswer,
+    MetricsGroup,
+    Sums,
+    group_of,
+    numbers_of,
+    others_of,
+)
+from cost_insights.metrics.periods import Periods, periods_of
+from cost_insights.metrics.question import GroupBy, MetricsQuestion
+from cost_insights.store import Deadline, Store
+from cost_insights.store.schema import customer, event, series
 
 _FETCHED_ROWS = 20_000
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-@dataclass(frozen=True)
-class MetricsQuestion:
-    """What a caller wants to know, checked."""
-
-    start: datetime.date
-    end: datetime.date
-    zone: zoneinfo.ZoneInfo
-    interval: Interval
-    metrics: Sequence[Metric]
-    filter: EventFilter
-
-
-@dataclass(frozen=True)
-class MetricsAnswer:
-    """Numbers per period: picocents, or counts where the metric's type is scalar."""
-
-    starts: Sequence[datetime.datetime]
-    periods: Sequence[Mapping[str, int]]
-    totals: Mapping[str, int]
-    metrics: Sequence[Metric]
-
-
-def question(
-    *,
-    start_date: str,
-    end_date: str,
-    timezone: str,
-    interval: Interval,
-    metrics: Sequence[str],
-    events: EventFilter,
-) -> MetricsQuestion:
-    """Checks what a caller asked; raises InvalidRequestError naming every fault."""
-    faults: list[FieldFault] = []
-    start = _date("start_date", start_date, faults)
-    end = _date("end_date", end_date, faults)
-    zone = _zone(timezone or "UTC", faults)
-    for place, slug in enumerate(metrics):
-        if slug not in METRICS:
-            allowed = ", ".join(METRICS)
-            faults.append(
-                FieldFault(
-                    f"metrics[{place}]",
-                    "VALUE_UNKNOWN",
-                    f"{slug[:64]!r} is no metric; allowed are {allowed}",
-                    slug[:64],
-                    {"allowed": allowed},
-                )
-            )
-    if start is not None and end is not None:
-        faults += _span_faults(start, end, interval)
-    if faults or start is None or end is None or zone is None:
-        raise InvalidRequestError(faults)
-    asked = frozenset(metrics or METRICS)
-    return MetricsQuestion(
-        start=start,
-        end=end,
-        zone=zone,
-        interval=interval,
-        metrics=[metric for slug, metric in METRICS.items() if slug in asked],
-        filter=events,
-    )
 
 
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, query_seconds_max: float) -> None:
         self._store = store
+        self._query_seconds_max = query_seconds_max
 
     async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
-        """The metrics of the periods asked for; contains all that is committed."""
-        return await asyncio.to_thread(self._answer, organization, asked)
+        """The metrics of the periods asked for; contains all that is committed.
 
-    def _answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
+        Raises QueryTooSlowError where it takes too long. The work in the database
+        ends with the task that waits for it.
+        """
+        deadline = Deadline(self._query_seconds_max)
+        try:
+            return await asyncio.to_thread(self._answer, organization, asked, deadline)
+        except asyncio.CancelledError:
+            deadline.cancel()
+            raise
+
+    def _answer(
+        self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
+    ) -> MetricsAnswer:
         periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
-        with self._store.read() as connection:
-            events = asked.filter.conditions(connection, organization.number)
-            sums = _sums(connection, events, periods)
-            history = 0
-            if any(metric.needs_history for metric in asked.metrics):
-                history = _history(connection, events, periods.bounds_us[0])
-        cumulative = list(accumulate(sums.costs, initial=history))
-        facts = [
-            Facts(*each) for each in zip(sums.costs, cumulative[1:], sums.customers, strict=True)
-        ]
-        total = Facts(sum(sums.costs), cumulative[-1], sums.customers_distinct)
+        with self._store.read(deadline) as connection:
+            tallies = _tallies(connection, organization, asked, periods, deadline)
+        whole = _merged(tallies.values(), periods)
+        in_periods, totals = numbers_of(whole.sums(), asked.metrics)
         return MetricsAnswer(
             starts=periods.starts,
-            periods=[{m.slug: m.formula(f) for m in asked.metrics} for f in facts],
-            totals={m.slug: m.formula(total) for m in asked.metrics},
+            periods=in_periods,
+            totals=totals,
             metrics=asked.metrics,
+            groups=[] if asked.group_by is None else _groups(tallies, asked, periods),
         )
 
 
-def _sums(
-    connection: sa.Connection, events: Sequence[sa.ColumnElement[bool]], periods: Periods
-) -> _native.PeriodSums:
-    timestamps, costs, customers = array("q"), array("q"), array("i")
+class _Value(NamedTuple):
+    """What events are grouped by."""
+
+    text: str
+    customer_id: uuid.UUID | None
+
+
+class _Tally:
+    """Adds up events."""
+
+    def __init__(self, periods_count: int) -> None:
+        self.history = 0
+        self.costs = [0] * periods_count
+        self.customers: list[set[int]] = [set() for _ in range(periods_count)]
+
+    def add(self, other: "_Tally") -> None:
+        self.history += other.history
+        for place, cost in enumerate(other.costs):
+            self.costs[place] += cost
+            self.customers[place] |= other.customers[place]
+
+    def sums(self) -> Sums:
+        return Sums(
+            history=self.history,
+            costs=self.costs,
+            customers=[len(each) for each in self.customers],
+            customers_distinct=len(set[int]().union(*self.customers)),
+        )
+
+
+def _merged(tallies: Iterable[_Tally], periods: Periods) -> _Tally:
+    merged = _Tally(len(periods.starts))
+    for tally in tallies:
+        merged.add(tally)
+    return merged
+
+
+def _groups(
+    tallies: Mapping[_Value, _Tally], asked: MetricsQuestion, periods: Periods
+) -> list[MetricsGroup]:
+    ranked = sorted(
+        (value for value, tally in tallies.items() if any(tally.customers)),
+        key=lambda value: (-sum(tallies[value].costs), value.text),
+    )
+    shown = ranked[: asked.groups_max]
+    groups = [
+        group_of(
+            tallies[value].sums(), asked.metrics, value=value.text, customer_id=value.customer_id
+        )
+        for value in shown
+    ]
+    hidden = _merged((tallies[value] for value in tallies.keys() - set(shown)), periods)
+    others = others_of(hidden.sums(), asked.metrics, members=len(ranked) - len(shown))
+    return groups if others is None else [*groups, others]
+
+
+def _tallies(
+    connection: sa.Connection,
+    organization: Organization,
+    asked: MetricsQuestion,
+    periods: Periods,
+    deadline: Deadline,
+) -> Mapping[_Value, _Tally]:
+    conditions = asked.filter.conditions(connection, organization.number)
+    values = _values(connection, organization, asked.group_by)
+    number = (
+        event.c.customer_number if asked.group_by is GroupBy.CUSTOMER else event.c.series_number
+    )
+    tallies: defaultdict[_Value, _Tally] = defaultdict(lambda: _Tally(len(periods.starts)))
+    if asked.needs_history:
+        for key, history in _history(connection, number, conditions, periods.bounds_us[0]):
+            tallies[values[key]].history += history
     rows = connection.execute(
         sa.select(
+            number,
             event.c.timestamp_us,
             sa.func.coalesce(event.c.cost_picocents, 0),
             event.c.customer_number,
         ).where(
-            *events,
+            *conditions,
             event.c.timestamp_us >= periods.bounds_us[0],
             event.c.timestamp_us < periods.bounds_us[-1],
         ),
         execution_options={"yield_per": _FETCHED_ROWS},
     )
     for part in rows.partitions():
-        columns = zip(*part, strict=True)
-        for column, values in zip((timestamps, costs, customers), columns, strict=True):
-            column.extend(values)
-    return _native.sum_by_period(array("q", periods.bounds_us), timestamps, costs, customers)
+        deadline.check()
+        for key, timestamp_us, cost, customer_number in part:
+            tally = tallies[values[key]]
+            place = bisect_right(periods.bounds_us, timestamp_us) - 1
+            tally.costs[place] += cost
+            tally.customers[place].add(customer_number)
+    return tallies
 
 
 def _history(
-    connection: sa.Connection, events: Sequence[sa.ColumnElement[bool]], before_us: int
-) -> int:
+    connection: sa.Connection,
+    number: sa.ColumnElement[int],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    before_us: int,
+) -> list[tuple[int, int]]:
     # A sum of 64-bit integers overflows on SQLite, so high and low halves are summed apart.
-    high, low = connection.execute(
+    rows = connection.execute(
         sa.select(
+            number,
             sa.func.sum(event.c.cost_picocents.op(">>")(sa.literal(32, sa.Integer))),
             sa.func.sum(event.c.cost_picocents.op("&")(0xFFFFFFFF)),
-        ).where(*events, event.c.timestamp_us < before_us)
-    ).one()
-    return (int(high or 0) << 32) + int(low or 0)
+        )
+        .where(*conditions, event.c.timestamp_us < before_us)
+        .group_by(number)
+    )
+    return [(key, (int(high or 0) << 32) + int(low or 0)) for key, high, low in rows]
 
 
-def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | None:
-    try:
-        # `fromisoformat` takes other forms too, such as week dates.
-        if _DATE.fullmatch(text):
-            day = datetime.date.fromisoformat(text)
-            if DATE_MIN <= day <= DATE_MAX:
-                return day
-    except ValueError:
-        pass
-    faults.append(
-        FieldFault(
-            path,
-            "DATE_INVALID",
-            f"{text[:64]!r} is no date from {DATE_MIN} to {DATE_MAX}, written as YYYY-MM-DD",
-            text[:64],
-            {"min": str(DATE_MIN), "max": str(DATE_MAX)},
+def _values(
+    connection: sa.Connection, organization: Organization, group_by: GroupBy | None
+) -> Mapping[int, _Value]:
+    """The value of each number that events have: the customer's or else the series'."""
+    table = customer if group_by is GroupBy.CUSTOMER else series
+    rows = connection.execute(
+        sa.select(table.c.number, *_COLUMNS[group_by]).where(
+            table.c.organization_number == organization.number
         )
     )
-    return None
+    return {number: _Value(text, customer_id) for number, text, customer_id in rows}
 
 
-@functools.cache
-def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
-
-
-def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
-    if name in _zones():
-        return zoneinfo.ZoneInfo(name)
-    similar = ", ".join(difflib.get_close_matches(name[:64], sorted(_zones()), n=3))
-    message = f"{name[:64]!r} is no time zone of the IANA database"
-    if similar:
-        message += f"; similar: {similar}"
-    faults.append(
-        FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], {"similar": similar})
-    )
-    return None
-
-
-def _span_faults(start: datetime.date, end: datetime.date, interval: Interval) -> list[FieldFault]:
-    if end < start:
-        return [
-            FieldFault(
-                "end_date",
-                "SPAN_REVERSED",
-                f"{end} is before the start_date {start}",
-                str(end),
-                {"min": str(start)},
-            )
-        ]
-    days = (end - start).days
-    days_max = LIMITS[interval].days_max
-    if days <= days_max:
-        return []
-    fits = ", ".join(i.value for i, limits in LIMITS.items() if days <= limits.days_max)
-    message = (
-        f"{start} to {end} are {days} days apart; the interval {interval.value} allows {days_max}"
-    )
-    message += f"; {fits} would fit" if fits else "; no interval allows so many"
-    return [
-        FieldFault(
-            "interval",
-            "SPAN_TOO_LONG",
-            message,
-            interval.value,
-            {"days": str(days), "days_max": str(days_max), "fits": fits},
-        )
-    ]
+_COLUMNS: Mapping[GroupBy | None, Sequence[sa.ColumnElement[Any]]] = {
+    None: (sa.literal(""), sa.null()),
+    GroupBy.EVENT_NAME: (series.c.event_name, sa.null()),
+    GroupBy.LLM_VENDOR: (series.c.llm_vendor, sa.null()),
+    GroupBy.LLM_MODEL: (series.c.llm_model, sa.null()),
+    GroupBy.CUSTOMER: (customer.c.external_id, customer.c.id),
+}

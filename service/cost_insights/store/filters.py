@@ -12,13 +12,17 @@ from cost_insights.store.schema import customer, event, series
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Events of any of these customers and of any of these names; an empty list means all."""
+    """Events of any of these customers, names, vendors and models; an empty list means all."""
 
     customer_ids: Sequence[str] = ()
     """UUIDs; any other text is the caller's own identifier, as it is in an event."""
 
     external_customer_ids: Sequence[str] = ()
     event_names: Sequence[str] = ()
+    llm_vendors: Sequence[str] = ()
+    """An empty text means events without an LLM call, here and in `llm_models`."""
+
+    llm_models: Sequence[str] = ()
 
     def conditions(
         self, connection: sa.Connection, organization_number: int
@@ -35,11 +39,19 @@ class EventFilter:
                 )
             )
             conditions.append(event.c.customer_number.in_(numbers.all()))
-        if self.event_names:
+        parts = [
+            column.in_(values)
+            for column, values in (
+                (series.c.event_name, self.event_names),
+                (series.c.llm_vendor, self.llm_vendors),
+                (series.c.llm_model, self.llm_models),
+            )
+            if values
+        ]
+        if parts:
             numbers = connection.scalars(
                 sa.select(series.c.number).where(
-                    series.c.organization_number == organization_number,
-                    series.c.event_name.in_(self.event_names),
+                    series.c.organization_number == organization_number, *parts
                 )
             )
             conditions.append(event.c.series_number.in_(numbers.all()))
