@@ -7,7 +7,7 @@ storage or errors but the reason of a refused amount.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
@@ -217,6 +217,8 @@ class Event:
     customer: str
     name: str
     cents: Decimal | None = None
+    vendor: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,11 +232,32 @@ class Numbers:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The metrics of the events of one value, or of those that have no other group."""
+
+    value: str
+    others: bool
+    members: int
+    periods: tuple[tuple[str, Numbers], ...]
+    totals: Numbers
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The answer to one question."""
 
     periods: tuple[tuple[str, Numbers], ...]
     totals: Numbers
+    groups: tuple[Group, ...] = ()
+
+
+GROUPINGS: dict[str, Callable[[Event], str]] = {
+    "event_name": lambda event: event.name,
+    "llm_vendor": lambda event: event.vendor,
+    "llm_model": lambda event: event.model,
+    "customer": lambda event: event.customer,
+}
+"""What events can be grouped by."""
 
 
 def sum_costs(events: Iterable[Event]) -> Decimal:
@@ -263,12 +286,19 @@ def metrics_of(
     *,
     customers: Collection[str] = (),
     names: Collection[str] = (),
+    vendors: Collection[str] = (),
+    models: Collection[str] = (),
+    group_by: str | None = None,
+    groups_max: int = 10,
 ) -> Metrics:
-    """All four metrics of the events of these customers and names; none means any."""
+    """All four metrics of the events of any of these values; an empty list means all."""
     events = [
         event
         for event in events
-        if (not customers or event.customer in customers) and (not names or event.name in names)
+        if (not customers or event.customer in customers)
+        and (not names or event.name in names)
+        and (not vendors or event.vendor in vendors)
+        and (not models or event.model in models)
     ]
     periods = periods_of(first, last, zone, interval)
     answer = []
@@ -280,4 +310,27 @@ def metrics_of(
     upper = start_of_day(last + timedelta(days=1), zone)
     inside = [event for event in events if lower <= event.timestamp < upper]
     so_far = sum_costs(event for event in events if event.timestamp < upper)
-    return Metrics(tuple(answer), numbers_of(inside, so_far))
+    totals = numbers_of(inside, so_far)
+    if group_by is None:
+        return Metrics(tuple(answer), totals)
+
+    value_of = GROUPINGS[group_by]
+
+    def group(value: str, events: Iterable[Event], *, others: bool, members: int) -> Group:
+        metrics = metrics_of(events, first, last, zone, interval)
+        return Group(value, others, members, metrics.periods, metrics.totals)
+
+    def cost_of(value: str) -> Decimal:
+        return sum_costs(event for event in inside if value_of(event) == value)
+
+    values = sorted({value_of(event) for event in inside}, key=lambda one: (-cost_of(one), one))
+    shown = values[:groups_max]
+    groups = [
+        group(value, [e for e in events if value_of(e) == value], others=False, members=1)
+        for value in shown
+    ]
+    rest = [event for event in events if value_of(event) not in shown]
+    before = sum_costs(event for event in rest if event.timestamp < lower)
+    if len(values) > len(shown) or before != 0:
+        groups.append(group("", rest, others=True, members=len(values) - len(shown)))
+    return Metrics(tuple(answer), totals, tuple(groups))

@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test as run
 from cost_insights.v1 import event_pb2
 from tests import reference
 from tests.support.databases import Databases
-from tests.support.service import Caller, Service, new_event, numbers_of
+from tests.support.service import Caller, Service, metrics_on_paper, new_event
 
 StartServer = Callable[..., AbstractContextManager[Service]]
 
@@ -189,8 +189,11 @@ class Model(RuleBasedStateMachine):
         zone=st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]),
         interval=st.sampled_from(reference.INTERVALS),
         customers=st.lists(st.sampled_from(["c1", "c2"]), max_size=1),
+        group_by=st.sampled_from(["customer", "event_name"]),
     )
-    def ask(self, place: int, zone: str, interval: str, customers: list[str]) -> None:
+    def ask(
+        self, place: int, zone: str, interval: str, customers: list[str], group_by: str
+    ) -> None:
         """Metrics are those on paper."""
         answer = self.caller(place).get_metrics(
             start_date=str(SPAN[0]),
@@ -198,14 +201,19 @@ class Model(RuleBasedStateMachine):
             timezone=zone,
             interval=f"INTERVAL_{interval.upper()}",
             external_customer_ids=customers,
+            group_by=f"GROUP_BY_{group_by.upper()}",
+            groups_max=1,
         )
         wanted = reference.metrics_of(
-            self._organizations[place].events, *SPAN, ZoneInfo(zone), interval, customers=customers
+            self._organizations[place].events,
+            *SPAN,
+            ZoneInfo(zone),
+            interval,
+            customers=customers,
+            group_by=group_by,
+            groups_max=1,
         )
-        assert [(period.timestamp, numbers_of(period)) for period in answer.periods] == [
-            *wanted.periods
-        ]
-        assert numbers_of(answer.totals) == wanted.totals
+        assert metrics_on_paper(answer) == wanted
 
     def teardown(self) -> None:
         """The service stops and the database goes away."""

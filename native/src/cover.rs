@@ -6,7 +6,9 @@
 //! cuts in two is in no cell's slot: its events are looked at one by one.
 #![forbid(unsafe_code)]
 
-use crate::time::{DAY_QUARTERS, DAY_US, QUARTER_US, first_day_of, month_and_year_of};
+use crate::time::{
+    DAY_QUARTERS, DAY_US, QUARTER_US, first_day_of, first_day_of_month, month_and_year_of,
+};
 
 /// Where what happened counts: 0 is the history, period i is slot i + 1.
 pub type Slot = usize;
@@ -23,7 +25,7 @@ pub struct BoundsError;
 
 impl std::fmt::Display for BoundsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("there must be at least two bounds, which ascend, within the years 1 to 9999")
+        f.write_str("there must be bounds, which ascend, within the years 1 to 9999")
     }
 }
 
@@ -31,10 +33,11 @@ const TIME_US_MIN: i64 = -62_135_596_800_000_000; // 0001-01-01
 const TIME_US_MAX: i64 = 253_402_300_800_000_000; // 10000-01-01
 
 impl Cover {
-    /// Period i holds the times from bound i up to, not including, bound i + 1.
+    /// Period i holds the times from bound i up to, not including, bound i + 1. A
+    /// single bound has a history and no period.
     pub fn new(bounds_us: Vec<i64>) -> Result<Self, BoundsError> {
         let is_within = |bound: &i64| (TIME_US_MIN..=TIME_US_MAX).contains(bound);
-        if bounds_us.len() < 2 || !bounds_us.is_sorted() || !bounds_us.iter().all(is_within) {
+        if bounds_us.is_empty() || !bounds_us.is_sorted() || !bounds_us.iter().all(is_within) {
             return Err(BoundsError);
         }
         Ok(Self { bounds_us })
@@ -110,10 +113,18 @@ impl Cover {
         }
     }
 
+    /// The history, if it holds all of a month.
+    pub fn history_of_month(&self, month: i32) -> Option<Slot> {
+        self.history_until(first_day_of_month(month.saturating_add(1)))
+    }
+
     /// The history, if it holds all of a year.
-    pub fn slot_of_year(&self, year: i32) -> Option<Slot> {
-        let end_us = first_day_of(year.saturating_add(1)) * DAY_US;
-        (end_us <= self.first_us()).then_some(0)
+    pub fn history_of_year(&self, year: i32) -> Option<Slot> {
+        self.history_until(first_day_of(year.saturating_add(1)))
+    }
+
+    fn history_until(&self, day: i64) -> Option<Slot> {
+        (day * DAY_US <= self.first_us()).then_some(0)
     }
 
     fn slot_of_span(&self, from_us: i64, to_us: i64) -> Option<Slot> {
@@ -167,10 +178,19 @@ mod tests {
         let midnight = first_day_of(2026) * DAY_US;
         for (first, whole_year) in [(midnight, 2025), (midnight - 1, 2024), (midnight + 1, 2025)] {
             let cover = cover(&[first, midnight + DAY_US]);
-            assert_eq!(cover.slot_of_year(whole_year), Some(0));
-            assert_eq!(cover.slot_of_year(whole_year + 1), None);
+            assert_eq!(cover.history_of_year(whole_year), Some(0));
+            assert_eq!(cover.history_of_year(whole_year + 1), None);
             assert_eq!(cover.history_month(), (whole_year + 1 - 1970) * 12);
         }
+    }
+
+    /// Only whole months before the first period are history.
+    #[test]
+    fn months_of_the_history() {
+        let cover = cover(&[31 * DAY_US, 60 * DAY_US]);
+        assert_eq!(cover.history_of_month(-5), Some(0));
+        assert_eq!(cover.history_of_month(0), Some(0));
+        assert_eq!(cover.history_of_month(1), None);
     }
 
     /// The months of a span that ends with a month do not hold the next one.
@@ -192,7 +212,7 @@ mod tests {
     /// Bounds that are no bounds are refused.
     #[test]
     fn bounds_are_checked() {
-        for bounds in [&[][..], &[1], &[1, 0], &[0, i64::MAX], &[i64::MIN, 0]] {
+        for bounds in [&[][..], &[1, 0], &[0, i64::MAX], &[i64::MIN, 0]] {
             assert!(Cover::new(bounds.to_vec()).is_err());
         }
     }

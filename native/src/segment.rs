@@ -31,13 +31,15 @@ pub enum Kind {
     DayEveryone = 6,
     /// Each customer's cells of the quarters of an hour of one month.
     CustomerQuarters = 7,
+    /// Each customer's cells of the months of one year, over all series.
+    CustomerMonths = 8,
     /// Each customer's cells of all years.
-    CustomerYears = 8,
+    CustomerYears = 9,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Quarters,
         Self::Days,
         Self::Years,
@@ -45,6 +47,7 @@ impl Kind {
         Self::DayCustomers,
         Self::DayEveryone,
         Self::CustomerQuarters,
+        Self::CustomerMonths,
         Self::CustomerYears,
     ];
 
@@ -55,7 +58,10 @@ impl Kind {
 
     /// Whether its cells are each customer's own.
     pub fn is_by_customer(self) -> bool {
-        matches!(self, Self::CustomerQuarters | Self::CustomerYears)
+        matches!(
+            self,
+            Self::CustomerQuarters | Self::CustomerMonths | Self::CustomerYears
+        )
     }
 
     /// Whether it holds sets of customers and no cells.
@@ -67,7 +73,7 @@ impl Kind {
     }
 }
 
-/// A kind and the number of the day or month that it is of; 0 for all time.
+/// A kind and the number of the day, month or year that it is of; 0 for all time.
 pub type Span = (Kind, i32);
 
 /// The customers from the first to the second number, both included.
@@ -269,17 +275,61 @@ fn push_segments(segments: &mut Vec<Segment>, planned: &Planned, cells: &[Cell])
 fn additions(cells: Vec<Cell>) -> BTreeMap<Span, Addition> {
     let mut additions = BTreeMap::new();
     push_cells(&mut additions, Kind::CustomerYears, &cells, |cell| {
-        (0, year_of(cell.bucket), cell.customer)
+        let (_, year) = month_and_year_of(day_of(cell.bucket));
+        (
+            0,
+            Cell {
+                bucket: year,
+                ..*cell
+            },
+        )
+    });
+    push_cells(&mut additions, Kind::CustomerMonths, &cells, |cell| {
+        let (month, year) = month_and_year_of(day_of(cell.bucket));
+        (
+            year,
+            Cell {
+                bucket: month,
+                series: 0,
+                ..*cell
+            },
+        )
+    });
+    push_cells(&mut additions, Kind::CustomerQuarters, &cells, |cell| {
+        let (month, _) = month_and_year_of(day_of(cell.bucket));
+        (month, *cell)
     });
     push_cells(&mut additions, Kind::Years, &cells, |cell| {
-        (0, year_of(cell.bucket), 0)
+        let (_, year) = month_and_year_of(day_of(cell.bucket));
+        (
+            0,
+            Cell {
+                bucket: year,
+                customer: 0,
+                ..*cell
+            },
+        )
     });
     push_cells(&mut additions, Kind::Days, &cells, |cell| {
         let day = day_of(cell.bucket);
-        (month_and_year_of(day).0, day, 0)
+        let (month, _) = month_and_year_of(day);
+        (
+            month,
+            Cell {
+                bucket: day,
+                customer: 0,
+                ..*cell
+            },
+        )
     });
     push_cells(&mut additions, Kind::Quarters, &cells, |cell| {
-        (day_of(cell.bucket), cell.bucket, 0)
+        (
+            day_of(cell.bucket),
+            Cell {
+                customer: 0,
+                ..*cell
+            },
+        )
     });
     push_activity(&mut additions, Kind::QuarterCustomers, &cells, |cell| {
         (day_of(cell.bucket), cell.bucket, cell.series)
@@ -292,35 +342,20 @@ fn additions(cells: Vec<Cell>) -> BTreeMap<Span, Addition> {
         let day = day_of(cell.bucket);
         (month_and_year_of(day).0, day, 0)
     });
-    push_cells(&mut additions, Kind::CustomerQuarters, &cells, |cell| {
-        let month = month_and_year_of(day_of(cell.bucket)).0;
-        (month, cell.bucket, cell.customer)
-    });
     additions
 }
 
-fn year_of(quarter: i32) -> i32 {
-    month_and_year_of(day_of(quarter)).1
-}
-
-/// Adds up cells by the (day or month of the span, bucket, customer) of each.
+/// Adds up the cells that each of these turns into, by span.
 fn push_cells(
     additions: &mut BTreeMap<Span, Addition>,
     kind: Kind,
     cells: &[Cell],
-    place: impl Fn(&Cell) -> (i32, i32, u32),
+    turn: impl Fn(&Cell) -> (i32, Cell),
 ) {
     let mut by_span: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
-    for of_span in cells.chunk_by(|one, next| place(one).0 == place(next).0) {
-        let list = by_span.entry(place(&of_span[0]).0).or_default();
-        list.extend(of_span.iter().map(|cell| {
-            let (_, bucket, customer) = place(cell);
-            Cell {
-                customer,
-                bucket,
-                ..*cell
-            }
-        }));
+    for cell in cells {
+        let (span, turned) = turn(cell);
+        by_span.entry(span).or_default().push(turned);
     }
     for (span, mut list) in by_span {
         combine(&mut list);

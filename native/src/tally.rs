@@ -185,15 +185,19 @@ fn for_each_cell(
                 cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Years => {
-                let slot_of = |year| cover.slot_of_year(year);
+                let slot_of = |year| cover.history_of_year(year);
                 cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::CustomerQuarters => {
                 let slot_of = |quarter| cover.slot_of_quarter(quarter);
                 cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
             }
+            Kind::CustomerMonths => {
+                let slot_of = |month| cover.history_of_month(month);
+                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+            }
             Kind::CustomerYears => {
-                let slot_of = |year| cover.slot_of_year(year);
+                let slot_of = |year| cover.history_of_year(year);
                 cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::QuarterCustomers | Kind::DayCustomers | Kind::DayEveryone => {}

@@ -29,6 +29,15 @@ pub fn month_and_year_of(day: i32) -> (i32, i32) {
     (((year - 1970) * 12 + month - 1) as i32, year as i32)
 }
 
+/// The first day of a month, counted from January 1970.
+pub fn first_day_of_month(month: i32) -> i64 {
+    const DAYS_BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let (year, month) = (1970 + month.div_euclid(12), month.rem_euclid(12));
+    let january = first_day_of(year);
+    let is_leap = first_day_of(year + 1) - january == 366;
+    january + DAYS_BEFORE[month as usize] + i64::from(is_leap && month >= 2)
+}
+
 /// The first day of a year.
 pub fn first_day_of(year: i32) -> i64 {
     // The year before has had all its leap days.
@@ -133,6 +142,11 @@ mod tests {
         for year in -1..=10_000 {
             let first = first_day_of(year);
             assert_eq!(civil(first), (i64::from(year), 1, 1));
+        }
+        for month in -30_000..30_000 {
+            let first = first_day_of_month(month) as i32;
+            assert_eq!(month_and_year_of(first).0, month);
+            assert_eq!(month_and_year_of(first - 1).0, month - 1);
         }
     }
 

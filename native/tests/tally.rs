@@ -80,6 +80,7 @@ impl Database {
 
     /// The segments that a cover needs, by the rules that the stub documents.
     fn segments(&self, cover: &Cover, by_customer: bool, by_series: bool) -> Vec<(Kind, &[u8])> {
+        let year = 1970 + cover.history_month() / 12;
         let days: HashSet<i32> = cover.cut_days().into_iter().collect();
         let (first, last) = cover.months();
         let from_january = cover.history_month()..=last;
@@ -89,7 +90,9 @@ impl Database {
             Kind::Years => !by_customer,
             Kind::DayCustomers => !by_customer && by_series && (first..=last).contains(&of),
             Kind::DayEveryone => !by_customer && !by_series && (first..=last).contains(&of),
-            Kind::CustomerQuarters => by_customer && from_january.contains(&of),
+            Kind::CustomerQuarters if by_series => by_customer && from_january.contains(&of),
+            Kind::CustomerQuarters => by_customer && (first..=last).contains(&of),
+            Kind::CustomerMonths => by_customer && !by_series && of == year,
             Kind::CustomerYears => by_customer,
         };
         self.segments
@@ -224,14 +227,25 @@ proptest! {
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &selection));
 
         // Everyone in one group needs no sets of customers by series.
-        let everyone = Selection { series_groups: &[0; SERIES as usize], customer_groups: None, groups: 1 };
+        let all_series = [0; SERIES as usize];
+        let everyone = Selection { series_groups: &all_series, customer_groups: None, groups: 1 };
         let segments = database.segments(&cover, false, false);
         let sources = Sources { segments: &segments, batches: &batches, events: &loose };
         let actual = tally(&cover, &sources, &everyone, true).unwrap();
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &everyone));
 
+        // Customers in all their series are answered without cells by series.
+        let customers = Selection {
+            customer_groups: Some((0..8).map(|customer| (customer, customer as i32 % 3)).collect()),
+            groups: 3,
+            ..everyone
+        };
+        let segments = database.segments(&cover, true, false);
+        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let actual = tally(&cover, &sources, &customers, true).unwrap();
+        prop_assert_eq!(&actual, &expected(&database.events, &cover, &customers));
+
         // The ranking of customers is that of their own sums.
-        let segments = database.segments(&cover, true, true);
         let sources = Sources { segments: &segments, batches: &batches, events: &loose };
         let mut sums: BTreeMap<u32, i128> = BTreeMap::new();
         for event in &database.events {

@@ -276,7 +276,7 @@ class Cover:
     def __new__(cls, bounds_us: Sequence[int]) -> Cover:
         """Period i holds the times from `bounds_us[i]` up to, not including,
         `bounds_us[i + 1]`, in microseconds since 1970. Raises ValueError where there
-        are fewer than two bounds, or they descend."""
+        is no bound, or they descend."""
     @property
     def cut_days(self) -> list[int]:
         """The days that a bound cuts in two: their segments of quarters are needed."""
@@ -375,7 +375,8 @@ class Compaction:
     1 everyone's quarters of an hour of a day, 2 everyone's days of a month, 3 everyone's
     years (span 0); 4 who was active in each quarter of a day, by series, 5 on each day
     of a month, by series, 6 on each day of a month; 7 each customer's quarters of a
-    month, 8 each customer's years (span 0).
+    month, 8 each customer's months of a year, over all series, 9 each customer's years
+    (span 0).
     """
 
     def __new__(cls, batches: Sequence[bytes]) -> Compaction:

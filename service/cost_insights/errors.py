@@ -8,6 +8,7 @@ CostInsightsError
 ├── PermissionDeniedError    the access token lacks the scope
 ├── LimitExceededError       the request is larger than the service takes at once
 ├── OverloadedError          the caller may try again later
+├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
 └── ShuttingDownError        the caller may try again
 
@@ -116,6 +117,18 @@ class OverloadedError(CostInsightsError):
     retry_after_ms = 1_000
 
 
+class QueryTooSlowError(CostInsightsError):
+    """The answer takes longer than the service gives it."""
+
+    def __init__(self, seconds_max: float) -> None:
+        super().__init__(
+            f"the answer takes longer than {seconds_max:g} seconds; "
+            "ask for a shorter span or for fewer customers",
+            reason="QUERY_TOO_SLOW",
+            facts={"seconds_max": f"{seconds_max:g}"},
+        )
+
+
 class StoreUnavailableError(CostInsightsError):
     """The database does not answer; a retry is safe where events have external ids."""
 
@@ -150,6 +163,7 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
     PermissionDeniedError: Wire(grpc.StatusCode.PERMISSION_DENIED, 403),
     LimitExceededError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     OverloadedError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    QueryTooSlowError: Wire(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     StoreUnavailableError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
     ShuttingDownError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
 }
@@ -167,6 +181,7 @@ REASONS = frozenset(
         "NUMBER_OUT_OF_RANGE",
         "OVERLOADED",
         "PAGE_TOKEN_INVALID",
+        "QUERY_TOO_SLOW",
         "REQUEST_TOO_LARGE",
         "SCOPE_MISSING",
         "SHUTTING_DOWN",

@@ -116,7 +116,12 @@ class Server:
                 event_service.SERVICE,
                 event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
             ),
-            (metrics_service.SERVICE, metrics_service.metrics_calls(MetricsReader(self.store))),
+            (
+                metrics_service.SERVICE,
+                metrics_service.metrics_calls(
+                    MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
+                ),
+            ),
         )
         server.add_generic_rpc_handlers(
             [

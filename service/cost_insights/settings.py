@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     metadata_text_chars_max: int = Field(default=2_000, ge=1, le=1_000_000)
     """The longest text in metadata."""
 
+    query_seconds_max: float = Field(default=30, ge=0.1, le=3_600)
+    """For how long an answer of `GetMetrics` may be worked on before it is given up."""
+
     clock_skew_ms: int = Field(default=60_000, ge=0, le=86_400_000)
     """How far ahead of the service's clock a timestamp may lie."""
 

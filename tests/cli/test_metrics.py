@@ -2,17 +2,21 @@
 
 import datetime as dt
 import json
+from decimal import Decimal
 
 import pytest
 
-from cost_insights.cli.metrics import aligned
+from cost_insights.cli.metrics import aligned, shares
 from tests.cli.conftest import Command
 from tests.support.service import Caller, Service, event_of
 
 
-def day(date: str, customer: str, amount: str, name: str = "llm.inference") -> dict[str, object]:
+def day(
+    date: str, customer: str, amount: str, name: str = "llm.inference", **fields: object
+) -> dict[str, object]:
     """An event at noon."""
     return {
+        **fields,
         "name": name,
         "external_customer_id": customer,
         "timestamp": f"{date}T12:00:00Z",
@@ -95,6 +99,97 @@ def test_filters_and_groups(quick: Command, filled: Service) -> None:
     assert ["2026-11", "0.1"] in rows(done.stdout)
     assert ["total", "0.1"] in rows(done.stdout)
     assert "customers" not in done.stdout
+
+
+def test_prints_a_table_of_groups(command: Command, filled: Service) -> None:
+    """Each group is a row with its share; then come the others and the whole."""
+    done = command(
+        *("metrics", "--start", "2026-11-01", "--end", "2026-11-03"),
+        *("--group-by", "customer", "--groups-max", "1", "--address", filled.address),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines[8:17] == [
+        "",
+        "                                       active          cost per",
+        "customer     costs (cents)   share  customers  customer (cents)",
+        "───────────────────────────────────────────────────────────────",
+        "a         100.099999999998   99.8%          1  100.099999999998",
+        "1 other                0.2    0.2%          1               0.2",
+        "",
+        "total     100.299999999998  100.0%          2   50.149999999999",
+        "",
+    ]
+    assert lines[17] == "costs (cents)"
+
+
+def test_groups_name_what_they_are_of(quick: Command, filled: Service) -> None:
+    """What is no LLM call has no name; text of others' making is shown as it is, not obeyed."""
+    Caller(filled.channel()).ingest(
+        event_of(
+            day("2026-11-02", "c", "0.5", "[red]a\x1b", llm={"vendor": "openai", "model": "gpt-4o"})
+        )
+    )
+    span = ("metrics", "--start", "2026-11-02", "--end", "2026-11-03", "--metric", "costs")
+    by_model = quick(*span, "--group-by", "llm-model", "--address", filled.address).stdout
+    assert ["gpt-4o", "0.5", "0.5%"] in rows(by_model)
+    assert ["(none)", "99.999999999998", "99.5%"] in rows(by_model)
+    by_name = quick(*span, "--group-by", "event-name", "--address", filled.address).stdout
+    assert ["[red]a\\x1b", "0.5", "0.5%"] in rows(by_name)
+    assert "others" not in by_name
+
+
+def test_long_values_are_folded(command: Command, filled: Service) -> None:
+    """A long identifier takes several lines and leaves every number in one piece."""
+    customer = "".join(f"<{n:02}>" for n in range(64))
+    Caller(filled.channel()).ingest(event_of(day("2026-11-02", customer, "1234567.123456789")))
+    done = command(
+        *("metrics", "--start", "2026-11-02", "--end", "2026-11-02", "--group-by", "customer"),
+        *("--metric", "costs", "--metric", "cost_per_user", "--address", filled.address),
+    )
+    lines = done.stdout.splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("<00>"))
+    assert lines[first].split()[1:] == ["1234567.123456789", "100.0%", "1234567.123456789"]
+    assert "".join(line[:32] for line in lines[first : first + 8]) == customer
+    assert max(map(len, lines)) <= 80
+
+
+def test_groups_without_members_are_not_shown(quick: Command, filled: Service) -> None:
+    """What only history has costs nothing in the span, and JSON has it."""
+    asked = ("metrics", "--start", "2026-11-02", "--end", "2026-11-02", "--group-by", "customer")
+    done = quick(*asked, "--address", filled.address)
+    assert "others" not in done.stdout
+    assert ["total", "0", "-", "0", "0"] in rows(done.stdout)
+    (others,) = json.loads(quick(*asked, "--json", "--address", filled.address).stdout)["groups"]
+    assert (others["others"], others["totals"]["cumulative_costs"]) == (True, "1000.3")
+
+
+def test_filters_of_llm_calls(quick: Command, filled: Service) -> None:
+    """Vendors and models are passed on; the empty text is what is no LLM call."""
+    Caller(filled.channel()).ingest(
+        *(
+            event_of(day("2026-11-02", "c", amount, llm={"vendor": vendor, "model": model}))
+            for amount, vendor, model in (("1", "v", "m"), ("2", "v", "n"), ("4", "w", "m"))
+        )
+    )
+    span = ("metrics", "--start", "2026-11-01", "--end", "2026-11-02", "--metric", "costs")
+    for flags, costs in (
+        (["--llm-vendor", "v"], "3"),
+        (["--llm-vendor", "v", "--llm-model", "m"], "1"),
+        (["--llm-model", "m", "--llm-model", "n"], "7"),
+        (["--llm-vendor", ""], "0.3"),
+    ):
+        done = quick(*span, *flags, "--address", filled.address)
+        assert ["total", costs] in rows(done.stdout)
+
+
+def test_shares_are_of_the_whole() -> None:
+    """A share has one decimal, half-even, whatever the size of the sums; none is of zero."""
+    whole = Decimal(2 * 10**40)
+    assert shares([Decimal(10**40), Decimal(25 * 10**36), whole]) == ["50.0%", "0.1%", "100.0%"]
+    assert shares([whole / 2000 * 3, whole]) == ["0.2%", "100.0%"]
+    assert shares([Decimal(-3), Decimal(5), Decimal(2)]) == ["-150.0%", "250.0%", "100.0%"]
+    assert shares([Decimal(1), Decimal(-1), Decimal(0)]) == ["-", "-", "-"]
 
 
 def test_prints_json(quick: Command, filled: Service) -> None:

@@ -70,6 +70,11 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
         (["metrics", "--interval", "decade"],
          ("Invalid value for '--interval': 'decade' is not one of 'hour', 'day', 'week', 'month', "
          "'year'.")),
+        (["metrics", "--group-by", "planet"],
+         ("Invalid value for '--group-by': 'planet' is not one of 'event-name', 'llm-vendor', "
+         "'llm-model', 'customer'.")),
+        (["metrics", "--group-by", "customer", "--groups-max", "0"],
+         "Invalid value for '--groups-max': '0' is not a whole number from 1 to 1000"),
         (["metrics", "--timezone", "Europe/Berln"],
          ("--timezone: 'Europe/Berln' is not in the IANA database; names such as Europe/Berlin "
          "are")),

@@ -130,15 +130,53 @@ def test_metrics_take_every_question(service: Service) -> None:
     assert answer.periods[0].start.utcoffset() == datetime.timedelta(hours=5, minutes=45)
 
 
+def test_metrics_in_groups(service: Service) -> None:
+    """Groups come with decimals; the filters and the number of groups reach the service."""
+    llm = {"vendor": "openai", "model": "o3"}
+    with connect(service) as client:
+        client.ingest(
+            [
+                event("0.1", name="a", llm=llm),
+                event("0.2", name="a", llm=llm),
+                event("0.5", name="b", external_customer_id="other"),
+                event("7", name="c", llm={"vendor": "mistral", "model": "large"}),
+            ]
+        )
+        answer = client.metrics(
+            start=TODAY,
+            end=TODAY + datetime.timedelta(days=1),
+            llm_vendors=["openai", ""],
+            llm_models=["o3", ""],
+            metrics=["costs", "active_user_by_event"],
+            group_by="event_name",
+            groups_max=1,
+        )
+        with pytest.raises(ValueError, match="GROUP_BY_PLANET"):
+            client.metrics(start=TODAY, end=TODAY, group_by="planet")
+        assert client.metrics(start=TODAY, end=TODAY).groups == ()
+    first, others = answer.groups
+    assert (first.value, first.customer_id, first.others, first.members) == ("b", "", False, 1)
+    assert first.totals == {"costs": Decimal("0.5"), "active_user_by_event": 1}
+    assert (others.value, others.others, others.members) == ("", True, 1)
+    assert others.totals == {"costs": Decimal("0.3"), "active_user_by_event": 1}
+    assert [period.start for period in others.periods] == [
+        period.start for period in answer.periods
+    ]
+    assert sum(period.values["costs"] for period in others.periods) == Decimal("0.3")
+
+
 async def test_the_asynchronous_client_does_the_same(service: Service) -> None:
     """Coroutines store and ask like the blocking client."""
     caller = service.caller()
     async with AsyncClient(service.address, token=caller.token) as client:
         assert (await client.ingest([event("0.1") for _ in range(10)])).inserted == 10
-        answer = await client.metrics(start=YESTERDAY, end=TODAY)
+        answer = await client.metrics(
+            start=YESTERDAY, end=TODAY, llm_vendors=[""], llm_models=[""], group_by="customer"
+        )
         with pytest.raises(RefusedError):
             await client.ingest([event("")])
     assert answer.totals["costs"] == 1
+    assert [(group.value, group.totals["costs"]) for group in answer.groups] == [("user_123", 1)]
 
 
 def test_a_call_waits_for_a_service_that_comes_back(

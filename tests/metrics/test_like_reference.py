@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 from cost_insights.v1 import event_pb2, metrics_service_pb2
 from tests import reference
-from tests.support.service import Caller, Service, new_event, numbers_of
+from tests.support.service import Caller, Service, metrics_on_paper, new_event
 
 CUSTOMERS = ["c1", "c2", "c,3", "ü"]
 NAMES = ["a", "b", "llm.inference"]
+# (vendor, model): two vendors have one model of the same name.
+LLMS = [("", ""), ("openai", "gpt-4o"), ("openai", "o3"), ("azure", "gpt-4o")]
+VENDORS = ["", "openai", "azure"]
+MODELS = ["", "gpt-4o", "o3"]
 ZONES = sorted(available_timezones())
 FAVOURITES = [
     "UTC",
@@ -50,6 +54,10 @@ class Question:
     interval: str
     customers: Sequence[str]
     names: Sequence[str]
+    vendors: Sequence[str]
+    models: Sequence[str]
+    group_by: str | None
+    groups_max: int
 
     def request(self) -> metrics_service_pb2.GetMetricsRequest:
         """As it is sent."""
@@ -60,6 +68,12 @@ class Question:
             interval=metrics_service_pb2.Interval.Value(f"INTERVAL_{self.interval.upper()}"),
             external_customer_ids=self.customers,
             event_names=self.names,
+            llm_vendors=self.vendors,
+            llm_models=self.models,
+            group_by=metrics_service_pb2.GroupBy.Value(
+                f"GROUP_BY_{(self.group_by or 'unspecified').upper()}"
+            ),
+            groups_max=self.groups_max,
         )
 
 
@@ -86,13 +100,21 @@ def questions(draw: st.DrawFn) -> Question:
         )
     )
     days = draw(st.integers(0, longest))
+
+    def some(values: Sequence[str]) -> Sequence[str]:
+        return draw(st.one_of(st.just([]), st.lists(st.sampled_from([*values, "nobody's"]))))
+
     return Question(
         first=first,
         last=first + timedelta(days=days),
         zone=zone,
         interval=interval,
-        customers=draw(st.one_of(st.just([]), st.lists(st.sampled_from([*CUSTOMERS, "nobody"])))),
-        names=draw(st.one_of(st.just([]), st.lists(st.sampled_from([*NAMES, "nothing"])))),
+        customers=some(CUSTOMERS),
+        names=some(NAMES),
+        vendors=some(VENDORS),
+        models=some(MODELS),
+        group_by=draw(st.sampled_from([None, *reference.GROUPINGS])),
+        groups_max=draw(st.integers(1, 4)),
     )
 
 
@@ -115,13 +137,19 @@ def events_around(draw: st.DrawFn, question: Question) -> list[reference.Event]:
     )
     drawn = draw(
         st.lists(
-            st.tuples(moments, st.sampled_from(CUSTOMERS), st.sampled_from(NAMES), AMOUNTS),
+            st.tuples(
+                moments,
+                st.sampled_from(CUSTOMERS),
+                st.sampled_from(NAMES),
+                AMOUNTS,
+                st.sampled_from(LLMS),
+            ),
             max_size=25,
         )
     )
     return [
-        reference.Event(min(moment, now), customer, name, cents_of(amount))
-        for moment, customer, name, amount in drawn
+        reference.Event(min(moment, now), customer, name, cents_of(amount), *llm)
+        for moment, customer, name, amount, llm in drawn
     ]
 
 
@@ -140,17 +168,14 @@ def sent(event: reference.Event) -> event_pb2.NewEvent:
         external_customer_id=event.customer,
         timestamp=stamp,
         cost=None if event.cents is None else str(event.cents),
+        llm={"vendor": event.vendor, "model": event.model} if event.vendor else None,
     )
 
 
 def check(caller: Caller, events: Sequence[reference.Event], question: Question) -> None:
     """Asks the service and the twin."""
     answer = caller.metrics.GetMetrics(question.request(), metadata=caller.metadata, timeout=60)
-    found = reference.Metrics(
-        tuple((period.timestamp, numbers_of(period)) for period in answer.periods),
-        numbers_of(answer.totals),
-    )
-    assert found == reference.metrics_of(
+    assert metrics_on_paper(answer) == reference.metrics_of(
         events,
         question.first,
         question.last,
@@ -158,6 +183,10 @@ def check(caller: Caller, events: Sequence[reference.Event], question: Question)
         question.interval,
         customers=question.customers,
         names=question.names,
+        vendors=question.vendors,
+        models=question.models,
+        group_by=question.group_by,
+        groups_max=question.groups_max,
     )
 
 

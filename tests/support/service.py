@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -421,6 +421,30 @@ def numbers_of(
         cumulative_costs=one.cumulative_costs,
         active_user_by_event=one.active_user_by_event,
         cost_per_user=one.cost_per_user,
+    )
+
+
+def metrics_on_paper(answer: metrics_service_pb2.GetMetricsResponse) -> reference.Metrics:
+    """An answer, as the twin writes it."""
+
+    def rows(
+        periods: Iterable[metrics_service_pb2.MetricsPeriod],
+    ) -> tuple[tuple[str, reference.Numbers], ...]:
+        return tuple((period.timestamp, numbers_of(period)) for period in periods)
+
+    return reference.Metrics(
+        rows(answer.periods),
+        numbers_of(answer.totals),
+        tuple(
+            reference.Group(
+                group.value,
+                group.others,
+                group.members,
+                rows(group.periods),
+                numbers_of(group.totals),
+            )
+            for group in answer.groups
+        ),
     )
 
 

@@ -1,10 +1,10 @@
-"""The command that shows metrics as a table and a plot."""
+"""The command that shows metrics as tables and a plot."""
 
 import datetime as dt
 import enum
 import zoneinfo
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any, Final
 
 import grpc
@@ -15,12 +15,21 @@ import typer
 from google.protobuf import json_format
 
 from cost_insights.cli.client import AddressOption, Service, TokenOption, failure_of, service_of
-from cost_insights.cli.console import EXIT_CODES, out, plot_columns, usage
+from cost_insights.cli.console import (
+    EXIT_CODES,
+    out,
+    plot_columns,
+    printable,
+    usage,
+    whole_number,
+)
 from cost_insights.cli.plot import plot_costs
 from cost_insights.v1.metrics_service_pb2 import (
     GetMetricsRequest,
     GetMetricsResponse,
+    GroupBy,
     Interval,
+    MetricsGroup,
     MetricsPeriod,
     MetricsTotals,
 )
@@ -28,6 +37,8 @@ from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
 CALL_SECONDS: Final = 60.0
 DAYS_SHOWN: Final = 30
+VALUE_COLUMNS_MAX: Final = 32
+"""How wide names and identifiers may be, so that numbers have room in 80 columns."""
 
 
 class IntervalName(enum.StrEnum):
@@ -38,6 +49,15 @@ class IntervalName(enum.StrEnum):
     WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+
+
+class GroupName(enum.StrEnum):
+    """By what events are told apart."""
+
+    EVENT_NAME = "event-name"
+    LLM_VENDOR = "llm-vendor"
+    LLM_MODEL = "llm-model"
+    CUSTOMER = "customer"
 
 
 app: Final = typer.Typer(add_completion=False)
@@ -79,6 +99,22 @@ def metrics(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only these events. Up to 1000 times. Default: all."),
     ] = None,
+    llm_vendor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only LLM calls of this vendor; an empty text means what is no LLM call. "
+            "Up to 1000 times. Default: all.",
+        ),
+    ] = None,
+    llm_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only LLM calls of this model; an empty text means what is no LLM call. "
+            "Up to 1000 times. Default: all.",
+        ),
+    ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,8 +122,24 @@ def metrics(
             help="Only this metric, such as costs. Any number of times. Default: all.",
         ),
     ] = None,
+    group_by: Annotated[
+        GroupName | None,
+        typer.Option(
+            metavar="WHAT",
+            help=f"Show what each of these cost too: {', '.join(GroupName)}. Default: none.",
+        ),
+    ] = None,
+    groups_max: Annotated[
+        int,
+        typer.Option(
+            metavar="COUNT",
+            parser=whole_number(1, 1_000),
+            help="How many groups to show at most, 1 to 1000, those that cost most. "
+            "The others are one row.",
+        ),
+    ] = 10,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the answer as JSON. Default: a table and a plot.")
+        bool, typer.Option("--json", help="Print the answer as JSON. Default: tables and a plot.")
     ] = False,
     address: AddressOption = None,
     token: TokenOption = None,
@@ -100,6 +152,8 @@ def metrics(
 
     Example: cost-insights metrics --start 2026-11-01 --end 2026-11-30 --interval week
     --timezone Europe/Berlin --customer user_123 --metric costs
+
+    Example: cost-insights metrics --llm-vendor openai --group-by customer --groups-max 20
     """
     first, last = _span(start, end, timezone)
     request = GetMetricsRequest(
@@ -110,7 +164,11 @@ def metrics(
         external_customer_ids=customer or (),
         customer_ids=customer_id or (),
         event_names=event_name or (),
+        llm_vendors=llm_vendor or (),
+        llm_models=llm_model or (),
         metrics=metric or (),
+        group_by=GroupBy.Value(f"GROUP_BY_{group_by.name if group_by else 'UNSPECIFIED'}"),
+        groups_max=groups_max,
     )
     answer = _ask(service_of(address, token), request)
     if json:
@@ -119,7 +177,7 @@ def metrics(
         )
         out.print(shown, markup=False, soft_wrap=True)
     else:
-        show(answer, interval)
+        show(answer, interval, group_by)
 
 
 def _span(start: str | None, end: str | None, timezone: str) -> tuple[str, str]:
@@ -150,10 +208,15 @@ def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
     return answer
 
 
-def show(answer: GetMetricsResponse, interval: IntervalName) -> None:
-    """Prints the table and, if costs are in it, the plot."""
+def show(
+    answer: GetMetricsResponse, interval: IntervalName, group_by: GroupName | None = None
+) -> None:
+    """Prints the table of periods, that of groups and, if costs were asked for, the plot."""
     labels = [_label(period.timestamp, interval) for period in answer.periods]
     out.print(table(answer, labels, heading=interval.value))
+    if group_by is not None:
+        out.print()
+        out.print(groups_table(answer, heading=group_by.value.replace("-", " ")))
     if any(metric.slug == "costs" for metric in answer.metrics) and labels:
         out.print()
         costs = [Decimal(period.costs) for period in answer.periods]
@@ -163,27 +226,75 @@ def show(answer: GetMetricsResponse, interval: IntervalName) -> None:
 def table(answer: GetMetricsResponse, labels: Sequence[str], *, heading: str) -> rich.table.Table:
     """A row for each period and one for the totals, the digits as the service gave them."""
     made = empty_table(heading)
-    columns: list[list[str]] = [list(labels)]
+    columns: list[Sequence[str]] = [labels]
     for metric in answer.metrics:
         cells = [_value(period, metric.slug) for period in answer.periods]
         cells.append(_value(answer.totals, metric.slug))
-        # Aligned at the point: digits below each other mean the same power of ten.
-        *cells, total = aligned(cells)
-        columns.append(cells)
-        made.add_column(
-            HEADINGS.get(metric.slug, metric.slug),
-            total,
-            justify="right",
-            # A digit that does not fit goes to the next line; none is left out.
-            overflow="fold",
-        )
+        columns.append(_add_column(made, HEADINGS.get(metric.slug, metric.slug), cells))
     for row in zip(*columns, strict=True):
         made.add_row(*row)
     return made
 
 
-def empty_table(heading: str) -> rich.table.Table:
-    """A table of periods with a row of totals, as narrow as it can be read."""
+def groups_table(answer: GetMetricsResponse, *, heading: str) -> rich.table.Table:
+    """A row for each group, one for the others and one for the whole.
+
+    Cumulative costs are left out: those of groups are mostly of the time before.
+    """
+    made = empty_table(heading, columns_max=VALUE_COLUMNS_MAX)
+    # Others without members cost nothing in the span.
+    groups = [group for group in answer.groups if group.members]
+    totals = [*(group.totals for group in groups), answer.totals]
+    columns: list[Sequence[str | rich.text.Text]] = [[_group_label(group) for group in groups]]
+    for metric in answer.metrics:
+        if metric.slug == "cumulative_costs":
+            continue
+        cells = [_value(numbers, metric.slug) for numbers in totals]
+        columns.append(_add_column(made, HEADINGS.get(metric.slug, metric.slug), cells))
+        if metric.slug == "costs":
+            columns.append(_add_column(made, "share", shares([Decimal(cost) for cost in cells])))
+    for row in zip(*columns, strict=True):
+        made.add_row(*row)
+    return made
+
+
+def shares(costs: Sequence[Decimal]) -> list[str]:
+    """Each of the costs as a share of the last of them, half-even; there is none of zero."""
+    whole = costs[-1]
+    return [f"{_PRECISE.divide(cost, whole):.1%}" if whole else "-" for cost in costs]
+
+
+# More digits than any sum has, so that rounding to the one shown is the only one.
+_PRECISE: Final = Context(prec=100)
+
+
+def _group_label(group: MetricsGroup) -> rich.text.Text:
+    if group.others:
+        words = "1 other" if group.members == 1 else f"{group.members} others"
+        return rich.text.Text(words, style="italic")
+    # Its own text, in which square brackets mean nothing.
+    return rich.text.Text(printable(group.value) or "(none)")
+
+
+def _add_column(made: rich.table.Table, heading: str, cells: Sequence[str]) -> Sequence[str]:
+    """Adds a column of numbers, of which the last is the total; returns the others."""
+    # Aligned at the point: digits below each other mean the same power of ten.
+    *above, total = aligned(cells)
+    made.add_column(
+        heading,
+        total,
+        justify="right",
+        # A digit that does not fit goes to the next line; none is left out.
+        overflow="fold",
+    )
+    return above
+
+
+def empty_table(heading: str, *, columns_max: int | None = None) -> rich.table.Table:
+    """A table with a row of totals, as narrow as it can be read.
+
+    Labels longer than `columns_max` are folded; without it they are never.
+    """
     made = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
         show_footer=True,
@@ -191,7 +302,9 @@ def empty_table(heading: str) -> rich.table.Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    made.add_column(heading, "total", no_wrap=True)
+    made.add_column(
+        heading, "total", no_wrap=columns_max is None, max_width=columns_max, overflow="fold"
+    )
     return made
 
 

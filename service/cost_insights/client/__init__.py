@@ -24,6 +24,7 @@ from cost_insights.client.answers import (
     Fault,
     Ingested,
     MetricsAnswer,
+    MetricsGroup,
     MetricsPeriod,
 )
 from cost_insights.client.background import BackgroundClient
@@ -45,6 +46,7 @@ __all__ = [
     "Ingested",
     "InvalidEventError",
     "MetricsAnswer",
+    "MetricsGroup",
     "MetricsPeriod",
     "RefusedError",
     "UnavailableError",

@@ -70,7 +70,11 @@ class AsyncClient:
         customer_ids: Sequence[str] = (),
         external_customer_ids: Sequence[str] = (),
         event_names: Sequence[str] = (),
+        llm_vendors: Sequence[str] = (),
+        llm_models: Sequence[str] = (),
         metrics: Sequence[str] = (),
+        group_by: str | None = None,
+        groups_max: int = 10,
     ) -> answers.MetricsAnswer:
         """Metrics per period; see `Client.metrics`."""
         request = requests.metrics_request(
@@ -81,7 +85,11 @@ class AsyncClient:
             customer_ids=customer_ids,
             external_customer_ids=external_customer_ids,
             event_names=event_names,
+            llm_vendors=llm_vendors,
+            llm_models=llm_models,
             metrics=metrics,
+            group_by=group_by,
+            groups_max=groups_max,
         )
         return answers.metrics_answer(await self._call(self._metrics.GetMetrics, request))
 

@@ -1,7 +1,7 @@
 """Answers of the service, with amounts as `Decimal`."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -47,11 +47,24 @@ class MetricsPeriod:
 
 
 @dataclass(frozen=True)
+class MetricsGroup:
+    """The metrics of one value that was grouped by; see `MetricsGroup` in the proto."""
+
+    value: str
+    customer_id: str
+    others: bool
+    members: int
+    periods: tuple[MetricsPeriod, ...]
+    totals: Mapping[str, Decimal | int]
+
+
+@dataclass(frozen=True)
 class MetricsAnswer:
-    """The metrics of each period and of the whole span."""
+    """The metrics of each period and of the whole span, and those of each group."""
 
     periods: tuple[MetricsPeriod, ...]
     totals: Mapping[str, Decimal | int]
+    groups: tuple[MetricsGroup, ...]
 
 
 def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
@@ -72,11 +85,26 @@ def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
 def metrics_answer(response: metrics_service_pb2.GetMetricsResponse) -> MetricsAnswer:
     """The answer of `GetMetrics`."""
     return MetricsAnswer(
-        periods=tuple(
-            MetricsPeriod(datetime.datetime.fromisoformat(period.timestamp), _values(period))
-            for period in response.periods
-        ),
+        periods=_periods(response.periods),
         totals=_values(response.totals),
+        groups=tuple(
+            MetricsGroup(
+                value=group.value,
+                customer_id=group.customer_id,
+                others=group.others,
+                members=group.members,
+                periods=_periods(group.periods),
+                totals=_values(group.totals),
+            )
+            for group in response.groups
+        ),
+    )
+
+
+def _periods(periods: Iterable[metrics_service_pb2.MetricsPeriod]) -> tuple[MetricsPeriod, ...]:
+    return tuple(
+        MetricsPeriod(datetime.datetime.fromisoformat(period.timestamp), _values(period))
+        for period in periods
     )
 
 

@@ -26,6 +26,10 @@ RETRYABLE = frozenset(
 )
 
 
+_LASTING = frozenset({"REQUEST_TOO_LARGE", "QUERY_TOO_SLOW"})
+"""Reasons for which the same call fails again, whatever its code says."""
+
+
 class InvalidEventError(ValueError):
     """An event cannot be put into a message; the text names the place in the list and why."""
 
@@ -62,17 +66,17 @@ class UnavailableError(CallError):
 
 def is_retryable(error: Exception) -> bool:
     """Whether the same call may succeed later."""
-    if not isinstance(error, grpc.RpcError) or error.code() not in RETRYABLE:
-        return False
-    # A request that is larger than the service takes stays so.
-    return _reason(error) != "REQUEST_TOO_LARGE"
+    return (
+        isinstance(error, grpc.RpcError)
+        and error.code() in RETRYABLE
+        and _reason(error) not in _LASTING
+    )
 
 
 def call_error(error: grpc.RpcError) -> CallError:
     """The error of the client for one of gRPC's."""
-    code = error.code()
-    kind = UnavailableError if code in RETRYABLE else RefusedError
-    return kind(code, error.details() or "", _status(error))
+    kind = UnavailableError if is_retryable(error) else RefusedError
+    return kind(error.code(), error.details() or "", _status(error))
 
 
 def _reason(error: grpc.RpcError) -> str:

@@ -54,9 +54,13 @@ def metrics_request(
     customer_ids: Sequence[str],
     external_customer_ids: Sequence[str],
     event_names: Sequence[str],
+    llm_vendors: Sequence[str],
+    llm_models: Sequence[str],
     metrics: Sequence[str],
+    group_by: str | None,
+    groups_max: int,
 ) -> metrics_service_pb2.GetMetricsRequest:
-    """The request for metrics; raises ValueError for an unknown interval."""
+    """The request for metrics; raises ValueError for an unknown interval or grouping."""
     return metrics_service_pb2.GetMetricsRequest(
         start_date=start.isoformat(),
         end_date=end.isoformat(),
@@ -65,7 +69,13 @@ def metrics_request(
         customer_ids=customer_ids,
         external_customer_ids=external_customer_ids,
         event_names=event_names,
+        llm_vendors=llm_vendors,
+        llm_models=llm_models,
         metrics=metrics,
+        group_by=metrics_service_pb2.GroupBy.Value(
+            f"GROUP_BY_{(group_by or 'unspecified').upper()}"
+        ),
+        groups_max=groups_max,
     )
 
 

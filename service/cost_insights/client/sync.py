@@ -78,12 +78,18 @@ class Client:
         customer_ids: Sequence[str] = (),
         external_customer_ids: Sequence[str] = (),
         event_names: Sequence[str] = (),
+        llm_vendors: Sequence[str] = (),
+        llm_models: Sequence[str] = (),
         metrics: Sequence[str] = (),
+        group_by: str | None = None,
+        groups_max: int = 10,
     ) -> answers.MetricsAnswer:
         """Metrics per period of the days from `start` to `end`, both included.
 
         `interval` is hour, day, week, month or year; `metrics` are slugs, all when
-        empty. Amounts are `Decimal`s of cents. Raises RefusedError, UnavailableError.
+        empty. `group_by` is event_name, llm_vendor, llm_model or customer: the groups
+        that cost most come first, at most `groups_max`, and then that of the others.
+        Amounts are `Decimal`s of cents. Raises RefusedError, UnavailableError.
         """
         request = requests.metrics_request(
             start=start,
@@ -93,7 +99,11 @@ class Client:
             customer_ids=customer_ids,
             external_customer_ids=external_customer_ids,
             event_names=event_names,
+            llm_vendors=llm_vendors,
+            llm_models=llm_models,
             metrics=metrics,
+            group_by=group_by,
+            groups_max=groups_max,
         )
         return answers.metrics_answer(self._call(self._metrics.GetMetrics, request))
 

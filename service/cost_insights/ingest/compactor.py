@@ -51,7 +51,7 @@ class Compactor:
                         self._compact_on()
             except StoreUnavailableError:
                 _log.warning("the database does not answer; batches are compacted later")
-            except Exception:
+            except Exception:  # noqa: BLE001 (logged; the thread must go on)
                 _log.exception("batches could not be compacted; they are counted all the same")
                 self._stopping.wait(_AGE_ENOUGH_SECONDS)
 

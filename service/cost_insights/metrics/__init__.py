@@ -1,18 +1,23 @@
 """Metrics: what was spent, per period."""
 
+from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
-from cost_insights.metrics.query import MetricsAnswer, MetricsReader, question
+from cost_insights.metrics.query import MetricsReader
+from cost_insights.metrics.question import GroupBy, MetricsQuestion, question
 from cost_insights.metrics.slugs import METRICS, Metric, MetricType
 
 __all__ = [
     "LIMITS",
     "METRICS",
     "SUGGESTED_DATE_MIN",
+    "GroupBy",
     "Interval",
     "Metric",
     "MetricType",
     "MetricsAnswer",
+    "MetricsGroup",
+    "MetricsQuestion",
     "MetricsReader",
     "question",
 ]

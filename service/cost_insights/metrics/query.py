@@ -1,226 +1,308 @@
-"""Answering a question: from facts in the database to metrics per period."""
+"""Answering a question: from cells to metrics per period and group.
+
+Cells hold numbers of customers and series; here these become what a caller calls
+them by. Adding up is native's.
+"""
 
 import asyncio
-import datetime
-import difflib
-import functools
-import re
-import zoneinfo
+import uuid
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from operator import sub
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights import _native
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights._native import Tally, rank_cells, tally_cells
 from cost_insights.identity import Organization
-from cost_insights.metrics.limits import LIMITS
-from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval, Periods, periods_of
-from cost_insights.metrics.slugs import METRICS, Facts, Metric
-from cost_insights.store import EventFilter, Store
-from cost_insights.store.schema import event
+from cost_insights.metrics.answer import (
+    MetricsAnswer,
+    MetricsGroup,
+    Sums,
+    group_of,
+    numbers_of,
+    others_of,
+)
+from cost_insights.metrics.cells import CellReader
+from cost_insights.metrics.periods import periods_of
+from cost_insights.metrics.question import GroupBy, MetricsQuestion
+from cost_insights.store import Deadline, Store, chunks
+from cost_insights.store.schema import customer, organization, series
 
-_FETCHED_ROWS = 20_000
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-@dataclass(frozen=True)
-class MetricsQuestion:
-    """What a caller wants to know, checked."""
-
-    start: datetime.date
-    end: datetime.date
-    zone: zoneinfo.ZoneInfo
-    interval: Interval
-    metrics: Sequence[Metric]
-    filter: EventFilter
-
-
-@dataclass(frozen=True)
-class MetricsAnswer:
-    """Numbers per period: picocents, or counts where the metric's type is scalar."""
-
-    starts: Sequence[datetime.datetime]
-    periods: Sequence[Mapping[str, int]]
-    totals: Mapping[str, int]
-    metrics: Sequence[Metric]
-
-
-def question(
-    *,
-    start_date: str,
-    end_date: str,
-    timezone: str,
-    interval: Interval,
-    metrics: Sequence[str],
-    events: EventFilter,
-) -> MetricsQuestion:
-    """Checks what a caller asked; raises InvalidRequestError naming every fault."""
-    faults: list[FieldFault] = []
-    start = _date("start_date", start_date, faults)
-    end = _date("end_date", end_date, faults)
-    zone = _zone(timezone or "UTC", faults)
-    for place, slug in enumerate(metrics):
-        if slug not in METRICS:
-            allowed = ", ".join(METRICS)
-            faults.append(
-                FieldFault(
-                    f"metrics[{place}]",
-                    "VALUE_UNKNOWN",
-                    f"{slug[:64]!r} is no metric; allowed are {allowed}",
-                    slug[:64],
-                    {"allowed": allowed},
-                )
-            )
-    if start is not None and end is not None:
-        faults += _span_faults(start, end, interval)
-    if faults or start is None or end is None or zone is None:
-        raise InvalidRequestError(faults)
-    asked = frozenset(metrics or METRICS)
-    return MetricsQuestion(
-        start=start,
-        end=end,
-        zone=zone,
-        interval=interval,
-        metrics=[metric for slug, metric in METRICS.items() if slug in asked],
-        filter=events,
-    )
+_LEFT_OUT = -1
+_BY_SERIES = -1
 
 
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, query_seconds_max: float) -> None:
         self._store = store
+        self._query_seconds_max = query_seconds_max
 
     async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
-        """The metrics of the periods asked for; contains all that is committed."""
-        return await asyncio.to_thread(self._answer, organization, asked)
+        """The metrics of the periods asked for; contains all that is committed.
 
-    def _answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
+        Raises QueryTooSlowError where it takes too long. The work in the database
+        ends with the task that waits for it.
+        """
+        deadline = Deadline(self._query_seconds_max)
+        try:
+            return await asyncio.to_thread(self._answer, organization, asked, deadline)
+        except asyncio.CancelledError:
+            deadline.cancel()
+            raise
+
+    def _answer(
+        self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
+    ) -> MetricsAnswer:
         periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
-        with self._store.read() as connection:
-            events = asked.filter.conditions(connection, organization.number)
-            sums = _sums(connection, events, periods)
-            history = 0
-            if any(metric.needs_history for metric in asked.metrics):
-                history = _history(connection, events, periods.bounds_us[0])
-        cumulative = list(accumulate(sums.costs, initial=history))
-        facts = [
-            Facts(*each) for each in zip(sums.costs, cumulative[1:], sums.customers, strict=True)
-        ]
-        total = Facts(sum(sums.costs), cumulative[-1], sums.customers_distinct)
+        with self._store.read(deadline) as connection:
+            cells = CellReader(
+                connection,
+                organization.number,
+                periods,
+                self._store.packed_cache,
+                needs_history=asked.needs_history,
+                needs_customers=asked.needs_customers,
+            )
+            query = _Query(connection, organization.number, asked, cells, deadline)
+            whole, groups = query.whole_and_groups()
+        in_periods, totals = numbers_of(whole, asked.metrics)
         return MetricsAnswer(
             starts=periods.starts,
-            periods=[{m.slug: m.formula(f) for m in asked.metrics} for f in facts],
-            totals={m.slug: m.formula(total) for m in asked.metrics},
+            periods=in_periods,
+            totals=totals,
             metrics=asked.metrics,
+            groups=groups,
         )
 
 
-def _sums(
-    connection: sa.Connection, events: Sequence[sa.ColumnElement[bool]], periods: Periods
-) -> _native.PeriodSums:
-    timestamps, costs, customers = array("q"), array("q"), array("i")
-    rows = connection.execute(
-        sa.select(
-            event.c.timestamp_us,
-            sa.func.coalesce(event.c.cost_picocents, 0),
-            event.c.customer_number,
-        ).where(
-            *events,
-            event.c.timestamp_us >= periods.bounds_us[0],
-            event.c.timestamp_us < periods.bounds_us[-1],
-        ),
-        execution_options={"yield_per": _FETCHED_ROWS},
-    )
-    for part in rows.partitions():
-        columns = zip(*part, strict=True)
-        for column, values in zip((timestamps, costs, customers), columns, strict=True):
-            column.extend(values)
-    return _native.sum_by_period(array("q", periods.bounds_us), timestamps, costs, customers)
+class _Value(NamedTuple):
+    """What events are grouped by."""
+
+    text: str
+    customer_id: uuid.UUID | None
 
 
-def _history(
-    connection: sa.Connection, events: Sequence[sa.ColumnElement[bool]], before_us: int
-) -> int:
-    # A sum of 64-bit integers overflows on SQLite, so high and low halves are summed apart.
-    high, low = connection.execute(
-        sa.select(
-            sa.func.sum(event.c.cost_picocents.op(">>")(sa.literal(32, sa.Integer))),
-            sa.func.sum(event.c.cost_picocents.op("&")(0xFFFFFFFF)),
-        ).where(*events, event.c.timestamp_us < before_us)
-    ).one()
-    return (int(high or 0) << 32) + int(low or 0)
+class _Query:
+    """One question to one snapshot."""
 
+    def __init__(
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        asked: MetricsQuestion,
+        cells: CellReader,
+        deadline: Deadline,
+    ) -> None:
+        self._connection = connection
+        self._organization_number = organization_number
+        self._asked = asked
+        self._cells = cells
+        self._deadline = deadline
+        self._customers = asked.filter.customer_numbers(connection, organization_number)
 
-def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | None:
-    try:
-        # `fromisoformat` takes other forms too, such as week dates.
-        if _DATE.fullmatch(text):
-            day = datetime.date.fromisoformat(text)
-            if DATE_MIN <= day <= DATE_MAX:
-                return day
-    except ValueError:
-        pass
-    faults.append(
-        FieldFault(
-            path,
-            "DATE_INVALID",
-            f"{text[:64]!r} is no date from {DATE_MIN} to {DATE_MAX}, written as YYYY-MM-DD",
-            text[:64],
-            {"min": str(DATE_MIN), "max": str(DATE_MAX)},
+    def whole_and_groups(self) -> tuple[Sums, Sequence[MetricsGroup]]:
+        """What everything adds up to, and each group."""
+        match self._asked.group_by:
+            case None:
+                return self._whole(), ()
+            case GroupBy.CUSTOMER:
+                return self._by_customer()
+            case _:
+                return self._by_series()
+
+    def _whole(self) -> Sums:
+        chosen = self._asked.filter.chooses_series
+        if self._customers is None:
+            sources = self._cells.of_everyone(by_series=chosen)
+        else:
+            sources = self._cells.of_customers(self._customers, by_series=chosen)
+        self._deadline.check()
+        tally = tally_cells(
+            self._cells.cover,
+            sources,
+            series_groups=self._chosen_series(),
+            groups=1,
+            customer_groups=self._in_their_series(),
+            customers_wanted=self._asked.needs_customers,
         )
-    )
-    return None
+        return self._sums(tally)[0]
 
+    def _by_series(self) -> tuple[Sums, Sequence[MetricsGroup]]:
+        """Groups by a part of the series: ranked first, then added up with the rest as one."""
+        values, value_of_series = self._values_of_series()
+        if self._customers is None:
+            sources = self._cells.of_everyone(by_series=True)
+        else:
+            sources = self._cells.of_customers(self._customers, by_series=True)
+        self._deadline.check()
+        members, first = rank_cells(
+            self._cells.cover,
+            sources,
+            series_groups=value_of_series,
+            groups=len(values),
+            customers=self._customers,
+            by_customer=False,
+            count=self._asked.groups_max,
+        )
+        shown = self._shown(first, {place: _Value(v, None) for place, v in enumerate(values)})
+        group_of_value = {value: group for group, value in enumerate(shown)}
+        self._deadline.check()
+        tally = tally_cells(
+            self._cells.cover,
+            sources,
+            series_groups=array(
+                "i",
+                [
+                    value if value == _LEFT_OUT else group_of_value.get(value, len(shown))
+                    for value in value_of_series
+                ],
+            ),
+            groups=len(shown) + 1,
+            customer_groups=self._in_their_series(),
+            customers_wanted=self._asked.needs_customers,
+        )
+        *sums, others = self._sums(tally)
+        groups = self._groups(list(shown.values()), sums, others, members)
+        return self._sums_of_all(tally), groups
 
-@functools.cache
-def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    def _by_customer(self) -> tuple[Sums, Sequence[MetricsGroup]]:
+        """Groups by customer: everyone's cells say what the rest is, as each event has
+        one customer."""
+        whole = self._whole()
+        chosen = self._asked.filter.chooses_series
+        series_groups = self._chosen_series()
+        members, first = rank_cells(
+            self._cells.cover,
+            self._cells.of_customers(self._customers, by_series=chosen),
+            series_groups=series_groups,
+            groups=1,
+            customers=self._customers,
+            by_customer=True,
+            count=self._asked.groups_max,
+        )
+        self._deadline.check()
+        shown = self._shown(first, self._customers_called([number for number, _ in first]))
+        tally = tally_cells(
+            self._cells.cover,
+            self._cells.of_customers(sorted(shown), by_series=chosen),
+            series_groups=series_groups,
+            groups=len(shown),
+            customer_groups=[(number, group) for group, number in enumerate(shown)],
+            customers_wanted=self._asked.needs_customers,
+        )
+        sums = self._sums(tally)
+        others = whole
+        for one in sums:
+            others = _difference(others, one)
+        return whole, self._groups(list(shown.values()), sums, others, members)
 
+    def _shown(
+        self, first: Sequence[tuple[int, int]], values: Mapping[int, _Value]
+    ) -> dict[int, _Value]:
+        """The values that get a group, of those of greatest cost, in order."""
+        ranked = sorted(first, key=lambda one: (-one[1], values[one[0]].text))
+        return {number: values[number] for number, _ in ranked[: self._asked.groups_max]}
 
-def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
-    if name in _zones():
-        return zoneinfo.ZoneInfo(name)
-    similar = ", ".join(difflib.get_close_matches(name[:64], sorted(_zones()), n=3))
-    message = f"{name[:64]!r} is no time zone of the IANA database"
-    if similar:
-        message += f"; similar: {similar}"
-    faults.append(
-        FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], {"similar": similar})
-    )
-    return None
-
-
-def _span_faults(start: datetime.date, end: datetime.date, interval: Interval) -> list[FieldFault]:
-    if end < start:
-        return [
-            FieldFault(
-                "end_date",
-                "SPAN_REVERSED",
-                f"{end} is before the start_date {start}",
-                str(end),
-                {"min": str(start)},
-            )
+    def _groups(
+        self, shown: Sequence[_Value], sums: Sequence[Sums], others: Sums, members: int
+    ) -> list[MetricsGroup]:
+        metrics = self._asked.metrics
+        groups = [
+            group_of(one, metrics, value=value.text, customer_id=value.customer_id)
+            for value, one in zip(shown, sums, strict=True)
         ]
-    days = (end - start).days
-    days_max = LIMITS[interval].days_max
-    if days <= days_max:
-        return []
-    fits = ", ".join(i.value for i, limits in LIMITS.items() if days <= limits.days_max)
-    message = (
-        f"{start} to {end} are {days} days apart; the interval {interval.value} allows {days_max}"
-    )
-    message += f"; {fits} would fit" if fits else "; no interval allows so many"
-    return [
-        FieldFault(
-            "interval",
-            "SPAN_TOO_LONG",
-            message,
-            interval.value,
-            {"days": str(days), "days_max": str(days_max), "fits": fits},
+        rest = others_of(others, metrics, members=members - len(shown))
+        return groups if rest is None else [*groups, rest]
+
+    def _sums(self, tally: Tally) -> list[Sums]:
+        """What each group adds up to."""
+        slots, costs = tally.slots, tally.costs
+        customers = tally.customers or [0] * len(costs)
+        distinct = tally.customers_of_groups or [0] * (len(costs) // slots)
+        return [
+            Sums(
+                history=costs[start] if self._asked.needs_history else 0,
+                costs=costs[start + 1 : start + slots],
+                customers=customers[start + 1 : start + slots],
+                customers_distinct=distinct[start // slots],
+            )
+            for start in range(0, len(costs), slots)
+        ]
+
+    def _sums_of_all(self, tally: Tally) -> Sums:
+        """What all groups add up to together."""
+        groups = self._sums(tally)
+        customers = tally.customers_of_slots or [0] * tally.slots
+        return Sums(
+            history=sum(one.history for one in groups),
+            costs=[sum(costs) for costs in zip(*(one.costs for one in groups), strict=True)],
+            customers=customers[1:],
+            customers_distinct=tally.customers_in_all,
         )
-    ]
+
+    def _in_their_series(self) -> list[tuple[int, int]] | None:
+        if self._customers is None:
+            return None
+        return [(number, _BY_SERIES) for number in self._customers]
+
+    def _chosen_series(self) -> "array[int]":
+        """One group, of the series that the filter lets through."""
+        count = self._connection.scalar(
+            sa.select(organization.c.series_count).where(
+                organization.c.number == self._organization_number
+            )
+        )
+        if not self._asked.filter.chooses_series:
+            return array("i", [0]) * (count or 0)
+        chosen = array("i", [_LEFT_OUT]) * (count or 0)
+        for number in self._connection.scalars(
+            sa.select(series.c.number).where(
+                series.c.organization_number == self._organization_number,
+                *self._asked.filter.series_conditions(),
+            )
+        ):
+            chosen[number] = 0
+        return chosen
+
+    def _values_of_series(self) -> tuple[Sequence[str], "array[int]"]:
+        """The distinct values that events are grouped by, and the place therein of each series."""
+        column = {
+            GroupBy.EVENT_NAME: series.c.event_name,
+            GroupBy.LLM_VENDOR: series.c.llm_vendor,
+            GroupBy.LLM_MODEL: series.c.llm_model,
+        }[self._asked.group_by or GroupBy.EVENT_NAME]
+        place_of_series = self._chosen_series()
+        places: dict[str, int] = {}
+        for number, value in self._connection.execute(
+            sa.select(series.c.number, column).where(
+                series.c.organization_number == self._organization_number
+            )
+        ):
+            if place_of_series[number] != _LEFT_OUT:
+                place_of_series[number] = places.setdefault(value, len(places))
+        return list(places), place_of_series
+
+    def _customers_called(self, numbers: Sequence[int]) -> dict[int, _Value]:
+        called: dict[int, _Value] = {}
+        for chunk in chunks(numbers):
+            rows = self._connection.execute(
+                sa.select(customer.c.number, customer.c.external_id, customer.c.id).where(
+                    customer.c.organization_number == self._organization_number,
+                    customer.c.number.in_(chunk),
+                )
+            )
+            called.update((number, _Value(text, one)) for number, text, one in rows)
+        return called
+
+
+def _difference(whole: Sums, part: Sums) -> Sums:
+    """What is left of a whole; the customers of the part are none of the rest's."""
+    return Sums(
+        history=whole.history - part.history,
+        costs=list(map(sub, whole.costs, part.costs)),
+        customers=list(map(sub, whole.customers, part.customers)),
+        customers_distinct=whole.customers_distinct - part.customers_distinct,
+    )

@@ -46,6 +46,9 @@ class Metric:
     needs_history: bool = False
     """Whether it takes the costs before the span."""
 
+    needs_customers: bool = False
+    """Whether it takes how many customers were active."""
+
 
 def divide_half_even(numerator: int, denominator: int) -> int:
     """The quotient, a half rounded to the even neighbour; 0 where the denominator is 0."""
@@ -74,12 +77,14 @@ METRICS: Mapping[str, Metric] = {
             "Active User (By event)",
             MetricType.SCALAR,
             lambda f: f.active_customers,
+            needs_customers=True,
         ),
         Metric(
             "cost_per_user",
             "Cost Per User",
             MetricType.CURRENCY_SUB_CENT,
             lambda f: divide_half_even(f.costs, f.active_customers),
+            needs_customers=True,
         ),
     )
 }

@@ -1,8 +1,25 @@
 """What is kept, on SQLite or PostgreSQL."""
 
+from cost_insights.store.deadline import Deadline
 from cost_insights.store.filters import EventFilter, parse_uuid
-from cost_insights.store.segments import Pending
+from cost_insights.store.numbers import chunks
+from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
 from cost_insights.store.store import Store
 from cost_insights.store.writer import Outcome, Submission
 
-__all__ = ["EventFilter", "Outcome", "Pending", "Store", "Submission", "parse_uuid"]
+__all__ = [
+    "Deadline",
+    "EventFilter",
+    "Kind",
+    "Needed",
+    "Outcome",
+    "PackedCache",
+    "Pending",
+    "Store",
+    "Submission",
+    "chunks",
+    "parse_uuid",
+    "read_batches",
+    "read_segments",
+]

@@ -1,10 +1,11 @@
 """The few places where SQLite and PostgreSQL differ."""
 
+import math
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -12,6 +13,7 @@ import psycopg
 import sqlalchemy as sa
 
 from cost_insights._native import EVENT_COLUMNS, Group
+from cost_insights.store.deadline import Deadline
 
 WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
@@ -50,6 +52,14 @@ class Dialect(Protocol):
 
     def is_transient(self, error: Exception) -> bool:
         """Whether the same transaction may succeed when it is tried again."""
+
+    def stopping_at(
+        self, deadline: Deadline, connection: sa.Connection
+    ) -> AbstractContextManager[None]:
+        """Stops the statements of the block once the deadline is over."""
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether a statement failed because it was stopped."""
 
     def migration_lock(self, connection: sa.Connection) -> None:
         """Keeps every other process from migrating until the transaction ends."""
@@ -128,6 +138,22 @@ class Sqlite:
         # Extended codes carry the primary one in their lower eight bits.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         return code in _SQLITE_TRANSIENT
+
+    _DEADLINE_STEPS = 10_000
+    """How many steps of its virtual machine, well below a millisecond, are between two looks."""
+
+    @contextmanager
+    def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.set_progress_handler(deadline.is_over, self._DEADLINE_STEPS)
+        try:
+            deadline.check()
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        return getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
     def migration_lock(self, connection: sa.Connection) -> None:
         """Does nothing: the transaction holds the only write lock there is."""
@@ -225,6 +251,26 @@ class Postgresql:
         return isinstance(error, sa.exc.DBAPIError) and (
             error.connection_invalidated or getattr(error.orig, "sqlstate", "") is None
         )
+
+    _STOP_SECONDS = 5
+
+    @contextmanager
+    def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+        def stop() -> None:
+            # Where the server cannot be told it stops on its own, at the time limit.
+            with suppress(psycopg.Error):
+                driver.cancel_safe(timeout=self._STOP_SECONDS)
+
+        with deadline.calling(stop):
+            # The limit is for each statement; 0 would mean none.
+            limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
+            yield
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        return isinstance(error.orig, psycopg.errors.QueryCanceled)
 
     def migration_lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))

@@ -5,7 +5,9 @@ batches into segments; until then readers add the batches up too, so that no ans
 waits for it.
 """
 
+import enum
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +18,38 @@ from cost_insights._native import Compaction
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.schema import batch, segment
+
+
+class Kind(enum.IntEnum):
+    """What a segment holds; of which day, month or year, `span` says (0 for all time)."""
+
+    QUARTERS = 1
+    """Everyone's cells of the quarters of an hour of one day."""
+    DAYS = 2
+    """Everyone's cells of the days of one month."""
+    YEARS = 3
+    """Everyone's cells of all years."""
+    QUARTER_CUSTOMERS = 4
+    """Who was active in each quarter of an hour of one day, by series."""
+    DAY_CUSTOMERS = 5
+    """Who was active on each day of one month, by series."""
+    DAY_EVERYONE = 6
+    """Who was active on each day of one month."""
+    CUSTOMER_QUARTERS = 7
+    """Each customer's cells of the quarters of an hour of one month."""
+    CUSTOMER_MONTHS = 8
+    """Each customer's cells of the months of one year, over all series."""
+    CUSTOMER_YEARS = 9
+    """Each customer's cells of all years."""
+
+
+class Needed(NamedTuple):
+    """The segments of a kind that a question needs: those of the first to the last span."""
+
+    kind: Kind
+    first: int
+    last: int
+
 
 _BATCHES_MAX = 10_000
 _BATCHES_BYTES_MAX = 16 * 1024 * 1024
@@ -171,11 +205,11 @@ def _contents(
     ids: Sequence[uuid.UUID],
 ) -> Iterable[bytes]:
     """The packed contents of these rows, in this order."""
-    contents = read_packed(connection, table, organization_number, ids)
+    contents = _read_packed(connection, table, organization_number, ids)
     return (contents[one] for one in ids)
 
 
-def read_packed(
+def _read_packed(
     connection: sa.Connection,
     table: sa.Table,
     organization_number: int,
@@ -210,18 +244,65 @@ def _delete(
             raise OvertakenError
 
 
-def cached_packed(
+def read_batches(
+    connection: sa.Connection, organization_number: int, cache: PackedCache
+) -> list[bytes]:
+    """The cells of all pending batches of an organization."""
+    ids = connection.scalars(
+        sa.select(batch.c.id).where(batch.c.organization_number == organization_number)
+    ).all()
+    contents = _remembered(connection, batch, organization_number, ids, cache)
+    return [contents[one] for one in ids]
+
+
+def read_segments(
+    connection: sa.Connection,
+    organization_number: int,
+    needed: Iterable[Needed],
+    cache: PackedCache,
+    *,
+    customers: Sequence[int] | None = None,
+) -> list[tuple[int, bytes]]:
+    """(kind, packed contents) of the segments that a question needs.
+
+    Of customers in ascending order, where given, only what holds one of them.
+    """
+    conditions = [
+        (segment.c.kind == one.kind) & segment.c.span.between(one.first, one.last) for one in needed
+    ]
+    statement = sa.select(
+        segment.c.id, segment.c.kind, segment.c.customer_first, segment.c.customer_last
+    ).where(segment.c.organization_number == organization_number, sa.or_(*conditions))
+    if customers:
+        statement = statement.where(
+            segment.c.customer_first <= customers[-1], segment.c.customer_last >= customers[0]
+        )
+    kinds = {
+        one: kind
+        for one, kind, first, last in connection.execute(statement)
+        if customers is None or _any_within(customers, first, last)
+    }
+    contents = _remembered(connection, segment, organization_number, list(kinds), cache)
+    return [(kind, contents[one]) for one, kind in kinds.items()]
+
+
+def _any_within(customers: Sequence[int], first: int, last: int) -> bool:
+    place = bisect_left(customers, first)
+    return place < len(customers) and customers[place] <= last
+
+
+def _remembered(
     connection: sa.Connection,
     table: sa.Table,
     organization_number: int,
     ids: Sequence[uuid.UUID],
     cache: PackedCache,
 ) -> Mapping[uuid.UUID, bytes]:
-    """The packed contents of these rows, from memory where they are there."""
+    """The packed contents of these rows, read only where they are not in memory."""
     contents = cache.known(ids)
     missing = [one for one in ids if one not in contents]
     if missing:
-        read = read_packed(connection, table, organization_number, missing)
+        read = _read_packed(connection, table, organization_number, missing)
         cache.remember(read)
         contents |= read
     return contents

@@ -5,7 +5,7 @@ the service calls it from threads.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import alembic.command
@@ -13,7 +13,8 @@ import alembic.config
 import sqlalchemy as sa
 import stamina
 
-from cost_insights.errors import StoreUnavailableError
+from cost_insights.errors import QueryTooSlowError, StoreUnavailableError
+from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.segments import (
@@ -66,9 +67,25 @@ class Store:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
-    def read(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction that sees one snapshot of the database."""
-        return self._transaction(self._engine.execution_options(**self._dialect.read_options))
+    @contextmanager
+    def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
+        """A transaction that sees one snapshot of the database.
+
+        Statements that run when the deadline is over are stopped, and
+        QueryTooSlowError is raised.
+        """
+        engine = self._engine.execution_options(**self._dialect.read_options)
+        with self._transaction(engine) as connection:
+            if deadline is None:
+                yield connection
+                return
+            try:
+                with self._dialect.stopping_at(deadline, connection):
+                    yield connection
+            except sa.exc.DBAPIError as error:
+                if self._dialect.was_stopped(error):
+                    raise QueryTooSlowError(deadline.seconds_max) from error
+                raise
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:

@@ -234,6 +234,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "INTERNAL", "domain": "cost-insights", "metadata": { "incident": "8f14e45f" } }
     """
+    ERROR_REASON_QUERY_TOO_SLOW: _ErrorReason.ValueType  # 37
+    """The answer takes longer than the service gives it. A shorter span or fewer
+    customers take less.
+
+        { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -454,5 +460,11 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 36
 """A fault of the service itself, written to its log.
 
     { "reason": "INTERNAL", "domain": "cost-insights", "metadata": { "incident": "8f14e45f" } }
+"""
+ERROR_REASON_QUERY_TOO_SLOW: ErrorReason.ValueType  # 37
+"""The answer takes longer than the service gives it. A shorter span or fewer
+customers take less.
+
+    { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

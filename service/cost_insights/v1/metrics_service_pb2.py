@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cost_insights/v1/metrics_service.proto\x12\x10\x63ost_insights.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x84\x02\n\x11GetMetricsRequest\x12\x18\n\nstart_date\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08timezone\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x32\n\x08interval\x18\x04 \x01(\x0e\x32\x1a.cost_insights.v1.IntervalB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07metrics\x18\x08 \x03(\tB\x04\xe2\x41\x01\x01\"\xa2\x01\n\x12GetMetricsResponse\x12\x30\n\x07periods\x18\x01 \x03(\x0b\x32\x1f.cost_insights.v1.MetricsPeriod\x12/\n\x06totals\x18\x02 \x01(\x0b\x32\x1f.cost_insights.v1.MetricsTotals\x12)\n\x07metrics\x18\x03 \x03(\x0b\x32\x18.cost_insights.v1.Metric\"\xde\x01\n\rMetricsPeriod\x12\x11\n\ttimestamp\x18\x01 \x01(\t\x12\x12\n\x05\x63osts\x18\n \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10\x63umulative_costs\x18\x0b \x01(\tH\x01\x88\x01\x01\x12!\n\x14\x61\x63tive_user_by_event\x18\x0c \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rcost_per_user\x18\r \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_costsB\x13\n\x11_cumulative_costsB\x17\n\x15_active_user_by_eventB\x10\n\x0e_cost_per_user\"\xcb\x01\n\rMetricsTotals\x12\x12\n\x05\x63osts\x18\n \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10\x63umulative_costs\x18\x0b \x01(\tH\x01\x88\x01\x01\x12!\n\x14\x61\x63tive_user_by_event\x18\x0c \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rcost_per_user\x18\r \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_costsB\x13\n\x11_cumulative_costsB\x17\n\x15_active_user_by_eventB\x10\n\x0e_cost_per_user\"X\n\x06Metric\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x04type\x18\x03 \x01(\x0e\x32\x1c.cost_insights.v1.MetricType\"\x19\n\x17GetMetricsLimitsRequest\"a\n\x18GetMetricsLimitsResponse\x12\x10\n\x08min_date\x18\x01 \x01(\t\x12\x33\n\tintervals\x18\x02 \x03(\x0b\x32 .cost_insights.v1.IntervalLimits\"b\n\x0eIntervalLimits\x12,\n\x08interval\x18\x01 \x01(\x0e\x32\x1a.cost_insights.v1.Interval\x12\x10\n\x08min_days\x18\x02 \x01(\x05\x12\x10\n\x08max_days\x18\x03 \x01(\x05*\x83\x01\n\x08Interval\x12\x18\n\x14INTERVAL_UNSPECIFIED\x10\x00\x12\x11\n\rINTERVAL_HOUR\x10\x01\x12\x10\n\x0cINTERVAL_DAY\x10\x02\x12\x11\n\rINTERVAL_WEEK\x10\x03\x12\x12\n\x0eINTERVAL_MONTH\x10\x04\x12\x11\n\rINTERVAL_YEAR\x10\x05*\x9a\x01\n\nMetricType\x12\x1b\n\x17METRIC_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12METRIC_TYPE_SCALAR\x10\x01\x12\x18\n\x14METRIC_TYPE_CURRENCY\x10\x02\x12!\n\x1dMETRIC_TYPE_CURRENCY_SUB_CENT\x10\x03\x12\x1a\n\x16METRIC_TYPE_PERCENTAGE\x10\x04\x32\x86\x02\n\x0eMetricsService\x12l\n\nGetMetrics\x12#.cost_insights.v1.GetMetricsRequest\x1a$.cost_insights.v1.GetMetricsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/metrics\x12\x85\x01\n\x10GetMetricsLimits\x12).cost_insights.v1.GetMetricsLimitsRequest\x1a*.cost_insights.v1.GetMetricsLimitsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/metrics/limitsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cost_insights/v1/metrics_service.proto\x12\x10\x63ost_insights.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x86\x03\n\x11GetMetricsRequest\x12\x18\n\nstart_date\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08timezone\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x32\n\x08interval\x18\x04 \x01(\x0e\x32\x1a.cost_insights.v1.IntervalB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07metrics\x18\x08 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0bllm_vendors\x18\t \x03(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nllm_models\x18\n \x03(\tB\x04\xe2\x41\x01\x01\x12\x31\n\x08group_by\x18\x0b \x01(\x0e\x32\x19.cost_insights.v1.GroupByB\x04\xe2\x41\x01\x01\x12\x18\n\ngroups_max\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xd2\x01\n\x12GetMetricsResponse\x12\x30\n\x07periods\x18\x01 \x03(\x0b\x32\x1f.cost_insights.v1.MetricsPeriod\x12/\n\x06totals\x18\x02 \x01(\x0b\x32\x1f.cost_insights.v1.MetricsTotals\x12)\n\x07metrics\x18\x03 \x03(\x0b\x32\x18.cost_insights.v1.Metric\x12.\n\x06groups\x18\x04 \x03(\x0b\x32\x1e.cost_insights.v1.MetricsGroup\"\xb6\x01\n\x0cMetricsGroup\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x0e\n\x06others\x18\x03 \x01(\x08\x12\x0f\n\x07members\x18\x04 \x01(\x03\x12\x30\n\x07periods\x18\x05 \x03(\x0b\x32\x1f.cost_insights.v1.MetricsPeriod\x12/\n\x06totals\x18\x06 \x01(\x0b\x32\x1f.cost_insights.v1.MetricsTotals\"\xde\x01\n\rMetricsPeriod\x12\x11\n\ttimestamp\x18\x01 \x01(\t\x12\x12\n\x05\x63osts\x18\n \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10\x63umulative_costs\x18\x0b \x01(\tH\x01\x88\x01\x01\x12!\n\x14\x61\x63tive_user_by_event\x18\x0c \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rcost_per_user\x18\r \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_costsB\x13\n\x11_cumulative_costsB\x17\n\x15_active_user_by_eventB\x10\n\x0e_cost_per_user\"\xcb\x01\n\rMetricsTotals\x12\x12\n\x05\x63osts\x18\n \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10\x63umulative_costs\x18\x0b \x01(\tH\x01\x88\x01\x01\x12!\n\x14\x61\x63tive_user_by_event\x18\x0c \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rcost_per_user\x18\r \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_costsB\x13\n\x11_cumulative_costsB\x17\n\x15_active_user_by_eventB\x10\n\x0e_cost_per_user\"X\n\x06Metric\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x04type\x18\x03 \x01(\x0e\x32\x1c.cost_insights.v1.MetricType\"\x19\n\x17GetMetricsLimitsRequest\"a\n\x18GetMetricsLimitsResponse\x12\x10\n\x08min_date\x18\x01 \x01(\t\x12\x33\n\tintervals\x18\x02 \x03(\x0b\x32 .cost_insights.v1.IntervalLimits\"b\n\x0eIntervalLimits\x12,\n\x08interval\x18\x01 \x01(\x0e\x32\x1a.cost_insights.v1.Interval\x12\x10\n\x08min_days\x18\x02 \x01(\x05\x12\x10\n\x08max_days\x18\x03 \x01(\x05*\x83\x01\n\x08Interval\x12\x18\n\x14INTERVAL_UNSPECIFIED\x10\x00\x12\x11\n\rINTERVAL_HOUR\x10\x01\x12\x10\n\x0cINTERVAL_DAY\x10\x02\x12\x11\n\rINTERVAL_WEEK\x10\x03\x12\x12\n\x0eINTERVAL_MONTH\x10\x04\x12\x11\n\rINTERVAL_YEAR\x10\x05*\x84\x01\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x17\n\x13GROUP_BY_EVENT_NAME\x10\x01\x12\x17\n\x13GROUP_BY_LLM_VENDOR\x10\x02\x12\x16\n\x12GROUP_BY_LLM_MODEL\x10\x03\x12\x15\n\x11GROUP_BY_CUSTOMER\x10\x04*\x9a\x01\n\nMetricType\x12\x1b\n\x17METRIC_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12METRIC_TYPE_SCALAR\x10\x01\x12\x18\n\x14METRIC_TYPE_CURRENCY\x10\x02\x12!\n\x1dMETRIC_TYPE_CURRENCY_SUB_CENT\x10\x03\x12\x1a\n\x16METRIC_TYPE_PERCENTAGE\x10\x04\x32\x86\x02\n\x0eMetricsService\x12l\n\nGetMetrics\x12#.cost_insights.v1.GetMetricsRequest\x1a$.cost_insights.v1.GetMetricsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/metrics\x12\x85\x01\n\x10GetMetricsLimits\x12).cost_insights.v1.GetMetricsLimitsRequest\x1a*.cost_insights.v1.GetMetricsLimitsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/metrics/limitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,30 +49,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMETRICSREQUEST'].fields_by_name['event_names']._serialized_options = b'\342A\001\001'
   _globals['_GETMETRICSREQUEST'].fields_by_name['metrics']._loaded_options = None
   _globals['_GETMETRICSREQUEST'].fields_by_name['metrics']._serialized_options = b'\342A\001\001'
+  _globals['_GETMETRICSREQUEST'].fields_by_name['llm_vendors']._loaded_options = None
+  _globals['_GETMETRICSREQUEST'].fields_by_name['llm_vendors']._serialized_options = b'\342A\001\001'
+  _globals['_GETMETRICSREQUEST'].fields_by_name['llm_models']._loaded_options = None
+  _globals['_GETMETRICSREQUEST'].fields_by_name['llm_models']._serialized_options = b'\342A\001\001'
+  _globals['_GETMETRICSREQUEST'].fields_by_name['group_by']._loaded_options = None
+  _globals['_GETMETRICSREQUEST'].fields_by_name['group_by']._serialized_options = b'\342A\001\001'
+  _globals['_GETMETRICSREQUEST'].fields_by_name['groups_max']._loaded_options = None
+  _globals['_GETMETRICSREQUEST'].fields_by_name['groups_max']._serialized_options = b'\342A\001\001'
   _globals['_METRICSSERVICE'].methods_by_name['GetMetrics']._loaded_options = None
   _globals['_METRICSSERVICE'].methods_by_name['GetMetrics']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/metrics'
   _globals['_METRICSSERVICE'].methods_by_name['GetMetricsLimits']._loaded_options = None
   _globals['_METRICSSERVICE'].methods_by_name['GetMetricsLimits']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/metrics/limits'
-  _globals['_INTERVAL']._serialized_start=1299
-  _globals['_INTERVAL']._serialized_end=1430
-  _globals['_METRICTYPE']._serialized_start=1433
-  _globals['_METRICTYPE']._serialized_end=1587
+  _globals['_INTERVAL']._serialized_start=1662
+  _globals['_INTERVAL']._serialized_end=1793
+  _globals['_GROUPBY']._serialized_start=1796
+  _globals['_GROUPBY']._serialized_end=1928
+  _globals['_METRICTYPE']._serialized_start=1931
+  _globals['_METRICTYPE']._serialized_end=2085
   _globals['_GETMETRICSREQUEST']._serialized_start=124
-  _globals['_GETMETRICSREQUEST']._serialized_end=384
-  _globals['_GETMETRICSRESPONSE']._serialized_start=387
-  _globals['_GETMETRICSRESPONSE']._serialized_end=549
-  _globals['_METRICSPERIOD']._serialized_start=552
-  _globals['_METRICSPERIOD']._serialized_end=774
-  _globals['_METRICSTOTALS']._serialized_start=777
-  _globals['_METRICSTOTALS']._serialized_end=980
-  _globals['_METRIC']._serialized_start=982
-  _globals['_METRIC']._serialized_end=1070
-  _globals['_GETMETRICSLIMITSREQUEST']._serialized_start=1072
-  _globals['_GETMETRICSLIMITSREQUEST']._serialized_end=1097
-  _globals['_GETMETRICSLIMITSRESPONSE']._serialized_start=1099
-  _globals['_GETMETRICSLIMITSRESPONSE']._serialized_end=1196
-  _globals['_INTERVALLIMITS']._serialized_start=1198
-  _globals['_INTERVALLIMITS']._serialized_end=1296
-  _globals['_METRICSSERVICE']._serialized_start=1590
-  _globals['_METRICSSERVICE']._serialized_end=1852
+  _globals['_GETMETRICSREQUEST']._serialized_end=514
+  _globals['_GETMETRICSRESPONSE']._serialized_start=517
+  _globals['_GETMETRICSRESPONSE']._serialized_end=727
+  _globals['_METRICSGROUP']._serialized_start=730
+  _globals['_METRICSGROUP']._serialized_end=912
+  _globals['_METRICSPERIOD']._serialized_start=915
+  _globals['_METRICSPERIOD']._serialized_end=1137
+  _globals['_METRICSTOTALS']._serialized_start=1140
+  _globals['_METRICSTOTALS']._serialized_end=1343
+  _globals['_METRIC']._serialized_start=1345
+  _globals['_METRIC']._serialized_end=1433
+  _globals['_GETMETRICSLIMITSREQUEST']._serialized_start=1435
+  _globals['_GETMETRICSLIMITSREQUEST']._serialized_end=1460
+  _globals['_GETMETRICSLIMITSRESPONSE']._serialized_start=1462
+  _globals['_GETMETRICSLIMITSRESPONSE']._serialized_end=1559
+  _globals['_INTERVALLIMITS']._serialized_start=1561
+  _globals['_INTERVALLIMITS']._serialized_end=1659
+  _globals['_METRICSSERVICE']._serialized_start=2088
+  _globals['_METRICSSERVICE']._serialized_end=2350
 # @@protoc_insertion_point(module_scope)

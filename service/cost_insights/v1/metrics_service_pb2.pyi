@@ -59,6 +59,42 @@ INTERVAL_YEAR: Interval.ValueType  # 5
 """A calendar year."""
 Global___Interval: _TypeAlias = Interval  # noqa: Y015
 
+class _GroupBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GroupByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GroupBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GROUP_BY_UNSPECIFIED: _GroupBy.ValueType  # 0
+    """They are not."""
+    GROUP_BY_EVENT_NAME: _GroupBy.ValueType  # 1
+    """By the name of the event."""
+    GROUP_BY_LLM_VENDOR: _GroupBy.ValueType  # 2
+    """By the vendor of the LLM call; events without one are of the empty vendor."""
+    GROUP_BY_LLM_MODEL: _GroupBy.ValueType  # 3
+    """By the model of the LLM call, whoever its vendor is; events without one are
+    of the empty model.
+    """
+    GROUP_BY_CUSTOMER: _GroupBy.ValueType  # 4
+    """By the customer who caused the event."""
+
+class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
+    """By what the events of an answer are told apart."""
+
+GROUP_BY_UNSPECIFIED: GroupBy.ValueType  # 0
+"""They are not."""
+GROUP_BY_EVENT_NAME: GroupBy.ValueType  # 1
+"""By the name of the event."""
+GROUP_BY_LLM_VENDOR: GroupBy.ValueType  # 2
+"""By the vendor of the LLM call; events without one are of the empty vendor."""
+GROUP_BY_LLM_MODEL: GroupBy.ValueType  # 3
+"""By the model of the LLM call, whoever its vendor is; events without one are
+of the empty model.
+"""
+GROUP_BY_CUSTOMER: GroupBy.ValueType  # 4
+"""By the customer who caused the event."""
+Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
+
 class _MetricType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -93,7 +129,10 @@ Global___MetricType: _TypeAlias = MetricType  # noqa: Y015
 
 @_typing.final
 class GetMetricsRequest(_message.Message):
-    """Which metrics `GetMetrics` returns, of what."""
+    """Which metrics `GetMetrics` returns, of what.
+
+    An event counts if it is of any value of each list that is not empty.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,6 +144,10 @@ class GetMetricsRequest(_message.Message):
     EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     EVENT_NAMES_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    LLM_VENDORS_FIELD_NUMBER: _builtins.int
+    LLM_MODELS_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    GROUPS_MAX_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     """The first day, as `YYYY-MM-DD`, from 1973-01-01 on. Events before its
     local midnight are not counted, also where the first period begins earlier.
@@ -119,6 +162,12 @@ class GetMetricsRequest(_message.Message):
     """
     interval: Global___Interval.ValueType
     """How long a period is; a day when unspecified."""
+    group_by: Global___GroupBy.ValueType
+    """By what to split the answer into `groups`; not at all when unspecified."""
+    groups_max: _builtins.int
+    """The most groups to return beside the one of the others, from 1 to 1000; 10
+    when 0. More are refused.
+    """
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only events of these customers, by `customer_id`, at most 1000. One that
@@ -142,6 +191,18 @@ class GetMetricsRequest(_message.Message):
         unknown one is refused.
         """
 
+    @_builtins.property
+    def llm_vendors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of LLM calls of these vendors, at most 1000. An empty text means
+        events without an LLM call.
+        """
+
+    @_builtins.property
+    def llm_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of LLM calls of these models, at most 1000. An empty text means
+        events without an LLM call.
+        """
+
     def __init__(
         self,
         *,
@@ -153,10 +214,14 @@ class GetMetricsRequest(_message.Message):
         external_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
         event_names: _abc.Iterable[_builtins.str] | None = ...,
         metrics: _abc.Iterable[_builtins.str] | None = ...,
+        llm_vendors: _abc.Iterable[_builtins.str] | None = ...,
+        llm_models: _abc.Iterable[_builtins.str] | None = ...,
+        group_by: Global___GroupBy.ValueType = ...,
+        groups_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_date", b"end_date", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "interval", b"interval", "metrics", b"metrics", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_date", b"end_date", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "group_by", b"group_by", "groups_max", b"groups_max", "interval", b"interval", "llm_models", b"llm_models", "llm_vendors", b"llm_vendors", "metrics", b"metrics", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -171,6 +236,7 @@ class GetMetricsResponse(_message.Message):
     PERIODS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
         """Every period of the span, in order, those without events too."""
@@ -183,20 +249,94 @@ class GetMetricsResponse(_message.Message):
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
         """The metrics that were computed, in the order of the fields."""
 
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsGroup]:
+        """The same metrics of each value of `group_by`; empty without it.
+
+        A value is a group if it has an event in the span under the filters. The
+        values of the greatest `costs` over the span come first, whichever metrics
+        were asked for; those that cost the same in the order of the code points of
+        `value`. Where there are more than `groups_max`, one last group holds all of
+        the others.
+
+        In each period and in the totals the `costs` of the groups add up to those
+        of the whole to the last digit, and so do the `cumulative_costs`. What values
+        without an event in the span cost before it is in the `cumulative_costs` of
+        the others. Where it is not zero there is a group of the others, be it with no
+        members, if `cumulative_costs` were asked for. A customer may be in several
+        groups, so `active_user_by_event` need not add up.
+        """
+
     def __init__(
         self,
         *,
         periods: _abc.Iterable[Global___MetricsPeriod] | None = ...,
         totals: Global___MetricsTotals | None = ...,
         metrics: _abc.Iterable[Global___Metric] | None = ...,
+        groups: _abc.Iterable[Global___MetricsGroup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "periods", b"periods", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "metrics", b"metrics", "periods", b"periods", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMetricsResponse: _TypeAlias = GetMetricsResponse  # noqa: Y015
+
+@_typing.final
+class MetricsGroup(_message.Message):
+    """The metrics of the events of one value of `group_by`, or of all values that
+    have no group of their own.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The event name, the vendor, the model, or the caller's own identifier of the
+    customer. Empty for events without an LLM call, and for the others.
+    """
+    customer_id: _builtins.str
+    """Our identifier of the customer, a UUID; empty where the group is not one
+    customer.
+    """
+    others: _builtins.bool
+    """Whether it holds what has no group of its own. At most the last group does."""
+    members: _builtins.int
+    """How many values with an event in the span it stands for: 1, or for the others
+    as many as they are. It is 0 where the others hold nothing but costs from
+    before the span.
+    """
+    @_builtins.property
+    def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
+        """Every period of the span, in order."""
+
+    @_builtins.property
+    def totals(self) -> Global___MetricsTotals:
+        """The metrics over the whole span."""
+
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        others: _builtins.bool = ...,
+        members: _builtins.int = ...,
+        periods: _abc.Iterable[Global___MetricsPeriod] | None = ...,
+        totals: Global___MetricsTotals | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "members", b"members", "others", b"others", "periods", b"periods", "totals", b"totals", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricsGroup: _TypeAlias = MetricsGroup  # noqa: Y015
 
 @_typing.final
 class MetricsPeriod(_message.Message):

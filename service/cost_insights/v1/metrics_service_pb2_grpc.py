@@ -56,7 +56,9 @@ class MetricsServiceServicer:
 
         The answer contains every event acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-        `GetMetricsLimits` tells how many. Needs the scope `metrics:read`.
+        `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
+        takes longer than the service gives it, and stops working for a call that is
+        cancelled. Needs the scope `metrics:read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

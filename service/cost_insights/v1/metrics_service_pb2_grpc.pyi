@@ -38,7 +38,9 @@ class MetricsServiceStub:
 
     The answer contains every event acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-    `GetMetricsLimits` tells how many. Needs the scope `metrics:read`.
+    `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
+    takes longer than the service gives it, and stops working for a call that is
+    cancelled. Needs the scope `metrics:read`.
     """
     GetMetricsLimits: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]
     """Returns how long a span each interval allows.
@@ -56,7 +58,9 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
 
     The answer contains every event acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-    `GetMetricsLimits` tells how many. Needs the scope `metrics:read`.
+    `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
+    takes longer than the service gives it, and stops working for a call that is
+    cancelled. Needs the scope `metrics:read`.
     """
     GetMetricsLimits: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]  # type: ignore[assignment]
     """Returns how long a span each interval allows.
@@ -77,7 +81,9 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The answer contains every event acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-        `GetMetricsLimits` tells how many. Needs the scope `metrics:read`.
+        `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
+        takes longer than the service gives it, and stops working for a call that is
+        cancelled. Needs the scope `metrics:read`.
         """
 
     @_abc_1.abstractmethod

@@ -168,6 +168,13 @@ FILTERS: list[tuple[dict[str, Any], str, str, int]] = [
     ({"event_names": ["a", "b"]}, "1111", "11111", 3),
     ({"event_names": ["nothing"]}, "0", "0", 0),
     ({"event_names": ["b"], "external_customer_ids": ["c1"]}, "10", "10010", 1),
+    ({"llm_vendors": ["v"]}, "100", "100", 1),
+    ({"llm_models": ["m", "n"]}, "100", "100", 1),
+    ({"llm_vendors": [""]}, "1011", "11011", 2),
+    ({"llm_models": ["", "m"]}, "1111", "11111", 3),
+    ({"llm_vendors": ["v"], "llm_models": [""]}, "0", "0", 0),
+    ({"llm_vendors": ["m"]}, "0", "0", 0),
+    ({"llm_vendors": [""], "event_names": ["b"], "customer_ids": ["c1"]}, "10", "10010", 1),
 ]
 
 
@@ -405,9 +412,42 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     }
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
-    assert call.refusal.facts["path"] == "interval"
-    assert call.refusal.facts["value"] == "99"
-    assert "INTERVAL_HOUR" in call.refusal.facts["allowed"]
+    allowed = "INTERVAL_HOUR, INTERVAL_DAY, INTERVAL_WEEK, INTERVAL_MONTH, INTERVAL_YEAR"
+    assert call.refusal.message == f"interval: 99 is no interval; allowed are {allowed}"
+    assert call.refusal.facts == {"path": "interval", "value": "99", "allowed": allowed}
     with refused("TOO_MANY_VALUES") as call:
         caller.get_metrics(**span, metrics=["costs"] * 101)
     assert call.refusal.paths == ["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("field", "chars_max"),
+    [
+        ("customer_ids", 256),
+        ("external_customer_ids", 256),
+        ("event_names", 128),
+        ("llm_vendors", 128),
+        ("llm_models", 128),
+    ],
+)
+def test_filters_are_bounded(caller: Caller, field: str, chars_max: int) -> None:
+    """A filter takes a thousand texts, as long as stored ones can be; past that it says so."""
+    span = {"start_date": "2026-11-01", "end_date": "2026-11-02"}
+    most: dict[str, Any] = {field: ["ü" * chars_max] * 1_000}
+    assert caller.get_metrics(**span, **most).totals.costs == "0"
+    too_many: dict[str, Any] = {field: ["x"] * 1_001}
+    with refused("TOO_MANY_VALUES") as call:
+        caller.get_metrics(**span, **too_many)
+    assert call.refusal.message == f"{field}: there are 1001 values; at most 1000 are allowed"
+    assert call.refusal.facts == {"path": field, "value": "1001", "values_max": "1000"}
+    too_long: dict[str, Any] = {field: ["x", "ü" * (chars_max + 1)]}
+    with refused("TEXT_TOO_LONG") as call:
+        caller.get_metrics(**span, **too_long)
+    assert call.refusal.message == (
+        f"{field}[1]: the text has {chars_max + 1} characters; at most {chars_max} are allowed"
+    )
+    with refused("TEXT_MALFORMED") as call:
+        caller.get_metrics(**span, **dict[str, Any]({field: ["a\0b"]}))
+    assert call.refusal.message == (
+        f"{field}[0]: the text holds the character U+0000, which no stored text holds"
+    )

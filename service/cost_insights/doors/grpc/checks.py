@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import descriptor, timestamp_pb2
 
 from cost_insights.errors import FieldFault, InvalidRequestError
 
@@ -79,6 +79,21 @@ class Checks:
         return tuple(
             self.text(f"{path}[{place}]", text, chars_max=chars_max)
             for place, text in enumerate(texts)
+        )
+
+    def unknown_number(
+        self, path: str, number: int, what: str, enum: descriptor.EnumDescriptor
+    ) -> None:
+        """A number that an enum does not have."""
+        allowed = ", ".join(value.name for value in enum.values[1:])
+        self.faults.append(
+            FieldFault(
+                path,
+                "VALUE_UNKNOWN",
+                f"{number} is {what}; allowed are {allowed}",
+                str(number),
+                {"allowed": allowed},
+            )
         )
 
     def timestamp_us(self, path: str, timestamp: timestamp_pb2.Timestamp) -> int:

@@ -1,5 +1,7 @@
 """`cost_insights.v1.MetricsService`."""
 
+import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,20 +9,24 @@ from cost_insights import _native
 from cost_insights.doors.grpc.calls import AnyCall
 from cost_insights.doors.grpc.checks import Checks
 from cost_insights.doors.grpc.event_service import event_filter
-from cost_insights.errors import FieldFault
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
     SUGGESTED_DATE_MIN,
+    GroupBy,
     Interval,
     Metric,
+    MetricsAnswer,
+    MetricsGroup,
     MetricsReader,
     MetricType,
     question,
 )
+from cost_insights.store import EventFilter
 from cost_insights.v1 import metrics_service_pb2
 
 _FILTER_VALUES_MAX = 1_000
+_LLM_CHARS_MAX = 128
 _METRICS_MAX = 100
 _SLUG_CHARS_MAX = 128
 
@@ -43,6 +49,14 @@ _INTERVAL_NUMBERS: Mapping[Interval, metrics_service_pb2.Interval.ValueType] = {
     Interval.YEAR: metrics_service_pb2.INTERVAL_YEAR,
 }
 
+_GROUPINGS: Mapping[int, GroupBy | None] = {
+    metrics_service_pb2.GROUP_BY_UNSPECIFIED: None,
+    metrics_service_pb2.GROUP_BY_EVENT_NAME: GroupBy.EVENT_NAME,
+    metrics_service_pb2.GROUP_BY_LLM_VENDOR: GroupBy.LLM_VENDOR,
+    metrics_service_pb2.GROUP_BY_LLM_MODEL: GroupBy.LLM_MODEL,
+    metrics_service_pb2.GROUP_BY_CUSTOMER: GroupBy.CUSTOMER,
+}
+
 _TYPE_NUMBERS: Mapping[MetricType, metrics_service_pb2.MetricType.ValueType] = {
     MetricType.SCALAR: metrics_service_pb2.METRIC_TYPE_SCALAR,
     MetricType.CURRENCY: metrics_service_pb2.METRIC_TYPE_CURRENCY,
@@ -58,11 +72,12 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
         caller: Caller, request: metrics_service_pb2.GetMetricsRequest
     ) -> metrics_service_pb2.GetMetricsResponse:
         checks = Checks()
-        events = event_filter(checks, request, values_max=_FILTER_VALUES_MAX)
+        events = _filter(checks, request)
         slugs = checks.texts(
             "metrics", request.metrics, values_max=_METRICS_MAX, chars_max=_SLUG_CHARS_MAX
         )
         interval = _interval(checks, request.interval)
+        group_by = _group_by(checks, request.group_by)
         checks.finish()
         answer = await reader.answer(
             caller.organization,
@@ -73,25 +88,12 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
                 interval=interval,
                 metrics=slugs,
                 events=events,
+                group_by=group_by,
+                groups_max=request.groups_max,
             ),
         )
-        return metrics_service_pb2.GetMetricsResponse(
-            periods=[
-                metrics_service_pb2.MetricsPeriod(
-                    timestamp=start.isoformat(), **_wire_values(values, answer.metrics)
-                )
-                for start, values in zip(answer.starts, answer.periods, strict=True)
-            ],
-            totals=metrics_service_pb2.MetricsTotals(**_wire_values(answer.totals, answer.metrics)),
-            metrics=[
-                metrics_service_pb2.Metric(
-                    slug=metric.slug,
-                    display_name=metric.display_name,
-                    type=_TYPE_NUMBERS[metric.type],
-                )
-                for metric in answer.metrics
-            ],
-        )
+        # A thousand groups of a year's days take a while, and other calls wait.
+        return await asyncio.to_thread(_response, answer)
 
     async def get_metrics_limits(
         caller: Caller, request: metrics_service_pb2.GetMetricsLimitsRequest
@@ -112,20 +114,76 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
     return {"GetMetrics": get_metrics, "GetMetricsLimits": get_metrics_limits}
 
 
+def _filter(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> EventFilter:
+    def llm_texts(path: str, texts: Sequence[str]) -> tuple[str, ...]:
+        return checks.texts(path, texts, values_max=_FILTER_VALUES_MAX, chars_max=_LLM_CHARS_MAX)
+
+    return dataclasses.replace(
+        event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
+        llm_vendors=llm_texts("llm_vendors", request.llm_vendors),
+        llm_models=llm_texts("llm_models", request.llm_models),
+    )
+
+
 def _interval(checks: Checks, number: int) -> Interval:
     if number not in _INTERVALS:
-        allowed = ", ".join(metrics_service_pb2.Interval.keys()[1:])
-        checks.faults.append(
-            FieldFault(
-                "interval",
-                "VALUE_UNKNOWN",
-                f"{number} is no interval; allowed are {allowed}",
-                str(number),
-                {"allowed": allowed},
-            )
+        checks.unknown_number(
+            "interval", number, "no interval", metrics_service_pb2.Interval.DESCRIPTOR
         )
-        return Interval.DAY
-    return _INTERVALS[number]
+    return _INTERVALS.get(number, Interval.DAY)
+
+
+def _group_by(checks: Checks, number: int) -> GroupBy | None:
+    if number not in _GROUPINGS:
+        checks.unknown_number(
+            "group_by", number, "no grouping", metrics_service_pb2.GroupBy.DESCRIPTOR
+        )
+    return _GROUPINGS.get(number)
+
+
+def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
+    starts = [start.isoformat() for start in answer.starts]
+    return metrics_service_pb2.GetMetricsResponse(
+        periods=_periods(starts, answer.periods, answer.metrics),
+        totals=_totals(answer.totals, answer.metrics),
+        metrics=[
+            metrics_service_pb2.Metric(
+                slug=metric.slug,
+                display_name=metric.display_name,
+                type=_TYPE_NUMBERS[metric.type],
+            )
+            for metric in answer.metrics
+        ],
+        groups=[_group(starts, group, answer.metrics) for group in answer.groups],
+    )
+
+
+def _group(
+    starts: Sequence[str], group: MetricsGroup, metrics: Sequence[Metric]
+) -> metrics_service_pb2.MetricsGroup:
+    return metrics_service_pb2.MetricsGroup(
+        value=group.value,
+        customer_id="" if group.customer_id is None else str(group.customer_id),
+        others=group.others,
+        members=group.members,
+        periods=_periods(starts, group.periods, metrics),
+        totals=_totals(group.totals, metrics),
+    )
+
+
+def _periods(
+    starts: Sequence[str], periods: Sequence[Mapping[str, int]], metrics: Sequence[Metric]
+) -> list[metrics_service_pb2.MetricsPeriod]:
+    return [
+        metrics_service_pb2.MetricsPeriod(timestamp=start, **_wire_values(values, metrics))
+        for start, values in zip(starts, periods, strict=True)
+    ]
+
+
+def _totals(
+    totals: Mapping[str, int], metrics: Sequence[Metric]
+) -> metrics_service_pb2.MetricsTotals:
+    return metrics_service_pb2.MetricsTotals(**_wire_values(totals, metrics))
 
 
 def _wire_values(values: Mapping[str, int], metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Which cells answer a question, read from one snapshot of the database."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from cost_insights._native import Cover, Sources
+from cost_insights.metrics.periods import Periods
+from cost_insights.store import Kind, Needed, PackedCache, read_batches, read_segments
+from cost_insights.store.schema import event
+
+_QUARTER_US = 900_000_000
+
+
+class CellReader:
+    """The cells of one organization that add up to some periods and to what lies before."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        periods: Periods,
+        cache: PackedCache,
+        *,
+        needs_history: bool,
+        needs_customers: bool,
+    ) -> None:
+        self._connection = connection
+        self._organization_number = organization_number
+        self._cache = cache
+        self._needs_history = needs_history
+        self._needs_customers = needs_customers
+        self.cover = Cover(periods.bounds_us)
+
+    def of_everyone(self, *, by_series: bool) -> Sources:
+        """Cells that are not told apart by customer; `by_series` where a question tells
+        the customers of one series from those of another."""
+        return self._sources(self._needed_of_everyone(by_series=by_series))
+
+    def of_customers(self, customers: Sequence[int] | None, *, by_series: bool) -> Sources:
+        """Each customer's own cells, of customers in ascending order or of all."""
+        return self._sources(self._needed_of_customers(by_series=by_series), customers)
+
+    def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
+        segments = read_segments(
+            self._connection, self._organization_number, needed, self._cache, customers=customers
+        )
+        return Sources(segments=segments, batches=self._batches, events=self._loose_events)
+
+    @cached_property
+    def _batches(self) -> Sequence[bytes]:
+        return read_batches(self._connection, self._organization_number, self._cache)
+
+    @cached_property
+    def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:
+        """The events of quarters of an hour that a bound cuts in two.
+
+        Only in a zone that once changed its clocks beside the quarters there are any.
+        """
+        cut = self.cover.cut_quarters
+        if not cut:
+            return ()
+        within = [
+            (event.c.timestamp_us >= quarter * _QUARTER_US)
+            & (event.c.timestamp_us < (quarter + 1) * _QUARTER_US)
+            for quarter in cut
+        ]
+        rows = self._connection.execute(
+            sa.select(
+                event.c.timestamp_us,
+                sa.func.coalesce(event.c.cost_picocents, 0),
+                event.c.customer_number,
+                event.c.series_number,
+            ).where(event.c.organization_number == self._organization_number, sa.or_(*within))
+        )
+        return [(timestamp, cost, customer, series) for timestamp, cost, customer, series in rows]
+
+    def _needed_of_everyone(self, *, by_series: bool) -> Iterator[Needed]:
+        first, last = self.cover.months
+        history = self.cover.history_month if self._needs_history else first
+        yield Needed(Kind.DAYS, history, last)
+        if self._needs_history:
+            yield Needed(Kind.YEARS, 0, 0)
+        if self._needs_customers:
+            yield Needed(Kind.DAY_CUSTOMERS if by_series else Kind.DAY_EVERYONE, first, last)
+        for first_day, last_day in _ranges(self.cover.cut_days):
+            yield Needed(Kind.QUARTERS, first_day, last_day)
+            if self._needs_customers:
+                yield Needed(Kind.QUARTER_CUSTOMERS, first_day, last_day)
+
+    def _needed_of_customers(self, *, by_series: bool) -> Iterator[Needed]:
+        first, last = self.cover.months
+        if not self._needs_history:
+            yield Needed(Kind.CUSTOMER_QUARTERS, first, last)
+            return
+        yield Needed(Kind.CUSTOMER_YEARS, 0, 0)
+        if by_series:
+            yield Needed(Kind.CUSTOMER_QUARTERS, self.cover.history_month, last)
+        else:
+            year = 1970 + self.cover.history_month // 12
+            yield Needed(Kind.CUSTOMER_MONTHS, year, year)
+            yield Needed(Kind.CUSTOMER_QUARTERS, first, last)
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as (first, last) of those that follow each other."""
+    for place, number in enumerate(numbers):
+        if place == 0 or numbers[place - 1] != number - 1:
+            first = number
+        if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
+            yield first, number

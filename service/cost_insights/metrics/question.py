@@ -1,0 +1,180 @@
+"""What a caller wants to know, checked."""
+
+import datetime
+import difflib
+import enum
+import functools
+import re
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.metrics.limits import LIMITS
+from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
+from cost_insights.metrics.slugs import METRICS, Metric
+from cost_insights.store import EventFilter
+
+GROUPS_DEFAULT = 10
+GROUPS_MAX = 1_000
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class GroupBy(enum.Enum):
+    """By what the events of an answer are told apart."""
+
+    EVENT_NAME = "event_name"
+    LLM_VENDOR = "llm_vendor"
+    LLM_MODEL = "llm_model"
+    CUSTOMER = "customer"
+
+
+@dataclass(frozen=True)
+class MetricsQuestion:
+    """Which metrics of which events, per period and per group."""
+
+    start: datetime.date
+    end: datetime.date
+    zone: zoneinfo.ZoneInfo
+    interval: Interval
+    metrics: Sequence[Metric]
+    filter: EventFilter
+    group_by: GroupBy | None
+    groups_max: int
+    """The most groups beside the one of the others."""
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether any of the metrics takes the costs before the span."""
+        return any(metric.needs_history for metric in self.metrics)
+
+    @property
+    def needs_customers(self) -> bool:
+        """Whether any of the metrics takes how many customers were active."""
+        return any(metric.needs_customers for metric in self.metrics)
+
+
+def question(
+    *,
+    start_date: str,
+    end_date: str,
+    timezone: str,
+    interval: Interval,
+    metrics: Sequence[str],
+    events: EventFilter,
+    group_by: GroupBy | None,
+    groups_max: int,
+) -> MetricsQuestion:
+    """Checks what a caller asked; raises InvalidRequestError naming every fault."""
+    faults: list[FieldFault] = []
+    start = _date("start_date", start_date, faults)
+    end = _date("end_date", end_date, faults)
+    zone = _zone(timezone or "UTC", faults)
+    for place, slug in enumerate(metrics):
+        if slug not in METRICS:
+            allowed = ", ".join(METRICS)
+            faults.append(
+                FieldFault(
+                    f"metrics[{place}]",
+                    "VALUE_UNKNOWN",
+                    f"{slug[:64]!r} is no metric; allowed are {allowed}",
+                    slug[:64],
+                    {"allowed": allowed},
+                )
+            )
+    if not 0 <= groups_max <= GROUPS_MAX:
+        faults.append(
+            FieldFault(
+                "groups_max",
+                "NUMBER_OUT_OF_RANGE",
+                f"the number of groups {groups_max} is not from 0 to {GROUPS_MAX}",
+                str(groups_max),
+                {"min": "0", "max": str(GROUPS_MAX)},
+            )
+        )
+    if start is not None and end is not None:
+        faults += _span_faults(start, end, interval)
+    if faults or start is None or end is None or zone is None:
+        raise InvalidRequestError(faults)
+    asked = frozenset(metrics or METRICS)
+    return MetricsQuestion(
+        start=start,
+        end=end,
+        zone=zone,
+        interval=interval,
+        metrics=[metric for slug, metric in METRICS.items() if slug in asked],
+        filter=events,
+        group_by=group_by,
+        groups_max=groups_max or GROUPS_DEFAULT,
+    )
+
+
+def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | None:
+    try:
+        # `fromisoformat` takes other forms too, such as week dates.
+        if _DATE.fullmatch(text):
+            day = datetime.date.fromisoformat(text)
+            if DATE_MIN <= day <= DATE_MAX:
+                return day
+    except ValueError:
+        pass
+    faults.append(
+        FieldFault(
+            path,
+            "DATE_INVALID",
+            f"{text[:64]!r} is no date from {DATE_MIN} to {DATE_MAX}, written as YYYY-MM-DD",
+            text[:64],
+            {"min": str(DATE_MIN), "max": str(DATE_MAX)},
+        )
+    )
+    return None
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
+    if name in _zones():
+        return zoneinfo.ZoneInfo(name)
+    similar = ", ".join(difflib.get_close_matches(name[:64], sorted(_zones()), n=3))
+    message = f"{name[:64]!r} is no time zone of the IANA database"
+    if similar:
+        message += f"; similar: {similar}"
+    faults.append(
+        FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], {"similar": similar})
+    )
+    return None
+
+
+def _span_faults(start: datetime.date, end: datetime.date, interval: Interval) -> list[FieldFault]:
+    if end < start:
+        return [
+            FieldFault(
+                "end_date",
+                "SPAN_REVERSED",
+                f"{end} is before the start_date {start}",
+                str(end),
+                {"min": str(start)},
+            )
+        ]
+    days = (end - start).days
+    days_max = LIMITS[interval].days_max
+    if days <= days_max:
+        return []
+    fits = ", ".join(i.value for i, limits in LIMITS.items() if days <= limits.days_max)
+    message = (
+        f"{start} to {end} are {days} days apart; the interval {interval.value} allows {days_max}"
+    )
+    message += f"; {fits} would fit" if fits else "; no interval allows so many"
+    return [
+        FieldFault(
+            "interval",
+            "SPAN_TOO_LONG",
+            message,
+            interval.value,
+            {"days": str(days), "days_max": str(days_max), "fits": fits},
+        )
+    ]
