@@ -3,13 +3,14 @@
 //! A list of cells is sorted by customer, bucket and series and holds each of them
 //! once. Packed, a cell of one event takes about eight bytes: what it shares with
 //! the one before is left out, and the zeros at the end of an amount are counted
-//! and not written.
+//! and not written. What is written lies in the database, so that it may never be
+//! read otherwise.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
 use crate::group::Group;
-use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, push_wide};
+use crate::packed::{Damaged, Unpacker, push_unsigned};
 use crate::time::quarter_of;
 
 /// The aggregate of some events.
@@ -85,14 +86,26 @@ pub fn of_group(group: &Group) -> BTreeMap<i32, Vec<u8>> {
 
 const VERSION: u8 = 1;
 
-// The first byte of a packed cell: how many zeros end the amount, and what follows.
-const ZEROS: u8 = 0x0f;
-const ONE_EVENT: u8 = 0x10;
-const SAME_CUSTOMER: u8 = 0x20;
-const SAME_BUCKET: u8 = 0x40;
+// A packed cell begins with two bytes that say how long its numbers are: reading has
+// nothing to look for then, and nearly nothing to foresee. From the lowest bit on:
+// how many zeros end the amount (4), how many bytes the rest of it has (4), and the
+// place in these lists of the bytes of customer, bucket, series and events (2 each).
+const DIGITS_AT: u32 = 4;
+const CUSTOMER_AT: u32 = 8;
+const BUCKET_AT: u32 = 10;
+const SERIES_AT: u32 = 12;
+const EVENTS_AT: u32 = 14;
+const WIDTHS: [usize; 4] = [0, 1, 2, 4];
+const EVENTS_WIDTHS: [usize; 4] = [0, 1, 4, 8];
 
-const ZEROS_MAX: usize = ZEROS as usize;
-const POWERS_OF_TEN: [i128; ZEROS_MAX + 1] = {
+/// An amount that does not fit into eight bytes is said to have nine and has sixteen.
+const WIDE: u16 = 9;
+
+/// The longest packed cell, and what may be read beyond its end.
+const CELL_BYTES_MAX: usize = 2 + 3 * 4 + 8 + 16 + 8;
+
+const ZEROS_MAX: usize = 15;
+const POWERS_OF_TEN: [i64; ZEROS_MAX + 1] = {
     let mut powers = [1; ZEROS_MAX + 1];
     let mut at = 1;
     while at <= ZEROS_MAX {
@@ -103,48 +116,68 @@ const POWERS_OF_TEN: [i128; ZEROS_MAX + 1] = {
 };
 
 /// Writes cells that are combined.
+///
+/// Customer and bucket are written as what they are more than those of the cell
+/// before, events only where there is not one.
 pub fn pack(cells: &[Cell]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + 10 * cells.len());
+    let mut out = Vec::with_capacity(16 + 12 * cells.len());
     out.push(VERSION);
     push_unsigned(&mut out, cells.len() as u64);
-    let mut before: Option<&Cell> = None;
+    let mut before = Cell::default();
     for cell in cells {
-        push_cell(&mut out, cell, before);
-        before = Some(cell);
+        push_cell(&mut out, cell, &before);
+        before = *cell;
     }
     out
 }
 
-fn push_cell(out: &mut Vec<u8>, cell: &Cell, before: Option<&Cell>) {
-    let same_customer = before.is_some_and(|before| before.customer == cell.customer);
-    let same_bucket = before.is_some_and(|before| before.bucket == cell.bucket);
-    let start = before.copied().unwrap_or_default();
+fn push_cell(out: &mut Vec<u8>, cell: &Cell, before: &Cell) {
     let (digits, zeros) = without_zeros(cell.cost);
-    let mut first = zeros;
-    for (flag, is_set) in [
-        (ONE_EVENT, cell.events == 1),
-        (SAME_CUSTOMER, same_customer),
-        (SAME_BUCKET, same_bucket),
-    ] {
-        first |= if is_set { flag } else { 0 };
-    }
-    out.push(first);
-    if !same_customer {
-        push_unsigned(out, u64::from(cell.customer - start.customer));
-    }
-    if !same_bucket {
-        push_signed(out, i64::from(cell.bucket) - i64::from(start.bucket));
-    }
-    let series = if same_customer && same_bucket {
-        cell.series - start.series
-    } else {
-        cell.series
+    let start = out.len();
+    out.extend([0; 2]);
+    let mut widths = u16::from(zeros);
+    let customer = u64::from(cell.customer - before.customer);
+    // Around the end of the 32 bits, where the difference would take 33 of them.
+    let bucket = zigzag(i64::from(cell.bucket.wrapping_sub(before.bucket)));
+    widths |= push_in(out, customer, &WIDTHS) << CUSTOMER_AT;
+    widths |= push_in(out, bucket, &WIDTHS) << BUCKET_AT;
+    widths |= push_in(out, u64::from(cell.series), &WIDTHS) << SERIES_AT;
+    // One event is zero here, and takes no byte.
+    let events = zigzag(cell.events.wrapping_sub(1));
+    widths |= push_in(out, events, &EVENTS_WIDTHS) << EVENTS_AT;
+    widths |= match i64::try_from(digits) {
+        Ok(digits) => {
+            let digits = zigzag(digits);
+            let width = 8 - digits.leading_zeros() as usize / 8;
+            out.extend_from_slice(&digits.to_le_bytes()[..width]);
+            (width as u16) << DIGITS_AT
+        }
+        Err(_) => {
+            out.extend(digits.to_le_bytes());
+            WIDE << DIGITS_AT
+        }
     };
-    push_unsigned(out, u64::from(series));
-    if cell.events != 1 {
-        push_signed(out, cell.events);
-    }
-    push_wide(out, digits);
+    out[start..start + 2].copy_from_slice(&widths.to_le_bytes());
+}
+
+fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63) as u64
+}
+
+#[inline(always)]
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// Writes a number in the least of these widths that holds it, and returns its place.
+fn push_in(out: &mut Vec<u8>, number: u64, widths: &[usize; 4]) -> u16 {
+    let needed = 8 - number.leading_zeros() as usize / 8;
+    let place = widths
+        .iter()
+        .position(|&width| width >= needed)
+        .unwrap_or(3);
+    out.extend_from_slice(&number.to_le_bytes()[..widths[place]]);
+    place as u16
 }
 
 fn without_zeros(amount: i128) -> (i128, u8) {
@@ -168,9 +201,9 @@ fn without_zeros(amount: i128) -> (i128, u8) {
 /// Reads packed cells, one after the other and in order.
 #[derive(Clone, Debug)]
 pub struct Cells<'a> {
-    unpacker: Unpacker<'a>,
+    rest: &'a [u8],
     left: usize,
-    before: Option<Cell>,
+    before: Cell,
 }
 
 impl<'a> Cells<'a> {
@@ -182,9 +215,9 @@ impl<'a> Cells<'a> {
         }
         let left = unpacker.count()?;
         Ok(Self {
-            unpacker,
+            rest: unpacker.rest(),
             left,
-            before: None,
+            before: Cell::default(),
         })
     }
 
@@ -194,53 +227,31 @@ impl<'a> Cells<'a> {
     }
 
     /// The next cell; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub fn next_cell(&mut self) -> Result<Option<Cell>, Damaged> {
         if self.left == 0 {
-            return if self.unpacker.is_empty() {
+            return if self.rest.is_empty() {
                 Ok(None)
             } else {
                 Err(Damaged)
             };
         }
         self.left -= 1;
-        let first = self.unpacker.byte()?;
-        let start = self.before.unwrap_or_default();
-        let same_customer = first & SAME_CUSTOMER != 0;
-        let same_bucket = first & SAME_BUCKET != 0;
-        let customer = if same_customer {
-            start.customer
-        } else {
-            let further = self.unpacker.number()?;
-            start.customer.checked_add(further).ok_or(Damaged)?
+        let (cell, bytes) = match self.rest.first_chunk() {
+            Some(chunk) => read_cell(chunk, &self.before)?,
+            None => self.last_cell()?,
         };
-        let bucket = if same_bucket {
-            start.bucket
-        } else {
-            let further = self.unpacker.signed()?;
-            let bucket = i64::from(start.bucket).checked_add(further);
-            bucket.and_then(|b| i32::try_from(b).ok()).ok_or(Damaged)?
-        };
-        let mut series = self.unpacker.number()?;
-        if same_customer && same_bucket {
-            series = start.series.checked_add(series).ok_or(Damaged)?;
-        }
-        let events = if first & ONE_EVENT != 0 {
-            1
-        } else {
-            self.unpacker.signed()?
-        };
-        let digits = self.unpacker.wide()?;
-        let power = POWERS_OF_TEN[usize::from(first & ZEROS)];
-        let cell = Cell {
-            customer,
-            bucket,
-            series,
-            events,
-            cost: digits.checked_mul(power).ok_or(Damaged)?,
-        };
-        self.before = Some(cell);
+        self.rest = self.rest.get(bytes..).ok_or(Damaged)?;
+        self.before = cell;
         Ok(Some(cell))
+    }
+
+    /// A cell so close to the end that it must be read from a longer copy.
+    #[cold]
+    fn last_cell(&self) -> Result<(Cell, usize), Damaged> {
+        let mut chunk = [0; CELL_BYTES_MAX];
+        chunk[..self.rest.len()].copy_from_slice(self.rest);
+        read_cell(&chunk, &self.before)
     }
 
     /// Appends the cells that are left to a list.
@@ -252,6 +263,52 @@ impl<'a> Cells<'a> {
         Ok(())
     }
 }
+
+/// A cell and how many bytes it takes.
+#[inline(always)]
+fn read_cell(chunk: &[u8; CELL_BYTES_MAX], before: &Cell) -> Result<(Cell, usize), Damaged> {
+    let widths = u16::from_le_bytes([chunk[0], chunk[1]]);
+    let mut at = 2;
+    let mut take = |width: usize| {
+        let mut bytes = [0; 8];
+        // It never starts beyond what all numbers before it can take.
+        bytes.copy_from_slice(&chunk[at..at + 8]);
+        at += width;
+        u64::from_le_bytes(bytes) & MASKS[width]
+    };
+    let place = |shift: u32| usize::from(widths >> shift & 3);
+    let customer = take(WIDTHS[place(CUSTOMER_AT)]) as u32;
+    let bucket = take(WIDTHS[place(BUCKET_AT)]);
+    let series = take(WIDTHS[place(SERIES_AT)]) as u32;
+    let events = unzigzag(take(EVENTS_WIDTHS[place(EVENTS_AT)]));
+    let width = widths >> DIGITS_AT & 15;
+    let power = POWERS_OF_TEN[usize::from(widths & 15)];
+    let cost = if width < WIDE {
+        let digits = unzigzag(take(usize::from(width)));
+        i128::from(digits) * i128::from(power)
+    } else {
+        let low = u128::from(take(8));
+        (u128::from(take(8)) << 64 | low) as i128
+    };
+    let cell = Cell {
+        customer: before.customer.checked_add(customer).ok_or(Damaged)?,
+        bucket: before.bucket.wrapping_add(unzigzag(bucket) as i32),
+        series,
+        events: events.wrapping_add(1),
+        cost,
+    };
+    Ok((cell, at))
+}
+
+const MASKS: [u64; 9] = {
+    let mut masks = [u64::MAX; 9];
+    let mut width = 0;
+    while width < 8 {
+        masks[width] = (1 << (8 * width)) - 1;
+        width += 1;
+    }
+    masks
+};
 
 /// The cells of several packed lists, combined.
 pub fn unpack_all<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Cell>, Damaged> {
@@ -310,8 +367,8 @@ pub(crate) mod tests {
         };
         let one = pack(&[cell(0, 25_000_000_000)]);
         let two = pack(&[cell(0, 25_000_000_000), cell(3, -1_000_000_000_000)]);
-        assert_eq!(one.len(), 2 + 1 + 1 + 4 + 1 + 1);
-        assert_eq!(two.len() - one.len(), 3);
+        assert_eq!(one.len(), 2 + 2 + 1 + 4 + 1);
+        assert_eq!(two.len() - one.len(), 2 + 1 + 1);
     }
 
     /// Bytes that are cut short, go on, or have another version are damaged.

@@ -8,6 +8,7 @@
 
 use crate::time::{
     DAY_QUARTERS, DAY_US, QUARTER_US, first_day_of, first_day_of_month, month_and_year_of,
+    quarter_of,
 };
 
 /// Where what happened counts: 0 is the history, period i is slot i + 1.
@@ -17,7 +18,15 @@ pub type Slot = usize;
 #[derive(Clone, Debug)]
 pub struct Cover {
     bounds_us: Vec<i64>,
+    first_quarter: i32,
+    /// The slot of each quarter from the first on that a period touches: cells of
+    /// customers come in no order of time, and a search for each would take as long
+    /// as all the rest.
+    slots_of_quarters: Vec<Option<NonZeroSlot>>,
 }
+
+/// A slot plus one, so that none takes no room.
+type NonZeroSlot = std::num::NonZero<u32>;
 
 /// The bounds do not make periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +49,20 @@ impl Cover {
         if bounds_us.is_empty() || !bounds_us.is_sorted() || !bounds_us.iter().all(is_within) {
             return Err(BoundsError);
         }
-        Ok(Self { bounds_us })
+        let last = bounds_us[bounds_us.len() - 1];
+        let mut cover = Self {
+            first_quarter: quarter_of(bounds_us[0]),
+            bounds_us,
+            slots_of_quarters: Vec::new(),
+        };
+        cover.slots_of_quarters = (cover.first_quarter..quarter_of(last))
+            .map(|quarter| {
+                let from = i64::from(quarter) * QUARTER_US;
+                let slot = cover.slot_of_span(from, from + QUARTER_US)?;
+                NonZeroSlot::new(slot as u32 + 1)
+            })
+            .collect();
+        Ok(cover)
     }
 
     /// How many slots there are: the history and the periods.
@@ -94,9 +116,15 @@ impl Cover {
     }
 
     /// The slot that holds all of a quarter of an hour.
+    #[inline]
     pub fn slot_of_quarter(&self, quarter: i32) -> Option<Slot> {
-        let from = i64::from(quarter) * QUARTER_US;
-        self.slot_of_span(from, from + QUARTER_US)
+        match usize::try_from(i64::from(quarter) - i64::from(self.first_quarter)) {
+            Ok(place) => {
+                let slot = *self.slots_of_quarters.get(place)?;
+                slot.map(|slot| slot.get() as Slot - 1)
+            }
+            Err(_) => Some(0),
+        }
     }
 
     /// The slot that holds all of a day.
@@ -127,6 +155,7 @@ impl Cover {
         (day * DAY_US <= self.first_us()).then_some(0)
     }
 
+    #[inline]
     fn slot_of_span(&self, from_us: i64, to_us: i64) -> Option<Slot> {
         let slot = self.slot_of_time(from_us)?;
         (to_us <= self.bounds_us[slot]).then_some(slot)

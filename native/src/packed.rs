@@ -31,17 +31,6 @@ pub fn push_signed(out: &mut Vec<u8>, number: i64) {
     push_unsigned(out, (number << 1 ^ number >> 63) as u64);
 }
 
-/// Writes a signed integer of 128 bits; a small one as [`push_signed`] does.
-#[inline]
-pub fn push_wide(out: &mut Vec<u8>, number: i128) {
-    let mut zigzag = (number << 1 ^ number >> 127) as u128;
-    while zigzag > u128::from(u64::MAX) {
-        out.push(zigzag as u8 | 0x80);
-        zigzag >>= 7;
-    }
-    push_unsigned(out, zigzag as u64);
-}
-
 /// Reads what the functions above have written, in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct Unpacker<'a> {
@@ -118,38 +107,6 @@ impl<'a> Unpacker<'a> {
         let zigzag = self.unsigned()?;
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
-
-    /// A signed integer of 128 bits.
-    #[inline]
-    pub fn wide(&mut self) -> Result<i128, Damaged> {
-        let mut low = 0;
-        for shift in (0..63).step_by(7) {
-            let byte = self.byte()?;
-            low |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(i128::from((low >> 1) as i64 ^ -((low & 1) as i64)));
-            }
-        }
-        self.wider(low)
-    }
-
-    /// The rest of an integer of which 63 bits are read: nearly none has more.
-    #[cold]
-    fn wider(&mut self, low: u64) -> Result<i128, Damaged> {
-        let mut zigzag = u128::from(low);
-        for shift in (63..128).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u128::from(byte & 0x7f);
-            if shift == 126 && bits > 3 {
-                return Err(Damaged);
-            }
-            zigzag |= bits << shift;
-            if byte < 0x80 {
-                return Ok((zigzag >> 1) as i128 ^ -((zigzag & 1) as i128));
-            }
-        }
-        Err(Damaged)
-    }
 }
 
 #[cfg(test)]
@@ -164,9 +121,8 @@ mod tests {
         let mut out = Vec::new();
         push_unsigned(&mut out, 127);
         push_signed(&mut out, -64);
-        push_wide(&mut out, 63);
         push_unsigned(&mut out, 128);
-        assert_eq!(out, [127, 127, 126, 0x80, 1]);
+        assert_eq!(out, [127, 127, 0x80, 1]);
     }
 
     /// Bytes that end too early or go on too long are damaged.
@@ -175,9 +131,6 @@ mod tests {
         for bytes in [&[][..], &[0x80], &[0xff; 11]] {
             assert_eq!(Unpacker::new(bytes).unsigned(), Err(Damaged));
             assert_eq!(Unpacker::new(bytes).signed(), Err(Damaged));
-        }
-        for bytes in [&[][..], &[0xff; 18], &[0xff; 20]] {
-            assert_eq!(Unpacker::new(bytes).wide(), Err(Damaged));
         }
         assert_eq!(
             Unpacker::new(&[0xff, 0xff, 0xff, 0xff, 0x7f]).number(),
@@ -190,17 +143,13 @@ mod tests {
     proptest! {
         /// What is written is read again, and nothing is left over.
         #[test]
-        fn written_is_read(unsigned: u64, signed: i64, wide: i128, narrow: i64) {
+        fn written_is_read(unsigned: u64, signed: i64) {
             let mut out = Vec::new();
             push_unsigned(&mut out, unsigned);
             push_signed(&mut out, signed);
-            push_wide(&mut out, wide);
-            push_wide(&mut out, i128::from(narrow));
             let mut unpacker = Unpacker::new(&out);
             prop_assert_eq!(unpacker.unsigned(), Ok(unsigned));
             prop_assert_eq!(unpacker.signed(), Ok(signed));
-            prop_assert_eq!(unpacker.wide(), Ok(wide));
-            prop_assert_eq!(unpacker.wide(), Ok(i128::from(narrow)));
             prop_assert!(unpacker.is_empty());
         }
     }
