@@ -107,7 +107,7 @@ def table_of(results: Results) -> Table:
             row.peer,
             f"{row.ratio:.2f}",
             spread,
-            f"{row.asked:g}",
+            f"{row.asked:.3g}",
             _met(row.met),
         )
     for what, why in results.failures:

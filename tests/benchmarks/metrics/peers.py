@@ -120,6 +120,9 @@ def event_table(url: str) -> Iterator[EventTable]:
         yield EventTable(connection)
 
 
+_Rows = Sequence[Sequence[Any]]
+
+
 class ClickHouse:
     """A table of ClickHouse in this process, ordered by organization and time, with doubles."""
 
@@ -139,7 +142,10 @@ class ClickHouse:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def ask(self, question: Question) -> tuple[Mapping[str, Any], float]:
+    _TOTAL = 0
+    """What stands for the period where all are rolled up."""
+
+    def ask(self, question: Question) -> tuple[_Rows, float]:
         bounds = question.bounds_us()
         first, end = (f"fromUnixTimestamp64Micro({bounds[place]}, 'UTC')" for place in (0, -1))
         events = "FROM default.event WHERE organization = 1"
@@ -148,24 +154,31 @@ class ClickHouse:
         periods = self._query(
             f"SELECT {self._PERIOD[question.interval]} AS period, sum(amount), "
             f"uniqExact(customer) {events} AND time >= {first} AND time < {end} "
-            "GROUP BY period WITH TOTALS"
+            "GROUP BY ROLLUP(period)"
         )
-        history = self._query(f"SELECT sum(amount) {events} AND time < {first}")
-        return periods, history["data"][0][0]
+        ((history,),) = self._query(f"SELECT sum(amount) {events} AND time < {first}")
+        return periods, history
 
-    def check(
-        self, question: Question, facts: Facts, answer: tuple[Mapping[str, Any], float]
-    ) -> None:
+    def check(self, question: Question, facts: Facts, answer: tuple[_Rows, float]) -> None:
         periods, history = answer
-        found = {period: (amount, customers) for period, amount, customers in periods["data"]}
-        for bound, cost, customers in zip(
-            question.bounds_us(), facts.costs_picocents, facts.customers, strict=False
+        found = {period: (amount, customers) for period, amount, customers in periods}
+        starts = [bound // 1_000_000 for bound in question.bounds_us()[:-1]]
+        amounts, counts = zip(
+            *(found.get(start, (0, 0)) for start in (*starts, self._TOTAL)), strict=True
+        )
+        check_equal(
+            f"{question.what}, {self.name}",
+            counts,
+            (*facts.customers, facts.customers_distinct),
+        )
+        right = facts.costs_picocents
+        for amount, picocents in zip(
+            (*amounts, history), (*right, sum(right), facts.history_picocents), strict=True
         ):
-            amount, counted = found.get(bound // 1_000_000, (0, 0))
-            self._check_near(question, amount, cost)
-            check_equal(f"{question.what}, {self.name}", counted, customers)
-        check_equal(f"{question.what}, {self.name}", periods["totals"][2], facts.customers_distinct)
-        self._check_near(question, history, facts.history_picocents)
+            if not math.isclose(amount, picocents / 1e12, rel_tol=1e-9):
+                raise UnequalError(
+                    f"{question.what}, {self.name}: {amount} cents are not near {picocents}e-12"
+                )
 
     def load(self, columns: Columns, file: Path) -> None:
         """Stores the events; the file is for the way."""
@@ -183,13 +196,9 @@ class ClickHouse:
         self._session.query(f"INSERT INTO default.event SELECT * FROM file('{file}', Parquet)")
         self._session.query("OPTIMIZE TABLE default.event FINAL")
 
-    def _query(self, statement: str) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = json.loads(self._session.query(statement, "JSONCompact").data())
-        return answer
-
-    def _check_near(self, question: Question, amount: float, picocents: int) -> None:
-        if not math.isclose(amount, picocents / 1e12, rel_tol=1e-9):
-            raise UnequalError(f"{question.what}, {self.name}: {amount} is not near {picocents}")
+    def _query(self, statement: str) -> _Rows:
+        answer = self._session.query(statement, "JSONCompactEachRow").data()
+        return [json.loads(line) for line in answer.splitlines()]
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from, in integers, for the periods that the slow twin of the service finds.
 """
 
 import datetime
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -49,11 +50,13 @@ class Question:
             **fields,
         )
 
+    @functools.cache  # noqa: B019 (there are few; peers are timed and must not wait for it)
     def periods(self) -> Sequence[reference.Period]:
         """The periods that it is about."""
         return reference.periods_of(self.start, self.end, ZoneInfo(self.zone), self.interval)
 
-    def bounds_us(self) -> list[int]:
+    @functools.cache  # noqa: B019 (likewise)
+    def bounds_us(self) -> Sequence[int]:
         """Where each period begins, and where the last one ends."""
         return [
             (bound - _EPOCH) // datetime.timedelta(microseconds=1)
