@@ -121,6 +121,18 @@ def facts_of(columns: Columns, question: Question) -> Facts:
     )
 
 
+def top_customers(columns: Columns, question: Question, count: int) -> list[tuple[str, str]]:
+    """The customers that cost most, with their costs, then what the others cost, under no name."""
+    bounds = question.bounds_us()
+    span = slice(*np.searchsorted(columns.times_us, (bounds[0], bounds[-1])))
+    costs = np.zeros(CUSTOMERS, np.int64)
+    np.add.at(costs, columns.customers[span], columns.costs_picocents[span])
+    first = np.argsort(-costs, kind="stable")[:count]
+    top = [(customer_name(customer), int(costs[customer])) for customer in first]
+    others = exact_sum(columns.costs_picocents[span]) - sum(cost for _, cost in top)
+    return [(name, reference.format_amount(_cents(cost))) for name, cost in (*top, ("", others))]
+
+
 def exact_sum(amounts: Any) -> int:
     """In halves, for the sum may take more than 63 bits."""
     return (int((amounts >> 32).sum()) << 32) + int((amounts & 0xFFFFFFFF).sum())
