@@ -7,7 +7,7 @@ RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.l
 GENERATED := service/cost_insights/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format generate generate-check lock bench
+.PHONY: help setup demo serve test lint format generate generate-check lock bench bench-metrics
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,3 +79,7 @@ $(BIN)/cost-insights-load: $(wildcard tests/benchmarks/load/*) | $(BIN)/python
 bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Compares speeds, in one table; BENCH="--only sum --seconds 2" picks.
 	sh tests/tools/postgresql.sh
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Measures answers on 20 M events; BENCH="--events 1000000 --keep FOLDER" varies it.
+	sh tests/tools/postgresql.sh
+	$(BIN)/python -m tests.benchmarks.metrics $(BENCH)

@@ -6,34 +6,25 @@ import os
 os.environ["POLARS_MAX_THREADS"] = "1"
 
 import argparse
+import contextlib
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-from rich.console import Console
 
 from tests.benchmarks import amounts, decoding, event_loop, ingest
-from tests.benchmarks.results import Results, Row, loads_table_of, table_of
+from tests.benchmarks.results import Results, Row
+from tests.benchmarks.running import Benchmark, add_only, run, show
 from tests.support.databases import Databases
-
-Benchmark = Callable[[], None]
 
 
 def main() -> int:
     """Runs the benchmarks; 1 if one could not be run or computed something else than its peer."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="ROW",
-        help="run only this benchmark; may be repeated: " + ", ".join(_NAMES),
-        choices=_NAMES,
-    )
+    add_only(parser, _NAMES)
     parser.add_argument(
         "--seconds",
         type=float,
@@ -53,29 +44,13 @@ def main() -> int:
     if options.rounds < 2:
         parser.error("--rounds must be at least 2, or there is no spread to show")
     pa.set_cpu_count(1)
-    console = Console(stderr=True)
     results = Results()
-    with tempfile.TemporaryDirectory(prefix="cost-insights-bench-") as folder:
-        databases = Databases(Path(folder))
-        try:
-            for name, benchmark in _benchmarks(options, databases, results).items():
-                if options.only and name not in options.only:
-                    continue
-                console.print(f"measuring {name}")
-                try:
-                    benchmark()
-                except Exception as error:  # noqa: BLE001 (the other rows are still worth having)
-                    results.failures.append((name, f"{type(error).__name__}: {error}"))
-                    traceback.print_exc()
-        finally:
-            databases.close()
-    shown = Console(width=None if sys.stdout.isatty() else 150)
-    shown.print(table_of(results))
-    if results.loads:
-        shown.print(loads_table_of(results))
-    for note in results.notes:
-        shown.print(note)
-    return 1 if results.failures else 0
+    with (
+        tempfile.TemporaryDirectory(prefix="cost-insights-bench-") as folder,
+        contextlib.closing(Databases(Path(folder))) as databases,
+    ):
+        run(_benchmarks(options, databases, results), options.only, results)
+    return show(results)
 
 
 _NAMES = (

@@ -34,7 +34,9 @@ class Bodies:
 
     def write(self, path: Path) -> None:
         """Writes them as the load generator reads them."""
-        path.write_bytes(b"".join(len(one).to_bytes(4) + one for one in self.requests))
+        with path.open("wb") as file:
+            for one in self.requests:
+                file.write(len(one).to_bytes(4) + one)
 
 
 def bodies(*, requests: int, events_each: int, keyed: bool) -> Bodies:

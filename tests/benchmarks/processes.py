@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,8 @@ class ServerProcess(Process):
     address: str
 
 
-def service(database_url: str) -> contextlib.AbstractContextManager[ServerProcess]:
-    """The service as its command starts it, on a free port."""
+def service(database_url: str, **settings: str) -> contextlib.AbstractContextManager[ServerProcess]:
+    """The service as its command starts it, on a free port; settings by their names."""
     program = Path(sys.executable).parent / "cost-insights"
     return _server(
         [
@@ -57,7 +57,8 @@ def service(database_url: str) -> contextlib.AbstractContextManager[ServerProces
             "--grpc-address=127.0.0.1:0",
             f"--database-url={database_url}",
             "--log-level=warning",
-        ]
+        ],
+        {f"COST_INSIGHTS_{name.upper()}": value for name, value in settings.items()},
     )
 
 
@@ -67,8 +68,12 @@ def empty_server(loop: str = "uvloop") -> contextlib.AbstractContextManager[Serv
 
 
 @contextlib.contextmanager
-def _server(command: Sequence[str]) -> Iterator[ServerProcess]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def _server(
+    command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(variables or {})}
+    )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -103,12 +108,12 @@ class Load:
 
 
 class LoadGenerator:
-    """Sends the same bodies again and again, with new keys each time."""
+    """Sends the same bodies again and again, with new keys each time, from the first one on."""
 
-    def __init__(self, folder: Path, bodies: Bodies) -> None:
+    def __init__(self, folder: Path, bodies: Bodies, *, first_key: int = 0) -> None:
         self._bodies = bodies
         self._path = folder / "bodies"
-        self._next_key = 0
+        self._next_key = first_key
         bodies.write(self._path)
 
     def send(
@@ -138,8 +143,9 @@ class LoadGenerator:
         seconds: float = 0,
         requests: int = 0,
         connections: int = 1,
+        requests_per_second: float = 0,
     ) -> "subprocess.Popen[str]":
-        """Begins to send; only one may run at a time."""
+        """Begins to send, as fast as it can unless a rate is given; only one may run at a time."""
         return subprocess.Popen(
             [
                 LOAD,
@@ -149,6 +155,7 @@ class LoadGenerator:
                 f"-seconds={seconds}",
                 f"-requests={requests}",
                 f"-connections={connections}",
+                f"-rate={requests_per_second}",
                 f"-first-key={self._next_key}",
             ],
             stdout=subprocess.PIPE,

@@ -22,6 +22,7 @@ from tests.benchmarks.processes import Process
 from tests.support.postgresql import libpq_url
 
 _COLUMNS = ", ".join(EVENT_COLUMNS)
+_PENDING_BATCHES = "SELECT count(*) FROM batch"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,14 @@ class Database(Protocol):
     def commits(self) -> int:
         """How many transactions have written events so far, give or take a constant."""
 
+    def pending_batches(self) -> int:
+        """How many batches are not yet compacted."""
+
     def checkpoint(self) -> None:
         """Writes everything to its place, so that a measurement starts without a backlog."""
+
+    def settle(self) -> None:
+        """Does at once what the database would do some time later to read faster."""
 
     def bytes_per_event(self) -> float:
         """How large table and indexes are."""
@@ -91,12 +98,24 @@ class Postgresql:
         # A group is inserted by one (sub)transaction, whose number is in its rows.
         return int(self._value("SELECT count(DISTINCT xmin::text) FROM event"))
 
+    def pending_batches(self) -> int:
+        return int(self._value(_PENDING_BATCHES))
+
     def checkpoint(self) -> None:
         with self._connection() as connection:
             connection.execute("CHECKPOINT")
 
+    def settle(self) -> None:
+        with self._connection() as connection:
+            connection.execute("VACUUM ANALYZE")
+        self.checkpoint()
+
     def bytes_per_event(self) -> float:
-        return float(self._value("SELECT pg_total_relation_size('event')")) / self.content().events
+        return self.table_bytes("event") / self.content().events
+
+    def table_bytes(self, table: str) -> int:
+        """How large a table is, with its indexes."""
+        return int(self._value(f"SELECT pg_total_relation_size('{table}')"))
 
     def service_cpu_seconds(self) -> float:
         with self._connection() as connection:
@@ -181,9 +200,17 @@ class Sqlite:
             index.seek(8)
             return int.from_bytes(index.read(4), "little")
 
+    def pending_batches(self) -> int:
+        with self._connection() as connection:
+            (count,) = connection.execute(_PENDING_BATCHES).fetchone()
+        return int(count)
+
     def checkpoint(self) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def settle(self) -> None:
+        self.checkpoint()
 
     def bytes_per_event(self) -> float:
         self.checkpoint()

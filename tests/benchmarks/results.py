@@ -52,12 +52,38 @@ class LoadRow:
     """Of each event, with its share of the indexes."""
 
 
+@dataclass(frozen=True)
+class AnswerRow:
+    """How long a caller waits for an answer. What is not asked for is None."""
+
+    what: str
+    calls: int
+    p50_ms: float
+    p99_ms: float
+    p50_ms_max: float | None = None
+    p99_ms_max: float | None = None
+
+    @property
+    def asked(self) -> str:
+        """Such as `p50 ≤ 10`."""
+        limits = (("p50", self.p50_ms_max), ("p99", self.p99_ms_max))
+        return ", ".join(f"{name} ≤ {limit:g}" for name, limit in limits if limit is not None)
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing takes longer than is asked."""
+        return (self.p50_ms_max is None or self.p50_ms <= self.p50_ms_max) and (
+            self.p99_ms_max is None or self.p99_ms <= self.p99_ms_max
+        )
+
+
 @dataclass
 class Results:
     """Everything that was found."""
 
     rows: list[Row] = field(default_factory=list)
     loads: list[LoadRow] = field(default_factory=list)
+    answers: list[AnswerRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Benchmarks that could not be run to their end, with the reason."""
@@ -71,11 +97,18 @@ def table_of(results: Results) -> Table:
     for heading in ("ratio", "quartiles", "asked", "met?"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
-        met = Text("yes", "green") if row.met else Text("no", "red")
-        low, _, high = statistics.quantiles(row.ratios, method="inclusive")
-        spread = f"{low:.2f}–{high:.2f}"
+        spread = ""
+        if len(row.ratios) > 1:
+            low, _, high = statistics.quantiles(row.ratios, method="inclusive")
+            spread = f"{low:.2f}–{high:.2f}"
         table.add_row(
-            row.what, row.ours, row.peer, f"{row.ratio:.2f}", spread, f"{row.asked:g}", met
+            row.what,
+            row.ours,
+            row.peer,
+            f"{row.ratio:.2f}",
+            spread,
+            f"{row.asked:.3g}",
+            _met(row.met),
         )
     for what, why in results.failures:
         table.add_row(what, Text(why, "red"), "", "", "", "", Text("failed", "red"))
@@ -110,6 +143,28 @@ def loads_table_of(results: Results) -> Table:
             _cell(row.disk_bytes, 0),
         )
     return table
+
+
+def answers_table_of(results: Results) -> Table:
+    """The times of answers."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("answer", overflow="fold")
+    for heading in ("calls", "p50 ms", "p99 ms", "asked", "met?"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in results.answers:
+        table.add_row(
+            row.what,
+            f"{row.calls:,}",
+            _cell(row.p50_ms, 2),
+            _cell(row.p99_ms, 2),
+            row.asked,
+            _met(row.met) if row.asked else "",
+        )
+    return table
+
+
+def _met(met: bool) -> Text:
+    return Text("yes", "green") if met else Text("no", "red")
 
 
 def _cell(value: float | None, decimals: int) -> str:

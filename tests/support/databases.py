@@ -17,10 +17,14 @@ ENGINES = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Makes databases. PostgreSQL starts when the first of its databases is asked for."""
+    """Makes databases. PostgreSQL starts when the first of its databases is asked for.
 
-    def __init__(self, folder: Path) -> None:
+    With `keep` the folder holds the cluster too, and what is in both outlasts the program.
+    """
+
+    def __init__(self, folder: Path, *, keep: bool = False) -> None:
         self._folder = folder
+        self._keep = keep
         self._numbers = itertools.count(1)
         self._exit = contextlib.ExitStack()
         self._postgresql_url: str | None = None
@@ -39,15 +43,43 @@ class Databases:
                 file.unlink()
             return
         server = self._postgresql()
-        name = f"cost_insights_test_{uuid.uuid4().hex[:12]}"
+        name = _new_name()
         self._create(server, sql.Identifier(name))
         try:
-            url = sa.make_url(server).set(database=name)
-            yield url.render_as_string(hide_password=False)
+            yield _database_url(server, name)
         finally:
-            self._execute(
-                server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            self._drop(server, name)
+
+    @contextlib.contextmanager
+    def kept(self, engine: str, name: str) -> Iterator[str]:
+        """The URL of the database of that name, new unless it was kept."""
+        if not self._keep:
+            with self.fresh(engine) as url:
+                yield url
+        elif engine == "sqlite":
+            yield f"sqlite:///{self._folder / name}.db"
+        else:
+            server = self._postgresql()
+            with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+                self._create(server, sql.Identifier(name))
+            yield _database_url(server, name)
+
+    @contextlib.contextmanager
+    def copied(self, url: str) -> Iterator[str]:
+        """The URL of a copy of a PostgreSQL database, which goes away with the block."""
+        server = self._postgresql()
+        name = _new_name()
+        source = sa.make_url(url).database or ""
+        self._execute(
+            server,
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(source)
+            ),
+        )
+        try:
+            yield _database_url(server, name)
+        finally:
+            self._drop(server, name)
 
     def _create(self, server: str, name: sql.Identifier) -> None:
         # Sorted as people do, not by code points: what relies on the order of
@@ -59,15 +91,27 @@ class Databases:
         except (psycopg.errors.SyntaxError, psycopg.errors.FeatureNotSupported):
             self._execute(server, create)
 
+    def _drop(self, server: str, name: str) -> None:
+        self._execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
     def _postgresql(self) -> str:
         if self._postgresql_url is None:
             given = os.environ.get("COST_INSIGHTS_DATABASE_URL", "")
             if given.startswith("postgresql"):
                 self._postgresql_url = given
             else:
-                self._postgresql_url = self._exit.enter_context(cluster())
+                folder = self._folder / "postgresql" if self._keep else None
+                self._postgresql_url = self._exit.enter_context(cluster(folder))
         return self._postgresql_url
 
     def _execute(self, url: str, statement: sql.Composed) -> None:
         with psycopg.connect(libpq_url(url), autocommit=True) as connection:
             connection.execute(statement)
+
+
+def _new_name() -> str:
+    return f"cost_insights_test_{uuid.uuid4().hex[:12]}"
+
+
+def _database_url(server: str, name: str) -> str:
+    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -74,7 +74,10 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A PostgreSQL of its own in a folder, which can be started, stopped and crashed."""
+    """A PostgreSQL of its own in a folder, which can be started, stopped and crashed.
+
+    One that is already there is taken as it is.
+    """
 
     def __init__(self, folder: Path) -> None:
         found = programs()
@@ -87,6 +90,8 @@ class Cluster:
         self._server: subprocess.Popen[bytes] | None = None
         self._port = free_port()
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+        if (folder / "data").exists():
+            return
         subprocess.run(
             [
                 *self._prefix,
@@ -150,9 +155,14 @@ def folder_for_cluster() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """A running PostgreSQL; gives the URL of its database `postgres`."""
-    with folder_for_cluster() as folder:
+def cluster(kept: Path | None = None) -> Iterator[str]:
+    """A running PostgreSQL; gives the URL of its database `postgres`.
+
+    It goes away with the block, unless there is a folder to keep it in.
+    """
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+    with folder_for_cluster() if kept is None else contextlib.nullcontext(kept) as folder:
         server = Cluster(folder)
         try:
             server.start()

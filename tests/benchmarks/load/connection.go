@@ -161,9 +161,17 @@ func (c *connection) call() error {
 	if last := len(c.spare) - 1; last >= 0 {
 		scratch, c.spare = c.spare[last], c.spare[:last]
 	}
-	message := c.plan.next(scratch)
+	message, due := c.plan.next(scratch)
 	if message == nil {
 		return nil
+	}
+	// Answers that come meanwhile are read afterwards, so that a run at a rate tells little about
+	// how long they take.
+	if wait := time.Until(due); wait > 0 {
+		if err := c.writer.Flush(); err != nil {
+			return err
+		}
+		time.Sleep(wait)
 	}
 	one := &call{
 		stream:  c.nextStream,

@@ -1,5 +1,5 @@
 // Command load sends prepared requests to a gRPC method, as many at a time as it is told to, and
-// prints what came of them as JSON.
+// prints what came of them as JSON. An interrupt ends it early, as the end of its time would.
 //
 // It knows bytes, not messages: the requests come from a file, and only the keys in them are
 // written over before each is sent, so that no event is sent twice. It speaks just enough HTTP/2
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"sync"
 	"syscall"
@@ -38,6 +39,7 @@ type options struct {
 	connections int
 	seconds     float64
 	requests    int64
+	rate        float64
 	firstKey    uint64
 }
 
@@ -73,6 +75,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 1, "over how many connections")
 	flag.Float64Var(&o.seconds, "seconds", 0, "for how long to send")
 	flag.Int64Var(&o.requests, "requests", 0, "how many requests to send, if not for a time")
+	flag.Float64Var(&o.rate, "rate", 0, "at most how many requests to send in a second; 0 for as many as are answered")
 	flag.Uint64Var(&o.firstKey, "first-key", 0, "the key of the first event")
 	flag.Parse()
 	done, err := run(o)
@@ -93,7 +96,7 @@ func run(o options) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &plan{bodies: bodies, requests: o.requests, key: o.firstKey, perBody: make([]int64, len(bodies))}
+	plan := &plan{bodies: bodies, requests: o.requests, rate: o.rate, key: o.firstKey, perBody: make([]int64, len(bodies))}
 	connections := make([]*connection, o.connections)
 	for i := range connections {
 		inFlight := o.inFlight / o.connections
@@ -108,9 +111,16 @@ func run(o options) (*report, error) {
 
 	cpu := cpuUs()
 	start := time.Now()
+	plan.start = start
 	if o.seconds > 0 {
 		plan.until = start.Add(time.Duration(o.seconds * float64(time.Second)))
 	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	go func() {
+		<-interrupts
+		plan.end()
+	}()
 	failures := make([]error, len(connections))
 	var group sync.WaitGroup
 	for i, one := range connections {
@@ -152,18 +162,25 @@ type plan struct {
 	mutex    sync.Mutex
 	bodies   []body
 	requests int64
+	rate     float64
+	start    time.Time
 	until    time.Time
 	sent     int64
 	key      uint64
 	perBody  []int64
 }
 
-// next returns a message of its own to send, framed as gRPC wants it, or nil at the end.
-func (p *plan) next(scratch []byte) []byte {
+// next returns a message of its own to send, framed as gRPC wants it, or nil at the end, and when it
+// is due.
+func (p *plan) next(scratch []byte) ([]byte, time.Time) {
 	p.mutex.Lock()
 	if p.requests > 0 && p.sent >= p.requests || !p.until.IsZero() && !time.Now().Before(p.until) {
 		p.mutex.Unlock()
-		return nil
+		return nil, time.Time{}
+	}
+	due := p.start
+	if p.rate > 0 {
+		due = due.Add(time.Duration(float64(p.sent) / p.rate * float64(time.Second)))
 	}
 	number := p.sent % int64(len(p.bodies))
 	template := p.bodies[number]
@@ -180,7 +197,14 @@ func (p *plan) next(scratch []byte) []byte {
 		writeKey(message[messageHead+at:][:keyDigits], key)
 		key++
 	}
-	return message
+	return message, due
+}
+
+// end lets nothing follow what is already sent.
+func (p *plan) end() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.until = time.Now()
 }
 
 func writeKey(digits []byte, key uint64) {

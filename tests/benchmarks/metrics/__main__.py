@@ -1,0 +1,138 @@
+"""`make bench-metrics`: how fast metrics are answered, in two tables."""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.benchmarks.metrics import rows
+from tests.benchmarks.metrics.data_set import BLOCK_EVENTS, DataSet
+from tests.benchmarks.metrics.peers import clickhouse, event_table
+from tests.benchmarks.metrics.stored import Stored, StoredDataSets
+from tests.benchmarks.results import Results
+from tests.benchmarks.running import Benchmark, add_only, run, show
+from tests.support.databases import Databases
+
+
+def main() -> int:
+    """Runs the benchmarks; 1 if one could not be run or an answer was wrong."""
+    parser = argparse.ArgumentParser(prog="make bench-metrics", description=__doc__)
+    add_only(parser, _NAMES)
+    for name, events, what in (
+        ("events", 20_000_000, "of the large data set on PostgreSQL"),
+        ("small-events", 1_000_000, "of the small data set that it is compared with"),
+        ("sqlite-events", 5_000_000, "of the data set on SQLite"),
+        ("ingest-events", 3_000_000, "of each round of ingest with compaction and without"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=_events,
+            default=events,
+            metavar="N",
+            help=f"how many events {what} (default {events:,})",
+        )
+    parser.add_argument(
+        "--seconds", type=float, default=5, help="how long each question is asked (default 5)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often peers take turns (default 5)"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the data sets in this folder and use those that are there",
+    )
+    options = parser.parse_args()
+    results = Results()
+    with contextlib.ExitStack() as exits:
+        folder = options.keep or Path(
+            exits.enter_context(tempfile.TemporaryDirectory(prefix="cost-insights-bench-"))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        databases = exits.enter_context(
+            contextlib.closing(Databases(folder.resolve(), keep=options.keep is not None))
+        )
+        stored = exits.enter_context(
+            contextlib.closing(StoredDataSets(databases, _end_us(folder / "end_us")))
+        )
+        run(_benchmarks(options, databases, stored, results), options.only, results)
+    return show(results)
+
+
+def _events(text: str) -> int:
+    events = int(text)
+    if events < BLOCK_EVENTS or events % BLOCK_EVENTS:
+        raise argparse.ArgumentTypeError(f"must be a multiple of {BLOCK_EVENTS}")
+    return events
+
+
+def _end_us(file: Path) -> int:
+    """When the events end: now, or when those that are kept do."""
+    if not file.exists():
+        file.write_text(str(time.time_ns() // 1_000))
+    return int(file.read_text())
+
+
+_NAMES = (
+    "answers",
+    "zones",
+    "growth",
+    "sql",
+    "clickhouse",
+    "groups",
+    "beside-ingest",
+    "compaction",
+    "disk",
+    "sqlite",
+)
+
+
+def _benchmarks(
+    options: argparse.Namespace, databases: Databases, stored: StoredDataSets, results: Results
+) -> Mapping[str, Benchmark]:
+    seconds, rounds = options.seconds, options.rounds
+
+    def large() -> Stored:
+        return stored.get("postgresql", options.events)
+
+    def growth() -> None:
+        small = stored.get("postgresql", options.small_events)
+        rows.growth(large(), small, results, seconds=seconds, rounds=rounds)
+
+    def sql() -> None:
+        with event_table(large().url) as peer:
+            rows.beside_peer(large(), peer, results, seconds=seconds, rounds=rounds, asked=200)
+
+    def beside_clickhouse() -> None:
+        with clickhouse(large().columns) as peer:
+            rows.beside_peer(large(), peer, results, seconds=seconds, rounds=rounds, asked=30)
+
+    def compaction() -> None:
+        data_set = DataSet(stored.end_us, options.ingest_events)
+        rows.compaction(databases, results, data_set, rounds=rounds)
+
+    def sqlite() -> None:
+        embedded = stored.get("sqlite", options.sqlite_events)
+        rows.answers(embedded, results, seconds=seconds, p50_ms_max=15)
+
+    benchmarks: tuple[Benchmark, ...] = (
+        lambda: rows.answers(large(), results, seconds=seconds, p50_ms_max=10),
+        lambda: rows.zones(large(), results, seconds=seconds),
+        growth,
+        sql,
+        beside_clickhouse,
+        lambda: rows.groups(large(), results, seconds=seconds),
+        lambda: rows.beside_ingest(databases, large(), results, seconds=seconds),
+        compaction,
+        lambda: rows.disk(large(), results),
+        sqlite,
+    )
+    return dict(zip(_NAMES, benchmarks, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

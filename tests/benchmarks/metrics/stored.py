@@ -1,0 +1,102 @@
+"""Databases that hold a data set, filled through the service's own door."""
+
+import contextlib
+import functools
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from tests.benchmarks import replay
+from tests.benchmarks.ingest import BATCHES_IN_FLIGHT
+from tests.benchmarks.metrics.data_set import BLOCK_EVENTS, PART_BLOCKS, Columns, DataSet
+from tests.benchmarks.metrics.questions import Facts, Question, exact_sum, facts_of
+from tests.benchmarks.processes import LoadGenerator, service
+from tests.benchmarks.results import check_equal
+from tests.support.databases import Databases
+
+COMPACTION_SECONDS_MAX = 600
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A database with the whole of a data set in it, compacted."""
+
+    url: str
+    data_set: DataSet
+    columns: Columns
+
+    @functools.cache  # noqa: B019 (there are few, and they last as long as the program)
+    def facts(self, question: Question) -> Facts:
+        """The right answer to a question."""
+        return facts_of(self.columns, question)
+
+    @property
+    def costs_picocents(self) -> int:
+        """What all its events cost together."""
+        return exact_sum(self.columns.costs_picocents)
+
+
+class StoredDataSets:
+    """Fills databases when they are first asked for."""
+
+    def __init__(self, databases: Databases, end_us: int) -> None:
+        self._databases = databases
+        self.end_us = end_us
+        self._stored: dict[tuple[str, int], Stored] = {}
+        self._exit = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Lets go of the databases; those that are kept stay."""
+        self._exit.close()
+
+    def get(self, engine: str, events: int) -> Stored:
+        """The database of that many events."""
+        key = engine, events
+        if key not in self._stored:
+            url = self._exit.enter_context(self._databases.kept(engine, f"metrics_{events}"))
+            data_set = DataSet(self.end_us, events)
+            stored = Stored(url, data_set, data_set.columns())
+            _fill(stored)
+            self._stored[key] = stored
+        return self._stored[key]
+
+
+def _fill(stored: Stored) -> None:
+    """Sends everything unless it is there; what was cut short is sent again, and counts once."""
+    replay.create_tables(stored.url)
+    database = replay.database(stored.url)
+    expected = replay.Content(stored.data_set.events, stored.costs_picocents)
+    with service(stored.url) as server:
+        if database.content() != expected:
+            part_events = BLOCK_EVENTS * PART_BLOCKS
+            for number, bodies in track(
+                enumerate(stored.data_set.parts()),
+                f"storing {stored.data_set.events:,} events",
+                total=-(-stored.data_set.events // part_events),
+                console=Console(stderr=True),
+            ):
+                with tempfile.TemporaryDirectory(prefix="cost-insights-load-") as folder:
+                    generator = LoadGenerator(Path(folder), bodies, first_key=number * part_events)
+                    generator.send(
+                        server.address,
+                        in_flight=BATCHES_IN_FLIGHT,
+                        requests=len(bodies.requests),
+                    )
+        wait_until_compacted(database)
+    check_equal("events stored", database.content(), expected)
+    database.settle()
+
+
+def wait_until_compacted(database: replay.Database) -> float:
+    """Returns once nothing is pending: how many seconds that took."""
+    start = time.perf_counter()
+    while pending := database.pending_batches():
+        if time.perf_counter() - start > COMPACTION_SECONDS_MAX:
+            raise TimeoutError(f"{pending} batches wait for compaction too long")
+        time.sleep(POLL_SECONDS)
+    return time.perf_counter() - start
