@@ -111,7 +111,7 @@ fn main() {
     );
     let unpack = || cell::unpack_all([black_box(&packed[..])]);
     report("unpack them", median(unpack), packed.len());
-    let compaction = || segment::Compaction::new(black_box(&cells).clone());
+    let compaction = || segment::Compaction::new(black_box(&cells));
     report(
         "what they add to segments",
         median(compaction),

@@ -36,7 +36,8 @@ impl Cell {
         u128::from(self.customer) << 64 | u128::from(bucket) << 32 | u128::from(self.series)
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
         self.events == 0 && self.cost == 0
     }
 }

@@ -697,7 +697,7 @@ impl Compaction {
     fn new(py: Python<'_>, batches: Vec<PyBackedBytes>) -> PyResult<Self> {
         py.detach(|| {
             let cells = cell::unpack_all(batches.iter().map(|packed| &packed[..]))?;
-            Ok(Self(segment::Compaction::new(cells)))
+            Ok(Self(segment::Compaction::new(&cells)))
         })
         .map_err(value_error::<packed::Damaged>)
     }

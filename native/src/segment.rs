@@ -138,7 +138,7 @@ struct Planned {
 
 impl Compaction {
     /// Sorts combined cells of customers and quarters of an hour into spans.
-    pub fn new(cells: Vec<Cell>) -> Self {
+    pub fn new(cells: &[Cell]) -> Self {
         Self {
             additions: additions(cells),
             planned: Vec::new(),
@@ -272,121 +272,176 @@ fn push_segments(segments: &mut Vec<Segment>, planned: &Planned, cells: &[Cell])
 }
 
 /// What cells of customers and quarters of an hour add to each span.
-fn additions(cells: Vec<Cell>) -> BTreeMap<Span, Addition> {
-    let mut additions = BTreeMap::new();
-    push_cells(&mut additions, Kind::CustomerYears, &cells, |cell| {
-        let (_, year) = month_and_year_of(day_of(cell.bucket));
-        (
-            0,
-            Cell {
-                bucket: year,
-                ..*cell
-            },
-        )
-    });
-    push_cells(&mut additions, Kind::CustomerMonths, &cells, |cell| {
-        let (month, year) = month_and_year_of(day_of(cell.bucket));
-        (
-            year,
-            Cell {
+fn additions(cells: &[Cell]) -> BTreeMap<Span, Addition> {
+    let mut additions = Additions::default();
+    additions.of_customers(cells);
+    // Cells of one day are few enough to be sorted where the processor has them at hand.
+    let mut by_day: Vec<u64> = (0_u64..)
+        .zip(cells)
+        .map(|(at, cell)| u64::from(order_of(day_of(cell.bucket))) << 32 | at)
+        .collect();
+    by_day.sort_unstable();
+    let mut of_day = Vec::new();
+    for places in by_day.chunk_by(|one, next| one >> 32 == next >> 32) {
+        of_day.clear();
+        of_day.extend(places.iter().map(|&place| cells[place as u32 as usize]));
+        additions.of_day(&of_day);
+    }
+    additions.finish()
+}
+
+/// A signed number as one without sign that is in the same order.
+fn order_of(number: i32) -> u32 {
+    (number ^ i32::MIN) as u32
+}
+
+#[derive(Default)]
+struct Additions {
+    customer_quarters: BTreeMap<i32, Vec<Cell>>,
+    customer_months: BTreeMap<i32, Vec<Cell>>,
+    customer_years: Vec<Cell>,
+    quarters: BTreeMap<i32, Vec<Cell>>,
+    days: BTreeMap<i32, Vec<Cell>>,
+    years: Vec<Cell>,
+    quarter_customers: BTreeMap<i32, activity::Packer>,
+    day_customers: BTreeMap<i32, activity::Packer>,
+    day_everyone: BTreeMap<i32, activity::Packer>,
+}
+
+impl Additions {
+    /// Cells in the order of customers.
+    fn of_customers(&mut self, cells: &[Cell]) {
+        let month_of = |cell: &Cell| month_and_year_of(day_of(cell.bucket));
+        for of_month in cells
+            .chunk_by(|one, next| one.customer == next.customer && month_of(one) == month_of(next))
+        {
+            let (month, year) = month_of(&of_month[0]);
+            let quarters = self.customer_quarters.entry(month).or_default();
+            quarters.extend_from_slice(of_month);
+            let (events, cost) = sum_of(of_month);
+            let months = self.customer_months.entry(year).or_default();
+            months.push(Cell {
+                customer: of_month[0].customer,
                 bucket: month,
                 series: 0,
-                ..*cell
-            },
-        )
-    });
-    push_cells(&mut additions, Kind::CustomerQuarters, &cells, |cell| {
-        let (month, _) = month_and_year_of(day_of(cell.bucket));
-        (month, *cell)
-    });
-    push_cells(&mut additions, Kind::Years, &cells, |cell| {
-        let (_, year) = month_and_year_of(day_of(cell.bucket));
-        (
-            0,
-            Cell {
+                events,
+                cost,
+            });
+        }
+        let year_of = |cell: &Cell| month_of(cell).1;
+        let mut by_series = Vec::new();
+        for of_year in cells
+            .chunk_by(|one, next| one.customer == next.customer && year_of(one) == year_of(next))
+        {
+            let year = year_of(&of_year[0]);
+            by_series.clear();
+            by_series.extend(of_year.iter().map(|cell| Cell {
                 bucket: year,
-                customer: 0,
                 ..*cell
-            },
-        )
-    });
-    push_cells(&mut additions, Kind::Days, &cells, |cell| {
-        let day = day_of(cell.bucket);
-        let (month, _) = month_and_year_of(day);
-        (
-            month,
-            Cell {
-                bucket: day,
-                customer: 0,
-                ..*cell
-            },
-        )
-    });
-    push_cells(&mut additions, Kind::Quarters, &cells, |cell| {
-        (
-            day_of(cell.bucket),
-            Cell {
-                customer: 0,
-                ..*cell
-            },
-        )
-    });
-    push_activity(&mut additions, Kind::QuarterCustomers, &cells, |cell| {
-        (day_of(cell.bucket), cell.bucket, cell.series)
-    });
-    push_activity(&mut additions, Kind::DayCustomers, &cells, |cell| {
-        let day = day_of(cell.bucket);
-        (month_and_year_of(day).0, day, cell.series)
-    });
-    push_activity(&mut additions, Kind::DayEveryone, &cells, |cell| {
-        let day = day_of(cell.bucket);
-        (month_and_year_of(day).0, day, 0)
-    });
-    additions
-}
-
-/// Adds up the cells that each of these turns into, by span.
-fn push_cells(
-    additions: &mut BTreeMap<Span, Addition>,
-    kind: Kind,
-    cells: &[Cell],
-    turn: impl Fn(&Cell) -> (i32, Cell),
-) {
-    let mut by_span: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
-    for cell in cells {
-        let (span, turned) = turn(cell);
-        by_span.entry(span).or_default().push(turned);
-    }
-    for (span, mut list) in by_span {
-        combine(&mut list);
-        if !list.is_empty() {
-            additions.insert((kind, span), Addition::Cells(list));
+            }));
+            combine(&mut by_series);
+            self.customer_years.extend(&by_series);
         }
     }
+
+    /// All cells of one day, in the order of customers.
+    fn of_day(&mut self, cells: &[Cell]) {
+        let day = day_of(cells[0].bucket);
+        let (month, year) = month_and_year_of(day);
+        let mut customers: Vec<u32> = cells.iter().map(|cell| cell.customer).collect();
+        customers.dedup();
+        let everyone = self.day_everyone.entry(month).or_default();
+        everyone.push(day, 0, &customers);
+
+        let mut by_series: Vec<u64> = (0_u64..)
+            .zip(cells)
+            .map(|(at, cell)| u64::from(cell.series) << 32 | at)
+            .collect();
+        by_series.sort_unstable();
+        let in_series: Vec<Cell> = by_series
+            .iter()
+            .map(|&place| cells[place as u32 as usize])
+            .collect();
+        let active = self.day_customers.entry(month).or_default();
+        let days = self.days.entry(month).or_default();
+        for of_series in in_series.chunk_by(|one, next| one.series == next.series) {
+            customers.clear();
+            customers.extend(of_series.iter().map(|cell| cell.customer));
+            customers.dedup();
+            active.push(day, of_series[0].series, &customers);
+            days.push(everyones(of_series, day));
+            self.years.push(everyones(of_series, year));
+        }
+
+        let mut by_quarter: Vec<u64> = (0_u64..)
+            .zip(&in_series)
+            .map(|(at, cell)| u64::from(order_of(cell.bucket)) << 32 | at)
+            .collect();
+        by_quarter.sort_unstable();
+        let in_quarters: Vec<Cell> = by_quarter
+            .iter()
+            .map(|&place| in_series[place as u32 as usize])
+            .collect();
+        let active = self.quarter_customers.entry(day).or_default();
+        let quarters = self.quarters.entry(day).or_default();
+        for of_place in
+            in_quarters.chunk_by(|one, next| (one.bucket, one.series) == (next.bucket, next.series))
+        {
+            customers.clear();
+            customers.extend(of_place.iter().map(|cell| cell.customer));
+            active.push(of_place[0].bucket, of_place[0].series, &customers);
+            quarters.push(everyones(of_place, of_place[0].bucket));
+        }
+    }
+
+    fn finish(mut self) -> BTreeMap<Span, Addition> {
+        combine(&mut self.years);
+        let of_all_time = |cells: Vec<Cell>| BTreeMap::from([(0, cells)]);
+        let cells = [
+            (Kind::Quarters, self.quarters),
+            (Kind::Days, self.days),
+            (Kind::Years, of_all_time(self.years)),
+            (Kind::CustomerQuarters, self.customer_quarters),
+            (Kind::CustomerMonths, self.customer_months),
+            (Kind::CustomerYears, of_all_time(self.customer_years)),
+        ];
+        let activity = [
+            (Kind::QuarterCustomers, self.quarter_customers),
+            (Kind::DayCustomers, self.day_customers),
+            (Kind::DayEveryone, self.day_everyone),
+        ];
+        let mut additions = BTreeMap::new();
+        for (kind, by_span) in cells {
+            for (span, mut cells) in by_span {
+                cells.retain(|cell| !cell.is_empty());
+                if !cells.is_empty() {
+                    additions.insert((kind, span), Addition::Cells(cells));
+                }
+            }
+        }
+        for (kind, by_span) in activity {
+            for (span, packer) in by_span {
+                additions.insert((kind, span), Addition::Activity(packer.finish()));
+            }
+        }
+        additions
+    }
 }
 
-/// Collects customers by the (day or month of the span, bucket, series) of each cell.
-fn push_activity(
-    additions: &mut BTreeMap<Span, Addition>,
-    kind: Kind,
-    cells: &[Cell],
-    place: impl Fn(&Cell) -> (i32, i32, u32),
-) {
-    let mut active: Vec<(i32, i32, u32, u32)> = cells
-        .iter()
-        .map(|cell| {
-            let (span, bucket, series) = place(cell);
-            (span, bucket, series, cell.customer)
-        })
-        .collect();
-    active.sort_unstable();
-    active.dedup();
-    for of_span in active.chunk_by(|one, next| one.0 == next.0) {
-        let packed = activity::pack(
-            of_span
-                .iter()
-                .map(|&(_, bucket, series, customer)| (bucket, series, customer)),
-        );
-        additions.insert((kind, of_span[0].0), Addition::Activity(packed));
+/// What cells add up to.
+fn sum_of(cells: &[Cell]) -> (i64, i128) {
+    let events = cells.iter().map(|cell| cell.events).sum();
+    (events, cells.iter().map(|cell| cell.cost).sum())
+}
+
+/// The cell of everyone of what cells of one series add up to.
+fn everyones(cells: &[Cell], bucket: i32) -> Cell {
+    let (events, cost) = sum_of(cells);
+    Cell {
+        customer: 0,
+        bucket,
+        series: cells[0].series,
+        events,
+        cost,
     }
 }

@@ -52,18 +52,28 @@ pub struct Selection<'a> {
 /// The group of each customer that counts; −1 leaves it to the series.
 pub type CustomerGroups = HashMap<u32, i32, RandomState>;
 
-impl Selection<'_> {
+/// Finds the groups of cells, of which those of one customer lie together.
+struct Grouping<'a> {
+    selection: &'a Selection<'a>,
+    /// The last customer, and its group if it counts.
+    last: Option<(u32, Option<i32>)>,
+}
+
+impl<'a> Grouping<'a> {
+    fn of(selection: &'a Selection<'a>) -> Self {
+        Self {
+            selection,
+            last: None,
+        }
+    }
+
     /// The group of a cell; `None` where it does not count.
     #[inline]
-    fn group(&self, customer: u32, series: u32) -> Result<Option<usize>, Damaged> {
-        let by_series = *self.series_groups.get(series as usize).ok_or(Damaged)?;
-        let by_customer = match &self.customer_groups {
-            Some(groups) => match groups.get(&customer) {
-                Some(&group) => group,
-                None => return Ok(None),
-            },
-            None => -1,
+    fn group(&mut self, customer: u32, series: u32) -> Result<Option<usize>, Damaged> {
+        let Some(by_customer) = self.by_customer(customer) else {
+            return Ok(None);
         };
+        let by_series = self.by_series(series)?;
         if by_series < 0 {
             return Ok(None);
         }
@@ -72,10 +82,30 @@ impl Selection<'_> {
         } else {
             by_customer
         } as usize;
-        if group < self.groups {
+        if group < self.selection.groups {
             Ok(Some(group))
         } else {
             Err(Damaged)
+        }
+    }
+
+    fn by_series(&self, series: u32) -> Result<i32, Damaged> {
+        let groups = self.selection.series_groups;
+        groups.get(series as usize).copied().ok_or(Damaged)
+    }
+
+    #[inline]
+    fn by_customer(&mut self, customer: u32) -> Option<i32> {
+        let Some(groups) = &self.selection.customer_groups else {
+            return Some(-1);
+        };
+        match self.last {
+            Some((last, group)) if last == customer => group,
+            _ => {
+                let group = groups.get(&customer).copied();
+                self.last = Some((customer, group));
+                group
+            }
         }
     }
 }
@@ -118,8 +148,9 @@ pub fn tally(
     let mut events = vec![0_i64; size];
     let mut costs = vec![0_i128; size];
     let mut active = vec![Active::default(); if customers_wanted { size } else { 0 }];
+    let mut grouping = Grouping::of(selection);
     for_each_cell(cover, sources, |slot, cell, is_customers_own| {
-        let Some(group) = selection.group(cell.customer, cell.series)? else {
+        let Some(group) = grouping.group(cell.customer, cell.series)? else {
             return Ok(());
         };
         let place = group * slots + slot;
@@ -247,6 +278,7 @@ fn collect_activity(
     selection: &Selection<'_>,
     active: &mut [Active],
 ) -> Result<(), Damaged> {
+    let grouping = Grouping::of(selection);
     for &(kind, packed) in segments {
         if !kind.is_activity() {
             continue;
@@ -261,14 +293,13 @@ fn collect_activity(
                 continue;
             };
             let group = if kind == Kind::DayEveryone {
-                Some(0)
+                0
             } else {
-                selection.group(0, entry.series)?
+                grouping.by_series(entry.series)?
             };
-            if let Some(group) = group {
-                let of = active
-                    .get_mut(group * cover.slots() + slot)
-                    .ok_or(Damaged)?;
+            if let Ok(group) = usize::try_from(group) {
+                let place = group * cover.slots() + slot;
+                let of = active.get_mut(place).ok_or(Damaged)?;
                 entry.customers.append_to(&mut of.few, &mut of.many)?;
             }
         }
@@ -295,20 +326,34 @@ pub fn rank(
     count: usize,
 ) -> Result<Ranking, Damaged> {
     let mut sums: HashMap<u32, (i64, i128), RandomState> = HashMap::default();
+    let mut add = |value, (events, cost): (i64, i128)| {
+        let sum = sums.entry(value).or_default();
+        sum.0 += events;
+        sum.1 += cost;
+    };
+    let mut grouping = Grouping::of(selection);
+    // Cells of one value lie together, where they are each customer's own.
+    let mut run: (u32, (i64, i128)) = Default::default();
     for_each_cell(cover, sources, |slot, cell, _| {
-        let group = selection.group(cell.customer, cell.series)?;
-        if let Some(group) = group.filter(|_| slot > 0) {
+        if slot == 0 {
+            return Ok(());
+        }
+        if let Some(group) = grouping.group(cell.customer, cell.series)? {
             let value = if by_customer {
                 cell.customer
             } else {
                 group as u32
             };
-            let sum = sums.entry(value).or_default();
-            sum.0 += cell.events;
-            sum.1 += cell.cost;
+            if run.0 != value {
+                add(run.0, run.1);
+                run = (value, (0, 0));
+            }
+            run.1.0 += cell.events;
+            run.1.1 += cell.cost;
         }
         Ok(())
     })?;
+    add(run.0, run.1);
     let mut first: Vec<(u32, i128)> = sums
         .into_iter()
         .filter(|(_, (events, _))| *events != 0)

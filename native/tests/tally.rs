@@ -40,7 +40,7 @@ impl Database {
     fn compact(&mut self) {
         let cells = cell::unpack_all(self.batches.iter().map(Vec::as_slice)).unwrap();
         self.batches.clear();
-        let mut compaction = Compaction::new(cells);
+        let mut compaction = Compaction::new(&cells);
         let spans: HashSet<_> = compaction
             .spans()
             .map(|(kind, of)| (kind as i16, of))
