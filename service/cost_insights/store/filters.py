@@ -26,15 +26,10 @@ class EventFilter:
         """What a row of `event` must fulfil, its organization included."""
         conditions = [event.c.organization_number == organization_number]
         if self.customer_ids or self.external_customer_ids:
-            ids, external_ids = _customer_ids(self.customer_ids)
-            external_ids += self.external_customer_ids
-            numbers = connection.scalars(
-                sa.select(customer.c.number).where(
-                    customer.c.organization_number == organization_number,
-                    customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
-                )
+            customers = customer_numbers(
+                connection, organization_number, self.customer_ids, self.external_customer_ids
             )
-            conditions.append(event.c.customer_number.in_(numbers.all()))
+            conditions.append(event.c.customer_number.in_(customers))
         if self.event_names:
             numbers = connection.scalars(
                 sa.select(series.c.number).where(
@@ -44,6 +39,26 @@ class EventFilter:
             )
             conditions.append(event.c.series_number.in_(numbers.all()))
         return conditions
+
+
+def customer_numbers(
+    connection: sa.Connection,
+    organization_number: int,
+    customer_ids: Iterable[str],
+    external_customer_ids: Iterable[str],
+) -> Sequence[int]:
+    """The numbers of the organization's customers that a filter names.
+
+    What is no UUID in `customer_ids` is the caller's own identifier.
+    """
+    ids, external_ids = _customer_ids(customer_ids)
+    external_ids += external_customer_ids
+    return connection.scalars(
+        sa.select(customer.c.number).where(
+            customer.c.organization_number == organization_number,
+            customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
+        )
+    ).all()
 
 
 def _customer_ids(texts: Iterable[str]) -> tuple[list[uuid.UUID], list[str]]:
