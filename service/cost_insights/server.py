@@ -14,13 +14,14 @@ from collections.abc import Callable
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from cost_insights.doors.grpc import event_service, metrics_service
+from cost_insights.doors.grpc import event_service, metrics_service, revenue_service
 from cost_insights.doors.grpc.calls import service_handler
 from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Ingestor
 from cost_insights.metrics import MetricsReader
+from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
@@ -106,6 +107,14 @@ class Server:
                 event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
             ),
             (metrics_service.SERVICE, metrics_service.metrics_calls(MetricsReader(self.store))),
+            (
+                revenue_service.SERVICE,
+                revenue_service.revenue_calls(
+                    Recorder(self.store),
+                    RevenueReader(self.store),
+                    clock_skew_ms=self.settings.clock_skew_ms,
+                ),
+            ),
         )
         server.add_generic_rpc_handlers(
             [

@@ -4,9 +4,10 @@ It knows SQL and nothing of requests, callers or clocks. Everything here blocks;
 the service calls it from threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import alembic.command
 import alembic.config
@@ -16,6 +17,8 @@ import stamina
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.writer import EventWriter, Outcome, Submission
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -60,6 +63,29 @@ class Store:
         """A transaction, committed and flushed once the block ends without an error."""
         return self._transaction(self._engine.execution_options(**{WRITES: True}))
 
+    def write_retrying(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """What the work returns, done in a transaction that is committed and flushed.
+
+        Tries again for a while where the database fails in passing, also where it
+        fails while it commits and nobody knows what came of that: the work must find
+        out what it has done already.
+        """
+        for attempt in self._attempts(lambda error: isinstance(error, StoreUnavailableError)):
+            with attempt, self.write() as connection:
+                return work(connection)
+        raise AssertionError("a retry neither returned nor raised")
+
+    def _attempts(
+        self, may_succeed_again: Callable[[Exception], bool]
+    ) -> Iterable[stamina.Attempt]:
+        return stamina.retry_context(
+            on=may_succeed_again,
+            attempts=None,
+            timeout=self._retry_seconds,
+            wait_initial=0.02,
+            wait_max=1.0,
+        )
+
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
@@ -82,13 +108,7 @@ class Store:
         """
         uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
         try:
-            for attempt in stamina.retry_context(
-                on=self._dialect.is_transient,
-                attempts=None,
-                timeout=self._retry_seconds,
-                wait_initial=0.02,
-                wait_max=1.0,
-            ):
+            for attempt in self._attempts(self._dialect.is_transient):
                 with attempt, self._writing() as connection:
                     if uncertain is not None and self._dialect.was_committed(
                         connection, uncertain[0]
