@@ -54,6 +54,7 @@ class Server:
         """Where gRPC is served; once started with the port that was taken."""
 
         self._ingestor: Ingestor | None = None
+        self._recorder = Recorder(self.store)
         self._grpc: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -87,6 +88,7 @@ class Server:
             await self._grpc.stop(self.settings.drain_seconds)
         if self._ingestor is not None:
             await self._ingestor.close()
+        await self._recorder.close()
         await asyncio.to_thread(self.store.close)
 
     def _grpc_server(self, ingestor: Ingestor) -> grpc.aio.Server:
@@ -110,7 +112,7 @@ class Server:
             (
                 revenue_service.SERVICE,
                 revenue_service.revenue_calls(
-                    Recorder(self.store),
+                    self._recorder,
                     RevenueReader(self.store),
                     clock_skew_ms=self.settings.clock_skew_ms,
                 ),

@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from cost_insights import identity
-from cost_insights.errors import InvalidRequestError, StoreUnavailableError
+from cost_insights.errors import InvalidRequestError, OverloadedError, StoreUnavailableError
 from cost_insights.identity import Organization
 from cost_insights.revenue import (
     NewOrder,
     NewSubscription,
+    Recorded,
     Recorder,
     Refund,
     RevenueQuestion,
@@ -30,6 +31,7 @@ from cost_insights.revenue import (
 )
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, paid_order, refund, subscription
+from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
 
 ALL = RevenueQuestion(
@@ -314,6 +316,33 @@ def test_subscriptions_that_race(store: Store, database_url: str, acme: Organiza
     found = states(store, acme)
     assert {one: kept.update_us for one, kept in found.items()} == latest
     assert {kept.ends_us for kept in found.values()} == {None}
+
+
+def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
+    """While the database is busy 64 calls wait, others are refused, and all that wait are done."""
+
+    async def call() -> list[Recorded | BaseException]:
+        recorder = Recorder(store)
+        with store.write() as connection:
+            connection.execute(sa.update(organizations).values(customers_count=0))
+            calls = asyncio.gather(
+                *(recorder.orders(acme, [order(f"o{n}")]) for n in range(70)),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(0)
+        answers = await calls
+        await recorder.close()
+        return answers
+
+    answers = asyncio.run(call())
+    assert answers[:64] == [(1, 0, [])] * 64
+    for answer in answers[64:]:
+        assert isinstance(answer, OverloadedError)
+        assert answer.message == (
+            "64 calls wait to be recorded, at most 64 are held; try again later"
+        )
+        assert answer.facts == {"waiting_calls": "64", "waiting_calls_max": "64"}
+    assert len(rows(store, paid_order)) == 64
 
 
 def test_a_broken_connection_is_tried_again(store: Store, acme: Organization) -> None:

@@ -4,21 +4,25 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.errors import FieldFault, InvalidRequestError, OverloadedError
 from cost_insights.identity import Organization
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
 from cost_insights.store import Store
 from cost_insights.store.numbers import known_customers, number_customers
+from cost_insights.store.schema import Key, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
-from cost_insights.store.schema import paid_order, refund, subscription
 
 _Row = dict[str, Any]
 """The values of a row by the names of their columns."""
+
+_WAITING_CALLS_MAX = 64
+"""So many calls of a thousand records each are held, and no more."""
 
 _T = TypeVar("_T")
 
@@ -42,16 +46,24 @@ class SubscriptionOutcome(Enum):
 
 
 class Recorder:
-    """Records what was earned.
+    """Records what was earned, one transaction at a time.
 
-    Each method raises StoreUnavailableError if the database does not answer, and
-    those of orders and subscriptions raise InvalidRequestError if one names an
-    unknown `customer_id`. What was recorded by a call that failed is found again by
-    the next.
+    Each call raises StoreUnavailableError if the database does not answer and
+    OverloadedError if too many wait; those of orders and subscriptions raise
+    InvalidRequestError if one names an unknown `customer_id`. What was recorded by a
+    call that failed is found again by the next.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._waiting = 0
+        # In a thread of its own: calls that wait for the database do not take the
+        # threads and the connections of those that read.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+
+    async def close(self) -> None:
+        """Finishes what was begun and stops."""
+        await asyncio.to_thread(self._writer.shutdown)
 
     async def orders(self, organization: Organization, orders: Sequence[NewOrder]) -> Recorded:
         """Stores orders that are not stored yet."""
@@ -92,9 +104,9 @@ class Recorder:
 
     async def _write(self, organization: Organization, record: Callable[[sa.Connection], _T]) -> _T:
         def write(connection: sa.Connection) -> _T:
-            # One transaction of an organization at a time, so that what it has
-            # looked up still holds when it writes. The price is that they wait
-            # for each other, which so few can afford.
+            # One transaction of an organization at a time, whichever process it is
+            # of, so that what it has looked up still holds when it writes. The price
+            # is that they wait for each other, and for new customers of events.
             connection.execute(
                 sa.select(organizations.c.number)
                 .where(organizations.c.number == organization.number)
@@ -102,7 +114,24 @@ class Recorder:
             )
             return record(connection)
 
-        return await asyncio.to_thread(self._store.write_retrying, write)
+        if self._waiting >= _WAITING_CALLS_MAX:
+            raise _overloaded(self._waiting)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._writer, self._store.write_retrying, write
+            )
+        finally:
+            self._waiting -= 1
+
+
+def _overloaded(waiting: int) -> OverloadedError:
+    return OverloadedError(
+        f"{waiting} calls wait to be recorded, at most {_WAITING_CALLS_MAX} are held; "
+        "try again later",
+        reason="OVERLOADED",
+        facts={"waiting_calls": str(waiting), "waiting_calls_max": str(_WAITING_CALLS_MAX)},
+    )
 
 
 def _customers(
@@ -114,7 +143,7 @@ def _customers(
     """The number of the customer of each; raises InvalidRequestError for unknown ids."""
     names = [record.customer for record in records]
     ids = {name.bytes for name in names if isinstance(name, uuid.UUID)}
-    known = known_customers(connection, organization.number, ids) if ids else {}
+    known = known_customers(connection, organization.number, ids)
     faults = [
         FieldFault(
             f"{path}[{index}].customer_id",
@@ -142,7 +171,8 @@ def _customers(
 def _row(table: sa.Table, record: object, organization: Organization, **numbers: int) -> _Row:
     """The row of a record; `numbers` are columns that it does not know itself."""
     row: _Row = {"organization_number": organization.number, **numbers}
-    return row | {name: getattr(record, name) for name in table.c.keys() - row.keys()}
+    columns = [column.name for column in table.c if column.name not in row]
+    return row | {name: getattr(record, name) for name in columns}
 
 
 def _insert_new(
@@ -202,7 +232,16 @@ def _stored(
     connection: sa.Connection, organization: Organization, table: sa.Table, ids: Collection[str]
 ) -> dict[str, _Row]:
     """The stored rows of these ids, by id."""
-    found = connection.execute(sa.select(table).where(_are(organization, table, ids)))
+    if not ids:
+        return {}
+    # Joined, not compared with a list: PostgreSQL goes through a whole organization
+    # with the list in hand where it has no statistics of the table yet.
+    asked = sa.values(sa.column("id", Key), name="asked").data([(one,) for one in ids]).cte()
+    found = connection.execute(
+        sa.select(table)
+        .join(asked, _id_column(table) == asked.c.id)
+        .where(table.c.organization_number == organization.number)
+    )
     return {row[_id_column(table)]: dict(row) for row in found.mappings()}
 
 

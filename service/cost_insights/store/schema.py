@@ -188,6 +188,13 @@ paid_order = sa.Table(
         "created_us",
         "order_id",
     ),
+    sa.Index(
+        "paid_order_customer_number_created_us_order_id_idx",
+        "organization_number",
+        "customer_number",
+        "created_us",
+        "order_id",
+    ),
 )
 """What was earned. Rows are only ever added."""
 

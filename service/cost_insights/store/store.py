@@ -70,16 +70,16 @@ class Store:
         fails while it commits and nobody knows what came of that: the work must find
         out what it has done already.
         """
-        for attempt in self._attempts(lambda error: isinstance(error, StoreUnavailableError)):
+        for attempt in self._attempts(StoreUnavailableError):
             with attempt, self.write() as connection:
                 return work(connection)
         raise AssertionError("a retry neither returned nor raised")
 
     def _attempts(
-        self, may_succeed_again: Callable[[Exception], bool]
+        self, transient: type[Exception] | Callable[[Exception], bool]
     ) -> Iterable[stamina.Attempt]:
         return stamina.retry_context(
-            on=may_succeed_again,
+            on=transient,
             attempts=None,
             timeout=self._retry_seconds,
             wait_initial=0.02,

@@ -45,7 +45,7 @@ class Checks:
         return size or PAGE_SIZE_DEFAULT
 
     def text(self, path: str, text: str, *, chars_max: int) -> str:
-        """A text to look for."""
+        """A text to look for, or to keep."""
         if len(text) > chars_max:
             self.faults.append(
                 FieldFault(

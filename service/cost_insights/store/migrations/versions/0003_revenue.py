@@ -41,6 +41,11 @@ def upgrade() -> None:
         "paid_order",
         ["organization_number", "created_us", "order_id"],
     )
+    op.create_index(
+        "paid_order_customer_number_created_us_order_id_idx",
+        "paid_order",
+        ["organization_number", "customer_number", "created_us", "order_id"],
+    )
     op.create_table(
         "refund",
         sa.Column("organization_number", sa.Integer, nullable=False),
