@@ -370,6 +370,38 @@ def test_a_broken_connection_is_tried_again(store: Store, acme: Organization) ->
     assert len(rows(store, customer)) == 1
 
 
+class LosingStore(Store):
+    """A store that loses the connection right after its first commit."""
+
+    commits = 0
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        with super().write() as connection:
+            yield connection
+        self.commits += 1
+        if self.commits == 1:
+            raise StoreUnavailableError
+
+
+def test_a_commit_nobody_heard_of_counts_once(
+    store: Store, database_url: str, acme: Organization
+) -> None:
+    """What was committed although the connection broke is found again, not stored again."""
+    calls: list[tuple[Callable[[Recorder], Any], Any]] = [
+        (lambda recorder: recorder.orders(acme, [order()]), (0, 1, [])),
+        (
+            lambda recorder: recorder.subscriptions(acme, [state()]),
+            [SubscriptionOutcome.UNCHANGED],
+        ),
+    ]
+    for call, answer in calls:
+        with contextlib.closing(LosingStore(database_url)) as losing:
+            assert asyncio.run(call(Recorder(losing))) == answer
+            assert losing.commits == 2
+    assert len(rows(store, paid_order)) == len(rows(store, subscription)) == 1
+
+
 def test_what_fails_for_good_is_not_tried_again(store: Store, acme: Organization) -> None:
     """An error that is not the database's ends the work at once, and leaves nothing."""
     attempts: list[sa.Connection] = []

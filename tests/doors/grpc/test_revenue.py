@@ -308,9 +308,9 @@ LATE = timestamp_pb2.Timestamp(seconds=253_402_300_800)  # the year 10000
 CENTS_MAX = "1000000000000000"
 
 
-def order_without(field: str) -> revenue_pb2.NewOrder:
+def order_without(field: str, **others: Any) -> revenue_pb2.NewOrder:
     """An order that lacks a field."""
-    order = new_order()
+    order = new_order(**others)
     order.ClearField(field)  # type: ignore[arg-type]
     return order
 
@@ -443,7 +443,7 @@ CASES: list[Case] = [
     (
         "no money",
         record_orders,
-        order_without("net_amount"),
+        order_without("net_amount", exchange_rate="1.08"),
         "orders[0].net_amount",
         "FIELD_REQUIRED",
         "net_amount is absent or empty; it is required",
@@ -568,7 +568,7 @@ CASES: list[Case] = [
     (
         "no currency",
         record_orders,
-        new_order(net_amount=money(currency=""), exchange_rate="1"),
+        new_order(net_amount=money(currency="")),
         "orders[0].net_amount.currency",
         "FIELD_REQUIRED",
         "net_amount.currency is absent or empty; it is required",
@@ -577,7 +577,7 @@ CASES: list[Case] = [
     (
         "no code",
         record_orders,
-        new_order(net_amount=money(currency="us$"), exchange_rate="1"),
+        new_order(net_amount=money(currency="us$"), exchange_rate="1.08"),
         "orders[0].net_amount.currency",
         "CURRENCY_UNSUPPORTED",
         'the currency "us$" is not supported; only 3 letters such as usd are allowed',

@@ -109,7 +109,9 @@ class _Item:
             )
             return ""
         text = self.required_text(field, chars_max=CUSTOMER_CHARS_MAX)
-        return (parse_uuid(text) if field == "customer_id" else None) or text
+        if field == "customer_id" and (customer_id := parse_uuid(text)) is not None:
+            return customer_id
+        return text
 
     def required_text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:
         """A text that must be there."""
@@ -153,10 +155,10 @@ class _Item:
         return number or 1
 
     def money(self, field: str, *, negative: bool) -> tuple[int, str]:
-        """An amount in picocents and its currency."""
+        """An amount in picocents and its currency, empty where that is wrong."""
         if not self._message.HasField(field):
             self._required(field)
-            return 0, _USD
+            return 0, ""
         money: revenue_pb2.Money = getattr(self._message, field)
         if not money.amount:
             self._required(f"{field}.amount")
@@ -165,18 +167,7 @@ class _Item:
             self._amount_out_of_range(
                 f"{field}.amount", f"the amount {money.amount} is negative", money.amount, 0
             )
-        if not money.currency:
-            self._required(f"{field}.currency")
-        elif not _CURRENCY.fullmatch(money.currency):
-            self._fault(
-                f"{field}.currency",
-                "CURRENCY_UNSUPPORTED",
-                f'the currency "{_shown(money.currency)}" is not supported; only {_CURRENCIES} '
-                "are allowed",
-                money.currency,
-                {"allowed": _CURRENCIES},
-            )
-        return amount, money.currency.lower()
+        return amount, self._currency(f"{field}.currency", money.currency)
 
     def amount(self, field: str) -> int:
         """An amount in picocents, 0 where it is absent."""
@@ -186,7 +177,7 @@ class _Item:
         """What one of the currency is worth in usd, times 10¹²."""
         text: str = self._message.exchange_rate
         if not text:
-            if currency != _USD:
+            if currency not in {_USD, ""}:
                 self._fault(
                     "exchange_rate",
                     "FIELD_REQUIRED",
@@ -271,6 +262,22 @@ class _Item:
             return amount
         self._fault(field, amount.reason, amount.message, amount.value, amount.facts)
         return 0
+
+    def _currency(self, field: str, currency: str) -> str:
+        if not currency:
+            self._required(field)
+            return ""
+        if not _CURRENCY.fullmatch(currency):
+            self._fault(
+                field,
+                "CURRENCY_UNSUPPORTED",
+                f'the currency "{_shown(currency)}" is not supported; only {_CURRENCIES} '
+                "are allowed",
+                currency,
+                {"allowed": _CURRENCIES},
+            )
+            return ""
+        return currency.lower()
 
     def _amount_out_of_range(self, field: str, what: str, value: str, cents_min: int) -> None:
         cents_max = _native.MONEY_CENTS_MAX
