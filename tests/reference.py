@@ -17,6 +17,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 CENTS_MAX = Decimal(9_000_000)
+MONEY_CENTS_MAX = Decimal(10**15)
 DIGITS_MAX = 17
 DECIMALS_MAX = 12
 TEXT_BYTES_MAX = 128
@@ -41,7 +42,7 @@ class RefusedError(ValueError):
 AMOUNT = re.compile(r"[ \t\r\n]*([+-]?)([0-9]*)(\.?)([0-9]*)(?:[eE]([+-]?[0-9]+))?[ \t\r\n]*")
 
 
-def parse_amount(text: str) -> Decimal:
+def parse_amount(text: str, cents_max: Decimal = CENTS_MAX) -> Decimal:
     """The cents that a decimal string says, exactly."""
     match = AMOUNT.fullmatch(text)
     if match is None or len(text.encode()) > TEXT_BYTES_MAX or not match[2] + match[4]:
@@ -56,7 +57,7 @@ def parse_amount(text: str) -> Decimal:
         digits //= 10
         exponent += 1
     cents = EXACT.scaleb(Decimal(digits), exponent)
-    if cents > CENTS_MAX:
+    if cents > cents_max:
         raise RefusedError("AMOUNT_OUT_OF_RANGE")
     if len(str(digits)) > DIGITS_MAX or -exponent > DECIMALS_MAX:
         raise RefusedError("AMOUNT_TOO_PRECISE")

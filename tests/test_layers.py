@@ -13,13 +13,13 @@ LAYERS = (
     {"supervisor"},
     {"server"},
     {"doors"},
-    {"ingest", "metrics", "events", "customers"},
+    {"ingest", "metrics", "events", "revenue", "customers"},
     {"identity"},
     {"store"},
 )
 """From the top down: what stands in a set may import what stands in the sets below it."""
 
-EVERYWHERE = {"errors", "settings", "_native", "logs"}
+EVERYWHERE = {"errors", "settings", "page_token", "_native", "logs"}
 """What any layer may import, and what imports nothing of the layers."""
 
 APART = {

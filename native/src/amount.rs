@@ -5,6 +5,7 @@
 //! hold most decimals, is rounded.
 #![forbid(unsafe_code)]
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 use crate::error::FaultKind;
@@ -13,6 +14,9 @@ pub mod column;
 
 /// The greatest amount of one event, in cents, either way.
 pub const CENTS_MAX: i64 = 9_000_000;
+/// The greatest amount of an order, a refund or a subscription, in cents, either
+/// way. An i128 holds the sum of 10¹¹ of them.
+pub const MONEY_CENTS_MAX: i64 = 10_i64.pow(MONEY_LEADING_MAX);
 /// How many significant digits an amount may have.
 pub const DIGITS_MAX: u32 = 17;
 /// How many of them may stand after the point.
@@ -24,10 +28,19 @@ const TEXT_BYTES_MAX: usize = 128;
 
 /// The power of ten that the first digit of the greatest amount stands for.
 const LEADING_MAX: i64 = CENTS_MAX.ilog10() as i64;
-/// As many digits as the greatest amount has in picocents; they fit a u64.
+/// The same for the greatest amount of an order.
+const MONEY_LEADING_MAX: u32 = 15;
+/// As many digits as the greatest amount of an event has in picocents; they fit a u64.
 const HEAD_DIGITS: u32 = PICOCENTS_MAX.ilog10() + 1;
 /// Exponents further from zero than this mean the same as this.
 const EXPONENT_MAX: i64 = 1_000_000;
+
+const OUT_OF_RANGE: FaultKind = FaultKind::AmountOutOfRange {
+    cents_max: CENTS_MAX,
+};
+const MONEY_OUT_OF_RANGE: FaultKind = FaultKind::AmountOutOfRange {
+    cents_max: MONEY_CENTS_MAX,
+};
 
 /// A signed count of picocents of one event; `0.025` is `Picocents(25_000_000_000)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,16 +53,19 @@ impl Picocents {
     }
 }
 
-/// Reads a decimal number of cents exactly.
+/// Reads a decimal number of cents exactly, as the amount of an event.
 ///
 /// Grammar: blanks, sign, digits with an optional point, optional exponent,
 /// blanks; all but one digit optional.
 pub fn parse(text: &str) -> Result<Picocents, FaultKind> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(FaultKind::AmountMalformed);
-    }
-    let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    read(text).ok_or(FaultKind::AmountMalformed)?.exact()
+    read_text(text)?.exact()
+}
+
+/// Reads a decimal number of cents exactly, as the amount of an order, a refund
+/// or a subscription: the grammar and the precision of [`parse`], in picocents
+/// that may need more than 64 bits.
+pub fn parse_money(text: &str) -> Result<i128, FaultKind> {
+    read_text(text)?.exact_money()
 }
 
 /// Reads a double as its shortest decimal form that reads back as the same
@@ -111,23 +127,49 @@ impl Decimal {
             return Ok(Picocents(0));
         }
         if self.leading() > LEADING_MAX {
-            return Err(FaultKind::AmountOutOfRange);
+            return Err(OUT_OF_RANGE);
         }
         // The range comes before the precision, also where digits lie beyond
         // the head: they cannot lift the number to the next picocent.
         let (floor, _) = scale(self.head, self.head_shift());
-        let decimals = (-self.exponent).max(0);
-        let beyond = decimals > i64::from(DECIMALS_MAX);
+        let beyond = self.decimals() > i64::from(DECIMALS_MAX);
         if floor > PICOCENTS_MAX || (floor == PICOCENTS_MAX && beyond) {
-            return Err(FaultKind::AmountOutOfRange);
+            return Err(OUT_OF_RANGE);
         }
-        if beyond || self.digits > DIGITS_MAX {
-            return Err(FaultKind::AmountTooPrecise {
-                digits: self.digits,
-                decimals,
-            });
-        }
+        self.check_precision()?;
         self.signed(floor)
+    }
+
+    fn exact_money(&self) -> Result<i128, FaultKind> {
+        if self.digits == 0 {
+            return Ok(0);
+        }
+        // The limit is a power of ten, so of the numbers with as many digits in
+        // front of the point only the limit itself is not above it.
+        let limit = (self.head, self.digits) == (1, 1);
+        match self.leading().cmp(&i64::from(MONEY_LEADING_MAX)) {
+            Ordering::Greater => return Err(MONEY_OUT_OF_RANGE),
+            Ordering::Equal if !limit => return Err(MONEY_OUT_OF_RANGE),
+            _ => {}
+        }
+        self.check_precision()?;
+        // So precise a number has all its digits in the head, and the last of
+        // them stands for 10⁻¹² to 10¹⁵ cents.
+        let count = i128::from(self.head) * 10_i128.pow(self.head_shift() as u32);
+        Ok(if self.negative { -count } else { count })
+    }
+
+    /// How many digits stand after the point, the last of them not a zero.
+    fn decimals(&self) -> i64 {
+        (-self.exponent).max(0)
+    }
+
+    fn check_precision(&self) -> Result<(), FaultKind> {
+        let (digits, decimals) = (self.digits, self.decimals());
+        if digits > DIGITS_MAX || decimals > i64::from(DECIMALS_MAX) {
+            return Err(FaultKind::AmountTooPrecise { digits, decimals });
+        }
+        Ok(())
     }
 
     fn rounded(&self) -> Result<Picocents, FaultKind> {
@@ -135,7 +177,7 @@ impl Decimal {
             return Ok(Picocents(0));
         }
         if self.leading() > LEADING_MAX {
-            return Err(FaultKind::AmountOutOfRange);
+            return Err(OUT_OF_RANGE);
         }
         let (floor, rest) = scale(self.head, self.head_shift());
         let up = match rest {
@@ -148,7 +190,7 @@ impl Decimal {
 
     fn signed(&self, magnitude: u64) -> Result<Picocents, FaultKind> {
         if magnitude > PICOCENTS_MAX {
-            return Err(FaultKind::AmountOutOfRange);
+            return Err(OUT_OF_RANGE);
         }
         let count = magnitude as i64;
         Ok(Picocents(if self.negative { -count } else { count }))
@@ -175,15 +217,22 @@ fn scale(head: u64, shift: i64) -> (u64, Rest) {
             let (floor, rest) = (head / power, head % power);
             // rest + rest could overflow; power − rest cannot.
             let rest = match rest.cmp(&(power - rest)) {
-                std::cmp::Ordering::Less => Rest::Less,
-                std::cmp::Ordering::Equal => Rest::Half,
-                std::cmp::Ordering::Greater => Rest::More,
+                Ordering::Less => Rest::Less,
+                Ordering::Equal => Rest::Half,
+                Ordering::Greater => Rest::More,
             };
             (floor, rest)
         }
         // 10²⁰ and above: more than twice any head.
         None => (0, Rest::Less),
     }
+}
+
+fn read_text(text: &str) -> Result<Decimal, FaultKind> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(FaultKind::AmountMalformed);
+    }
+    read(text.trim_matches([' ', '\t', '\r', '\n'])).ok_or(FaultKind::AmountMalformed)
 }
 
 fn read(text: &str) -> Option<Decimal> {
@@ -261,14 +310,16 @@ fn exponent(text: &[u8]) -> Option<(i64, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use std::cmp::Ordering;
-
     use proptest::prelude::*;
 
     use super::*;
 
     /// The same rules on lists of digits, one rule after the other.
     fn slow_parse(text: &str) -> Result<i64, &'static str> {
+        slow_parse_up_to(CENTS_MAX, text).map(|picocents| picocents as i64)
+    }
+
+    fn slow_parse_up_to(cents_max: i64, text: &str) -> Result<i128, &'static str> {
         let malformed = Err("AMOUNT_MALFORMED");
         if text.len() > 128 {
             return malformed;
@@ -307,7 +358,7 @@ mod tests {
         // Digits in front of the point, and the whole of the number as a text of
         // its digits there: enough to compare with the limit.
         let in_front = exponent + significant.len() as i64;
-        if in_front > 7 {
+        if in_front > 16 {
             return Err("AMOUNT_OUT_OF_RANGE");
         }
         let mut picocents = String::new();
@@ -323,7 +374,7 @@ mod tests {
         let magnitude: i128 = format!("0{picocents}{}", "0".repeat(zeros))
             .parse()
             .unwrap();
-        let limit = i128::from(CENTS_MAX) * 1_000_000_000_000;
+        let limit = i128::from(cents_max) * 1_000_000_000_000;
         match magnitude.cmp(&limit) {
             Ordering::Greater => return Err("AMOUNT_OUT_OF_RANGE"),
             Ordering::Equal if lost => return Err("AMOUNT_OUT_OF_RANGE"),
@@ -333,9 +384,9 @@ mod tests {
             return Err("AMOUNT_TOO_PRECISE");
         }
         Ok(if text.starts_with('-') {
-            -magnitude as i64
+            -magnitude
         } else {
-            magnitude as i64
+            magnitude
         })
     }
 
@@ -376,6 +427,10 @@ mod tests {
         result.map(Picocents::get).map_err(|kind| kind.reason())
     }
 
+    fn money_outcome(text: &str) -> Result<i128, &'static str> {
+        parse_money(text).map_err(|kind| kind.reason())
+    }
+
     /// A refusal of too many digits tells which of the two kinds there are.
     #[test]
     fn precision_is_told() {
@@ -392,6 +447,10 @@ mod tests {
         assert_eq!(HEAD_DIGITS, 19);
         assert!(i64::try_from(PICOCENTS_MAX).is_ok());
         assert!(10_u64.checked_pow(HEAD_DIGITS).is_some());
+        const { assert!(DIGITS_MAX <= HEAD_DIGITS) };
+        assert_eq!(MONEY_CENTS_MAX, 1_000_000_000_000_000);
+        let sum = i128::from(MONEY_CENTS_MAX) * i128::from(PER_CENT);
+        assert!(sum.checked_mul(100_000_000_000).is_some());
     }
 
     proptest! {
@@ -421,6 +480,20 @@ mod tests {
         #[test]
         fn any_text(text in "[-+0-9.eE \t_,xnaif٣]{0,12}|.{0,20}") {
             prop_assert_eq!(outcome(parse(&text)), slow_parse(&text));
+        }
+
+        /// Any text is read as the amount of an order as the slow twin reads it.
+        #[test]
+        fn texts_of_money(
+            text in "[ \t\r\n]{0,2}[-+]?[0-9]{0,18}(\\.[0-9]{0,20})?([eE][-+]?[0-9]{1,2})?|[-+0-9.eE \t_,xnaif٣]{0,12}",
+        ) {
+            prop_assert_eq!(money_outcome(&text), slow_parse_up_to(MONEY_CENTS_MAX, &text));
+        }
+
+        /// Texts about as great as the limit of an order are on the right side of it.
+        #[test]
+        fn texts_of_money_at_the_limit(text in "-?(1|10|9|99)(0{13,15}|9{13,15})(\\.(0{0,14}|9{0,14})[0-9]{0,2})?(e-?[01])?") {
+            prop_assert_eq!(money_outcome(&text), slow_parse_up_to(MONEY_CENTS_MAX, &text));
         }
 
         /// Any double is rounded as the slow twin rounds it.

@@ -57,7 +57,7 @@ pub enum FaultKind {
     /// An amount has too many digits, or too many of them after the point.
     AmountTooPrecise { digits: u32, decimals: i64 },
     /// An amount is further from zero than allowed.
-    AmountOutOfRange,
+    AmountOutOfRange { cents_max: i64 },
     /// A currency is not the supported one.
     CurrencyUnsupported,
     /// A time lies further ahead than clocks differ.
@@ -109,7 +109,7 @@ impl FaultKind {
             EventTooLarge { .. } => "EVENT_TOO_LARGE",
             AmountMalformed => "AMOUNT_MALFORMED",
             AmountTooPrecise { .. } => "AMOUNT_TOO_PRECISE",
-            AmountOutOfRange => "AMOUNT_OUT_OF_RANGE",
+            AmountOutOfRange { .. } => "AMOUNT_OUT_OF_RANGE",
             CurrencyUnsupported => "CURRENCY_UNSUPPORTED",
             TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
@@ -194,9 +194,9 @@ impl Fault {
                 ("digits_max", amount::DIGITS_MAX.to_string()),
                 ("decimals_max", amount::DECIMALS_MAX.to_string()),
             ],
-            AmountOutOfRange => vec![
-                ("min", (-amount::CENTS_MAX).to_string()),
-                ("max", amount::CENTS_MAX.to_string()),
+            AmountOutOfRange { cents_max } => vec![
+                ("min", (-cents_max).to_string()),
+                ("max", cents_max.to_string()),
             ],
             CurrencyUnsupported => vec![("allowed", CURRENCY.to_owned())],
             TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
@@ -298,10 +298,9 @@ impl fmt::Display for Fault {
                     amount::DECIMALS_MAX
                 )
             }
-            AmountOutOfRange => write!(
+            AmountOutOfRange { cents_max } => write!(
                 f,
-                "the amount {value} is out of range; -{max} to {max} cents are allowed",
-                max = amount::CENTS_MAX
+                "the amount {value} is out of range; -{cents_max} to {cents_max} cents are allowed"
             ),
             CurrencyUnsupported => {
                 write!(

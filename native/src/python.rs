@@ -28,13 +28,15 @@ mod _native {
     use super::{
         Compaction, Cover, EventBatch, Fault, Group, Limits, Receipt, Sources, StreamedBatch,
         Tally, decode_events, decode_streamed, event_id, format_amount, parse_amount,
-        parse_amounts, rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
+        parse_amounts, parse_money, rank_cells, round_amount, sum_by_group, sum_picocents,
+        tally_cells,
     };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         module.add("AMOUNT_CENTS_MAX", amount::CENTS_MAX)?;
+        module.add("MONEY_CENTS_MAX", amount::MONEY_CENTS_MAX)?;
         module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
         module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
     }
@@ -400,27 +402,40 @@ fn event_id<'py>(py: Python<'py>, organization_id: Uuid, external_id: &str) -> B
 
 /// An integer, or what is wrong with the amount.
 #[derive(IntoPyObject)]
-enum Amount {
-    Picocents(i64),
+enum Amount<T> {
+    Picocents(T),
     Fault(Fault),
 }
 
-impl Amount {
-    fn new(result: Result<amount::Picocents, error::FaultKind>, found: error::Found<'_>) -> Self {
+impl<T> Amount<T> {
+    fn new(result: Result<T, error::FaultKind>, found: error::Found<'_>) -> Self {
         match result {
-            Ok(picocents) => Self::Picocents(picocents.get()),
+            Ok(picocents) => Self::Picocents(picocents),
             Err(kind) => Self::Fault(Fault(error::Fault::of_request("", found, kind))),
         }
+    }
+
+    fn read(
+        text: &Bound<'_, PyString>,
+        parse: impl FnOnce(&str) -> Result<T, error::FaultKind>,
+    ) -> Self {
+        // Python's text may hold halves of surrogate pairs, which are no text here
+        // and no digits anywhere.
+        let text = text.to_string_lossy();
+        Self::new(parse(&text), error::Found::Text(text.as_bytes()))
     }
 }
 
 /// The picocents of a decimal string, exactly.
 #[pyfunction]
-fn parse_amount(text: &Bound<'_, PyString>) -> Amount {
-    // Python's text may hold halves of surrogate pairs, which are no text here
-    // and no digits anywhere.
-    let text = text.to_string_lossy();
-    Amount::new(amount::parse(&text), error::Found::Text(text.as_bytes()))
+fn parse_amount(text: &Bound<'_, PyString>) -> Amount<i64> {
+    Amount::read(text, |text| amount::parse(text).map(amount::Picocents::get))
+}
+
+/// The picocents of a decimal string with the range of an order, exactly.
+#[pyfunction]
+fn parse_money(text: &Bound<'_, PyString>) -> Amount<i128> {
+    Amount::read(text, amount::parse_money)
 }
 
 /// The picocents of many decimal strings.
@@ -452,8 +467,9 @@ fn parse_amounts<'py>(
 
 /// The picocents of a double.
 #[pyfunction]
-fn round_amount(number: f64) -> Amount {
-    Amount::new(amount::round(number), error::Found::Number(number))
+fn round_amount(number: f64) -> Amount<i64> {
+    let picocents = amount::round(number).map(amount::Picocents::get);
+    Amount::new(picocents, error::Found::Number(number))
 }
 
 /// Cents as decimal text without trailing zeros.

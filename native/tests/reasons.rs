@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use cost_insights_native::amount::CENTS_MAX;
 use cost_insights_native::error::{Fault, FaultKind, Found, Place, REASONS};
 use serde_json::Value;
 
@@ -98,7 +99,13 @@ fn faults() -> Vec<Fault> {
                 decimals: 13,
             },
         ),
-        event(amount, Found::Text(b"9000000.01"), AmountOutOfRange),
+        event(
+            amount,
+            Found::Text(b"9000000.01"),
+            AmountOutOfRange {
+                cents_max: CENTS_MAX,
+            },
+        ),
         event(
             Place::Member("cost", "currency"),
             Found::Text(b"eur"),

@@ -54,6 +54,19 @@ fn amounts() {
     }
 }
 
+/// Every amount of an order gives the picocents or the reason that stand in its vector.
+#[test]
+fn money() {
+    for vector in vectors("money.jsonl") {
+        let found = amount::parse_money(text(&vector, "text")).map_err(|kind| kind.reason());
+        let expected = match vector.get("picocents") {
+            Some(_) => Ok(text(&vector, "picocents").parse().unwrap()),
+            None => Err(text(&vector, "reason")),
+        };
+        assert_eq!(found, expected, "{vector}");
+    }
+}
+
 /// Every sum is written as its vector says.
 #[test]
 fn formats() {

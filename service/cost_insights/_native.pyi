@@ -14,6 +14,7 @@ from typing_extensions import Buffer
 __all__ = [
     "AMOUNT_CENTS_MAX",
     "EVENT_COLUMNS",
+    "MONEY_CENTS_MAX",
     "REASONS",
     "Compaction",
     "Cover",
@@ -31,6 +32,7 @@ __all__ = [
     "format_amount",
     "parse_amount",
     "parse_amounts",
+    "parse_money",
     "rank_cells",
     "round_amount",
     "sum_by_group",
@@ -40,6 +42,9 @@ __all__ = [
 
 AMOUNT_CENTS_MAX: Final[int]
 """The greatest amount of one event, in cents, either way."""
+
+MONEY_CENTS_MAX: Final[int]
+"""The greatest amount of an order, a refund or a subscription, in cents, either way."""
 
 REASONS: Final[frozenset[str]]
 """Every reason that a `Fault` can have."""
@@ -232,6 +237,10 @@ def event_id(organization_id: bytes, external_id: str) -> bytes:
 
 def parse_amount(text: str) -> int | Fault:
     """The picocents of a decimal string, exactly."""
+
+def parse_money(text: str) -> int | Fault:
+    """The picocents of a decimal string, read like by `parse_amount` but for the
+    range, which is that of an order: up to `MONEY_CENTS_MAX`, so an i128."""
 
 def parse_amounts(text: Buffer, ends: Buffer) -> bytes | list[Fault]:
     """The picocents of many decimal strings, as native i64, each read like by `parse_amount`.

@@ -171,6 +171,8 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
 
 REASONS = frozenset(
     {
+        "AMOUNT_OUT_OF_RANGE",
+        "CURRENCY_UNSUPPORTED",
         "CUSTOMER_NOT_FOUND",
         "DATE_INVALID",
         "EVENT_NOT_FOUND",
@@ -190,6 +192,7 @@ REASONS = frozenset(
         "STORE_UNAVAILABLE",
         "TEXT_MALFORMED",
         "TEXT_TOO_LONG",
+        "TIMESTAMP_IN_FUTURE",
         "TIMESTAMP_OUT_OF_RANGE",
         "TIMEZONE_UNKNOWN",
         "TOKEN_EXPIRED",

@@ -14,13 +14,14 @@ from collections.abc import Callable
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from cost_insights.doors.grpc import event_service, metrics_service
+from cost_insights.doors.grpc import event_service, metrics_service, revenue_service
 from cost_insights.doors.grpc.calls import service_handler
 from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Compactor, Ingestor
 from cost_insights.metrics import MetricsReader
+from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
@@ -59,6 +60,7 @@ class Server:
 
         self._ingestor: Ingestor | None = None
         self._compactor: Compactor | None = None
+        self._recorder = Recorder(self.store)
         self._grpc: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -97,6 +99,7 @@ class Server:
             await self._ingestor.close()
         if self._compactor is not None:
             await asyncio.to_thread(self._compactor.stop)
+        await self._recorder.close()
         await asyncio.to_thread(self.store.close)
 
     def _grpc_server(self, ingestor: Ingestor) -> grpc.aio.Server:
@@ -120,6 +123,14 @@ class Server:
                 metrics_service.SERVICE,
                 metrics_service.metrics_calls(
                     MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
+                ),
+            ),
+            (
+                revenue_service.SERVICE,
+                revenue_service.revenue_calls(
+                    self._recorder,
+                    RevenueReader(self.store),
+                    clock_skew_ms=self.settings.clock_skew_ms,
                 ),
             ),
         )

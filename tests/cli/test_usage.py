@@ -86,7 +86,7 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "are")),
         (["token", "create", "--organization", "acme", "--scopes", "events:wrte"],
          ("--scopes: 'events:wrte' is no scope; allowed are events:read, events:write, "
-         "metrics:read")),
+         "metrics:read, revenue:read, revenue:write")),
         (["token", "create", "--organization", "a", "--scopes", "events:read", "--expires", "0d"],
          ("--expires: '0d' is not allowed; 1d to 36500d, a date to come such as 2030-01-01, or "
          "never is")),

@@ -56,6 +56,7 @@ def answer_of(service: Service, method: str, request: str, *options: str) -> Any
 INGEST = "cost_insights.v1.EventService/IngestEvents"
 LIST = "cost_insights.v1.EventService/ListEvents"
 METRICS = "cost_insights.v1.MetricsService/GetMetrics"
+REVENUE = "cost_insights.v1.RevenueService"
 
 
 def test_every_documented_example_is_here() -> None:
@@ -138,6 +139,35 @@ def test_a_question_is_answered(server: Service, path: Path) -> None:
 def test_every_documented_question_is_here() -> None:
     """Each question has its answer above."""
     assert {path.stem for path in QUESTIONS} == MEANT.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "listing", "first"),
+    [
+        ("RecordOrders", "ListOrders", {"inserted": 2}),
+        ("RecordRefunds", "ListRefunds", {"inserted": 2}),
+        (
+            "RecordSubscriptions",
+            "ListSubscriptions",
+            {"inserted": 1, "outcomes": ["SUBSCRIPTION_OUTCOME_INSERTED"]},
+        ),
+    ],
+)
+def test_revenue_is_recorded(
+    server: Service, method: str, listing: str, first: dict[str, Any]
+) -> None:
+    """The example of each call that records is accepted as it stands, once, and comes back."""
+    noun = method.removeprefix("Record").lower()
+    text = (FOLDER / f"revenue/record_{noun}.json").read_text()
+    assert answer_of(server, f"{REVENUE}/{method}", text) == first
+    again = answer_of(server, f"{REVENUE}/{method}", text)
+    assert again.get("inserted", 0) == 0
+    listed = answer_of(server, f"{REVENUE}/{listing}", "{}")
+    assert listed.keys() == {noun}
+    found = sorted(listed[noun], key=json.dumps)
+    sent = sorted(json.loads(text)[noun], key=json.dumps)
+    for one, example in zip(found, sent, strict=True):
+        assert one.items() >= example.items()
 
 
 def test_list_and_describe(server: Service) -> None:

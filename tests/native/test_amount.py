@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from cost_insights._native import (
     AMOUNT_CENTS_MAX,
+    MONEY_CENTS_MAX,
     REASONS,
     Fault,
     format_amount,
     parse_amount,
+    parse_money,
     round_amount,
 )
 from tests import reference
@@ -49,10 +51,23 @@ def test_vectors(case: dict[str, Any]) -> None:
     assert twin == wanted
 
 
+@pytest.mark.parametrize("case", vectors("money.jsonl"))
+def test_money_vectors(case: dict[str, str]) -> None:
+    """Every shared vector of an order gives the picocents or the reason that stand in it."""
+    wanted = int(case["picocents"]) if "picocents" in case else case["reason"]
+    assert outcome(parse_money(case["text"])) == wanted
+    assert expected(money, case["text"]) == wanted
+
+
 @pytest.mark.parametrize("case", vectors("format.jsonl"))
 def test_format_vectors(case: dict[str, str]) -> None:
     """Every shared vector of a formatted amount gives the text that stands in it."""
     assert format_amount(int(case["picocents"])) == case["text"]
+
+
+def money(text: str) -> Decimal:
+    """The cents of an order, read by the slow twin."""
+    return reference.parse_amount(text, reference.MONEY_CENTS_MAX)
 
 
 BOUNDARIES = [
@@ -172,6 +187,14 @@ def test_text_like_the_slow_twin(text: str) -> None:
     assert outcome(parse_amount(text)) == expected(reference.parse_amount, text)
 
 
+@given(amount_texts())
+@example("1e15")
+@example("1000000000000000.1")
+def test_money_like_the_slow_twin(text: str) -> None:
+    """Any text is read or refused as an order's amount as the slow twin does."""
+    assert outcome(parse_money(text)) == expected(money, text)
+
+
 @given(
     st.one_of(
         st.floats(),
@@ -222,6 +245,16 @@ def test_format_takes_no_more_than_an_i128(amount: int) -> None:
         format_amount(amount)
 
 
+def test_refusals_of_money_tell_its_range() -> None:
+    """An order's amount out of range is told the range of orders, not that of events."""
+    fault = parse_money("-1e16")
+    assert isinstance(fault, Fault)
+    assert fault.facts == {"min": "-1000000000000000", "max": "1000000000000000"}
+    assert fault.message == (
+        "the amount -1e16 is out of range; -1000000000000000 to 1000000000000000 cents are allowed"
+    )
+
+
 def test_refusals_say_what_and_why() -> None:
     """A refused amount names its reason, the value and the limits."""
     fault = parse_amount("1e-13")
@@ -235,6 +268,7 @@ def test_refusals_say_what_and_why() -> None:
     assert "12" in fault.message
 
 
-def test_the_greatest_amount_is_the_documented_one() -> None:
-    """The limit is $90,000 an event, either way."""
+def test_the_greatest_amounts_are_the_documented_ones() -> None:
+    """The limit is $90,000 an event and $10 trillion an order, either way."""
     assert int(reference.CENTS_MAX) == AMOUNT_CENTS_MAX
+    assert int(reference.MONEY_CENTS_MAX) == MONEY_CENTS_MAX

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from google.protobuf.message import Message
 
-from cost_insights.v1 import event_service_pb2, metrics_service_pb2
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
+from tests.support.revenue import new_order, new_refund, new_subscription
 from tests.support.service import METHODS, new_event
 
 EVENTS = "/cost_insights.v1.EventService"
 METRICS = "/cost_insights.v1.MetricsService"
+REVENUE = "/cost_insights.v1.RevenueService"
 
 SAMPLES: Mapping[str, Message] = {
     f"{EVENTS}/IngestEvents": event_service_pb2.IngestEventsRequest(
@@ -28,6 +30,14 @@ SAMPLES: Mapping[str, Message] = {
         start_date="2026-11-01", end_date="2026-11-23"
     ),
     f"{METRICS}/GetMetricsLimits": metrics_service_pb2.GetMetricsLimitsRequest(),
+    f"{REVENUE}/RecordOrders": revenue_service_pb2.RecordOrdersRequest(orders=[new_order()]),
+    f"{REVENUE}/RecordRefunds": revenue_service_pb2.RecordRefundsRequest(refunds=[new_refund()]),
+    f"{REVENUE}/RecordSubscriptions": revenue_service_pb2.RecordSubscriptionsRequest(
+        subscriptions=[new_subscription()]
+    ),
+    f"{REVENUE}/ListOrders": revenue_service_pb2.ListOrdersRequest(page_size=10),
+    f"{REVENUE}/ListRefunds": revenue_service_pb2.ListRefundsRequest(page_size=10),
+    f"{REVENUE}/ListSubscriptions": revenue_service_pb2.ListSubscriptionsRequest(active=True),
 }
 
 assert SAMPLES.keys() == METHODS.keys()

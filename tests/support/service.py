@@ -30,6 +30,8 @@ from cost_insights.v1 import (
     event_service_pb2_grpc,
     metrics_service_pb2,
     metrics_service_pb2_grpc,
+    revenue_service_pb2,
+    revenue_service_pb2_grpc,
 )
 from tests import reference
 
@@ -38,6 +40,7 @@ T = TypeVar("T")
 SERVICES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
     metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"],
+    revenue_service_pb2.DESCRIPTOR.services_by_name["RevenueService"],
 )
 
 METHODS = {
@@ -47,7 +50,9 @@ METHODS = {
 }
 """Every RPC of the contract by its path, with its descriptor."""
 
-EVERY_SCOPE = frozenset({"events:write", "events:read", "metrics:read"})
+EVERY_SCOPE = frozenset(
+    {"events:write", "events:read", "metrics:read", "revenue:write", "revenue:read"}
+)
 
 CALL_SECONDS_MAX = 60
 
@@ -91,10 +96,12 @@ class Caller:
     organization: str = "default"
     events: event_service_pb2_grpc.EventServiceStub = field(init=False)
     metrics: metrics_service_pb2_grpc.MetricsServiceStub = field(init=False)
+    revenue: revenue_service_pb2_grpc.RevenueServiceStub = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.metrics = metrics_service_pb2_grpc.MetricsServiceStub(self.channel)
+        self.revenue = revenue_service_pb2_grpc.RevenueServiceStub(self.channel)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

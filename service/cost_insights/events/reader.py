@@ -10,8 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from cost_insights.errors import NotFoundError
-from cost_insights.events.page_token import decode_page_token, encode_page_token
 from cost_insights.identity import Organization
+from cost_insights.page_token import (
+    decode_page_token,
+    encode_page_token,
+    int64_part,
+    text_part,
+    uuid_part,
+)
 from cost_insights.store import EventFilter, Store, parse_uuid
 from cost_insights.store.schema import customer, event, series
 
@@ -85,7 +91,7 @@ class EventReader:
 
         Raises InvalidRequestError if the token is not of the same question.
         """
-        after = decode_page_token(page_token, ("events", asked), (_int64, _uuid))
+        after = decode_page_token(page_token, ("events", asked), (int64_part, uuid_part))
         return await asyncio.to_thread(self._events, organization, asked, page_size, after)
 
     async def names(
@@ -95,7 +101,7 @@ class EventReader:
 
         Raises InvalidRequestError if the token is not of the same question.
         """
-        after = decode_page_token(page_token, ("names", query), (_text,))
+        after = decode_page_token(page_token, ("names", query), (text_part,))
         return await asyncio.to_thread(self._names, organization, query, page_size, after)
 
     def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
@@ -222,22 +228,3 @@ _SELECT = (
 
 def _stored_event(row: sa.Row[*tuple[Any, ...]]) -> StoredEvent:
     return StoredEvent(*row)
-
-
-def _int64(part: object) -> int:
-    if not isinstance(part, int) or not -(1 << 63) <= part < 1 << 63:
-        raise ValueError(part)
-    return part
-
-
-def _uuid(part: object) -> uuid.UUID:
-    if not isinstance(part, str):
-        raise TypeError(part)
-    return uuid.UUID(part)
-
-
-def _text(part: object) -> str:
-    if not isinstance(part, str) or "\0" in part:
-        raise ValueError(part)
-    part.encode()  # a lone surrogate is a ValueError too
-    return part

@@ -1,7 +1,7 @@
 """What is kept, on SQLite or PostgreSQL."""
 
 from cost_insights.store.deadline import Deadline
-from cost_insights.store.filters import EventFilter, parse_uuid
+from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "Submission",
     "chunks",
+    "customer_numbers",
     "parse_uuid",
     "read_batches",
     "read_segments",

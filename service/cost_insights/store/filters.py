@@ -47,17 +47,9 @@ class EventFilter:
         """The numbers of the customers, in ascending order; None where all are meant."""
         if not self.customer_ids and not self.external_customer_ids:
             return None
-        ids, external_ids = _customer_ids(self.customer_ids)
-        external_ids += self.external_customer_ids
-        numbers = connection.scalars(
-            sa.select(customer.c.number)
-            .where(
-                customer.c.organization_number == organization_number,
-                customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
-            )
-            .order_by(customer.c.number)
+        return customer_numbers(
+            connection, organization_number, self.customer_ids, self.external_customer_ids
         )
-        return numbers.all()
 
     @property
     def chooses_series(self) -> bool:
@@ -75,6 +67,28 @@ class EventFilter:
             )
             if values
         ]
+
+
+def customer_numbers(
+    connection: sa.Connection,
+    organization_number: int,
+    customer_ids: Iterable[str],
+    external_customer_ids: Iterable[str],
+) -> Sequence[int]:
+    """The numbers of the organization's customers that a filter names, in ascending order.
+
+    What is no UUID in `customer_ids` is the caller's own identifier.
+    """
+    ids, external_ids = _customer_ids(customer_ids)
+    external_ids += external_customer_ids
+    return connection.scalars(
+        sa.select(customer.c.number)
+        .where(
+            customer.c.organization_number == organization_number,
+            customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
+        )
+        .order_by(customer.c.number)
+    ).all()
 
 
 def _customer_ids(texts: Iterable[str]) -> tuple[list[uuid.UUID], list[str]]:

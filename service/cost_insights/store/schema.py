@@ -1,8 +1,8 @@
 """The tables, the same on SQLite and PostgreSQL.
 
 Times are microseconds since 1970 in UTC, amounts are picocents (10⁻¹² of a
-cent), both as 64-bit integers; a sum is never stored in a column that could
-round it. Customers and series carry a small dense `number` inside their
+cent), both as integers of 64 bits or more; a sum is never stored in a column that
+could round it. Customers and series carry a small dense `number` inside their
 organization, so that an event names them in four bytes each.
 
 A key begins with what a distributed PostgreSQL can shard on: `event` is spread
@@ -37,6 +37,26 @@ class BinaryUuid(sa.TypeDecorator[uuid.UUID]):
         if value is None or isinstance(value, uuid.UUID):
             return value
         return uuid.UUID(bytes=value)
+
+
+class WideInteger(sa.TypeDecorator[int]):
+    """An integer of more than 64 bits: `numeric` on PostgreSQL, decimal digits on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.Numeric(38, 0))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return str(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value)
 
 
 Key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -165,3 +185,101 @@ segment = sa.Table(
 Rows never change: a segment that grows is replaced by one of another id. Of one kind,
 span and range there may be several, which add up.
 """
+
+# "order" would have to be quoted in plain SQL.
+paid_order = sa.Table(
+    "paid_order",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("order_id", Key, primary_key=True),
+    sa.Column("customer_number", sa.Integer, nullable=False),
+    # Absent texts are empty, here and below.
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("billing_type", sa.Text, nullable=False),  # one_time or recurring
+    sa.Column("subscription_id", Key, nullable=False),
+    # Amounts are in the currency, but for fees, which are always in usd. What an
+    # amount is in usd stands beside it, rounded half-even: databases round otherwise.
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),  # times 10¹²
+    sa.Column("net_picocents", WideInteger, nullable=False),
+    sa.Column("net_usd_picocents", WideInteger, nullable=False),
+    sa.Column("applied_balance_picocents", WideInteger, nullable=False),
+    sa.Column("applied_balance_usd_picocents", WideInteger, nullable=False),
+    sa.Column("fee_picocents", WideInteger, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("paid_us", sa.BigInteger, nullable=False),
+    sa.Index(
+        "paid_order_organization_number_created_us_order_id_idx",
+        "organization_number",
+        "created_us",
+        "order_id",
+    ),
+    sa.Index(
+        "paid_order_customer_number_created_us_order_id_idx",
+        "organization_number",
+        "customer_number",
+        "created_us",
+        "order_id",
+    ),
+)
+"""What was earned. Rows are only ever added."""
+
+refund = sa.Table(
+    "refund",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("refund_id", Key, primary_key=True),
+    # Of refund, refund_reversal, dispute and dispute_reversal.
+    sa.Column("kind", sa.Text, nullable=False),
+    # May be recorded later, so it is no foreign key. Its time, customer and
+    # product are the refund's, once it is there.
+    sa.Column("order_id", Key, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),  # times 10¹²
+    sa.Column("amount_picocents", WideInteger, nullable=False),  # never negative
+    # What it adds to revenue: negative for a refund and a dispute.
+    sa.Column("adjustment_usd_picocents", WideInteger, nullable=False),
+    sa.Column("fee_picocents", WideInteger, nullable=False),  # in usd
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Index(
+        "refund_organization_number_created_us_refund_id_idx",
+        "organization_number",
+        "created_us",
+        "refund_id",
+    ),
+)
+"""What was given back of it, or came again. Rows are only ever added."""
+
+subscription = sa.Table(
+    "subscription",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("subscription_id", Key, primary_key=True),
+    sa.Column("customer_number", sa.Integer, nullable=False),
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("amount_picocents", WideInteger, nullable=False),
+    sa.Column("recurring_interval", sa.Text, nullable=False),  # day, week, month or year
+    sa.Column("recurring_interval_count", sa.Integer, nullable=False),
+    sa.Column("started_us", sa.BigInteger, nullable=False),
+    sa.Column("trial_end_us", sa.BigInteger),  # no trial where null
+    sa.Column("canceled_us", sa.BigInteger),  # never where null, here and below
+    sa.Column("cancel_reason", sa.Text, nullable=False),
+    sa.Column("uncanceled_us", sa.BigInteger),
+    sa.Column("ends_us", sa.BigInteger),
+    sa.Column("ended_us", sa.BigInteger),
+    sa.Column("update_us", sa.BigInteger, nullable=False),
+    sa.Index(
+        "subscription_organization_number_started_us_subscription_id_idx",
+        "organization_number",
+        "started_us",
+        "subscription_id",
+    ),
+)
+"""The latest known state of each; a later one replaces the row."""

@@ -4,9 +4,10 @@ It knows SQL and nothing of requests, callers or clocks. Everything here blocks;
 the service calls it from threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import alembic.command
 import alembic.config
@@ -25,6 +26,8 @@ from cost_insights.store.segments import (
     write_compaction,
 )
 from cost_insights.store.writer import EventWriter, Outcome, Submission
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -94,6 +97,29 @@ class Store:
         with self._dialect.writing(), self._transaction(engine) as connection:
             yield connection
 
+    def write_retrying(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """What the work returns, done in a transaction that is committed and flushed.
+
+        Tries again for a while where the database fails in passing, also where it
+        fails while it commits and nobody knows what came of that: the work must find
+        out what it has done already.
+        """
+        for attempt in self._attempts(StoreUnavailableError):
+            with attempt, self.write() as connection:
+                return work(connection)
+        raise AssertionError("a retry neither returned nor raised")
+
+    def _attempts(
+        self, transient: type[Exception] | Callable[[Exception], bool]
+    ) -> Iterable[stamina.Attempt]:
+        return stamina.retry_context(
+            on=transient,
+            attempts=None,
+            timeout=self._retry_seconds,
+            wait_initial=0.02,
+            wait_max=1.0,
+        )
+
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         with self._errors_of_the_database(), engine.begin() as connection:
@@ -157,13 +183,7 @@ class Store:
         """
         uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
         try:
-            for attempt in stamina.retry_context(
-                on=self._dialect.is_transient,
-                attempts=None,
-                timeout=self._retry_seconds,
-                wait_initial=0.02,
-                wait_max=1.0,
-            ):
+            for attempt in self._attempts(self._dialect.is_transient):
                 with attempt, self._dialect.writing(), self._writing() as connection:
                     if uncertain is not None and self._dialect.was_committed(
                         connection, uncertain[0]

@@ -14,7 +14,7 @@ from cost_insights.identity import NEEDED, SCOPES
 from cost_insights.server import AddressError
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token
-from tests.support.samples import EVENTS, METRICS, SAMPLES
+from tests.support.samples import EVENTS, METRICS, REVENUE, SAMPLES
 from tests.support.service import (
     EVERY_SCOPE,
     METHODS,
@@ -48,6 +48,12 @@ def test_the_contract_says_which_scope_a_method_needs() -> None:
         f"{EVENTS}/ListEventNames": either,
         f"{METRICS}/GetMetrics": {"metrics:read"},
         f"{METRICS}/GetMetricsLimits": {"metrics:read"},
+        f"{REVENUE}/RecordOrders": {"revenue:write"},
+        f"{REVENUE}/RecordRefunds": {"revenue:write"},
+        f"{REVENUE}/RecordSubscriptions": {"revenue:write"},
+        f"{REVENUE}/ListOrders": {"revenue:read"},
+        f"{REVENUE}/ListRefunds": {"revenue:read"},
+        f"{REVENUE}/ListSubscriptions": {"revenue:read"},
     }
 
 

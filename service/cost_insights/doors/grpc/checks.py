@@ -1,6 +1,7 @@
 """Checks of requests that are the same in several calls."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from google.protobuf import descriptor, timestamp_pb2
 
@@ -9,8 +10,13 @@ from cost_insights.errors import FieldFault, InvalidRequestError
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1_000
 
+CUSTOMER_CHARS_MAX = 256
+"""How long the caller's own identifier of a customer may be."""
+
 _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+_T = TypeVar("_T")
 
 
 class Checks:
@@ -39,7 +45,7 @@ class Checks:
         return size or PAGE_SIZE_DEFAULT
 
     def text(self, path: str, text: str, *, chars_max: int) -> str:
-        """A text to look for."""
+        """A text to look for, or to keep."""
         if len(text) > chars_max:
             self.faults.append(
                 FieldFault(
@@ -65,21 +71,25 @@ class Checks:
         self, path: str, texts: Sequence[str], *, values_max: int, chars_max: int
     ) -> tuple[str, ...]:
         """Texts to look for."""
-        if len(texts) > values_max:
-            self.faults.append(
-                FieldFault(
-                    path,
-                    "TOO_MANY_VALUES",
-                    f"there are {len(texts)} values; at most {values_max} are allowed",
-                    str(len(texts)),
-                    {"values_max": str(values_max)},
-                )
-            )
-            return ()
         return tuple(
             self.text(f"{path}[{place}]", text, chars_max=chars_max)
-            for place, text in enumerate(texts)
+            for place, text in enumerate(self.values(path, texts, values_max=values_max))
         )
+
+    def values(self, path: str, values: Sequence[_T], *, values_max: int) -> Sequence[_T]:
+        """The values to look at: none where there are too many."""
+        if len(values) <= values_max:
+            return values
+        self.faults.append(
+            FieldFault(
+                path,
+                "TOO_MANY_VALUES",
+                f"there are {len(values)} values; at most {values_max} are allowed",
+                str(len(values)),
+                {"values_max": str(values_max)},
+            )
+        )
+        return ()
 
     def unknown_number(
         self, path: str, number: int, what: str, enum: descriptor.EnumDescriptor
@@ -112,4 +122,5 @@ class Checks:
                     value,
                 )
             )
+            return 0
         return seconds * 1_000_000 + nanos // 1_000

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2
 from google.rpc import status_pb2
 
 from cost_insights import _native
 from cost_insights.doors.grpc.calls import AnyCall, Authorize, RawCall, StreamCall
-from cost_insights.doors.grpc.checks import Checks
+from cost_insights.doors.grpc.checks import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.doors.grpc.status import status_of
+from cost_insights.doors.grpc.times import timestamp_of
 from cost_insights.events import EventQuestion, EventReader, StoredEvent
 from cost_insights.identity import Caller, Organization
 from cost_insights.ingest import Acknowledgement, EventStream, Ingested, Ingestor
@@ -18,7 +19,6 @@ from cost_insights.store import EventFilter
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 
 _FILTER_VALUES_MAX = 100
-_CUSTOMER_CHARS_MAX = 256
 _NAME_CHARS_MAX = 128
 
 SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
@@ -88,8 +88,8 @@ def event_calls(
                 event_service_pb2.EventName(
                     name=name.name,
                     occurrences=name.occurrences,
-                    first_seen=_timestamp(name.first_seen_us),
-                    last_seen=_timestamp(name.last_seen_us),
+                    first_seen=timestamp_of(name.first_seen_us),
+                    last_seen=timestamp_of(name.last_seen_us),
                 )
                 for name in names
             ],
@@ -112,13 +112,13 @@ def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilte
             "customer_ids",
             request.customer_ids,
             values_max=values_max,
-            chars_max=_CUSTOMER_CHARS_MAX,
+            chars_max=CUSTOMER_CHARS_MAX,
         ),
         external_customer_ids=checks.texts(
             "external_customer_ids",
             request.external_customer_ids,
             values_max=values_max,
-            chars_max=_CUSTOMER_CHARS_MAX,
+            chars_max=CUSTOMER_CHARS_MAX,
         ),
         event_names=checks.texts(
             "event_names", request.event_names, values_max=values_max, chars_max=_NAME_CHARS_MAX
@@ -167,7 +167,7 @@ def _event(event: StoredEvent) -> event_pb2.Event:
         name=event.name,
         customer_id=str(event.customer_id),
         external_customer_id=event.external_customer_id,
-        timestamp=_timestamp(event.timestamp_us),
+        timestamp=timestamp_of(event.timestamp_us),
         external_id=event.external_id,
         parent_id="" if event.parent_id is None else str(event.parent_id),
         external_member_id=event.external_member_id,
@@ -188,11 +188,6 @@ def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
     struct = struct_pb2.Struct()
     struct.update(values)
     return struct
-
-
-def _timestamp(timestamp_us: int) -> timestamp_pb2.Timestamp:
-    seconds, microseconds = divmod(timestamp_us, 1_000_000)
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=microseconds * 1_000)
 
 
 def _uuid_text(value: bytes) -> str:

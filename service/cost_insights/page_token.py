@@ -8,6 +8,7 @@ but another page of what it may see anyway.
 import base64
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,28 @@ def decode_page_token(
                 )
             ]
         ) from None
+
+
+def int64_part(part: object) -> int:
+    """A part of a place that is a number."""
+    if not isinstance(part, int) or not -(1 << 63) <= part < 1 << 63:
+        raise ValueError(part)
+    return part
+
+
+def uuid_part(part: object) -> uuid.UUID:
+    """A part of a place that is a UUID."""
+    if not isinstance(part, str):
+        raise TypeError(part)
+    return uuid.UUID(part)
+
+
+def text_part(part: object) -> str:
+    """A part of a place that is a text."""
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError(part)
+    part.encode()  # a lone surrogate is a ValueError too
+    return part
 
 
 def _digest(question: object) -> str:

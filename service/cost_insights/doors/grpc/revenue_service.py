@@ -1,0 +1,211 @@
+"""`cost_insights.v1.RevenueService`.
+
+Records are read from their messages in a thread: a thousand of them take a while,
+and other calls would wait.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from cost_insights import _native
+from cost_insights.doors.grpc.calls import AnyCall
+from cost_insights.doors.grpc.checks import Checks
+from cost_insights.doors.grpc.revenue_requests import (
+    new_orders,
+    new_refunds,
+    new_subscriptions,
+    revenue_question,
+    slug_prefix,
+)
+from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.identity import Caller
+from cost_insights.revenue import (
+    Recorder,
+    Refund,
+    RevenueReader,
+    StoredOrder,
+    StoredSubscription,
+    SubscriptionOutcome,
+)
+from cost_insights.v1 import revenue_pb2, revenue_service_pb2
+
+SERVICE = revenue_service_pb2.DESCRIPTOR.services_by_name["RevenueService"]
+
+_OUTCOME_NUMBERS: Mapping[
+    SubscriptionOutcome, revenue_service_pb2.SubscriptionOutcome.ValueType
+] = {
+    SubscriptionOutcome.INSERTED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_INSERTED,
+    SubscriptionOutcome.UPDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UPDATED,
+    SubscriptionOutcome.UNCHANGED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UNCHANGED,
+    SubscriptionOutcome.OUTDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_OUTDATED,
+}
+
+
+def revenue_calls(
+    recorder: Recorder, reader: RevenueReader, *, clock_skew_ms: int
+) -> Mapping[str, AnyCall]:
+    """The calls of the service by the names of their methods."""
+
+    def latest_us() -> int:
+        return time.time_ns() // 1_000 + clock_skew_ms * 1_000
+
+    async def record_orders(
+        caller: Caller, request: revenue_service_pb2.RecordOrdersRequest
+    ) -> revenue_service_pb2.RecordOrdersResponse:
+        orders = await asyncio.to_thread(new_orders, request, latest_us=latest_us())
+        recorded = await recorder.orders(caller.organization, orders)
+        return revenue_service_pb2.RecordOrdersResponse(
+            inserted=recorded.inserted,
+            duplicates=recorded.duplicates,
+            conflicts=[
+                revenue_service_pb2.OrderConflict(index=index, order_id=order_id)
+                for index, order_id in recorded.conflicts
+            ],
+        )
+
+    async def record_refunds(
+        caller: Caller, request: revenue_service_pb2.RecordRefundsRequest
+    ) -> revenue_service_pb2.RecordRefundsResponse:
+        refunds = await asyncio.to_thread(new_refunds, request, latest_us=latest_us())
+        recorded = await recorder.refunds(caller.organization, refunds)
+        return revenue_service_pb2.RecordRefundsResponse(
+            inserted=recorded.inserted,
+            duplicates=recorded.duplicates,
+            conflicts=[
+                revenue_service_pb2.RefundConflict(index=index, refund_id=refund_id)
+                for index, refund_id in recorded.conflicts
+            ],
+        )
+
+    async def record_subscriptions(
+        caller: Caller, request: revenue_service_pb2.RecordSubscriptionsRequest
+    ) -> revenue_service_pb2.RecordSubscriptionsResponse:
+        subscriptions = await asyncio.to_thread(new_subscriptions, request, latest_us=latest_us())
+        outcomes = await recorder.subscriptions(caller.organization, subscriptions)
+        return revenue_service_pb2.RecordSubscriptionsResponse(
+            inserted=outcomes.count(SubscriptionOutcome.INSERTED),
+            updated=outcomes.count(SubscriptionOutcome.UPDATED),
+            unchanged=outcomes.count(SubscriptionOutcome.UNCHANGED),
+            outdated=outcomes.count(SubscriptionOutcome.OUTDATED),
+            outcomes=[_OUTCOME_NUMBERS[outcome] for outcome in outcomes],
+        )
+
+    async def list_orders(
+        caller: Caller, request: revenue_service_pb2.ListOrdersRequest
+    ) -> revenue_service_pb2.ListOrdersResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        asked = revenue_question(checks, request)
+        checks.finish()
+        orders, next_page_token = await reader.orders(
+            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        )
+        return revenue_service_pb2.ListOrdersResponse(
+            orders=[_order(order) for order in orders], next_page_token=next_page_token
+        )
+
+    async def list_refunds(
+        caller: Caller, request: revenue_service_pb2.ListRefundsRequest
+    ) -> revenue_service_pb2.ListRefundsResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        asked = revenue_question(checks, request)
+        checks.finish()
+        refunds, next_page_token = await reader.refunds(
+            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        )
+        return revenue_service_pb2.ListRefundsResponse(
+            refunds=[_refund(refund) for refund in refunds], next_page_token=next_page_token
+        )
+
+    async def list_subscriptions(
+        caller: Caller, request: revenue_service_pb2.ListSubscriptionsRequest
+    ) -> revenue_service_pb2.ListSubscriptionsResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        asked = dataclasses.replace(
+            revenue_question(checks, request),
+            active=request.active if request.HasField("active") else None,
+        )
+        checks.finish()
+        subscriptions, next_page_token = await reader.subscriptions(
+            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        )
+        return revenue_service_pb2.ListSubscriptionsResponse(
+            subscriptions=[_subscription(one) for one in subscriptions],
+            next_page_token=next_page_token,
+        )
+
+    return {
+        "RecordOrders": record_orders,
+        "RecordRefunds": record_refunds,
+        "RecordSubscriptions": record_subscriptions,
+        "ListOrders": list_orders,
+        "ListRefunds": list_refunds,
+        "ListSubscriptions": list_subscriptions,
+    }
+
+
+def _order(order: StoredOrder) -> revenue_pb2.Order:
+    return revenue_pb2.Order(
+        order_id=order.order_id,
+        external_customer_id=order.external_customer_id,
+        customer_id=str(order.customer_id),
+        product_id=order.product_id,
+        billing_type=_number(revenue_pb2.BillingType, order.billing_type),
+        subscription_id=order.subscription_id,
+        net_amount=_money(order.net_picocents, order.currency),
+        exchange_rate=_native.format_amount(order.exchange_rate_e12),
+        applied_balance=_native.format_amount(order.applied_balance_picocents),
+        fee=_native.format_amount(order.fee_picocents),
+        created_time=timestamp_of(order.created_us),
+        paid_time=timestamp_of(order.paid_us),
+    )
+
+
+def _refund(refund: Refund) -> revenue_pb2.Refund:
+    return revenue_pb2.Refund(
+        refund_id=refund.refund_id,
+        kind=_number(revenue_pb2.RefundKind, refund.kind),
+        order_id=refund.order_id,
+        amount=_money(refund.amount_picocents, refund.currency),
+        exchange_rate=_native.format_amount(refund.exchange_rate_e12),
+        fee=_native.format_amount(refund.fee_picocents),
+        created_time=timestamp_of(refund.created_us),
+    )
+
+
+def _subscription(subscription: StoredSubscription) -> revenue_pb2.Subscription:
+    times = {
+        "trial_end_time": subscription.trial_end_us,
+        "canceled_time": subscription.canceled_us,
+        "uncanceled_time": subscription.uncanceled_us,
+        "ends_time": subscription.ends_us,
+        "ended_time": subscription.ended_us,
+    }
+    return revenue_pb2.Subscription(
+        subscription_id=subscription.subscription_id,
+        external_customer_id=subscription.external_customer_id,
+        customer_id=str(subscription.customer_id),
+        product_id=subscription.product_id,
+        amount=_money(subscription.amount_picocents, subscription.currency),
+        recurring_interval=_number(revenue_pb2.RecurringInterval, subscription.recurring_interval),
+        recurring_interval_count=subscription.recurring_interval_count,
+        started_time=timestamp_of(subscription.started_us),
+        cancel_reason=_number(revenue_pb2.CancelReason, subscription.cancel_reason),
+        update_time=timestamp_of(subscription.update_us),
+        **{field: timestamp_of(time_us) for field, time_us in times.items() if time_us is not None},
+    )
+
+
+def _money(picocents: int, currency: str) -> revenue_pb2.Money:
+    return revenue_pb2.Money(amount=_native.format_amount(picocents), currency=currency)
+
+
+def _number(enum: Any, slug: str) -> Any:
+    """The value of an enum that is called so; the unspecified one for an empty text."""
+    prefix = slug_prefix(enum.DESCRIPTOR)
+    return enum.Value(prefix + (slug.upper() or "UNSPECIFIED"))

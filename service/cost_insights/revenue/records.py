@@ -1,0 +1,128 @@
+"""What is recorded. Fields and properties are the columns of the tables, by name.
+
+Amounts are picocents of the record's currency, but for fees, which are of usd. An
+exchange rate is what one unit of the currency is worth in usd, times 10¹². Absent
+texts are empty.
+"""
+
+import uuid
+from dataclasses import dataclass
+from fractions import Fraction
+
+CustomerName = uuid.UUID | str
+"""Our id of a customer, or the caller's own identifier."""
+
+_E12 = 10**12
+
+
+def in_usd(picocents: int, exchange_rate_e12: int) -> int:
+    """An amount in picocents of usd, rounded half-even."""
+    return round(Fraction(picocents * exchange_rate_e12, _E12))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A paid order."""
+
+    order_id: str
+    product_id: str
+    billing_type: str
+    """`one_time` or `recurring`."""
+
+    subscription_id: str
+    currency: str
+    exchange_rate_e12: int
+    net_picocents: int
+    applied_balance_picocents: int
+    fee_picocents: int
+    created_us: int
+    paid_us: int
+
+    @property
+    def net_usd_picocents(self) -> int:
+        """What was earned."""
+        return in_usd(self.net_picocents, self.exchange_rate_e12)
+
+    @property
+    def applied_balance_usd_picocents(self) -> int:
+        """What of it settled a debt."""
+        return in_usd(self.applied_balance_picocents, self.exchange_rate_e12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOrder(Order):
+    """An order as it arrives."""
+
+    customer: CustomerName
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredOrder(Order):
+    """An order as it is stored."""
+
+    customer_id: uuid.UUID
+    external_customer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refund:
+    """Money of an order that was given back, or came again."""
+
+    refund_id: str
+    kind: str
+    """`refund`, `dispute`, `refund_reversal` or `dispute_reversal`."""
+
+    order_id: str
+    currency: str
+    exchange_rate_e12: int
+    amount_picocents: int
+    """Never negative; the kind says which way it went."""
+
+    fee_picocents: int
+    created_us: int
+
+    @property
+    def adjustment_usd_picocents(self) -> int:
+        """What it adds to net revenue, its fee apart."""
+        amount = in_usd(self.amount_picocents, self.exchange_rate_e12)
+        return -amount if self.kind in {"refund", "dispute"} else amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """The state of a subscription at a time."""
+
+    subscription_id: str
+    product_id: str
+    currency: str
+    amount_picocents: int
+    recurring_interval: str
+    """`day`, `week`, `month` or `year`."""
+
+    recurring_interval_count: int
+    started_us: int
+    trial_end_us: int | None
+    canceled_us: int | None
+    cancel_reason: str
+    """`customer_service`, `low_quality`, `missing_features`, `switched_service`,
+    `too_complex`, `too_expensive`, `unused`, `other`, or empty."""
+
+    uncanceled_us: int | None
+    ends_us: int | None
+    ended_us: int | None
+    update_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSubscription(Subscription):
+    """The state of a subscription as it arrives."""
+
+    customer: CustomerName
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSubscription(Subscription):
+    """The state of a subscription as it is stored."""
+
+    customer_id: uuid.UUID
+    external_customer_id: str

@@ -1,0 +1,494 @@
+"""Recording: each id once, the latest state, whoever else records at the same time."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import hypothesis
+import pytest
+import sqlalchemy as sa
+from hypothesis import strategies as st
+
+from cost_insights import identity
+from cost_insights.errors import InvalidRequestError, OverloadedError, StoreUnavailableError
+from cost_insights.identity import Organization
+from cost_insights.revenue import (
+    NewOrder,
+    NewSubscription,
+    Recorded,
+    Recorder,
+    Refund,
+    RevenueQuestion,
+    RevenueReader,
+    StoredSubscription,
+    SubscriptionOutcome,
+)
+from cost_insights.store import Store
+from cost_insights.store.schema import customer, paid_order, refund, subscription
+from cost_insights.store.schema import organization as organizations
+from tests.support.databases import Databases
+
+ALL = RevenueQuestion(
+    customer_ids=(), external_customer_ids=(), product_ids=(), start_us=None, end_us=None
+)
+
+_CENT = 10**12
+
+names = itertools.count(1)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store with its schema, on either engine."""
+    store = Store(database_url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def acme(store: Store) -> Organization:
+    """An organization."""
+    return organization(store)
+
+
+def organization(store: Store) -> Organization:
+    """A new organization."""
+    with store.write() as connection:
+        return identity.create_organization(connection, f"organization {next(names)}")
+
+
+def order(order_id: str = "o", **fields: Any) -> NewOrder:
+    """An order; what is not given is something valid."""
+    known: dict[str, Any] = {
+        "order_id": order_id,
+        "customer": "c",
+        "product_id": "p",
+        "billing_type": "recurring",
+        "subscription_id": "s",
+        "currency": "usd",
+        "exchange_rate_e12": 10**12,
+        "net_picocents": 2_900 * _CENT,
+        "applied_balance_picocents": 0,
+        "fee_picocents": 0,
+        "created_us": 5,
+        "paid_us": 6,
+    }
+    return NewOrder(**known | fields)
+
+
+def state(subscription_id: str = "s", **fields: Any) -> NewSubscription:
+    """The state of a subscription; what is not given is something valid."""
+    known: dict[str, Any] = {
+        "subscription_id": subscription_id,
+        "customer": "c",
+        "product_id": "p",
+        "currency": "usd",
+        "amount_picocents": 2_900 * _CENT,
+        "recurring_interval": "month",
+        "recurring_interval_count": 1,
+        "started_us": 1,
+        "trial_end_us": None,
+        "canceled_us": None,
+        "cancel_reason": "",
+        "uncanceled_us": None,
+        "ends_us": None,
+        "ended_us": None,
+        "update_us": 1,
+    }
+    return NewSubscription(**known | fields)
+
+
+def rows(store: Store, table: sa.Table) -> list[dict[str, Any]]:
+    """Every row of a table."""
+    with store.read() as connection:
+        return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+
+
+def states(store: Store, owner: Organization) -> dict[str, StoredSubscription]:
+    """The stored states by id."""
+    page = RevenueReader(store).subscriptions(owner, ALL, page_size=1_000, page_token="")
+    found, token = asyncio.run(page)
+    assert token == ""
+    return {one.subscription_id: one for one in found}
+
+
+def test_an_order_is_what_plain_sql_expects(store: Store, acme: Organization) -> None:
+    """A row holds the amounts as they came and in usd, also those of more than 64 bits."""
+    sent = order(
+        currency="eur",
+        exchange_rate_e12=1_080_000_000_000,
+        net_picocents=-(10**27) + 3,
+        applied_balance_picocents=5,
+        fee_picocents=-(10**20),
+    )
+    recorded = asyncio.run(Recorder(store).orders(acme, [sent]))
+    assert recorded == (1, 0, [])
+    (row,) = rows(store, paid_order)
+    (owner,) = rows(store, customer)
+    assert owner["external_id"] == "c"
+    assert row == {
+        "organization_number": acme.number,
+        "order_id": "o",
+        "customer_number": owner["number"],
+        "product_id": "p",
+        "billing_type": "recurring",
+        "subscription_id": "s",
+        "currency": "eur",
+        "exchange_rate_e12": 1_080_000_000_000,
+        "net_picocents": -999_999_999_999_999_999_999_999_997,
+        "net_usd_picocents": -1_079_999_999_999_999_999_999_999_997,
+        "applied_balance_picocents": 5,
+        "applied_balance_usd_picocents": 5,
+        "fee_picocents": -(10**20),
+        "created_us": 5,
+        "paid_us": 6,
+    }
+
+
+def test_a_refund_is_what_plain_sql_expects(store: Store, acme: Organization) -> None:
+    """A row holds what the refund adds to revenue, and the fee as it came."""
+    sent = Refund(
+        refund_id="r",
+        kind="dispute",
+        order_id="not there yet",
+        currency="eur",
+        exchange_rate_e12=1_080_000_000_000,
+        amount_picocents=10**20,
+        fee_picocents=1_500 * _CENT,
+        created_us=7,
+    )
+    assert asyncio.run(Recorder(store).refunds(acme, [sent])) == (1, 0, [])
+    assert rows(store, refund) == [
+        {
+            "organization_number": acme.number,
+            "refund_id": "r",
+            "kind": "dispute",
+            "order_id": "not there yet",
+            "currency": "eur",
+            "exchange_rate_e12": 1_080_000_000_000,
+            "amount_picocents": 10**20,
+            "adjustment_usd_picocents": -108 * 10**18,
+            "fee_picocents": 1_500 * _CENT,
+            "created_us": 7,
+        }
+    ]
+
+
+def test_plain_sql_sums_wide_amounts(store: Store, acme: Organization) -> None:
+    """On PostgreSQL a sum of wide amounts is exact; SQLite keeps their digits."""
+    amounts = [10**27, 10**27, -1, 7]
+    orders = [order(f"o{n}", net_picocents=amount) for n, amount in enumerate(amounts)]
+    asyncio.run(Recorder(store).orders(acme, orders))
+    with store.read() as connection:
+        if connection.dialect.name == "postgresql":
+            total = "SELECT sum(net_usd_picocents)::text FROM paid_order"
+            assert connection.exec_driver_sql(total).scalar_one() == str(2 * 10**27 + 6)
+        else:
+            digits = "SELECT net_usd_picocents FROM paid_order ORDER BY order_id"
+            found = connection.exec_driver_sql(digits).scalars().all()
+            assert found == [str(amount) for amount in amounts]
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"customer": "other"},
+    {"product_id": ""},
+    {"billing_type": "one_time"},
+    {"subscription_id": ""},
+    {"currency": "eur"},
+    {"exchange_rate_e12": 10**12 + 1},
+    {"net_picocents": 2_900 * _CENT + 1},
+    {"applied_balance_picocents": 1},
+    {"fee_picocents": 1},
+    {"created_us": 4},
+    {"paid_us": 7},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_any_other_content_is_a_conflict(
+    store: Store, acme: Organization, change: dict[str, Any]
+) -> None:
+    """Whatever field of an order differs, the first one stays."""
+    recorder = Recorder(store)
+    asyncio.run(recorder.orders(acme, [order()]))
+    stored = rows(store, paid_order)
+    recorded = asyncio.run(recorder.orders(acme, [order(), order(**change)]))
+    assert recorded == (0, 1, [(1, "o")])
+    assert rows(store, paid_order) == stored
+
+
+def test_unknown_customers_store_nothing(store: Store, acme: Organization) -> None:
+    """An unknown UUID refuses the whole call, and registers nobody."""
+    stranger = uuid.UUID("1dbfc517-0bbf-4301-9ba8-555ca42b9737")
+    recorder = Recorder(store)
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("orders", lambda: recorder.orders(acme, [order("a"), order("b", customer=stranger)])),
+        (
+            "subscriptions",
+            lambda: recorder.subscriptions(acme, [state("a"), state("b", customer=stranger)]),
+        ),
+    ]
+    for path, call in calls:
+        with pytest.raises(InvalidRequestError) as caught:
+            asyncio.run(call())
+        assert caught.value.reason == "CUSTOMER_NOT_FOUND"
+        assert caught.value.message == (
+            f"{path}[1].customer_id: the organization has no customer {stranger}; only the id of "
+            "one of its customers is allowed"
+        )
+    for table in (paid_order, subscription, customer):
+        assert rows(store, table) == []
+
+
+def test_nothing_is_a_request_too(store: Store, acme: Organization) -> None:
+    """A call without records stores nothing and is no error."""
+    recorder = Recorder(store)
+    assert asyncio.run(recorder.orders(acme, [])) == (0, 0, [])
+    assert asyncio.run(recorder.refunds(acme, [])) == (0, 0, [])
+    assert asyncio.run(recorder.subscriptions(acme, [])) == []
+
+
+def at_once(database_url: str, calls: Sequence[Callable[[Recorder], Any]]) -> list[Any]:
+    """What each call returns; each has a store of its own, as another process has."""
+    together = threading.Barrier(len(calls))
+
+    def run(call: Callable[[Recorder], Any]) -> Any:
+        with contextlib.closing(Store(database_url)) as store:
+            rows(store, paid_order)  # connected before the others are waited for
+            together.wait()
+            return asyncio.run(call(Recorder(store)))
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def test_orders_that_race(store: Store, database_url: str, acme: Organization) -> None:
+    """Of callers that record the same ids with other contents, one stores each of them."""
+    callers, ids = 4, 200
+    rng = random.Random(5)
+    # Registering customers would make the callers wait for each other by itself.
+    known = [order(f"known {n}", customer=f"c{n}") for n in range(50)]
+    asyncio.run(Recorder(store).orders(acme, known))
+
+    def call(seed: int) -> Callable[[Recorder], Any]:
+        # In an order of its own, so that they would wait for each other's rows.
+        sent = [order(f"o{n}", customer=f"c{n % 50}", net_picocents=seed) for n in range(ids)]
+        rng.shuffle(sent)
+        return lambda recorder: recorder.orders(acme, sent)
+
+    answers = at_once(database_url, [call(seed) for seed in range(callers)])
+    assert sum(answer.inserted for answer in answers) == ids
+    assert sum(len(answer.conflicts) for answer in answers) == ids * (callers - 1)
+    assert {answer.duplicates for answer in answers} == {0}
+    stored = [row for row in rows(store, paid_order) if row["order_id"].startswith("o")]
+    assert len(stored) == ids
+    for seed, answer in enumerate(answers):
+        assert sum(row["net_picocents"] == seed for row in stored) == answer.inserted
+    assert sorted(one["number"] for one in rows(store, customer)) == list(range(50))
+
+
+def test_subscriptions_that_race(store: Store, database_url: str, acme: Organization) -> None:
+    """Whoever comes first, the latest state of each subscription stays."""
+    rng = random.Random(7)
+    asyncio.run(Recorder(store).orders(acme, [order()]))
+    latest = {f"s{n}": rng.randrange(4, 50) for n in range(40)}
+
+    def call(_: int) -> Callable[[Recorder], Any]:
+        sent = [
+            state(one, update_us=rng.randrange(1, most), ends_us=rng.randrange(9))
+            for one, most in latest.items()
+        ]
+        sent += [state(one, update_us=most) for one, most in latest.items()]
+        rng.shuffle(sent)
+        return lambda recorder: recorder.subscriptions(acme, sent)
+
+    answers = at_once(database_url, [call(n) for n in range(4)])
+    outcomes = list(itertools.chain.from_iterable(answers))
+    assert outcomes.count(SubscriptionOutcome.INSERTED) == len(latest)
+    assert outcomes.count(SubscriptionOutcome.UNCHANGED) == 3 * len(latest)
+    found = states(store, acme)
+    assert {one: kept.update_us for one, kept in found.items()} == latest
+    assert {kept.ends_us for kept in found.values()} == {None}
+
+
+def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
+    """While the database is busy 64 calls wait, others are refused, and all that wait are done."""
+
+    async def call() -> list[Recorded | BaseException]:
+        recorder = Recorder(store)
+        with store.write() as connection:
+            connection.execute(sa.update(organizations).values(customers_count=0))
+            calls = asyncio.gather(
+                *(recorder.orders(acme, [order(f"o{n}")]) for n in range(70)),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(0)
+        answers = await calls
+        await recorder.close()
+        return answers
+
+    answers = asyncio.run(call())
+    assert answers[:64] == [(1, 0, [])] * 64
+    for answer in answers[64:]:
+        assert isinstance(answer, OverloadedError)
+        assert answer.message == (
+            "64 calls wait to be recorded, at most 64 are held; try again later"
+        )
+        assert answer.facts == {"waiting_calls": "64", "waiting_calls_max": "64"}
+    assert len(rows(store, paid_order)) == 64
+
+
+def test_a_broken_connection_is_tried_again(store: Store, acme: Organization) -> None:
+    """A transaction whose connection breaks is done again, and nothing of it counts twice."""
+    attempts: list[sa.Connection] = []
+
+    def work(connection: sa.Connection) -> int:
+        attempts.append(connection)
+        connection.execute(
+            sa.insert(customer).values(
+                organization_number=acme.number,
+                number=0,
+                id=uuid.uuid4(),
+                external_id="c",
+                created_us=0,
+            )
+        )
+        if len(attempts) == 1:
+            if connection.dialect.name == "sqlite":
+                raise StoreUnavailableError
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        return len(attempts)
+
+    assert store.write_retrying(work) == 2
+    assert len(rows(store, customer)) == 1
+
+
+class LosingStore(Store):
+    """A store that loses the connection right after its first commit."""
+
+    commits = 0
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        with super().write() as connection:
+            yield connection
+        self.commits += 1
+        if self.commits == 1:
+            raise StoreUnavailableError
+
+
+def test_a_commit_nobody_heard_of_counts_once(
+    store: Store, database_url: str, acme: Organization
+) -> None:
+    """What was committed although the connection broke is found again, not stored again."""
+    calls: list[tuple[Callable[[Recorder], Any], Any]] = [
+        (lambda recorder: recorder.orders(acme, [order()]), (0, 1, [])),
+        (
+            lambda recorder: recorder.subscriptions(acme, [state()]),
+            [SubscriptionOutcome.UNCHANGED],
+        ),
+    ]
+    for call, answer in calls:
+        with contextlib.closing(LosingStore(database_url)) as losing:
+            assert asyncio.run(call(Recorder(losing))) == answer
+            assert losing.commits == 2
+    assert len(rows(store, paid_order)) == len(rows(store, subscription)) == 1
+
+
+def test_what_fails_for_good_is_not_tried_again(store: Store, acme: Organization) -> None:
+    """An error that is not the database's ends the work at once, and leaves nothing."""
+    attempts: list[sa.Connection] = []
+    asyncio.run(Recorder(store).orders(acme, [order()]))
+
+    def work(connection: sa.Connection) -> None:
+        attempts.append(connection)
+        connection.execute(sa.delete(paid_order))
+        raise ValueError("of the work")
+
+    with pytest.raises(ValueError, match="of the work"):
+        store.write_retrying(work)
+    assert len(attempts) == 1
+    assert len(rows(store, paid_order)) == 1
+
+
+@pytest.fixture(scope="module")
+def shared(engine: str, databases: Databases) -> Iterator[Store]:
+    """A store that many examples share, each as an organization of its own."""
+    with databases.fresh(engine) as url:
+        store = Store(url)
+        store.upgrade()
+        yield store
+        store.close()
+
+
+STATES = st.builds(
+    state,
+    st.sampled_from("ab"),
+    update_us=st.integers(1, 4),
+    amount_picocents=st.integers(0, 2),
+    customer=st.sampled_from(["c", "d"]),
+)
+
+
+@hypothesis.given(st.lists(st.lists(STATES, max_size=5), max_size=5))
+@hypothesis.settings(max_examples=40)
+def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscription]]) -> None:
+    """Any calls in any order keep and tell what a dictionary keeps and tells."""
+    owner = organization(shared)
+    kept: dict[str, NewSubscription] = {}
+    for call in calls:
+        wanted = []
+        for sent in call:
+            known = kept.get(sent.subscription_id)
+            if known == sent:
+                wanted.append(SubscriptionOutcome.UNCHANGED)
+                continue
+            if known is not None and known.update_us >= sent.update_us:
+                wanted.append(SubscriptionOutcome.OUTDATED)
+                continue
+            kept[sent.subscription_id] = sent
+            first = known is None
+            wanted.append(SubscriptionOutcome.INSERTED if first else SubscriptionOutcome.UPDATED)
+        assert asyncio.run(Recorder(shared).subscriptions(owner, call)) == wanted
+    found = states(shared, owner)
+    assert found.keys() == kept.keys()
+    for one, stored in found.items():
+        assert stored.external_customer_id == kept[one].customer
+        assert stored == StoredSubscription(
+            customer_id=stored.customer_id,
+            external_customer_id=stored.external_customer_id,
+            **{key: value for key, value in vars(kept[one]).items() if key != "customer"},
+        )
+
+
+@hypothesis.given(
+    st.lists(
+        st.lists(
+            st.builds(order, st.sampled_from("abc"), net_picocents=st.integers(0, 1)), max_size=5
+        ),
+        max_size=4,
+    )
+)
+@hypothesis.settings(max_examples=25)
+def test_orders_like_a_dictionary(shared: Store, calls: list[list[NewOrder]]) -> None:
+    """Any calls in any order insert, repeat and refuse what a dictionary says."""
+    owner = organization(shared)
+    kept: dict[str, NewOrder] = {}
+    for call in calls:
+        inserted = duplicates = 0
+        conflicts = []
+        for index, sent in enumerate(call):
+            known = kept.setdefault(sent.order_id, sent)
+            inserted += known is sent
+            duplicates += known is not sent and known == sent
+            if known != sent:
+                conflicts.append((index, sent.order_id))
+        recorded = asyncio.run(Recorder(shared).orders(owner, call))
+        assert recorded == (inserted, duplicates, conflicts)
