@@ -1,7 +1,8 @@
 //! Who was active: the customers that have an event in a bucket, per series.
 //!
 //! Packed, a set of customers is either its numbers, each as what it is more than
-//! the one before, or a roaring bitmap, whichever is smaller.
+//! the one before, or a roaring bitmap. A bitmap is read many times faster, a list of
+//! few numbers is smaller.
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
@@ -13,8 +14,11 @@ use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned};
 
 const VERSION: u8 = 1;
 
-/// A set of fewer customers is never smaller as a bitmap.
+/// A set of fewer customers is a list.
 const BITMAP_CUSTOMERS_MIN: usize = 64;
+
+/// A larger one is a list where that is so many times smaller.
+const LIST_TIMES_SMALLER: usize = 2;
 
 /// The lowest bit of the size of a set tells that it is a bitmap.
 const IS_BITMAP: u64 = 1;
@@ -22,8 +26,8 @@ const IS_BITMAP: u64 = 1;
 /// A packed set of customers.
 #[derive(Clone, Copy, Debug)]
 pub enum Customers<'a> {
-    /// So many numbers, as differences.
-    Few(usize, Unpacker<'a>),
+    /// Numbers, as differences.
+    Few(&'a [u8]),
     /// A serialized roaring bitmap.
     Many(&'a [u8]),
 }
@@ -36,10 +40,10 @@ impl Customers<'_> {
         many: &mut Vec<RoaringBitmap>,
     ) -> Result<(), Damaged> {
         match self {
-            Self::Few(count, mut unpacker) => {
-                few.reserve(count);
+            Self::Few(bytes) => {
+                let mut unpacker = Unpacker::new(bytes);
                 let mut customer = 0_u32;
-                for _ in 0..count {
+                while !unpacker.is_empty() {
                     customer = customer.checked_add(unpacker.number()?).ok_or(Damaged)?;
                     few.push(customer);
                 }
@@ -109,15 +113,12 @@ impl<'a> Entries<'a> {
 
         let packed = self.unpacker.rest();
         let size = self.unpacker.unsigned()?;
-        let count = usize::try_from(size >> 1).map_err(|_| Damaged)?;
+        let bytes = usize::try_from(size >> 1).map_err(|_| Damaged)?;
+        let bytes = self.unpacker.bytes(bytes)?;
         let customers = if size & IS_BITMAP == 0 {
-            let numbers = self.unpacker;
-            for _ in 0..count {
-                self.unpacker.number()?;
-            }
-            Customers::Few(count, numbers)
+            Customers::Few(bytes)
         } else {
-            Customers::Many(self.unpacker.bytes(count)?)
+            Customers::Many(bytes)
         };
         let packed = &packed[..packed.len() - self.unpacker.rest().len()];
         Ok(Some(Entry {
@@ -135,26 +136,29 @@ pub struct Packer {
     count: u64,
     out: Vec<u8>,
     before: Option<(i32, u32)>,
+    /// Room for one list.
+    list: Vec<u8>,
 }
 
 impl Packer {
     /// Adds the customers of a bucket and series: ascending numbers, each once.
     pub fn push(&mut self, bucket: i32, series: u32, customers: &[u32]) {
         self.push_place(bucket, series);
-        let start = self.out.len();
-        push_unsigned(&mut self.out, (customers.len() as u64) << 1);
+        self.list.clear();
         let mut before = 0;
         for &customer in customers {
-            push_unsigned(&mut self.out, u64::from(customer - before));
+            push_unsigned(&mut self.list, u64::from(customer - before));
             before = customer;
         }
         if customers.len() >= BITMAP_CUSTOMERS_MIN {
             let bitmap: RoaringBitmap = customers.iter().copied().collect();
-            if bitmap.serialized_size() < self.out.len() - start {
-                self.out.truncate(start);
+            if bitmap.serialized_size() <= LIST_TIMES_SMALLER * self.list.len() {
                 self.push_bitmap(&bitmap);
+                return;
             }
         }
+        push_unsigned(&mut self.out, (self.list.len() as u64) << 1);
+        self.out.extend_from_slice(&self.list);
     }
 
     /// The same of a bitmap, which is kept one if it is large.

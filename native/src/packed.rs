@@ -87,9 +87,20 @@ impl<'a> Unpacker<'a> {
     }
 
     /// An unsigned integer of 32 bits.
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self) -> Result<u32, Damaged> {
-        u32::try_from(self.unsigned()?).map_err(|_| Damaged)
+        // Nearly all have one byte or two.
+        match *self.rest {
+            [low @ 0..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u32::from(low))
+            }
+            [low, high @ 0..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u32::from(high) << 7 | u32::from(low & 0x7f))
+            }
+            _ => u32::try_from(self.unsigned()?).map_err(|_| Damaged),
+        }
     }
 
     /// An unsigned integer that counts what follows, each of at least one byte: no

@@ -21,6 +21,10 @@ _BATCHES_ENOUGH = 64
 _BYTES_ENOUGH = 1024 * 1024
 _AGE_ENOUGH_SECONDS = 1.0
 
+_RECLAIM_BYTES = 32 * 1024 * 1024
+"""After so many bytes were replaced their room is made usable again: where segments
+are rewritten all the time, the database on its own would do that too seldom."""
+
 _REST = 4
 """How many times as long as it worked it rests while new batches come."""
 
@@ -58,6 +62,7 @@ class Compactor:
     def _compact_on(self) -> None:
         before: Sequence[Pending] = ()
         rested_at = 0.0
+        replaced_bytes = 0
         while not self._stopping.wait(_LOOK_SECONDS):
             waiting = self._store.pending()
             is_idle = waiting == before
@@ -67,7 +72,10 @@ class Compactor:
             started = time.monotonic()
             for one in waiting:
                 if _is_enough(one) and not self._stopping.is_set():
-                    self._store.compact(one.organization_number)
+                    replaced_bytes += self._store.compact(one.organization_number) or 0
+            if replaced_bytes >= _RECLAIM_BYTES:
+                self._store.reclaim()
+                replaced_bytes = 0
             rested_at = time.monotonic() + _REST * (time.monotonic() - started)
 
 

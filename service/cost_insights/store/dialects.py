@@ -4,7 +4,7 @@ import math
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -70,6 +70,9 @@ class Dialect(Protocol):
     def try_compaction_lock(self, connection: sa.Connection) -> bool:
         """Keeps every other process from compacting as long as the connection is open;
         False where another one does."""
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        """Makes the room of deleted rows usable again; the connection commits on its own."""
 
 
 class Sqlite:
@@ -167,6 +170,9 @@ class Sqlite:
         # One process serves it. Should a command compact as well, whoever comes second
         # finds the batches gone and changes nothing.
         return True
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        """Does nothing: the room is usable at once."""
 
 
 _SQLITE_TRANSIENT = frozenset(
@@ -282,6 +288,10 @@ class Postgresql:
         return bool(
             connection.scalar(sa.select(sa.func.pg_try_advisory_lock(self._COMPACTION_LOCK)))
         )
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        for table in tables:
+            connection.exec_driver_sql(f"VACUUM {table.name}")
 
 
 def dialect_of(url: sa.URL) -> Dialect:

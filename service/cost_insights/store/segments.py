@@ -98,6 +98,9 @@ class Compacted:
     organization_number: int
     batch_ids: Sequence[uuid.UUID]
     replaced_ids: Sequence[uuid.UUID]
+    replaced_bytes: int
+    """How large what is deleted is, batches included."""
+
     segments: Sequence[tuple[int, int, int, int, bytes]]
 
 
@@ -111,11 +114,18 @@ def prepare_compaction(connection: sa.Connection, organization_number: int) -> C
     batch_ids = _batches_to_compact(connection, organization_number)
     if not batch_ids:
         return None
-    compaction = Compaction(list(_contents(connection, batch, organization_number, batch_ids)))
+    batches = _contents(connection, batch, organization_number, batch_ids)
+    compaction = Compaction(batches)
     stored = _segments_of(connection, organization_number, compaction.spans)
-    replaced = [stored[place].id for place in compaction.plan([one[1:] for one in stored])]
-    contents = _contents(connection, segment, organization_number, replaced)
-    return Compacted(organization_number, batch_ids, replaced, compaction.merge(list(contents)))
+    replaced_ids = [stored[place].id for place in compaction.plan([one[1:] for one in stored])]
+    replaced = _contents(connection, segment, organization_number, replaced_ids)
+    return Compacted(
+        organization_number,
+        batch_ids,
+        replaced_ids,
+        sum(map(len, batches)) + sum(map(len, replaced)),
+        compaction.merge(replaced),
+    )
 
 
 def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
@@ -203,10 +213,10 @@ def _contents(
     table: sa.Table,
     organization_number: int,
     ids: Sequence[uuid.UUID],
-) -> Iterable[bytes]:
+) -> list[bytes]:
     """The packed contents of these rows, in this order."""
     contents = _read_packed(connection, table, organization_number, ids)
-    return (contents[one] for one in ids)
+    return [contents[one] for one in ids]
 
 
 def _read_packed(

@@ -18,6 +18,7 @@ from cost_insights.errors import QueryTooSlowError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     OvertakenError,
     Pending,
@@ -155,23 +156,31 @@ class Store:
         with self.read() as connection:
             return pending(connection)
 
-    def compact(self, organization_number: int) -> bool:
+    def compact(self, organization_number: int) -> int | None:
         """Merges pending batches of an organization into its segments, as many as fit
-        into memory well; False if there were none.
+        into memory well.
 
-        A second compaction of the same batches changes nothing, wherever it runs.
+        Returns how many bytes were replaced; None if there was nothing to do. A second
+        compaction of the same batches changes nothing, wherever it runs.
         """
         with self.read() as connection:
             compacted = prepare_compaction(connection, organization_number)
         if compacted is None:
-            return False
+            return None
         try:
             with self.write() as connection:
                 write_compaction(connection, compacted)
         except OvertakenError:
-            return True
+            return 0
         self.packed_cache.forget([*compacted.batch_ids, *compacted.replaced_ids])
-        return True
+        return compacted.replaced_bytes
+
+    def reclaim(self) -> None:
+        """Makes the room of replaced batches and segments usable again."""
+        with self._errors_of_the_database(), self._engine.connect() as connection:
+            self._dialect.reclaim(
+                connection.execution_options(isolation_level="AUTOCOMMIT"), (batch, segment)
+            )
 
     def insert_events(self, submissions: Sequence[Submission], *, now_us: int) -> list[Outcome]:
         """Stores the events of several submissions in one transaction; for one thread only.
