@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cost_insights_native::cell::{self, Cell};
+use cost_insights_native::cover::Cover;
 use cost_insights_native::group::{Group, Member};
+use cost_insights_native::segment::Kind;
+use cost_insights_native::tally::{self, Selection, Sources};
+use cost_insights_native::time::QUARTER_US;
 use cost_insights_native::{amount, copy, event, segment, sum};
 
 const EVENTS: usize = 1_000;
@@ -111,6 +115,20 @@ fn main() {
     );
     let unpack = || cell::unpack_all([black_box(&packed[..])]);
     report("unpack them", median(unpack), packed.len());
+    let cover = Cover::new(vec![0, 2_880 * QUARTER_US]).expect("bounds ascend");
+    let segments = [(Kind::CustomerQuarters, &packed[..])];
+    let sources = Sources {
+        segments: &segments,
+        batches: &[],
+        events: &[],
+    };
+    let selection = Selection {
+        series_groups: &[0; 20],
+        customer_groups: None,
+        groups: 1,
+    };
+    let ranking = || tally::rank(&cover, black_box(&sources), &selection, true, 100);
+    report("rank their customers", median(ranking), packed.len());
     let compaction = || segment::Compaction::new(black_box(&cells));
     report(
         "what they add to segments",
