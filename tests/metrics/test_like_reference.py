@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import hypothesis
@@ -103,7 +104,7 @@ METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
 
 def only(answer: reference.Metrics, metrics: Sequence[str]) -> reference.Metrics:
     """The answer without what nobody asked for, as messages have it."""
-    left_out = {
+    left_out: dict[str, Any] = {
         slug: 0 if slug == "active_user_by_event" else "" for slug in METRICS if slug not in metrics
     }
 
