@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::group::Group;
-use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, push_wide};
+use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, push_wide, seal};
 use crate::time::quarter_of;
 
 /// The aggregate of some events.
@@ -104,7 +104,7 @@ const POWERS_OF_TEN: [i128; ZEROS_MAX + 1] = {
 
 /// Writes cells that are combined.
 pub fn pack(cells: &[Cell]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + 10 * cells.len());
+    let mut out = Vec::with_capacity(20 + 10 * cells.len());
     out.push(VERSION);
     push_unsigned(&mut out, cells.len() as u64);
     let mut before: Option<&Cell> = None;
@@ -112,6 +112,7 @@ pub fn pack(cells: &[Cell]) -> Vec<u8> {
         push_cell(&mut out, cell, before);
         before = Some(cell);
     }
+    seal(&mut out);
     out
 }
 
@@ -176,7 +177,7 @@ pub struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// A reader of what [`pack`] has written.
     pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
-        let mut unpacker = Unpacker::new(packed);
+        let mut unpacker = Unpacker::unsealed(packed)?;
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
         }
@@ -310,11 +311,18 @@ pub(crate) mod tests {
         };
         let one = pack(&[cell(0, 25_000_000_000)]);
         let two = pack(&[cell(0, 25_000_000_000), cell(3, -1_000_000_000_000)]);
-        assert_eq!(one.len(), 2 + 1 + 1 + 4 + 1 + 1);
+        assert_eq!(one.len(), 2 + 1 + 1 + 4 + 1 + 1 + 4);
         assert_eq!(two.len() - one.len(), 3);
     }
 
-    /// Bytes that are cut short, go on, or have another version are damaged.
+    fn sealed(bytes: &[u8]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        seal(&mut out);
+        out
+    }
+
+    /// Bytes that are cut short, go on, or have another version are damaged, even if
+    /// their seal is whole.
     #[test]
     fn damage_is_noticed() {
         let packed = pack(&[Cell {
@@ -323,14 +331,18 @@ pub(crate) mod tests {
             ..Cell::default()
         }]);
         assert_eq!(unpack_all([&packed[..]]).unwrap().len(), 1);
-        for end in 0..packed.len() {
+        let (bytes, _) = packed.split_last_chunk::<4>().unwrap();
+        for end in 0..bytes.len() {
             assert_eq!(unpack_all([&packed[..end]]), Err(Damaged), "{end}");
+            assert_eq!(
+                unpack_all([&sealed(&bytes[..end])[..]]),
+                Err(Damaged),
+                "{end}"
+            );
         }
-        let mut longer = packed.clone();
-        longer.push(0);
+        let longer = sealed(&[bytes, &[0]].concat());
         assert_eq!(unpack_all([&longer[..]]), Err(Damaged));
-        let mut other = packed;
-        other[0] = 9;
+        let other = sealed(&[&[9], &bytes[1..]].concat());
         assert_eq!(unpack_all([&other[..]]), Err(Damaged));
     }
 
@@ -365,6 +377,7 @@ pub(crate) mod tests {
         fn any_bytes(bytes: Vec<u8>) {
             let mut packed = vec![VERSION];
             packed.extend(bytes);
+            seal(&mut packed);
             if let Ok(mut cells) = Cells::new(&packed) {
                 while let Ok(Some(_)) = cells.next_cell() {}
             }
