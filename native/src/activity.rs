@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use roaring::{MultiOps, RoaringBitmap};
 
-use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned};
+use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, seal};
 
 const VERSION: u8 = 1;
 
@@ -80,7 +80,7 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// A reader of what [`Packer`] has written.
     pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
-        let mut unpacker = Unpacker::new(packed);
+        let mut unpacker = Unpacker::unsealed(packed)?;
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
         }
@@ -199,10 +199,11 @@ impl Packer {
 
     /// All that was added.
     pub fn finish(self) -> Vec<u8> {
-        let mut packed = Vec::with_capacity(self.out.len() + 11);
+        let mut packed = Vec::with_capacity(self.out.len() + 15);
         packed.push(VERSION);
         push_unsigned(&mut packed, self.count);
         packed.extend(self.out);
+        seal(&mut packed);
         packed
     }
 }
@@ -359,22 +360,30 @@ mod tests {
     #[test]
     fn sets_are_small() {
         let few = Sets::from([((1_994_928, 3), BTreeSet::from([5, 7, 300]))]);
-        assert_eq!(packed(&few).len(), 2 + 4 + 1 + 1 + 4);
+        assert_eq!(packed(&few).len(), 2 + 4 + 1 + 1 + 4 + 4);
         let many = Sets::from([((20_780, 0), (0..50_000).step_by(2).collect())]);
-        assert_eq!(packed(&many).len(), 8_192 + 2 + 3 + 1 + 3 + 16);
+        assert_eq!(packed(&many).len(), 8_192 + 2 + 3 + 1 + 3 + 16 + 4);
     }
 
-    /// Bytes that are cut short or go on are damaged.
+    fn sealed(bytes: &[u8]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        seal(&mut out);
+        out
+    }
+
+    /// Bytes that are cut short or go on are damaged, even if their seal is whole.
     #[test]
     fn damage_is_noticed() {
         let bytes = packed(&Sets::from([
             ((-1, 0), BTreeSet::from([1])),
             ((4, 9), (0..10_000).collect()),
         ]));
-        for end in 0..bytes.len() {
+        let (inner, _) = bytes.split_last_chunk::<4>().unwrap();
+        for end in 0..inner.len() {
             assert_eq!(unpacked(&bytes[..end]), Err(Damaged), "{end}");
+            assert_eq!(unpacked(&sealed(&inner[..end])), Err(Damaged), "{end}");
         }
-        assert_eq!(unpacked(&[&bytes[..], &[0]].concat()), Err(Damaged));
+        assert_eq!(unpacked(&sealed(&[inner, &[0]].concat())), Err(Damaged));
         assert_eq!(merge(&[&bytes, &bytes[..9]]), Err(Damaged));
     }
 
@@ -409,6 +418,7 @@ mod tests {
         fn any_bytes(bytes: Vec<u8>) {
             let mut packed = vec![VERSION];
             packed.extend(bytes);
+            seal(&mut packed);
             let _ = unpacked(&packed);
             let _ = merge(&[&packed, &packed]);
         }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::group::Group;
-use crate::packed::{Damaged, Unpacker, push_unsigned};
+use crate::packed::{Damaged, Unpacker, push_unsigned, seal};
 use crate::time::quarter_of;
 
 /// The aggregate of some events.
@@ -121,7 +121,7 @@ const POWERS_OF_TEN: [i64; ZEROS_MAX + 1] = {
 /// Customer and bucket are written as what they are more than those of the cell
 /// before, events only where there is not one.
 pub fn pack(cells: &[Cell]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + 12 * cells.len());
+    let mut out = Vec::with_capacity(20 + 12 * cells.len());
     out.push(VERSION);
     push_unsigned(&mut out, cells.len() as u64);
     let mut before = Cell::default();
@@ -129,6 +129,7 @@ pub fn pack(cells: &[Cell]) -> Vec<u8> {
         push_cell(&mut out, cell, &before);
         before = *cell;
     }
+    seal(&mut out);
     out
 }
 
@@ -210,7 +211,7 @@ pub struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// A reader of what [`pack`] has written.
     pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
-        let mut unpacker = Unpacker::new(packed);
+        let mut unpacker = Unpacker::unsealed(packed)?;
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
         }
@@ -368,11 +369,18 @@ pub(crate) mod tests {
         };
         let one = pack(&[cell(0, 25_000_000_000)]);
         let two = pack(&[cell(0, 25_000_000_000), cell(3, -1_000_000_000_000)]);
-        assert_eq!(one.len(), 2 + 2 + 1 + 4 + 1);
+        assert_eq!(one.len(), 2 + 2 + 1 + 4 + 1 + 4);
         assert_eq!(two.len() - one.len(), 2 + 1 + 1);
     }
 
-    /// Bytes that are cut short, go on, or have another version are damaged.
+    fn sealed(bytes: &[u8]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        seal(&mut out);
+        out
+    }
+
+    /// Bytes that are cut short, go on, or have another version are damaged, even if
+    /// their seal is whole.
     #[test]
     fn damage_is_noticed() {
         let packed = pack(&[Cell {
@@ -381,14 +389,18 @@ pub(crate) mod tests {
             ..Cell::default()
         }]);
         assert_eq!(unpack_all([&packed[..]]).unwrap().len(), 1);
-        for end in 0..packed.len() {
+        let (bytes, _) = packed.split_last_chunk::<4>().unwrap();
+        for end in 0..bytes.len() {
             assert_eq!(unpack_all([&packed[..end]]), Err(Damaged), "{end}");
+            assert_eq!(
+                unpack_all([&sealed(&bytes[..end])[..]]),
+                Err(Damaged),
+                "{end}"
+            );
         }
-        let mut longer = packed.clone();
-        longer.push(0);
+        let longer = sealed(&[bytes, &[0]].concat());
         assert_eq!(unpack_all([&longer[..]]), Err(Damaged));
-        let mut other = packed;
-        other[0] = 9;
+        let other = sealed(&[&[9], &bytes[1..]].concat());
         assert_eq!(unpack_all([&other[..]]), Err(Damaged));
     }
 
@@ -423,6 +435,7 @@ pub(crate) mod tests {
         fn any_bytes(bytes: Vec<u8>) {
             let mut packed = vec![VERSION];
             packed.extend(bytes);
+            seal(&mut packed);
             if let Ok(mut cells) = Cells::new(&packed) {
                 while let Ok(Some(_)) = cells.next_cell() {}
             }

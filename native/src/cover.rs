@@ -129,8 +129,9 @@ impl Cover {
 
     /// The slot that holds all of a day.
     pub fn slot_of_day(&self, day: i32) -> Option<Slot> {
-        let from = i64::from(day) * DAY_US;
-        self.slot_of_span(from, from + DAY_US)
+        // What is no day of any year, because cells are not what they say, is in no slot.
+        let from = i64::from(day).checked_mul(DAY_US)?;
+        self.slot_of_span(from, from.checked_add(DAY_US)?)
     }
 
     /// The slot of a quarter whose day no slot holds as a whole.
@@ -152,7 +153,7 @@ impl Cover {
     }
 
     fn history_until(&self, day: i64) -> Option<Slot> {
-        (day * DAY_US <= self.first_us()).then_some(0)
+        (day.checked_mul(DAY_US)? <= self.first_us()).then_some(0)
     }
 
     #[inline]

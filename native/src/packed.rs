@@ -2,7 +2,8 @@
 //! the sign of a signed one in the lowest bit.
 //!
 //! What is written here lies in the database, so that it may never be read
-//! otherwise. Bytes that were not written here are [`Damaged`], not a panic.
+//! otherwise. Bytes that were not written here are [`Damaged`], not a panic and, as
+//! a checksum seals them, not other numbers.
 #![forbid(unsafe_code)]
 
 /// The bytes are not what was written.
@@ -31,6 +32,15 @@ pub fn push_signed(out: &mut Vec<u8>, number: i64) {
     push_unsigned(out, (number << 1 ^ number >> 63) as u64);
 }
 
+/// How long a checksum is.
+const SEAL_BYTES: usize = 4;
+
+/// Ends what is written by its checksum, a CRC-32 with the lowest byte first.
+pub fn seal(out: &mut Vec<u8>) {
+    let checksum = crc32fast::hash(out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
 /// Reads what the functions above have written, in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct Unpacker<'a> {
@@ -41,6 +51,16 @@ impl<'a> Unpacker<'a> {
     /// A reader of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+
+    /// A reader of bytes that were sealed.
+    pub fn unsealed(sealed: &'a [u8]) -> Result<Self, Damaged> {
+        let (bytes, checksum) = sealed.split_last_chunk::<SEAL_BYTES>().ok_or(Damaged)?;
+        if crc32fast::hash(bytes) == u32::from_le_bytes(*checksum) {
+            Ok(Self::new(bytes))
+        } else {
+            Err(Damaged)
+        }
     }
 
     /// The bytes that are not read yet.
@@ -149,6 +169,24 @@ mod tests {
         );
         assert_eq!(Unpacker::new(&[2, 0]).count(), Err(Damaged));
         assert_eq!(Unpacker::new(&[1]).bytes(2), Err(Damaged));
+    }
+
+    /// Whatever byte changes, is lost or is added: the seal breaks.
+    #[test]
+    fn seals_break() {
+        let mut sealed = b"cells".to_vec();
+        seal(&mut sealed);
+        assert_eq!(Unpacker::unsealed(&sealed).unwrap().rest(), b"cells");
+        for at in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut other = sealed.clone();
+                other[at] ^= 1 << bit;
+                assert!(Unpacker::unsealed(&other).is_err(), "{at} {bit}");
+            }
+            assert!(Unpacker::unsealed(&sealed[..at]).is_err(), "{at}");
+        }
+        sealed.push(0);
+        assert!(Unpacker::unsealed(&sealed).is_err());
     }
 
     proptest! {

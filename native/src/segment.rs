@@ -153,16 +153,14 @@ impl Compaction {
     /// Chooses which of the segments that these spans have are replaced, and
     /// returns their places.
     pub fn plan(&mut self, stored: &[Stored]) -> Vec<usize> {
-        let mut by_span: BTreeMap<Span, BTreeMap<Range, Vec<usize>>> = BTreeMap::new();
+        let mut by_span: BTreeMap<Span, Vec<usize>> = BTreeMap::new();
         for (place, one) in stored.iter().enumerate() {
-            let ranges = by_span.entry(one.span).or_default();
-            ranges.entry(one.customers).or_default().push(place);
+            by_span.entry(one.span).or_default().push(place);
         }
         self.planned.clear();
         for (&span, addition) in &self.additions {
-            let ranges = by_span.remove(&span);
-            let ranges = ranges.unwrap_or_else(|| BTreeMap::from([(EVERY_CUSTOMER, Vec::new())]));
-            for (customers, mut places) in ranges {
+            let places = by_span.remove(&span).unwrap_or_default();
+            for (customers, mut places) in by_range(stored, places) {
                 let added = match addition {
                     Addition::Activity(packed) => packed.len(),
                     Addition::Cells(cells) => CELL_BYTES * within(cells, span, customers).len(),
@@ -174,8 +172,8 @@ impl Compaction {
                 let mut size = added;
                 let smaller = places.iter().take_while(|&&place| {
                     let bytes = stored[place].bytes;
-                    let is_small = bytes <= 2 * size;
-                    size += bytes;
+                    let is_small = bytes <= size.saturating_mul(2);
+                    size = size.saturating_add(bytes);
                     is_small
                 });
                 let count = smaller.count();
@@ -224,8 +222,38 @@ impl Compaction {
                 }
             }
         }
-        Ok(segments)
+        if rest.is_empty() {
+            Ok(segments)
+        } else {
+            Err(Damaged)
+        }
     }
+}
+
+/// The places of stored segments of one span, by range. Every customer is in exactly
+/// one range, so that nothing new is counted twice or lost: ranges that overlap, as
+/// those that two processes have split at once, are one, and gaps belong to the next.
+fn by_range(stored: &[Stored], mut places: Vec<usize>) -> Vec<(Range, Vec<usize>)> {
+    places.sort_by_key(|&place| stored[place].customers);
+    let mut ranges: Vec<(Range, Vec<usize>)> = Vec::new();
+    for place in places {
+        let (first, last) = stored[place].customers;
+        match ranges.last_mut() {
+            Some((range, members)) if first <= range.1 => {
+                range.1 = range.1.max(last);
+                members.push(place);
+            }
+            before => {
+                let from = before.map_or(EVERY_CUSTOMER.0, |(range, _)| range.1 + 1);
+                ranges.push(((from, last), vec![place]));
+            }
+        }
+    }
+    match ranges.last_mut() {
+        Some((range, _)) => range.1 = EVERY_CUSTOMER.1,
+        None => ranges.push((EVERY_CUSTOMER, Vec::new())),
+    }
+    ranges
 }
 
 /// About how large a packed cell is.

@@ -330,6 +330,48 @@ fn large_segments_are_split() {
     assert_eq!(actual, expected(&database.events, &cover, &selection));
 }
 
+/// Two processes that split a segment at once, each without the other's, leave ranges
+/// that overlap: what comes later is counted once all the same.
+#[test]
+fn ranges_that_overlap() {
+    let events_of = |from: i64| -> Vec<LooseEvent> {
+        (from..from + 30_000)
+            .map(|n| LooseEvent {
+                timestamp_us: n * 37 % 2_900 * QUARTER_US,
+                cost_picocents: n * 1_234_567,
+                customer: (n * n % 701) as u32,
+                series: (n % 3) as u32,
+            })
+            .collect()
+    };
+    let mut database = Database::default();
+    for from in [0, 1_000_000] {
+        let mut one = Database::default();
+        one.ingest(&events_of(from));
+        one.compact();
+        database.events.extend(one.events);
+        database.segments.extend(one.segments);
+    }
+    for from in [2_000_000, 3_000_000] {
+        database.ingest(&events_of(from));
+        database.compact();
+    }
+    let cover = Cover::new(vec![0, 31 * DAY_US]).unwrap();
+    let segments = database.segments(&cover, true, true);
+    let sources = Sources {
+        segments: &segments,
+        batches: &[],
+        events: &[],
+    };
+    let selection = Selection {
+        series_groups: &[0; 3],
+        customer_groups: Some((0..701).map(|customer| (customer, 0)).collect()),
+        groups: 1,
+    };
+    let actual = tally(&cover, &sources, &selection, true).unwrap();
+    assert_eq!(actual, expected(&database.events, &cover, &selection));
+}
+
 /// Days before 1970 have their own quarters.
 #[test]
 fn quarters_before_1970() {

@@ -9,7 +9,7 @@ the larger rounds make up for that.
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store import Pending, Store
@@ -50,20 +50,21 @@ class Compactor:
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
-                with self._store.compacting() as is_mine:
-                    if is_mine:
-                        self._compact_on()
+                with self._store.compaction_lock() as is_mine:
+                    self._compact_on(is_mine)
             except StoreUnavailableError:
                 _log.warning("the database does not answer; batches are compacted later")
             except Exception:  # noqa: BLE001 (logged; the thread must go on)
                 _log.exception("batches could not be compacted; they are counted all the same")
                 self._stopping.wait(_AGE_ENOUGH_SECONDS)
 
-    def _compact_on(self) -> None:
+    def _compact_on(self, is_mine: Callable[[], bool]) -> None:
         before: Sequence[Pending] = ()
         rested_at = 0.0
         replaced_bytes = 0
         while not self._stopping.wait(_LOOK_SECONDS):
+            if not is_mine():
+                continue
             waiting = self._store.pending()
             is_idle = waiting == before
             before = waiting

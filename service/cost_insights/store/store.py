@@ -138,18 +138,21 @@ class Store:
             raise
 
     @contextmanager
-    def compacting(self) -> Iterator[bool]:
-        """Whether this process is the one that compacts, until the block ends.
+    def compaction_lock(self) -> Iterator[Callable[[], bool]]:
+        """Tells, whenever asked, whether this process is the one that compacts: it is
+        from the first time no other one is until the block ends.
 
-        Raises StoreUnavailableError if the database does not answer.
+        Raises StoreUnavailableError if the database does not answer. Whoever loses
+        the connection has lost the lock, and learns it by asking.
         """
         with self._errors_of_the_database(), self._engine.connect() as connection:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
-                yield self._dialect.try_compaction_lock(autocommit)
+                yield lambda: self._dialect.try_compaction_lock(autocommit)
             finally:
                 # Closed and not given back: the lock ends with the connection.
-                connection.detach()
+                if not connection.invalidated:
+                    connection.detach()
 
     def pending(self) -> list[Pending]:
         """What waits to be compacted, by organization."""
