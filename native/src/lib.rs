@@ -14,6 +14,7 @@ pub mod group;
 pub mod id;
 pub mod json;
 pub mod message;
+pub mod number_cache;
 #[cfg(feature = "python")]
 mod python;
 pub mod time;
