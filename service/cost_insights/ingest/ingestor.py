@@ -190,6 +190,7 @@ class Ingestor:
             await self._arrived.wait()
             self._arrived.clear()
             stored = 0
+            ahead = False
             while self._waiting:
                 if stored >= _MANY_REQUESTS and self._waiting_events < _FEW_EVENTS:
                     await asyncio.sleep(_GATHERING_SECONDS)
@@ -197,11 +198,12 @@ class Ingestor:
                 if not group:
                     continue
                 written = asyncio.Event()
-                storing = asyncio.create_task(self._store_group(group, written))
+                storing = asyncio.create_task(self._store_group(group, written, ahead=ahead))
                 await written.wait()
                 # While it commits, many events are prepared for the next transaction;
                 # few are better joined by those that its answers set free.
-                if self._waiting_events < _FEW_EVENTS:
+                ahead = self._waiting_events >= _FEW_EVENTS
+                if not ahead:
                     await storing
                 stored = len(group)
             if self._closing:
@@ -221,16 +223,21 @@ class Ingestor:
         self._left.set()
         return group
 
-    async def _store_group(self, group: Sequence[_Waiting], written: asyncio.Event) -> None:
-        """Sets `written` once nothing but the commit is left to do, or all is done."""
+    async def _store_group(
+        self, group: Sequence[_Waiting], written: asyncio.Event, *, ahead: bool
+    ) -> None:
+        """Stores a group, prepared `ahead` where the one before may still commit.
+
+        Sets `written` once nothing but the commit is left to do, or all is done.
+        """
         loop = asyncio.get_running_loop()
         submissions = [waiting.submission for waiting in group]
-        prepared = self._preparer.submit(self._store.prepare, submissions)
+        prepare = partial(self._store.prepare, submissions)
         outcomes = await loop.run_in_executor(
             self._writer,
             self._insert,
             submissions,
-            prepared.result,
+            self._preparer.submit(prepare).result if ahead else prepare,
             lambda: loop.call_soon_threadsafe(written.set),
         )
         written.set()
@@ -245,12 +252,12 @@ class Ingestor:
     def _insert(
         self,
         submissions: Sequence[Submission],
-        prepared: Callable[[], Prepared],
+        prepare: Callable[[], Prepared],
         written: Callable[[], object],
     ) -> Sequence[Outcome | Exception]:
         try:
             return self._store.insert_events(
-                prepared(), now_us=time.time_ns() // 1_000, written=written
+                prepare(), now_us=time.time_ns() // 1_000, written=written
             )
         except StoreUnavailableError as error:
             return [error] * len(submissions)
