@@ -62,6 +62,11 @@ pub struct Series<'a> {
     pub product_id: Option<&'a str>,
 }
 
+/// The texts of a series: event name, LLM vendor, LLM model, product id; an absent
+/// one is empty.
+pub type SeriesTexts<'a> = [&'a str; SERIES_TEXTS];
+const SERIES_TEXTS: usize = 4;
+
 /// A customer, as a place in one of the lists of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Customer {
@@ -155,8 +160,8 @@ pub struct EventBatch {
     pub external_customer_ids: Texts,
     /// The distinct customers named by UUID.
     pub customer_ids: Vec<Uuid>,
-    /// The four texts of each series, one series after the other.
-    pub series: Texts,
+    /// The texts of the distinct series, one series after the other.
+    pub series_texts: Texts,
     /// The distinct UUIDs of version 7 given as parents.
     pub uncertain_parents: Vec<Uuid>,
     /// The events.
@@ -166,9 +171,6 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
-    /// How many texts a series has.
-    pub const SERIES_TEXTS: usize = 4;
-
     /// How many distinct customers there are.
     pub fn customer_count(&self) -> usize {
         self.external_customer_ids.len() + self.customer_ids.len()
@@ -176,7 +178,14 @@ impl EventBatch {
 
     /// How many distinct series there are.
     pub fn series_count(&self) -> usize {
-        self.series.len() / Self::SERIES_TEXTS
+        self.series_texts.len() / SERIES_TEXTS
+    }
+
+    /// The distinct series.
+    pub fn series(&self) -> impl ExactSizeIterator<Item = SeriesTexts<'_>> {
+        let mut texts = self.series_texts.iter();
+        (0..self.series_count())
+            .map(move |_| std::array::from_fn(|_| texts.next().unwrap_or_default()))
     }
 
     /// The place of a customer in both lists, one after the other.

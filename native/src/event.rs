@@ -830,12 +830,11 @@ impl<'a, 'c> Checker<'a, 'c> {
                 model,
                 product_id,
             } = series;
-            let texts = &mut self.batch.series;
-            let first = texts.push(name);
-            for text in [vendor, model, product_id] {
-                texts.push(text.unwrap_or_default());
+            let place = self.batch.series_count() as u32;
+            for text in [Some(name), vendor, model, product_id] {
+                self.batch.series_texts.push(text.unwrap_or_default());
             }
-            first / EventBatch::SERIES_TEXTS as u32
+            place
         })
     }
 

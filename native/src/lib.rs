@@ -16,6 +16,7 @@ pub mod group;
 pub mod id;
 pub mod json;
 pub mod message;
+pub mod number_cache;
 pub mod packed;
 #[cfg(feature = "python")]
 mod python;

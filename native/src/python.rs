@@ -5,8 +5,8 @@
 //! surface; `stubtest` compares the two.
 
 use std::any::type_name;
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
 
 use crate::amount::column;
 use crate::id::Uuid;
+use crate::number_cache::{self, Numbered};
 use crate::{
     amount, batch, cell, copy, cover, error, event, group, id, packed, segment, sum, tally,
 };
@@ -26,10 +27,10 @@ mod _native {
 
     #[pymodule_export]
     use super::{
-        Compaction, Cover, EventBatch, Fault, Group, Limits, Receipt, Sources, StreamedBatch,
-        Tally, decode_events, decode_streamed, event_id, format_amount, parse_amount,
-        parse_amounts, parse_money, rank_cells, round_amount, sum_by_group, sum_picocents,
-        tally_cells,
+        Compaction, Cover, EventBatch, Fault, Group, Limits, NumberCache, Receipt, Sources,
+        StreamedBatch, Tally, decode_events, decode_streamed, event_id, format_amount,
+        parse_amount, parse_amounts, parse_money, rank_cells, round_amount, sum_by_group,
+        sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -183,14 +184,7 @@ impl EventBatch {
 
     #[getter]
     fn series<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let texts: Vec<&str> = self.0.series.iter().collect();
-        let (series, _) = texts.as_chunks::<{ batch::EventBatch::SERIES_TEXTS }>();
-        PyList::new(
-            py,
-            series
-                .iter()
-                .map(|&[name, vendor, model, product]| (name, vendor, model, product)),
-        )
+        PyList::new(py, self.0.series().map(<(_, _, _, _)>::from))
     }
 
     #[getter]
@@ -201,6 +195,65 @@ impl EventBatch {
     fn without_customers(&self, py: Python<'_>, unknown: Vec<usize>) -> Self {
         let batch = py.detach(|| self.0.without_customers(&unknown));
         Self(Arc::new(batch))
+    }
+}
+
+/// The numbers of customers and series that the process knows.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct NumberCache(Mutex<number_cache::NumberCache>);
+
+impl NumberCache {
+    fn lock(&self) -> MutexGuard<'_, number_cache::NumberCache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type KnownNumbers = (Vec<Option<i32>>, Vec<Option<i32>>, Vec<Option<i32>>);
+
+#[pymethods]
+impl NumberCache {
+    #[new]
+    fn new(bytes_max: usize) -> Self {
+        Self(Mutex::new(number_cache::NumberCache::new(bytes_max)))
+    }
+
+    fn known(&self, py: Python<'_>, organization_number: i32, batch: &EventBatch) -> KnownNumbers {
+        let known = py.detach(|| self.lock().known(organization_number, &batch.0));
+        (known.external_customers, known.customers, known.series)
+    }
+
+    fn group(&self, py: Python<'_>, batches: Vec<(Py<EventBatch>, i32)>) -> Option<Group> {
+        let batches: Vec<_> = batches
+            .into_iter()
+            .map(|(batch, organization_number)| (batch.get().0.clone(), organization_number))
+            .collect();
+        py.detach(|| {
+            let members = self.lock().members(batches)?;
+            Some(Group(group::Group::new(members, &HashSet::new())))
+        })
+    }
+
+    fn add(
+        &self,
+        py: Python<'_>,
+        organization_number: i32,
+        external_customers: HashMap<String, i32>,
+        customers: HashMap<Uuid, i32>,
+        series: HashMap<(String, String, String, String), i32>,
+    ) {
+        py.detach(|| {
+            let mut cache = self.lock();
+            let mut add = |numbered, number| cache.add(organization_number, numbered, number);
+            for (text, number) in &external_customers {
+                add(Numbered::ExternalCustomer(text), *number);
+            }
+            for (id, number) in &customers {
+                add(Numbered::Customer(id), *number);
+            }
+            for ((name, vendor, model, product), number) in &series {
+                add(Numbered::Series([name, vendor, model, product]), *number);
+            }
+        });
     }
 }
 

@@ -806,9 +806,8 @@ fn llm_calls() {
         let batch = valid([fields]);
         assert!(
             batch
-                .series
-                .iter()
-                .eq(["llm.inference", "openai", "gpt-4", ""])
+                .series()
+                .eq([["llm.inference", "openai", "gpt-4", ""]])
         );
         assert_eq!(texts(&batch).llm, Some(json));
         assert_eq!(texts(&batch).metadata, "{}");
@@ -1154,8 +1153,7 @@ fn series() {
         [name, "", "", "p"],
         [name, "v", "m", "p"],
     ];
-    assert!(batch.series.iter().eq(expected.concat()));
-    assert_eq!(batch.series_count(), 4);
+    assert!(batch.series().eq(expected));
 }
 
 /// Fields that are unknown, or of another type than the proto says, are skipped.

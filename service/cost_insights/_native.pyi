@@ -22,6 +22,7 @@ __all__ = [
     "Fault",
     "Group",
     "Limits",
+    "NumberCache",
     "Receipt",
     "Sources",
     "StreamedBatch",
@@ -126,6 +127,32 @@ class EventBatch:
         """The batch without the events of these places in `customer_ids`, which
         turn into faults `CUSTOMER_NOT_FOUND`, merged into `faults` in order.
         The lists of customers and series stay as they are."""
+
+@final
+class NumberCache:
+    """Numbers of customers and series that never change, by organization.
+
+    Bounded whatever callers send: what was not asked for in a while is forgotten.
+    Several threads may use it.
+    """
+
+    def __new__(cls, bytes_max: int) -> NumberCache: ...
+    def known(
+        self, organization_number: int, batch: EventBatch
+    ) -> tuple[list[int | None], list[int | None], list[int | None]]:
+        """The numbers of the batch's `external_customer_ids`, of its `customer_ids`
+        and of its `series`; None where one is not known."""
+    def group(self, batches: Sequence[tuple[EventBatch, int]]) -> Group | None:
+        """The group of these batches, each with the number of its organization; None
+        where another number is not known, or where a batch has `uncertain_parents`."""
+    def add(
+        self,
+        organization_number: int,
+        external_customers: dict[str, int],
+        customers: dict[bytes, int],
+        series: dict[tuple[str, str, str, str], int],
+    ) -> None:
+        """Adds numbers; only what is committed may be."""
 
 @final
 class Receipt:

@@ -49,6 +49,11 @@ def submission(
     return Submission(owner.number, owner.id, batch)
 
 
+def insert(store: Store, *submissions: Submission) -> list[Outcome]:
+    """Stores them in one transaction, as the ingestor does."""
+    return store.insert_events(store.prepare(submissions), now_us=NOW_US)
+
+
 def counts(outcome: Outcome) -> tuple[int, int, int]:
     """(inserted, duplicates, conflicts)."""
     assert outcome.receipt is not None
@@ -76,7 +81,7 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
     )
     sent.timestamp.FromJsonString("1969-12-31T23:59:59.999999Z")
     sent.metadata.update({"b": 1, "a": "ü"})
-    store.insert_events([submission(acme, sent)], now_us=NOW_US)
+    insert(store, submission(acme, sent))
     with store.read() as connection:
         row = connection.execute(sa.select(event)).mappings().one()
         found_customer = connection.execute(sa.select(customer)).mappings().one()
@@ -103,14 +108,12 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
 def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:
     """What is stored already is counted as what it is, in one transaction and across."""
     first = submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="l"))
-    (outcome,) = store.insert_events([first], now_us=NOW_US)
+    (outcome,) = insert(store, first)
     assert counts(outcome) == (2, 0, 0)
-    one, two = store.insert_events(
-        [
-            submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="n")),
-            submission(acme, new_event(external_id="n"), new_event(external_id="k", cost="2")),
-        ],
-        now_us=NOW_US,
+    one, two = insert(
+        store,
+        submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="n")),
+        submission(acme, new_event(external_id="n"), new_event(external_id="k", cost="2")),
     )
     assert counts(one) == (1, 1, 0)
     assert counts(two) == (0, 1, 1)
@@ -122,18 +125,16 @@ def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:
 def test_an_unknown_customer_fails_its_own_request_only(store: Store, acme: Organization) -> None:
     """A request with an unknown `customer_id` stores nothing; its neighbours are stored."""
     unknown = str(uuid.uuid4())
-    good, bad, partly = store.insert_events(
-        [
-            submission(acme, new_event(external_customer_id="c1")),
-            submission(acme, new_event(external_customer_id="c2"), new_event(customer_id=unknown)),
-            submission(
-                acme,
-                new_event(external_customer_id="c3"),
-                new_event(customer_id=unknown),
-                accept_valid=True,
-            ),
-        ],
-        now_us=NOW_US,
+    good, bad, partly = insert(
+        store,
+        submission(acme, new_event(external_customer_id="c1")),
+        submission(acme, new_event(external_customer_id="c2"), new_event(customer_id=unknown)),
+        submission(
+            acme,
+            new_event(external_customer_id="c3"),
+            new_event(customer_id=unknown),
+            accept_valid=True,
+        ),
     )
     assert counts(good) == (1, 0, 0)
     assert bad.receipt is None
@@ -148,6 +149,28 @@ def test_an_unknown_customer_fails_its_own_request_only(store: Store, acme: Orga
     assert count(store, event) == 2
 
 
+def test_what_is_prepared_before_another_transaction_commits(
+    store: Store, acme: Organization
+) -> None:
+    """Transactions that were prepared early number and store nothing twice."""
+    first = [
+        new_event(external_id=f"k{n}", external_customer_id=f"c{n % 2}", cost="1") for n in range(4)
+    ]
+    # Neither knows a number yet.
+    one, two = (store.prepare([submission(acme, *first)]) for _ in range(2))
+    assert counts(store.insert_events(one, now_us=NOW_US)[0]) == (4, 0, 0)
+    assert counts(store.insert_events(two, now_us=NOW_US)[0]) == (0, 4, 0)
+    # All numbers are known, and both hold a new event.
+    second = [*first, new_event(external_id="k4", external_customer_id="c0", cost="1")]
+    one, two = (store.prepare([submission(acme, *second)]) for _ in range(2))
+    assert counts(store.insert_events(one, now_us=NOW_US)[0]) == (1, 4, 0)
+    assert counts(store.insert_events(two, now_us=NOW_US)[0]) == (0, 5, 0)
+    assert count(store, event) == 5
+    with store.read() as connection:
+        numbers = connection.scalars(sa.select(customer.c.number).order_by(customer.c.number))
+        assert list(numbers) == [0, 1]
+
+
 def test_numbers_have_no_gaps(store: Store, acme: Organization) -> None:
     """Customers and series are numbered from 0 on, each organization for itself."""
     with store.write() as connection:
@@ -158,7 +181,7 @@ def test_numbers_have_no_gaps(store: Store, acme: Organization) -> None:
             for n in range(start, start + 2_500)
         ]
         for owner in (acme, other):
-            store.insert_events([submission(owner, *events)], now_us=NOW_US)
+            insert(store, submission(owner, *events))
     with store.read() as connection:
         for owner in (acme, other):
             for table, column, expected in (
@@ -188,7 +211,7 @@ def test_stores_that_write_at_once(database_url: str, store: Store, acme: Organi
                 new_event(external_id=f"k{n}", external_customer_id=f"c{n % 97}", cost="0.1")
                 for n in range(shifted, shifted + 20)
             ]
-            (outcome,) = stores[place].insert_events([submission(acme, *events)], now_us=NOW_US)
+            (outcome,) = insert(stores[place], submission(acme, *events))
             totals = tuple(map(sum, zip(totals, counts(outcome), strict=True)))  # type: ignore[assignment]
         return totals
 
@@ -211,8 +234,8 @@ def test_the_same_external_id_in_two_organizations(store: Store, acme: Organizat
     """An external id belongs to its organization."""
     with store.write() as connection:
         other = identity.create_organization(connection, "other")
-    outcomes = store.insert_events(
-        [submission(owner, new_event(external_id="k")) for owner in (acme, other)], now_us=NOW_US
+    outcomes = insert(
+        store, *(submission(owner, new_event(external_id="k")) for owner in (acme, other))
     )
     assert [counts(outcome) for outcome in outcomes] == [(1, 0, 0), (1, 0, 0)]
     assert count(store, event) == 2
@@ -223,6 +246,6 @@ def test_the_same_external_id_in_two_organizations(store: Store, acme: Organizat
 
 def test_nothing_to_write(store: Store, acme: Organization) -> None:
     """An empty batch is well."""
-    (outcome,) = store.insert_events([submission(acme)], now_us=NOW_US)
+    (outcome,) = insert(store, submission(acme))
     assert counts(outcome) == (0, 0, 0)
     assert count(store, event) == 0

@@ -2,7 +2,8 @@
 
 While one transaction runs, everything that arrives waits together and goes into
 the next one, so the more callers there are the fewer flushes each event costs.
-A request is answered after the commit that holds it.
+What needs no database is done for the next one while this one is flushed. A
+request is answered after the commit that holds it.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict, TypeVar
 
 from cost_insights import _native
@@ -22,7 +24,7 @@ from cost_insights.errors import (
     StoreUnavailableError,
 )
 from cost_insights.identity import Organization
-from cost_insights.store import Outcome, Store, Submission
+from cost_insights.store import Outcome, Prepared, Store, Submission
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
@@ -83,6 +85,7 @@ class Ingestor:
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self._closing = False
+        self._preparer = ThreadPoolExecutor(1, thread_name_prefix="preparer")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._task: asyncio.Task[None] | None = None
 
@@ -97,6 +100,7 @@ class Ingestor:
         self._left.set()
         if self._task is not None:
             await self._task
+        self._preparer.shutdown()
         self._writer.shutdown()
 
     async def ingest(self, organization: Organization, request: bytes) -> Ingested:
@@ -186,11 +190,21 @@ class Ingestor:
             await self._arrived.wait()
             self._arrived.clear()
             stored = 0
+            ahead = False
             while self._waiting:
                 if stored >= _MANY_REQUESTS and self._waiting_events < _FEW_EVENTS:
                     await asyncio.sleep(_GATHERING_SECONDS)
                 group = self._next_group()
-                await self._store_group(group)
+                if not group:
+                    continue
+                written = asyncio.Event()
+                storing = asyncio.create_task(self._store_group(group, written, ahead=ahead))
+                await written.wait()
+                # While it commits, many events are prepared for the next transaction;
+                # few are better joined by those that its answers set free.
+                ahead = self._waiting_events >= _FEW_EVENTS
+                if not ahead:
+                    await storing
                 stored = len(group)
             if self._closing:
                 return
@@ -209,30 +223,53 @@ class Ingestor:
         self._left.set()
         return group
 
-    async def _store_group(self, group: Sequence[_Waiting]) -> None:
-        if not group:
-            return
+    async def _store_group(
+        self, group: Sequence[_Waiting], written: asyncio.Event, *, ahead: bool
+    ) -> None:
+        """Stores a group, prepared `ahead` where the one before may still commit.
+
+        Sets `written` once nothing but the commit is left to do, or all is done.
+        """
+        loop = asyncio.get_running_loop()
         submissions = [waiting.submission for waiting in group]
+        prepare = partial(self._store.prepare, submissions)
+        outcomes = await loop.run_in_executor(
+            self._writer,
+            self._insert,
+            submissions,
+            self._preparer.submit(prepare).result if ahead else prepare,
+            lambda: loop.call_soon_threadsafe(written.set),
+        )
+        written.set()
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if waiting.outcome.done():
+                continue
+            if isinstance(outcome, Outcome):
+                waiting.outcome.set_result(outcome)
+            else:
+                waiting.outcome.set_exception(outcome)
+
+    def _insert(
+        self,
+        submissions: Sequence[Submission],
+        prepare: Callable[[], Prepared],
+        written: Callable[[], object],
+    ) -> Sequence[Outcome | Exception]:
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._writer, self._insert, submissions
+            return self._store.insert_events(
+                prepare(), now_us=time.time_ns() // 1_000, written=written
             )
         except StoreUnavailableError as error:
-            _fail(group, error)
+            return [error] * len(submissions)
         except Exception as error:  # noqa: BLE001 (whatever it is, the callers must learn of it)
-            if len(group) == 1:
-                _fail(group, error)
-                return
+            if len(submissions) == 1:
+                return [error]
             # What is wrong with one request must not fail its neighbours.
-            for waiting in group:
-                await self._store_group([waiting])
-        else:
-            for waiting, outcome in zip(group, outcomes, strict=True):
-                if not waiting.outcome.done():
-                    waiting.outcome.set_result(outcome)
-
-    def _insert(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        return self._store.insert_events(submissions, now_us=time.time_ns() // 1_000)
+            return [
+                outcome
+                for one in submissions
+                for outcome in self._insert([one], partial(self._store.prepare, [one]), written)
+            ]
 
 
 def refuse_faults(batch: _native.EventBatch) -> None:
@@ -255,9 +292,3 @@ def _overloaded(what: str, waiting: int, waiting_max: int) -> OverloadedError:
         reason="OVERLOADED",
         facts={f"waiting_{what}": str(waiting), f"waiting_{what}_max": str(waiting_max)},
     )
-
-
-def _fail(group: Sequence[_Waiting], error: Exception) -> None:
-    for waiting in group:
-        if not waiting.outcome.done():
-            waiting.outcome.set_exception(error)

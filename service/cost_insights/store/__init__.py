@@ -6,7 +6,7 @@ from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
 from cost_insights.store.store import Store
-from cost_insights.store.writer import Outcome, Submission
+from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
     "Deadline",
@@ -16,6 +16,7 @@ __all__ = [
     "Outcome",
     "PackedCache",
     "Pending",
+    "Prepared",
     "Store",
     "Submission",
     "chunks",

@@ -40,12 +40,15 @@ class Dialect(Protocol):
     read_options: Mapping[str, Any]
     """What makes a transaction read one snapshot."""
 
-    def insert_events(self, connection: sa.Connection, group: Group) -> None:
-        """Inserts what is left in the group; raises `sqlalchemy.exc.IntegrityError`
-        where an id is stored already."""
+    def encode_events(self, group: Group) -> object:
+        """What is left in the group, as `insert_events` takes it."""
 
-    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
-        """By what `was_committed` finds the running transaction, which inserted that event."""
+    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
+        """Inserts encoded events; raises `sqlalchemy.exc.IntegrityError` where an id
+        is stored already."""
+
+    def begin(self, connection: sa.Connection) -> str:
+        """Begins the transaction of the connection and returns its id."""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         """What came of a transaction whose connection was lost while it committed."""
@@ -123,13 +126,14 @@ class Sqlite:
         f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
     )
 
-    def insert_events(self, connection: sa.Connection, group: Group) -> None:
-        rows = group.rows()
-        if rows:
-            connection.exec_driver_sql(self._INSERT, cast("Any", rows))
+    def encode_events(self, group: Group) -> object:
+        return group.rows()
 
-    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
-        return TransactionTrace(event_id, "")
+    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
+        connection.exec_driver_sql(self._INSERT, encoded)
+
+    def begin(self, connection: sa.Connection) -> str:
+        return ""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # There is no connection to lose: a commit that fails has changed nothing.
@@ -199,6 +203,7 @@ class Postgresql:
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+    _BEGIN = "SELECT pg_current_xact_id()::text"
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.drivername == "postgresql":
@@ -211,16 +216,21 @@ class Postgresql:
             connect_args={"application_name": "cost-insights", "connect_timeout": 10},
         )
 
-    def insert_events(self, connection: sa.Connection, group: Group) -> None:
-        if not len(group):
-            return
+    def encode_events(self, group: Group) -> object:
+        return group.copy_payload()
+
+    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
-            copy.write(group.copy_payload())
+            copy.write(encoded)
 
-    def transaction_trace(self, connection: sa.Connection, event_id: bytes) -> TransactionTrace:
-        transaction_id = connection.exec_driver_sql("SELECT pg_current_xact_id()::text")
-        return TransactionTrace(event_id, transaction_id.scalar_one())
+    def begin(self, connection: sa.Connection) -> str:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        # BEGIN and the statement go together: the database is asked once, not twice.
+        with _driver_errors(self._BEGIN), driver.pipeline():
+            cursor = driver.execute(self._BEGIN)
+        ((transaction_id,),) = cursor.fetchall()
+        return str(transaction_id)
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # The id of a transaction of which nothing reached the disk is given out

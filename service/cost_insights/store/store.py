@@ -26,7 +26,7 @@ from cost_insights.store.segments import (
     prepare_compaction,
     write_compaction,
 )
-from cost_insights.store.writer import EventWriter, Outcome, Submission
+from cost_insights.store.writer import EventWriter, Outcome, Prepared, Submission
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,7 @@ class Store:
         self._engine = self._dialect.engine(url, connections_max=connections_max)
         self._retry_seconds = retry_seconds
         self.packed_cache = PackedCache(cache_bytes_max)
-        self._writer = EventWriter(self._dialect.insert_events, self.packed_cache)
+        self._writer = EventWriter(self._dialect, self.packed_cache)
         self._writing_connection: sa.Connection | None = None
 
     @property
@@ -185,8 +185,16 @@ class Store:
                 connection.execution_options(isolation_level="AUTOCOMMIT"), (batch, segment)
             )
 
-    def insert_events(self, submissions: Sequence[Submission], *, now_us: int) -> list[Outcome]:
+    def prepare(self, submissions: Sequence[Submission]) -> Prepared:
+        """Does for `insert_events` what needs no database; any thread may call it."""
+        return self._writer.prepare(submissions)
+
+    def insert_events(
+        self, prepared: Prepared, *, now_us: int, written: Callable[[], object] = lambda: None
+    ) -> list[Outcome]:
         """Stores the events of several submissions in one transaction; for one thread only.
+
+        Calls `written` when nothing but the commit is left to do, each time it gets there.
 
         Tries again for a while where the database fails in passing. Where it fails
         while it commits, it is asked what came of the transaction, so that nothing is
@@ -203,36 +211,18 @@ class Store:
                         self._writer.committed()
                         return uncertain[1]
                     uncertain = None
-                    transaction, outcomes, event_id = self._begin_and_write(
-                        connection, submissions, now_us
-                    )
-                    if event_id is not None:
-                        trace = self._dialect.transaction_trace(connection, event_id)
-                        uncertain = trace, outcomes
-                    transaction.commit()
+                    result = self._writer.write(connection, prepared, now_us=now_us)
+                    if result.trace is not None:
+                        uncertain = result.trace, result.outcomes
+                    written()
+                    result.transaction.commit()
                     self._writer.committed()
-                    return outcomes
+                    return result.outcomes
         except sa.exc.DBAPIError as error:
             if self._dialect.is_transient(error):
                 raise StoreUnavailableError from error
             raise
         raise AssertionError("a retry neither returned nor raised")
-
-    def _begin_and_write(
-        self, connection: sa.Connection, submissions: Sequence[Submission], now_us: int
-    ) -> tuple[sa.RootTransaction, list[Outcome], bytes | None]:
-        # Insert first and look afterwards. Looking first would cost every event a
-        # look-up, and two processes could both see nothing; the primary key decides
-        # instead. The price is one failed insert for a group that holds an event
-        # which is stored already.
-        transaction = connection.begin()
-        try:
-            written = self._writer.write(connection, submissions, now_us=now_us, looks_first=False)
-        except sa.exc.IntegrityError:
-            transaction.rollback()
-            transaction = connection.begin()
-            written = self._writer.write(connection, submissions, now_us=now_us, looks_first=True)
-        return transaction, *written
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

@@ -1,13 +1,14 @@
 """Writing events: numbers, then rows, in one transaction."""
 
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights._native import EventBatch, Group, Receipt
-from cost_insights.store.number_cache import NumberCache
+from cost_insights._native import EventBatch, Group, NumberCache, Receipt
+from cost_insights.store.dialects import Dialect, TransactionTrace
 from cost_insights.store.numbers import (
     SeriesParts,
     chunks,
@@ -19,10 +20,13 @@ from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.schema import event
 from cost_insights.store.segments import insert_batches
 
-_CUSTOMERS_REMEMBERED = 200_000
-_SERIES_REMEMBERED = 50_000
+_CACHE_BYTES_MAX = 64 * 1024 * 1024
+"""Room for the numbers of some 600 000 customers."""
 
-_K = TypeVar("_K", bound=Hashable)
+_NOBODY = -1
+"""Stands for the number of a customer of whom no event is left."""
+
+_K = TypeVar("_K")
 
 
 class Submission(NamedTuple):
@@ -43,191 +47,223 @@ class Outcome(NamedTuple):
     """None where nothing was stored, because a fault came up and `accept_valid` was not asked."""
 
 
+class _Grouped(NamedTuple):
+    """Submissions that have all their numbers."""
+
+    batches: Sequence[EventBatch]
+    refused: frozenset[int]
+    """The places of those that are not in the group."""
+
+    group: Group
+
+    def outcomes(self) -> list[Outcome]:
+        """One for each submission, on the supposition that the group is inserted."""
+        receipts = iter(self.group.receipts())
+        return [
+            Outcome(batch, None if place in self.refused else next(receipts))
+            for place, batch in enumerate(self.batches)
+        ]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Submissions, and what could be done for them without the database."""
+
+    submissions: Sequence[Submission]
+    grouped: _Grouped | None
+    """None where the database must be asked about customers, series or parents."""
+
+    encoded: object
+    """The events of the group, as the dialect inserts them."""
+
+    cells: Sequence[tuple[int, bytes]]
+    """The packed cells of these events, by organization."""
+
+
+class Written(NamedTuple):
+    """A transaction that is ready to commit."""
+
+    transaction: sa.RootTransaction
+    outcomes: list[Outcome]
+    trace: TransactionTrace | None
+    """None where no event was inserted: whether it was committed does not matter then."""
+
+
+class _Known(NamedTuple):
+    """The numbers of what a batch lists, in the order of its lists."""
+
+    external_customers: list[int | None]
+    customers: list[int | None]
+    series: list[int | None]
+
+
+class _Found(NamedTuple):
+    """What the database has told about an organization."""
+
+    organization_number: int
+    external_customers: dict[str, int]
+    customers: dict[bytes, int]
+    series: dict[SeriesParts, int]
+
+
 class EventWriter:
-    """Writes the events of one thread, one transaction at a time.
+    """Writes events, one transaction at a time.
 
     After each transaction it must be told whether that was committed: only then
     does it remember the numbers it handed out.
     """
 
-    def __init__(
-        self, insert: Callable[[sa.Connection, Group], None], packed_cache: PackedCache
-    ) -> None:
-        self._insert = insert
+    def __init__(self, dialect: Dialect, packed_cache: PackedCache) -> None:
+        self._dialect = dialect
         self._packed_cache = packed_cache
-        self._new_batches: dict[uuid.UUID, bytes] = {}
-        self._customers = NumberCache[tuple[int, str]](_CUSTOMERS_REMEMBERED)
-        self._customers_by_id = NumberCache[tuple[int, bytes]](_CUSTOMERS_REMEMBERED)
-        self._series = NumberCache[tuple[int, SeriesParts]](_SERIES_REMEMBERED)
-        self._new_customers: dict[tuple[int, str], int] = {}
-        self._new_customers_by_id: dict[tuple[int, bytes], int] = {}
-        self._new_series: dict[tuple[int, SeriesParts], int] = {}
+        self._cache = NumberCache(_CACHE_BYTES_MAX)
+        self._found: list[_Found] = []
+        self._batches: Mapping[uuid.UUID, bytes] = {}
 
-    def write(
-        self,
-        connection: sa.Connection,
-        submissions: Sequence[Submission],
-        *,
-        now_us: int,
-        looks_first: bool,
-    ) -> tuple[list[Outcome], bytes | None]:
-        """Writes the events of the submissions into the transaction of the connection.
+    def prepare(self, submissions: Sequence[Submission]) -> Prepared:
+        """Does what needs no database; any thread may call it."""
+        group = self._cache.group([(one.batch, one.organization_number) for one in submissions])
+        if group is None:
+            return Prepared(submissions, None, None, ())
+        grouped = _Grouped([one.batch for one in submissions], frozenset(), group)
+        return Prepared(submissions, grouped, self._dialect.encode_events(group), group.cells())
 
-        Returns their outcomes, in order, and the id of an event that was inserted.
-        Unless it `looks_first` which events are stored already, it raises
-        `sqlalchemy.exc.IntegrityError` if there are any: the transaction must be
-        rolled back and written again by one that looks.
+    def write(self, connection: sa.Connection, prepared: Prepared, *, now_us: int) -> Written:
+        """Writes the events of the submissions into a transaction, which it begins.
 
         A submission that names an unknown `customer_id` and does not ask for
         `accept_valid` writes nothing; the others are not affected.
         """
-        self._forget_new()
-        by_organization: dict[int, list[int]] = {}
-        for place, submission in enumerate(submissions):
-            by_organization.setdefault(submission.organization_number, []).append(place)
-
-        outcomes: dict[int, Outcome] = {}
-        places: list[int] = []
-        members: list[tuple[EventBatch, int, list[int], list[int]]] = []
-        known_parents: list[bytes] = []
-        # In one order everywhere, so that two transactions never wait for each other's rows.
-        for organization_number, theirs in sorted(by_organization.items()):
-            by_id = self._number_ids(
-                connection, organization_number, [submissions[place].batch for place in theirs]
-            )
-            accepted: dict[int, EventBatch] = {}
-            for place in theirs:
-                batch = submissions[place].batch
-                unknown = [n for n, one in enumerate(batch.customer_ids) if one not in by_id]
-                if unknown:
-                    batch = batch.without_customers(unknown)
-                if unknown and not batch.accept_valid:
-                    outcomes[place] = Outcome(batch, None)
-                else:
-                    accepted[place] = batch
-            customers = self._number_customers(
-                connection, submissions[theirs[0]], accepted.values(), now_us
-            )
-            series = self._number_series(connection, organization_number, accepted.values())
-            known_parents += _stored_ids(
-                connection,
-                organization_number,
-                {parent for batch in accepted.values() for parent in batch.uncertain_parents},
-            )
-            for place, batch in accepted.items():
-                numbers = [customers[one] for one in batch.external_customer_ids]
-                numbers += [by_id.get(one, -1) for one in batch.customer_ids]
-                places.append(place)
-                members.append(
-                    (batch, organization_number, numbers, [series[one] for one in batch.series])
-                )
-
-        group = Group(members, known_parents)
-        if looks_first:
-            self._insert_new(connection, group)
-        else:
-            self._insert(connection, group)
-        self._new_batches = insert_batches(connection, group.cells(), now_us=now_us)
-        for place, member, receipt in zip(places, members, group.receipts(), strict=True):
-            outcomes[place] = Outcome(member[0], receipt)
-        return [outcomes[place] for place in range(len(submissions))], group.any_id()
+        # Insert first and look afterwards. Looking first would cost every event a
+        # look-up, and two processes could both see nothing; the primary key decides
+        # instead. The price is one failed transaction for a group that holds an event
+        # which is stored already; what others store between the look and the insert
+        # is found by another look.
+        looks = False
+        left: int | None = None
+        while True:
+            transaction = connection.begin()
+            transaction_id = self._dialect.begin(connection)
+            self._found, self._batches = [], {}
+            left_before, left = left, None
+            try:
+                grouped = prepared.grouped or self._number(connection, prepared.submissions, now_us)
+                group, encoded, cells = grouped.group, prepared.encoded, prepared.cells
+                if looks:
+                    group.set_aside(_stored_digests(connection, group.keyed_ids()))
+                    encoded = None
+                left = len(group)
+                if left and encoded is None:
+                    encoded, cells = self._dialect.encode_events(group), group.cells()
+                if left:
+                    self._dialect.insert_events(connection, encoded)
+                    self._batches = insert_batches(connection, cells, now_us=now_us)
+            except sa.exc.IntegrityError:
+                transaction.rollback()
+                if looks and left == left_before:
+                    # Not because of a stored event, so inserting again would not help.
+                    raise
+                looks = True
+            else:
+                event_id = group.any_id()
+                trace = None if event_id is None else TransactionTrace(event_id, transaction_id)
+                return Written(transaction, grouped.outcomes(), trace)
 
     def committed(self) -> None:
         """Remembers the numbers that the last transaction handed out."""
-        self._customers.remember(self._new_customers)
-        self._customers_by_id.remember(self._new_customers_by_id)
-        self._series.remember(self._new_series)
-        self._packed_cache.remember(self._new_batches)
-        self._forget_new()
+        for found in self._found:
+            self._cache.add(*found)
+        self._found = []
+        self._packed_cache.remember(self._batches)
+        self._batches = {}
 
-    def _forget_new(self) -> None:
-        self._new_customers = {}
-        self._new_customers_by_id = {}
-        self._new_series = {}
-        self._new_batches = {}
+    def _known(self, organization_number: int, batch: EventBatch) -> _Known:
+        return _Known(*self._cache.known(organization_number, batch))
 
-    def _number_ids(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        batches: Iterable[EventBatch],
-    ) -> Mapping[bytes, int]:
-        asked = {one for batch in batches for one in batch.customer_ids}
-        if not asked:
-            return {}
-        known = _known(self._customers_by_id, organization_number, asked)
-        if missing := asked - known.keys():
-            found = known_customers(connection, organization_number, missing)
-            _add(self._new_customers_by_id, organization_number, found)
-            known |= found
-        return known
-
-    def _number_customers(
-        self,
-        connection: sa.Connection,
-        submission: Submission,
-        batches: Iterable[EventBatch],
-        now_us: int,
-    ) -> Mapping[str, int]:
-        organization_number = submission.organization_number
-        asked = dict.fromkeys(one for batch in batches for one in batch.external_customer_ids)
-        known = _known(self._customers, organization_number, asked)
-        if len(known) < len(asked):
-            found = number_customers(
+    def _number(
+        self, connection: sa.Connection, submissions: Sequence[Submission], now_us: int
+    ) -> _Grouped:
+        batches = [submission.batch for submission in submissions]
+        by_organization: dict[int, list[int]] = {}
+        for place, submission in enumerate(submissions):
+            by_organization.setdefault(submission.organization_number, []).append(place)
+        refused: set[int] = set()
+        members: dict[int, tuple[EventBatch, int, list[int], list[int]]] = {}
+        known_parents: list[bytes] = []
+        # In one order everywhere, so that two transactions never wait for each other's rows.
+        for organization_number, places in sorted(by_organization.items()):
+            known = {place: self._known(organization_number, batches[place]) for place in places}
+            by_id = known_customers(
                 connection,
                 organization_number,
-                submission.organization_id,
-                [one for one in asked if one not in known],
-                now_us=now_us,
+                _missing((batches[place].customer_ids, known[place].customers) for place in places),
             )
-            _add(self._new_customers, organization_number, found)
-            known |= found
-        return known
-
-    def _number_series(
-        self, connection: sa.Connection, organization_number: int, batches: Iterable[EventBatch]
-    ) -> Mapping[SeriesParts, int]:
-        asked = dict.fromkeys(one for batch in batches for one in batch.series)
-        known = _known(self._series, organization_number, asked)
-        if len(known) < len(asked):
-            found = number_series(
-                connection, organization_number, [one for one in asked if one not in known]
+            for place in places:
+                batch = batches[place]
+                numbers = _filled(batch.customer_ids, known[place].customers, by_id)
+                unknown = [n for n, number in enumerate(numbers) if number == _NOBODY]
+                if unknown:
+                    batches[place] = batch.without_customers(unknown)
+                    if not batch.accept_valid:
+                        refused.add(place)
+            accepted = [place for place in places if place not in refused]
+            found = _Found(
+                organization_number,
+                number_customers(
+                    connection,
+                    organization_number,
+                    submissions[places[0]].organization_id,
+                    _missing(
+                        (batches[place].external_customer_ids, known[place].external_customers)
+                        for place in accepted
+                    ),
+                    now_us=now_us,
+                ),
+                by_id,
+                number_series(
+                    connection,
+                    organization_number,
+                    _missing((batches[place].series, known[place].series) for place in accepted),
+                ),
             )
-            _add(self._new_series, organization_number, found)
-            known |= found
-        return known
-
-    def _insert_new(self, connection: sa.Connection, group: Group) -> None:
-        # What others insert between the look and the insert is found by another look.
-        looked = False
-        while True:
-            before = len(group)
-            group.set_aside(_stored_digests(connection, group.keyed_ids()))
-            savepoint = connection.begin_nested()
-            try:
-                self._insert(connection, group)
-            except sa.exc.IntegrityError:
-                savepoint.rollback()
-                if looked and len(group) == before:
-                    # Not because of a stored event, so inserting again would not help.
-                    raise
-                looked = True
-            else:
-                savepoint.commit()
-                return
+            self._found.append(found)
+            parents = {one for place in accepted for one in batches[place].uncertain_parents}
+            known_parents += _stored_ids(connection, organization_number, parents)
+            for place in accepted:
+                batch = batches[place]
+                members[place] = (
+                    batch,
+                    organization_number,
+                    [
+                        *_filled(
+                            batch.external_customer_ids,
+                            known[place].external_customers,
+                            found.external_customers,
+                        ),
+                        *_filled(batch.customer_ids, known[place].customers, found.customers),
+                    ],
+                    _filled(batch.series, known[place].series, found.series),
+                )
+        group = Group([members[place] for place in sorted(members)], known_parents)
+        return _Grouped(batches, frozenset(refused), group)
 
 
-def _known(
-    cache: NumberCache[tuple[int, _K]], organization_number: int, keys: Iterable[_K]
-) -> dict[_K, int]:
-    found = cache.known((organization_number, key) for key in keys)
-    return {key: number for (_, key), number in found.items()}
+def _missing(lists: Iterable[tuple[Sequence[_K], Sequence[int | None]]]) -> list[_K]:
+    """The distinct keys that have no number, in the order of their first appearance."""
+    missing: dict[_K, None] = {}
+    for keys, numbers in lists:
+        missing |= {key: None for key, number in zip(keys, numbers, strict=True) if number is None}
+    return list(missing)
 
 
-def _add(
-    new: dict[tuple[int, _K], int], organization_number: int, numbers: Mapping[_K, int]
-) -> None:
-    new.update({(organization_number, key): number for key, number in numbers.items()})
+def _filled(
+    keys: Sequence[_K], numbers: Sequence[int | None], found: Mapping[_K, int]
+) -> list[int]:
+    """The numbers, those that were missing from what was found."""
+    return [
+        found.get(key, _NOBODY) if number is None else number
+        for key, number in zip(keys, numbers, strict=True)
+    ]
 
 
 def _stored_digests(connection: sa.Connection, ids: Sequence[bytes]) -> list[tuple[bytes, int]]:

@@ -1,0 +1,151 @@
+"""Connections to PostgreSQL that are lost while a transaction commits."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import identity
+from cost_insights.identity import Organization
+from cost_insights.store import Store
+from cost_insights.store.schema import customer, event, series
+from tests.store.test_events import NOW_US, counts, submission
+from tests.support.databases import Databases
+from tests.support.service import new_event
+
+
+class Line:
+    """A way to a database that can be cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._cut = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Lets nobody in any more."""
+        self._listener.close()
+
+    def cut_at_the_next_answer(self) -> None:
+        """The database gets what is sent next, but nobody its answer."""
+        self._cut.set()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for pump in (self._send, self._answer):
+                    threading.Thread(target=pump, args=(client, server), daemon=True).start()
+
+    def _send(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                server.sendall(data)
+        server.close()
+
+    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 16):
+                if self._cut.is_set():
+                    self._cut.clear()
+                    break
+                client.sendall(data)
+        # `close` alone would not wake the thread that reads.
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+        client.close()
+
+
+@pytest.fixture
+def line(databases: Databases) -> Iterator[tuple[Line, str]]:
+    """A line to a new database, and its URL by way of the line."""
+    with databases.fresh("postgresql") as url:
+        target = sa.make_url(url)
+        line = Line(target.host or "127.0.0.1", target.port or 5432)
+        through = target.set(host="127.0.0.1", port=line.port)
+        yield line, through.render_as_string(hide_password=False)
+        line.close()
+
+
+@pytest.fixture
+def store(line: tuple[Line, str]) -> Iterator[Store]:
+    """A store at the end of the line."""
+    store = Store(line[1])
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def acme(store: Store) -> Organization:
+    """An organization."""
+    with store.write() as connection:
+        return identity.create_organization(connection, "acme")
+
+
+@pytest.mark.parametrize("again", [0, 1], ids=["all new", "one stored already"])
+def test_a_commit_whose_answer_is_lost(
+    line: tuple[Line, str], store: Store, acme: Organization, again: int
+) -> None:
+    """Events are reported as inserted by the transaction that inserted them, also where
+    nobody heard that it was committed."""
+    events = [new_event(external_id=f"k{n}", external_customer_id=f"c{n}") for n in range(3)]
+    store.insert_events(store.prepare([submission(acme, *events[:again])]), now_us=NOW_US)
+    calls: list[None] = []
+
+    def written() -> None:
+        calls.append(None)
+        line[0].cut_at_the_next_answer()
+
+    prepared = store.prepare([submission(acme, *events)])
+    (outcome,) = store.insert_events(prepared, now_us=NOW_US, written=written)
+    assert counts(outcome) == (3 - again, again, 0)
+    assert len(calls) == 1
+    assert stored(store) == 3
+    # What it remembers of the transaction is what was committed.
+    (outcome,) = store.insert_events(store.prepare([submission(acme, *events)]), now_us=NOW_US)
+    assert counts(outcome) == (0, 3, 0)
+
+
+def test_a_connection_lost_before_the_commit(store: Store, acme: Organization) -> None:
+    """A transaction that is lost is written again, with numbers that are given anew."""
+    events = [new_event(external_id=f"k{n}", external_customer_id=f"c{n}") for n in range(3)]
+    calls: list[None] = []
+
+    def written() -> None:
+        calls.append(None)
+        if len(calls) == 1:
+            with store.read() as connection:
+                connection.execute(
+                    sa.text(
+                        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+
+    prepared = store.prepare([submission(acme, *events)])
+    (outcome,) = store.insert_events(prepared, now_us=NOW_US, written=written)
+    assert counts(outcome) == (3, 0, 0)
+    assert len(calls) == 2
+    assert stored(store) == 3
+
+
+def stored(store: Store) -> int:
+    """How many events have a customer and a series of theirs."""
+    same_customer = sa.and_(
+        customer.c.organization_number == event.c.organization_number,
+        customer.c.number == event.c.customer_number,
+    )
+    same_series = sa.and_(
+        series.c.organization_number == event.c.organization_number,
+        series.c.number == event.c.series_number,
+    )
+    joined = event.join(customer, same_customer).join(series, same_series)
+    with store.read() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(joined)).scalar_one()
