@@ -21,6 +21,9 @@ _BATCHES_ENOUGH = 64
 _BYTES_ENOUGH = 1024 * 1024
 _AGE_ENOUGH_SECONDS = 1.0
 
+_FAILED_SECONDS = 60
+"""How long an organization waits whose compaction has failed."""
+
 _REST = 4
 """How many times as long as it worked it rests while new batches come."""
 
@@ -31,6 +34,7 @@ class Compactor:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._stopping = threading.Event()
+        self._not_before: dict[int, float] = {}
         self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
 
     def start(self) -> None:
@@ -68,8 +72,19 @@ class Compactor:
             started = time.monotonic()
             for one in waiting:
                 if _is_enough(one) and not self._stopping.is_set():
-                    self._store.compact(one.organization_number)
+                    self._compact(one.organization_number)
             rested_at = time.monotonic() + _REST * (time.monotonic() - started)
+
+    def _compact(self, organization_number: int) -> None:
+        if time.monotonic() < self._not_before.get(organization_number, 0):
+            return
+        try:
+            self._store.compact(organization_number)
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 (logged; the other organizations must go on)
+            _log.exception("batches of organization %s are not compacted", organization_number)
+            self._not_before[organization_number] = time.monotonic() + _FAILED_SECONDS
 
 
 def _is_enough(waiting: Pending) -> bool:
