@@ -1,8 +1,9 @@
 """Cells on their way into segments and answers: what does not fit is refused in words."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -177,15 +178,12 @@ def test_changed_bytes_are_damage(packed: bytes, data: st.DataObject) -> None:
         )
     )
     kinds = [one[0] for one in SEGMENTS if one[4] == packed]
-    works = (
-        [lambda kind=kind: tally(Sources(segments=[(kind, other)], batches=[])) for kind in kinds]
-        if kinds
-        else [
-            lambda: tally(Sources(segments=[], batches=[other])),
-            lambda: rank(Sources(segments=[], batches=[other])),
-            lambda: Compaction([BATCH, other]),
-        ]
-    )
+    works: list[Callable[[], object]] = [
+        partial(tally, Sources(segments=[(kind, other)], batches=[])) for kind in kinds
+    ]
+    if packed == BATCH:
+        pending = Sources(segments=[], batches=[other])
+        works = [partial(tally, pending), partial(rank, pending), partial(Compaction, [other])]
     for work in works:
         with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
             work()

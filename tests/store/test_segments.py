@@ -6,10 +6,12 @@ import re
 import signal
 import time
 import uuid
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -17,10 +19,10 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
-from cost_insights._native import Compaction, Sources
+from cost_insights._native import Compaction, Cover, Sources, tally_cells
 from cost_insights.client import Client
 from cost_insights.errors import StoreUnavailableError
-from cost_insights.store import Kind, PackedCache, Store
+from cost_insights.store import Kind, Needed, PackedCache, Store, read_segments
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     OvertakenError,
@@ -158,6 +160,40 @@ def test_a_span_has_few_segments(store: Store, organization: int) -> None:
         counts = Counter(map(tuple, rows))
     assert {kind for kind, *_ in counts} == set(Kind)
     assert max(counts.values()) <= 8
+
+
+def test_segments_of_some_customers(store: Store, organization: int) -> None:
+    """Of segments that were split a question reads those that hold who it asks for."""
+    events = [
+        (n * 37 % 2_900 * 900, n * n % 701, n % 3, f"{n % 701}.{n:06}") for n in range(30_000)
+    ]
+    add_batches(store, organization, packed_cells(events))
+    assert store.compact(organization)
+    needed = [Needed(Kind.CUSTOMER_QUARTERS, 0, 0)]
+    with store.read() as connection:
+        ranges = connection.execute(
+            sa.select(segment.c.customer_first, segment.c.customer_last).where(
+                segment.c.kind == Kind.CUSTOMER_QUARTERS
+            )
+        ).all()
+        assert len(ranges) > 2
+        for first, last in ranges:
+            for asked in ([first], [min(last, 2**31 - 1)], [first, first + 1], [0, last]):
+                found = read_segments(
+                    connection, organization, needed, PackedCache(0), customers=asked
+                )
+                held = [one for one in ranges if any(one[0] <= n <= one[1] for n in asked)]
+                assert len(found) == len(held)
+                tally = tally_cells(
+                    Cover([0, 31 * 86_400_000_000]),
+                    Sources(segments=found, batches=[]),
+                    series_groups=array("i", [0, 0, 0]),
+                    groups=1,
+                    customer_groups=[(number, 0) for number in asked],
+                    customers_wanted=False,
+                )
+                theirs = [cents for _, customer, _, cents in events if customer in asked]
+                assert tally.costs[1] == sum(int(Decimal(cents).scaleb(12)) for cents in theirs)
 
 
 # Who compacts
