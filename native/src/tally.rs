@@ -85,8 +85,11 @@ impl std::fmt::Display for TallyError {
 
 impl Selection<'_> {
     fn check(&self) -> Result<(), GroupError> {
-        let of_customers = self.customer_groups.iter().flat_map(HashMap::values);
-        let mut groups = self.series_groups.iter().chain(of_customers);
+        let of_customers = || self.customer_groups.iter().flat_map(HashMap::values);
+        // Customers that all have a group of their own leave none to their series.
+        let is_by_series = self.customer_groups.is_none() || of_customers().any(|&group| group < 0);
+        let of_series = self.series_groups.iter().filter(|_| is_by_series);
+        let mut groups = of_series.chain(of_customers());
         let is_out = |&&group: &&i32| group >= 0 && group as usize >= self.groups;
         match groups.find(is_out) {
             Some(&group) => Err(GroupError::OutOfRange {

@@ -143,6 +143,7 @@ def test_negative_groups_do_not_count() -> None:
     assert tally(of(7), series_groups=array("i", [-1, 1])).events == [0, 0, 0, 0, 1, 1]
     assert tally(of(7), customer_groups=[(2, -1)]).events == [0, 0, 0, 0, 1, 0]
     assert tally(of(7), customer_groups=[]).events == [0] * 6
+    assert tally(of(7), customer_groups=[], groups=0).events == []
 
 
 def test_more_groups_than_memory() -> None:
