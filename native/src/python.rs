@@ -559,10 +559,21 @@ fn sum_by_group(
     let amounts = Numbers::<i64>::get(amounts, "amounts")?;
     let groups = Numbers::<i32>::get(groups, "groups")?;
     py.detach(|| sum::sum_by_group(amounts.as_slice(), groups.as_slice(), group_count))
-        .map_err(|error| match error {
-            sum::GroupError::TooMany { .. } => PyMemoryError::new_err(error.to_string()),
-            _ => PyValueError::new_err(error.to_string()),
-        })
+        .map_err(group_error)
+}
+
+fn group_error(error: sum::GroupError) -> PyErr {
+    match error {
+        sum::GroupError::TooMany { .. } => PyMemoryError::new_err(error.to_string()),
+        _ => value_error(error),
+    }
+}
+
+fn tally_error(error: tally::TallyError) -> PyErr {
+    match error {
+        tally::TallyError::Groups(error) => group_error(error),
+        tally::TallyError::Damaged => value_error(error),
+    }
 }
 
 /// Which cells add up to the periods that are asked for.
@@ -720,7 +731,7 @@ fn tally_cells(
         sources.with(|sources| tally::tally(&cover.0, sources, &selection, customers_wanted))
     })
     .map(Tally)
-    .map_err(value_error)
+    .map_err(tally_error)
 }
 
 /// Ranks values by what they cost.
@@ -747,7 +758,7 @@ fn rank_cells(
         sources.with(|sources| tally::rank(&cover.0, sources, &selection, by_customer, count))
     })
     .map(|ranking| (ranking.values, ranking.first))
-    .map_err(value_error)
+    .map_err(tally_error)
 }
 
 /// The cells of pending batches, on their way into segments.

@@ -86,7 +86,7 @@ pub fn sum_by_group(
 
 /// As many zeros, if there is memory for them: the count is the caller's, whom a
 /// failed allocation must not take down.
-fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, GroupError> {
+pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, GroupError> {
     let mut zeros = Vec::new();
     zeros
         .try_reserve_exact(count)

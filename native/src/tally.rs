@@ -15,6 +15,7 @@ use crate::cell::{Cell, Cells};
 use crate::cover::{Cover, Slot};
 use crate::packed::Damaged;
 use crate::segment::Kind;
+use crate::sum::{GroupError, zeros};
 
 /// Events that are counted by what they add up to.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,54 @@ pub struct Selection<'a> {
 /// The group of each customer that counts; −1 leaves it to the series.
 pub type CustomerGroups = HashMap<u32, i32, RandomState>;
 
+/// Why nothing was added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TallyError {
+    /// What is stored is damaged, or has a series that the selection does not know.
+    Damaged,
+    /// The groups of the selection are none.
+    Groups(GroupError),
+}
+
+impl From<Damaged> for TallyError {
+    fn from(_: Damaged) -> Self {
+        Self::Damaged
+    }
+}
+
+impl From<GroupError> for TallyError {
+    fn from(error: GroupError) -> Self {
+        Self::Groups(error)
+    }
+}
+
+impl std::fmt::Display for TallyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Damaged => Damaged.fmt(f),
+            Self::Groups(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Selection<'_> {
+    fn check(&self) -> Result<(), GroupError> {
+        let of_customers = || self.customer_groups.iter().flat_map(HashMap::values);
+        // Customers that all have a group of their own leave none to their series.
+        let is_by_series = self.customer_groups.is_none() || of_customers().any(|&group| group < 0);
+        let of_series = self.series_groups.iter().filter(|_| is_by_series);
+        let mut groups = of_series.chain(of_customers());
+        let is_out = |&&group: &&i32| group >= 0 && group as usize >= self.groups;
+        match groups.find(is_out) {
+            Some(&group) => Err(GroupError::OutOfRange {
+                group,
+                group_count: self.groups,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Finds the groups of cells, of which those of one customer lie together.
 struct Grouping<'a> {
     selection: &'a Selection<'a>,
@@ -81,12 +130,8 @@ impl<'a> Grouping<'a> {
             by_series
         } else {
             by_customer
-        } as usize;
-        if group < self.selection.groups {
-            Ok(Some(group))
-        } else {
-            Err(Damaged)
-        }
+        };
+        Ok(Some(group as usize))
     }
 
     fn by_series(&self, series: u32) -> Result<i32, Damaged> {
@@ -142,12 +187,17 @@ pub fn tally(
     sources: &Sources<'_>,
     selection: &Selection<'_>,
     customers_wanted: bool,
-) -> Result<Tally, Damaged> {
+) -> Result<Tally, TallyError> {
+    selection.check()?;
     let slots = cover.slots();
-    let size = selection.groups * slots;
-    let mut events = vec![0_i64; size];
-    let mut costs = vec![0_i128; size];
-    let mut active = vec![Active::default(); if customers_wanted { size } else { 0 }];
+    let too_many = GroupError::TooMany {
+        group_count: selection.groups,
+    };
+    let size = selection.groups.checked_mul(slots).ok_or(too_many)?;
+    let mut events: Vec<i64> = zeros(size).map_err(|_| too_many)?;
+    let mut costs: Vec<i128> = zeros(size).map_err(|_| too_many)?;
+    let sets = if customers_wanted { size } else { 0 };
+    let mut active: Vec<Active> = zeros(sets).map_err(|_| too_many)?;
     let mut grouping = Grouping::of(selection);
     for_each_cell(cover, sources, |slot, cell, is_customers_own| {
         let Some(group) = grouping.group(cell.customer, cell.series)? else {
@@ -324,7 +374,8 @@ pub fn rank(
     selection: &Selection<'_>,
     by_customer: bool,
     count: usize,
-) -> Result<Ranking, Damaged> {
+) -> Result<Ranking, TallyError> {
+    selection.check()?;
     let mut sums: HashMap<u32, (i64, i128), RandomState> = HashMap::default();
     let mut add = |value, (events, cost): (i64, i128)| {
         let sum = sums.entry(value).or_default();

@@ -382,7 +382,8 @@ def tally_cells(
     not including, `groups`; −1 where its events do not count. With `customer_groups`,
     (customer number, group or −1 for that of the series), only these customers count,
     and the segments must be of customers; without it they must be everyone's. Raises
-    ValueError where anything packed is damaged or a series has no group.
+    ValueError where anything packed is damaged, a series has no group or there is no such
+    group, MemoryError for too many groups.
     """
 
 def rank_cells(

@@ -24,6 +24,8 @@ _AGE_ENOUGH_SECONDS = 1.0
 _RECLAIM_BYTES = 32 * 1024 * 1024
 """After so many bytes were replaced their room is made usable again: where segments
 are rewritten all the time, the database on its own would do that too seldom."""
+_FAILED_SECONDS = 60
+"""How long an organization waits whose compaction has failed."""
 
 _REST = 4
 """How many times as long as it worked it rests while new batches come."""
@@ -35,6 +37,7 @@ class Compactor:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._stopping = threading.Event()
+        self._not_before: dict[int, float] = {}
         self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
 
     def start(self) -> None:
@@ -73,11 +76,24 @@ class Compactor:
             started = time.monotonic()
             for one in waiting:
                 if _is_enough(one) and not self._stopping.is_set():
-                    replaced_bytes += self._store.compact(one.organization_number) or 0
+                    replaced_bytes += self._compact(one.organization_number)
             if replaced_bytes >= _RECLAIM_BYTES:
                 self._store.reclaim()
                 replaced_bytes = 0
             rested_at = time.monotonic() + _REST * (time.monotonic() - started)
+
+    def _compact(self, organization_number: int) -> int:
+        """Compacts what it can; returns how many bytes were replaced."""
+        if time.monotonic() < self._not_before.get(organization_number, 0):
+            return 0
+        try:
+            return self._store.compact(organization_number) or 0
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 (logged; the other organizations must go on)
+            _log.exception("batches of organization %s are not compacted", organization_number)
+            self._not_before[organization_number] = time.monotonic() + _FAILED_SECONDS
+            return 0
 
 
 def _is_enough(waiting: Pending) -> bool:

@@ -1,0 +1,30 @@
+"""Packed cells, as the transaction that stores events makes them."""
+
+from collections.abc import Iterable
+
+from cost_insights._native import Group, Limits, decode_events
+from cost_insights.v1 import event_service_pb2
+from tests.support.service import new_event, now_us
+
+LIMITS = Limits(events_max=100_000)
+
+
+def packed_cells(events: Iterable[tuple[int, int, int, str]]) -> bytes:
+    """The packed cells of events: (seconds since 1970, customer number, series number, cents)."""
+    request = event_service_pb2.IngestEventsRequest()
+    for seconds, customer, series, cents in events:
+        one = new_event(name=str(series), external_customer_id=str(customer), cost=cents)
+        one.timestamp.seconds = seconds
+        request.events.append(one)
+    batch = decode_events(
+        request.SerializeToString(),
+        organization_id=bytes(16),
+        now_us=now_us(),
+        entropy=bytes(32),
+        limits=LIMITS,
+    )
+    assert not batch.faults
+    customers = [int(text) for text in batch.external_customer_ids]
+    series_numbers = [int(name) for name, *_ in batch.series]
+    ((_, packed),) = Group([(batch, 1, customers, series_numbers)]).cells()
+    return packed
