@@ -9,10 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import hypothesis
+import pytest
 from google.protobuf import timestamp_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cost_insights import identity
 from cost_insights.v1 import event_pb2, metrics_service_pb2
 from tests import reference
 from tests.support.service import Caller, Service, metrics_on_paper, new_event
@@ -245,3 +247,34 @@ def test_any_question_about_any_events(service: Service, data: st.DataObject) ->
             caller.ingest(*map(sent, batch))
         check(caller, events, question)
     caller.channel.close()
+
+
+@pytest.mark.parametrize("interval", [reference.HOUR, reference.DAY])
+@pytest.mark.parametrize("group_by", [None, "event_name", "customer"])
+def test_clocks_that_change_beside_the_quarters(
+    service: Service, interval: str, group_by: str | None
+) -> None:
+    """A minute past midnight cuts a quarter of an hour in two: its events are told apart."""
+    # In autumn midnight came twice there, the second time 61 minutes after the first.
+    zone = "America/St_Johns"
+    first, last = date(2006, 10, 28), date(2006, 10, 29)
+    periods = reference.periods_of(first, last, zone_of(zone), interval)
+    assert any(bound.minute % 15 for bound in reference.bounds_of(periods)) == (
+        interval == reference.HOUR
+    )
+    events = [
+        reference.Event(bound + timedelta(microseconds=us), customer, name, Decimal(f"{place}.5"))
+        for place, bound in enumerate(reference.bounds_of(periods), start=1)
+        for us, customer, name in [(-1, "c1", "a"), (0, "c2", "b"), (1, "c1", "b")]
+    ]
+    caller = service.caller()
+    caller.ingest(*map(sent, events))
+    question = Question(
+        first, last, zone, interval, [], [], [], [], group_by=group_by, groups_max=1
+    )
+    check(caller, events, question)
+    with service.store.read() as connection:
+        owner = identity.find_organization(connection, caller.organization)
+    assert owner is not None
+    service.store.compact(owner.number)
+    check(caller, events, question)

@@ -314,14 +314,18 @@ class Metrics(RuleBasedStateMachine):
             )
             return set(batches), set(segments)
 
-    @rule(organization=ORGANIZATIONS, data=st.data())
-    def ask(self, organization: int, data: st.DataObject) -> None:
-        """Any question, mostly near events."""
-        days = {max(event.timestamp.date(), EARLIEST) for event in self.events[organization]}
+    @rule(organization=ORGANIZATIONS, compacts=st.booleans(), data=st.data())
+    def ask(self, organization: int, compacts: bool, data: st.DataObject) -> None:
+        """Any questions, mostly near events."""
+        if compacts:
+            self.compact(organization)
+        events = self.events[organization]
+        days = {max(event.timestamp.date(), EARLIEST) for event in events}
         near = [day - timedelta(days=ago) for day in sorted(days) for ago in (0, 1, 30)]
         first_dates = st.sampled_from(near) if near else st.just(DATE_MIN)
-        question = data.draw(questions(first_dates | st.just(date(9_988, 12, 30))))
-        check(self.callers[organization], self.events[organization], question)
+        for _ in range(4):
+            question = data.draw(questions(first_dates | st.just(date(9_988, 12, 30))))
+            check(self.callers[organization], events, question)
 
     @invariant()
     def adds_up(self) -> None:
