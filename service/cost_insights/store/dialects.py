@@ -37,8 +37,8 @@ class Dialect(Protocol):
     shared_by_processes: bool
     """Whether several processes can write at once."""
 
-    read_options: Mapping[str, Any]
-    """What makes a transaction read one snapshot."""
+    snapshot_options: Mapping[str, Any]
+    """What makes a transaction see one snapshot."""
 
     def encode_events(self, group: Group) -> object:
         """What is left in the group, as `insert_events` takes it."""
@@ -77,6 +77,12 @@ class Dialect(Protocol):
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         """Makes the room of deleted rows usable again; the connection commits on its own."""
 
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        """The same, but waits for the other one, who sees it by `waits_for_compaction_lock`."""
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        """Whether anybody waits for whoever compacts."""
+
 
 class Sqlite:
     """The embedded database: one file, one writer at a time, many readers beside it."""
@@ -86,8 +92,8 @@ class Sqlite:
     def __init__(self) -> None:
         self._writing = threading.Lock()
 
-    # Every transaction reads one snapshot already.
-    read_options: Mapping[str, Any] = {}
+    # Every transaction sees one snapshot already.
+    snapshot_options: Mapping[str, Any] = {}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.database and url.database != ":memory:":
@@ -178,6 +184,12 @@ class Sqlite:
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         """Does nothing: the room is usable at once."""
 
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: nobody is ever waited for."""
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        return False
+
 
 _SQLITE_TRANSIENT = frozenset(
     {
@@ -195,10 +207,7 @@ class Postgresql:
 
     shared_by_processes = True
 
-    read_options: Mapping[str, Any] = {
-        "isolation_level": "REPEATABLE READ",
-        "postgresql_readonly": True,
-    }
+    snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
@@ -302,6 +311,19 @@ class Postgresql:
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         for table in tables:
             connection.exec_driver_sql(f"VACUUM {table.name}")
+
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(self._COMPACTION_LOCK)))
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        # The server shows the two halves of the number apart.
+        waits = connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+            "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database() "
+            "AND classid = %s AND objid = %s AND objsubid = 1)",
+            (self._COMPACTION_LOCK >> 32, self._COMPACTION_LOCK & 0xFFFFFFFF),
+        )
+        return bool(waits.scalar_one())
 
 
 def dialect_of(url: sa.URL) -> Dialect:
