@@ -28,10 +28,10 @@ mod _native {
     #[pymodule_export]
     use super::{
         Compaction, Cover, EventBatch, Fault, Group, Limits, NumberCache, Receipt, Sources,
-        StreamedBatch, Tally, cells_before, cells_by_month, cells_of_events, compare_segments,
-        decode_events, decode_streamed, derive_segments, event_id, format_amount, is_sound_segment,
-        merge_cells, pack_segments, parse_amount, parse_amounts, parse_money, rank_cells,
-        round_amount, sum_by_group, sum_picocents, tally_cells,
+        StreamedBatch, Tally, cells_before, cells_by_month, cells_of_copy, cells_of_events,
+        compare_segments, decode_events, decode_streamed, derive_segments, event_id, format_amount,
+        is_sound_segment, merge_cells, pack_segments, parse_amount, parse_amounts, parse_money,
+        rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -835,6 +835,22 @@ fn cells_of_events<'py>(
         )
     });
     Ok(PyBytes::new(py, &packed.map_err(value_error)?))
+}
+
+/// The packed cells of events that PostgreSQL has copied, and how many events.
+#[pyfunction]
+fn cells_of_copy(py: Python<'_>, payload: PyBackedBytes) -> PyResult<(Bound<'_, PyBytes>, usize)> {
+    let read = py.detach(|| {
+        let columns = copy::read_columns(&payload).map_err(value_error)?;
+        let packed = check::of_events(
+            &columns.timestamps_us,
+            &columns.costs_picocents,
+            &columns.customers,
+            &columns.series,
+        );
+        Ok((packed.map_err(value_error)?, columns.series.len()))
+    });
+    read.map(|(packed, events)| (PyBytes::new(py, &packed), events))
 }
 
 /// (month, packed cells)

@@ -29,6 +29,7 @@ __all__ = [
     "Tally",
     "cells_before",
     "cells_by_month",
+    "cells_of_copy",
     "cells_of_events",
     "compare_segments",
     "decode_events",
@@ -448,6 +449,11 @@ def cells_of_events(
     The first two buffers are native i64, the others native i32. All are contiguous and
     must not change until the call returns. Raises ValueError where they do not fit.
     """
+
+def cells_of_copy(payload: bytes) -> tuple[bytes, int]:
+    """The same of rows (timestamp, cost, customer, series), none of them null, of
+    PostgreSQL's binary COPY, with or without its header and trailer, and how many they
+    are. Raises ValueError where it holds anything else."""
 
 def cells_by_month(
     batches: Sequence[bytes], first_quarter: int

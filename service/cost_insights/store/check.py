@@ -7,7 +7,6 @@ keep coming. Where events were pruned, customers' quarters of an hour stand for 
 
 import datetime as dt
 import uuid
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,13 +16,13 @@ import sqlalchemy as sa
 from cost_insights._native import (
     cells_before,
     cells_by_month,
-    cells_of_events,
     compare_segments,
     derive_segments,
     is_sound_segment,
     merge_cells,
     pack_segments,
 )
+from cost_insights.store.dialects import dialect_of
 from cost_insights.store.schema import batch, event, organization, segment
 from cost_insights.store.segments import Kind, delete_batches, replace_segments
 from cost_insights.store.store import Store
@@ -33,7 +32,6 @@ _QUARTER_US = 900_000_000
 _QUARTER_MIN = -(2**31)
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
-_EVENTS_AT_ONCE = 50_000
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 _BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS)
@@ -108,6 +106,7 @@ class CellCheck:
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max
+        self._dialect = dialect_of(connection.engine.url)
         self._events_from_us = _events_from_us(connection, organization_number)
         self.damaged_batch_ids: list[uuid.UUID] = []
         self._pending: dict[int, list[bytes]] = {}
@@ -247,24 +246,12 @@ class CellCheck:
     def _cells_of_events(
         self, from_us: int, end_us: int, on_events: Callable[[int], None]
     ) -> Iterator[bytes]:
-        rows = self._connection.execute(
-            sa.select(
-                event.c.timestamp_us,
-                sa.func.coalesce(event.c.cost_picocents, 0),
-                event.c.customer_number,
-                event.c.series_number,
-            )
-            .where(
-                self._is_own(event),
-                event.c.timestamp_us >= from_us,
-                event.c.timestamp_us < end_us,
-            )
-            .execution_options(yield_per=_EVENTS_AT_ONCE)
+        parts = self._dialect.cells_of_events(
+            self._connection, self._organization_number, from_us, end_us
         )
-        for partition in rows.partitions():
-            columns = zip("qqii", zip(*partition, strict=True), strict=True)
-            yield cells_of_events(*(array(code, numbers) for code, numbers in columns))
-            on_events(len(partition))
+        for packed, events in parts:
+            yield packed
+            on_events(events)
 
     def _stored(self, condition: sa.ColumnElement[bool]) -> dict[tuple[int, int], list[_Stored]]:
         rows = self._connection.execute(

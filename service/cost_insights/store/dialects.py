@@ -4,19 +4,24 @@ import math
 import sqlite3
 import threading
 import uuid
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
 
-from cost_insights._native import EVENT_COLUMNS, Group
+from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy, cells_of_events
 from cost_insights.store.deadline import Deadline
 
 WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
+
+_EVENTS_AT_ONCE = 50_000
+"""How many events are read at a time."""
 
 
 class TransactionTrace(NamedTuple):
@@ -46,6 +51,12 @@ class Dialect(Protocol):
     def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
         """Inserts encoded events; raises `sqlalchemy.exc.IntegrityError` where an id
         is stored already."""
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        """The packed cells of the events of a time, part by part, and how many events each
+        part has."""
 
     def begin(self, connection: sa.Connection) -> str:
         """Begins the transaction of the connection and returns its id."""
@@ -137,6 +148,20 @@ class Sqlite:
 
     def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
         connection.exec_driver_sql(self._INSERT, encoded)
+
+    _NUMBERS = (
+        "SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = ? AND timestamp_us >= ? AND timestamp_us < ?"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        rows = driver.execute(self._NUMBERS, (organization_number, from_us, end_us))
+        while part := rows.fetchmany(_EVENTS_AT_ONCE):
+            columns = zip("qqii", zip(*part, strict=True), strict=True)
+            yield cells_of_events(*(array(code, numbers) for code, numbers in columns)), len(part)
 
     def begin(self, connection: sa.Connection) -> str:
         return ""
@@ -232,6 +257,28 @@ class Postgresql:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
             copy.write(encoded)
+
+    _COPY_NUMBERS = (
+        "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = %s AND timestamp_us >= %s AND timestamp_us < %s) "
+        "TO STDOUT (FORMAT BINARY)"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        # A cursor would make the database and this process wait for each other.
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        span = (organization_number, from_us, end_us)
+        with (
+            _driver_errors(self._COPY_NUMBERS),
+            driver.cursor() as cursor,
+            cursor.copy(self._COPY_NUMBERS, span) as copy,
+        ):
+            # A block holds a whole row.
+            blocks = iter(copy)
+            while part := b"".join(islice(blocks, _EVENTS_AT_ONCE)):
+                yield cells_of_copy(part)
 
     def begin(self, connection: sa.Connection) -> str:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
