@@ -210,7 +210,9 @@ def test_one_picocent(service: Service) -> None:
     assert (findings.differing, findings.wrong_months) == (1, [12 * 54 + 11])
 
 
-def test_few_differences_are_shown_and_all_are_counted(service: Service) -> None:
+def test_few_differences_are_shown_and_all_are_counted(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
     """However much differs, as many lines are shown as were asked for."""
     fill(service.stranger())
     compact(service.store)
@@ -221,6 +223,8 @@ def test_few_differences_are_shown_and_all_are_counted(service: Service) -> None
     assert findings.differing == findings.cells > 7
     assert mend(service.store, findings)
     assert checked(service.store).is_right
+    # Nobody was waited for, not even this program's own last month.
+    assert capsys.readouterr().err == ""
 
 
 def test_a_damaged_batch(service: Service) -> None:

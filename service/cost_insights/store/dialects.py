@@ -91,6 +91,9 @@ class Dialect(Protocol):
     def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
         """The same, but waits for the other one, who sees it by `waits_for_compaction_lock`."""
 
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        """Lets others compact at once, not only when the server sees the connection close."""
+
     def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
         """Whether anybody waits for whoever compacts."""
 
@@ -211,6 +214,9 @@ class Sqlite:
 
     def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
         """Does nothing: nobody is ever waited for."""
+
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: nobody ever holds it."""
 
     def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
         return False
@@ -361,6 +367,9 @@ class Postgresql:
 
     def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_lock(self._COMPACTION_LOCK)))
+
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(self._COMPACTION_LOCK)))
 
     def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
         # The server shows the two halves of the number apart.

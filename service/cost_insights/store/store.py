@@ -170,6 +170,7 @@ class Store:
                 on_wait()
                 self._dialect.wait_for_compaction_lock(connection)
             yield
+            self._dialect.release_compaction_lock(connection)
 
     def compaction_must_pause(self) -> bool:
         """Whether somebody waits for whoever compacts to give way."""
