@@ -8,6 +8,7 @@ pub mod activity;
 pub mod amount;
 pub mod batch;
 pub mod cell;
+pub mod check;
 pub mod copy;
 pub mod cover;
 pub mod error;

@@ -18,7 +18,7 @@ use crate::amount::column;
 use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
-    amount, batch, cell, copy, cover, error, event, group, id, packed, segment, sum, tally,
+    amount, batch, cell, check, copy, cover, error, event, group, id, packed, segment, sum, tally,
 };
 
 #[pymodule]
@@ -28,9 +28,10 @@ mod _native {
     #[pymodule_export]
     use super::{
         Compaction, Cover, EventBatch, Fault, Group, Limits, NumberCache, Receipt, Sources,
-        StreamedBatch, Tally, decode_events, decode_streamed, event_id, format_amount,
-        parse_amount, parse_amounts, parse_money, rank_cells, round_amount, sum_by_group,
-        sum_picocents, tally_cells,
+        StreamedBatch, Tally, cells_before, cells_by_month, cells_of_copy, cells_of_events,
+        compare_segments, decode_events, decode_streamed, derive_segments, event_id, format_amount,
+        is_sound_segment, merge_cells, pack_segments, parse_amount, parse_amounts, parse_money,
+        rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -807,21 +808,185 @@ impl Compaction {
         py: Python<'py>,
         replaced: Vec<PyBackedBytes>,
     ) -> PyResult<Vec<NewSegment<'py>>> {
-        let segments = py
-            .detach(|| {
-                let replaced: Vec<&[u8]> = replaced.iter().map(|packed| &packed[..]).collect();
-                self.0.merge(&replaced)
-            })
-            .map_err(value_error)?;
-        Ok(segments
-            .into_iter()
-            .map(|segment| {
-                let ((kind, of), (first, last)) = (segment.span, segment.customers);
-                let packed = PyBytes::new(py, &segment.packed);
-                (kind as i16, of, first, last, packed)
-            })
-            .collect())
+        let segments = py.detach(|| self.0.merge(&slices(&replaced)));
+        Ok(new_segments(py, segments.map_err(value_error)?))
     }
+}
+
+fn new_segments(py: Python<'_>, segments: Vec<segment::Segment>) -> Vec<NewSegment<'_>> {
+    segments
+        .into_iter()
+        .map(|segment| {
+            let ((kind, of), (first, last)) = (segment.span, segment.customers);
+            let packed = PyBytes::new(py, &segment.packed);
+            (kind as i16, of, first, last, packed)
+        })
+        .collect()
+}
+
+/// The packed cells of events.
+#[pyfunction]
+fn cells_of_events<'py>(
+    py: Python<'py>,
+    timestamps_us: &Bound<'py, PyAny>,
+    costs_picocents: &Bound<'py, PyAny>,
+    customers: &Bound<'py, PyAny>,
+    series: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let timestamps_us = Numbers::<i64>::get(timestamps_us, "timestamps_us")?;
+    let costs_picocents = Numbers::<i64>::get(costs_picocents, "costs_picocents")?;
+    let customers = Numbers::<i32>::get(customers, "customers")?;
+    let series = Numbers::<i32>::get(series, "series")?;
+    let packed = py.detach(|| {
+        check::of_events(
+            timestamps_us.as_slice(),
+            costs_picocents.as_slice(),
+            customers.as_slice(),
+            series.as_slice(),
+        )
+    });
+    Ok(PyBytes::new(py, &packed.map_err(value_error)?))
+}
+
+/// The packed cells of events that PostgreSQL has copied, and how many events.
+#[pyfunction]
+fn cells_of_copy(py: Python<'_>, payload: PyBackedBytes) -> PyResult<(Bound<'_, PyBytes>, usize)> {
+    let read = py.detach(|| {
+        let columns = copy::read_columns(&payload).map_err(value_error)?;
+        let packed = check::of_events(
+            &columns.timestamps_us,
+            &columns.costs_picocents,
+            &columns.customers,
+            &columns.series,
+        );
+        Ok((packed.map_err(value_error)?, columns.series.len()))
+    });
+    read.map(|(packed, events)| (PyBytes::new(py, &packed), events))
+}
+
+/// (month, packed cells)
+type OfMonth<'py> = (i32, Bound<'py, PyBytes>);
+
+/// The packed cells of batches by month.
+#[pyfunction]
+fn cells_by_month(
+    py: Python<'_>,
+    batches: Vec<PyBackedBytes>,
+    first_quarter: i32,
+) -> (Vec<OfMonth<'_>>, Vec<usize>) {
+    let (months, damaged) = py.detach(|| check::by_month(&slices(&batches), first_quarter));
+    let months = months.into_iter();
+    let packed = months.map(|(month, packed)| (month, PyBytes::new(py, &packed)));
+    (packed.collect(), damaged)
+}
+
+/// The packed cells of quarters before this one.
+#[pyfunction]
+fn cells_before<'py>(
+    py: Python<'py>,
+    packed: PyBackedBytes,
+    quarter: i32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let earlier = py.detach(|| check::before(&packed, quarter));
+    Ok(PyBytes::new(py, &earlier.map_err(value_error)?))
+}
+
+/// Packed lists of cells as one.
+#[pyfunction]
+fn merge_cells<'py>(py: Python<'py>, lists: Vec<PyBackedBytes>) -> PyResult<Bound<'py, PyBytes>> {
+    let merged = py.detach(|| check::merge(&slices(&lists)));
+    Ok(PyBytes::new(py, &merged.map_err(value_error)?))
+}
+
+/// Whether a stored segment holds what readers look for in it.
+#[pyfunction]
+fn is_sound_segment(
+    py: Python<'_>,
+    kind: i64,
+    span: i64,
+    customer_first: i64,
+    customer_last: i64,
+    packed: PyBackedBytes,
+) -> bool {
+    let kind = i16::try_from(kind).ok().and_then(segment::Kind::of);
+    let customers = (u32::try_from(customer_first), u32::try_from(customer_last));
+    match (kind, i32::try_from(span), customers) {
+        (Some(kind), Ok(span), (Ok(first), Ok(last))) => {
+            py.detach(|| check::is_sound((kind, span), (first, last), &packed))
+        }
+        _ => false,
+    }
+}
+
+/// (kind, day, month or year, packed)
+type Derived<'py> = (i16, i32, Bound<'py, PyBytes>);
+
+/// What segments of every kind hold.
+#[pyfunction]
+#[pyo3(signature = (counted, *, taken_back))]
+fn derive_segments(
+    py: Python<'_>,
+    counted: Vec<PyBackedBytes>,
+    taken_back: Vec<PyBackedBytes>,
+) -> PyResult<Vec<Derived<'_>>> {
+    let derived = py.detach(|| check::derive(&slices(&counted), &slices(&taken_back)));
+    let mut lists = Vec::new();
+    for ((kind, of), packed) in derived.map_err(value_error)? {
+        let packed = packed.iter().map(|packed| PyBytes::new(py, packed));
+        lists.extend(packed.map(|packed| (kind as i16, of, packed)));
+    }
+    Ok(lists)
+}
+
+/// (customer, bucket in words, series, stored events, stored picocents, expected
+/// events, expected picocents)
+type Difference = (u32, String, u32, i64, i128, i64, i128);
+
+/// Compares the segments of a span with what is expected.
+#[pyfunction]
+#[pyo3(signature = (kind, stored, expected, *, differences_max))]
+fn compare_segments(
+    py: Python<'_>,
+    kind: i16,
+    stored: Vec<PyBackedBytes>,
+    expected: Vec<PyBackedBytes>,
+    differences_max: usize,
+) -> PyResult<(u64, u64, Vec<Difference>)> {
+    let kind = kind_of(kind)?;
+    let found = py
+        .detach(|| check::compare(kind, &slices(&stored), &slices(&expected), differences_max))
+        .map_err(value_error)?;
+    let first = found.first.iter().map(|one| {
+        let bucket = check::bucket_in_words(kind, one.bucket);
+        let (stored, expected) = (one.stored, one.expected);
+        (
+            one.customer,
+            bucket,
+            one.series,
+            stored.events,
+            stored.cost,
+            expected.events,
+            expected.cost,
+        )
+    });
+    Ok((found.compared, found.differing, first.collect()))
+}
+
+/// The segments of a span that is written anew.
+#[pyfunction]
+fn pack_segments(
+    py: Python<'_>,
+    kind: i16,
+    span: i32,
+    lists: Vec<PyBackedBytes>,
+) -> PyResult<Vec<NewSegment<'_>>> {
+    let span = (kind_of(kind)?, span);
+    let segments = py.detach(|| check::segments_of(span, &slices(&lists)));
+    Ok(new_segments(py, segments.map_err(value_error)?))
+}
+
+fn slices(lists: &[PyBackedBytes]) -> Vec<&[u8]> {
+    lists.iter().map(|packed| &packed[..]).collect()
 }
 
 fn kind_of(number: i16) -> PyResult<segment::Kind> {

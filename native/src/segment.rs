@@ -299,6 +299,19 @@ fn push_segments(segments: &mut Vec<Segment>, planned: &Planned, cells: &[Cell])
     }
 }
 
+/// The segments of a span that hold these combined cells and are alone.
+pub fn of_cells(span: Span, cells: &[Cell]) -> Vec<Segment> {
+    let planned = Planned {
+        span,
+        customers: EVERY_CUSTOMER,
+        replaced: Vec::new(),
+        is_all: true,
+    };
+    let mut segments = Vec::new();
+    push_segments(&mut segments, &planned, cells);
+    segments
+}
+
 /// What cells of customers and quarters of an hour add to each span.
 fn additions(cells: &[Cell]) -> BTreeMap<Span, Addition> {
     let mut additions = Additions::default();

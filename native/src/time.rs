@@ -53,14 +53,19 @@ pub fn rfc3339(time_us: i64) -> String {
         seconds.div_euclid(DAY_SECONDS),
         seconds.rem_euclid(DAY_SECONDS),
     );
-    let (year, month, day) = civil(day);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let mut text = format!("{}T{hour:02}:{minute:02}:{second:02}", date(day));
     if us != 0 {
         text.push_str(format!(".{us:06}").trim_end_matches('0'));
     }
     text.push('Z');
     text
+}
+
+/// A day counted from 1970-01-01, as RFC 3339 writes it.
+pub fn date(day: i64) -> String {
+    let (year, month, day) = civil(day);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic

@@ -27,10 +27,19 @@ __all__ = [
     "Sources",
     "StreamedBatch",
     "Tally",
+    "cells_before",
+    "cells_by_month",
+    "cells_of_copy",
+    "cells_of_events",
+    "compare_segments",
     "decode_events",
     "decode_streamed",
+    "derive_segments",
     "event_id",
     "format_amount",
+    "is_sound_segment",
+    "merge_cells",
+    "pack_segments",
     "parse_amount",
     "parse_amounts",
     "parse_money",
@@ -431,3 +440,62 @@ class Compaction:
 
         `replaced` are the contents of the planned places, in that order. Raises
         ValueError where one is damaged."""
+
+def cells_of_events(
+    timestamps_us: Buffer, costs_picocents: Buffer, customers: Buffer, series: Buffer
+) -> bytes:
+    """The packed cells of events, as `Group.cells` packs them: of each customer, quarter
+    of an hour and series.
+
+    The first two buffers are native i64, the others native i32. All are contiguous and
+    must not change until the call returns. Raises ValueError where they do not fit.
+    """
+
+def cells_of_copy(payload: bytes) -> tuple[bytes, int]:
+    """The same of rows (timestamp, cost, customer, series), none of them null, of
+    PostgreSQL's binary COPY, with or without its header and trailer, and how many they
+    are. Raises ValueError where it holds anything else."""
+
+def cells_by_month(
+    batches: Sequence[bytes], first_quarter: int
+) -> tuple[list[tuple[int, bytes]], list[int]]:
+    """(month, packed cells) of batches, and the places of those that are damaged, which
+    are passed over. Cells before the first quarter, counted from 1970, are left out."""
+
+def cells_before(packed: bytes, quarter: int) -> bytes:
+    """The packed cells of earlier quarters. Raises ValueError where `packed` is damaged."""
+
+def merge_cells(lists: Sequence[bytes]) -> bytes:
+    """Packed lists of cells as one, which add up. Raises ValueError where one is damaged."""
+
+def is_sound_segment(
+    kind: int, span: int, customer_first: int, customer_last: int, packed: bytes
+) -> bool:
+    """Whether a stored segment can be read and everything in it belongs to that kind,
+    span and range of customers."""
+
+def derive_segments(
+    counted: Sequence[bytes], *, taken_back: Sequence[bytes]
+) -> list[tuple[int, int, bytes]]:
+    """(kind, span, packed list) of what segments hold; lists of a span add up.
+
+    `counted` are packed cells of customers and quarters, of which those `taken_back`
+    do not count. Raises ValueError where a list is damaged.
+    """
+
+def compare_segments(
+    kind: int, stored: Sequence[bytes], expected: Sequence[bytes], *, differences_max: int
+) -> tuple[int, int, list[tuple[int, str, int, int, int, int, int]]]:
+    """Compares the sound segments of a span with what is expected.
+
+    Returns how many cells either side has, how many differ, and of the first of those
+    (customer number, bucket in words, series number, stored events, stored picocents,
+    expected events, expected picocents). Where a segment says who was active, each
+    customer counts as a cell, of one event. Raises ValueError where a list is damaged.
+    """
+
+def pack_segments(
+    kind: int, span: int, lists: Sequence[bytes]
+) -> list[tuple[int, int, int, int, bytes]]:
+    """The segments that hold what packed lists add up to, as `Compaction.merge` returns
+    them. Raises ValueError where a list is damaged."""

@@ -1,5 +1,10 @@
 """Commands on the database itself, and how the other commands open it."""
 
+import datetime as dt
+import json
+import re
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -7,18 +12,25 @@ from typing import Annotated, Final
 import sqlalchemy as sa
 import typer
 
+from cost_insights.cli.checking import Findings, in_words, mend, progress
+from cost_insights.cli.checking import check as check_cells
 from cost_insights.cli.console import (
     EXIT_CODES,
+    EXIT_REFUSED,
     EXIT_UNREACHABLE,
     CommandError,
+    exit_with,
+    note,
     printable,
     say,
     settings_of,
     usage,
+    whole_number,
 )
 from cost_insights.errors import StoreUnavailableError
+from cost_insights.identity import Organization, find_organization, list_organizations
 from cost_insights.settings import Settings
-from cost_insights.store import Store
+from cost_insights.store import Store, count_events_before, prune_events
 
 app: Final = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Looks after the database."
@@ -33,6 +45,13 @@ DatabaseOption = Annotated[
         "Default: COST_INSIGHTS_DATABASE_URL, or else a SQLite file in the user's data folder.",
     ),
 ]
+
+OrganizationOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="That organization only. Default: every one."),
+]
+
+_DAY_US = 86_400_000_000
 
 
 @contextmanager
@@ -81,11 +100,6 @@ def store_of(settings: Settings) -> Store:
         ) from None
 
 
-@app.callback()
-def _every_command() -> None:
-    """Makes a group of the commands, although there is one."""
-
-
 @app.command(epilog=EXIT_CODES)
 def upgrade(database_url: DatabaseOption = None) -> None:
     """Brings the schema of the database up to date.
@@ -103,3 +117,189 @@ def upgrade(database_url: DatabaseOption = None) -> None:
         finally:
             store.close()
     say(f"{database_shown(settings)}: the schema is up to date")
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    *,
+    organization: OrganizationOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Write anew what differs. Default: only tell it."),
+    ] = False,
+    differences_max: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(0, 100_000),
+            metavar="N",
+            help="How many differences to show, 0 to 100000.",
+        ),
+    ] = 20,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON list. Default: a line for each difference."),
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Proves that what metrics are answered from is what the events say.
+
+    Counts every event anew, in one snapshot of the database and a month at a time,
+    and compares every stored cell. Cells of events that `db prune` has deleted are
+    compared with each other. Nothing is locked: events and questions keep coming.
+
+    With --repair whatever differs is written anew, a month in each transaction, and
+    the exit code is 0 if nothing is wrong afterwards. On SQLite new events wait while
+    a month is written.
+
+    Example: cost-insights db check
+
+    Example: cost-insights db check --organization acme --repair
+    """
+    with opened(settings_of(database_url=database_url)) as store:
+        started = time.monotonic()
+        found = check_cells(
+            store, _organizations(store, organization), differences_max=differences_max
+        )
+        summary = _summary(found, seconds=time.monotonic() - started)
+        if as_json:
+            say(json.dumps(_as_json(found), ensure_ascii=False))
+        else:
+            _print(found)
+            say(summary)
+        wrong = [one for one in found if not one.is_right]
+        if not wrong:
+            return
+        if not repair:
+            exit_with(EXIT_REFUSED)
+        for one in wrong:
+            if not mend(store, one):
+                raise CommandError(
+                    f"{one.organization.name}: the events of what is wrong were pruned, so "
+                    "that nothing here says what is right; look into a backup"
+                )
+        note("what differed is written anew")
+
+
+@app.command(epilog=EXIT_CODES)
+def prune(
+    *,
+    before: Annotated[
+        str, typer.Option(metavar="DATE", help="The first day (UTC) whose events are kept.")
+    ],
+    organization: OrganizationOption = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check", help="Prove their cells first: afterwards nothing else can."
+        ),
+    ] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before events are deleted. Default: ask.")
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Deletes old events and keeps their cells: metrics stay what they are, to the last digit.
+
+    What is deleted can neither be listed nor fetched any more. An event that has an
+    external_id, or came by a stream, still counts once, however often it is sent
+    again. Filters, groups and all intervals still work; only a period that does not
+    begin at a quarter of an hour in UTC, as in zones of long ago, lacks old events.
+
+    Whoever stops it may begin again. SQLite uses the free space for new events.
+
+    Example: cost-insights db prune --before 2025-01-01 --organization acme
+    """
+    day = _day(before)
+    with opened(settings_of(database_url=database_url)) as store:
+        organizations = _organizations(store, organization)
+        if check:
+            _refuse_differences(store, organizations, day)
+        before_us = (day - dt.date(1970, 1, 1)).days * _DAY_US
+        with store.read() as connection:
+            counts = {
+                one: count_events_before(connection, one.number, before_us) for one in organizations
+            }
+        events = sum(counts.values())
+        if not yes:
+            _ask(f"delete {events} events before {day}?")
+        with progress() as bar:
+            for one, count in counts.items():
+                bar.begin(one.name, count)
+                prune_events(
+                    store,
+                    one.number,
+                    before_us,
+                    on_pruned=lambda pruned: bar.update("events deleted", steps=pruned),
+                )
+    say(f"deleted {events} events before {day}; their cells stay")
+
+
+def _organizations(store: Store, name: str | None) -> list[Organization]:
+    with store.read() as connection:
+        if name is None:
+            return list_organizations(connection)
+        found = find_organization(connection, name)
+    if found is None:
+        raise CommandError(f"--organization: there is no organization {name!r}")
+    return [found]
+
+
+def _day(text: str) -> dt.date:
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        try:
+            return dt.date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise usage(f"--before: {text!r} is no date such as 2025-01-01")
+
+
+def _refuse_differences(store: Store, organizations: list[Organization], day: dt.date) -> None:
+    # The month of the day is pruned in part, unless it begins with it.
+    months_end = 12 * (day.year - 1970) + day.month - (day.day == 1)
+    found = check_cells(store, organizations, differences_max=20, months_end=months_end)
+    if not all(one.is_right for one in found):
+        _print(found)
+        raise CommandError(
+            "cells differ from the events that would be deleted; nothing was deleted: "
+            "run db check --repair first"
+        )
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise usage("--yes: nobody can be asked here, so it must be given")
+    typer.confirm(question, abort=True, err=True)
+
+
+def _print(found: list[Findings]) -> None:
+    for one in found:
+        for damaged in one.damaged:
+            say(f"{one.organization.name}, {damaged}: damaged")
+        for difference in one.differences:
+            say(in_words(difference))
+
+
+def _summary(found: list[Findings], *, seconds: float) -> str:
+    differing = sum(one.differing for one in found)
+    damaged = sum(len(one.damaged) for one in found)
+    verdict = "all is as the events say"
+    if differing or damaged:
+        verdict = f"{differing} cells differ, {damaged} segments or batches are damaged"
+    return (
+        f"{verdict}: {sum(one.events for one in found)} events, "
+        f"{sum(one.cells for one in found)} cells, {seconds:.1f} seconds"
+    )
+
+
+def _as_json(found: list[Findings]) -> list[dict[str, object]]:
+    return [
+        {
+            "organization": one.organization.name,
+            "events": one.events,
+            "cells": one.cells,
+            "differing": one.differing,
+            "damaged": one.damaged,
+            "differences": one.differences,
+        }
+        for one in found
+    ]

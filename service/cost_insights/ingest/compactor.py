@@ -3,7 +3,8 @@
 Of all processes on a database one compacts at a time. It waits until there is
 something worth it, and no longer than a reader would mind; while events pour in it
 rests several times as long as it worked, so that most of the machine is theirs, and
-the larger rounds make up for that.
+the larger rounds make up for that. Between two rounds it gives way to a command that
+mends segments.
 """
 
 import logging
@@ -68,6 +69,8 @@ class Compactor:
         while not self._stopping.wait(_LOOK_SECONDS):
             if not is_mine():
                 continue
+            if self._store.compaction_must_pause():
+                return
             waiting = self._store.pending()
             is_idle = waiting == before
             before = waiting

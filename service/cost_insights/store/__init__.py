@@ -1,15 +1,27 @@
 """What is kept, on SQLite or PostgreSQL."""
 
+from cost_insights.store.check import (
+    CellCheck,
+    Difference,
+    SpanCheck,
+    Sums,
+    drop_batches,
+    mend_beyond_months,
+    mend_month,
+)
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.prune import count_events_before, prune_events
 from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
 from cost_insights.store.store import Store
 from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
+    "CellCheck",
     "Deadline",
+    "Difference",
     "EventFilter",
     "Kind",
     "Needed",
@@ -17,11 +29,18 @@ __all__ = [
     "PackedCache",
     "Pending",
     "Prepared",
+    "SpanCheck",
     "Store",
     "Submission",
+    "Sums",
     "chunks",
+    "count_events_before",
     "customer_numbers",
+    "drop_batches",
+    "mend_beyond_months",
+    "mend_month",
     "parse_uuid",
+    "prune_events",
     "read_batches",
     "read_segments",
 ]

@@ -4,19 +4,24 @@ import math
 import sqlite3
 import threading
 import uuid
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
 
-from cost_insights._native import EVENT_COLUMNS, Group
+from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy, cells_of_events
 from cost_insights.store.deadline import Deadline
 
 WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
+
+_EVENTS_AT_ONCE = 50_000
+"""How many events are read at a time."""
 
 
 class TransactionTrace(NamedTuple):
@@ -37,8 +42,8 @@ class Dialect(Protocol):
     shared_by_processes: bool
     """Whether several processes can write at once."""
 
-    read_options: Mapping[str, Any]
-    """What makes a transaction read one snapshot."""
+    snapshot_options: Mapping[str, Any]
+    """What makes a transaction see one snapshot."""
 
     def encode_events(self, group: Group) -> object:
         """What is left in the group, as `insert_events` takes it."""
@@ -46,6 +51,12 @@ class Dialect(Protocol):
     def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
         """Inserts encoded events; raises `sqlalchemy.exc.IntegrityError` where an id
         is stored already."""
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        """The packed cells of the events of a time, part by part, and how many events each
+        part has."""
 
     def begin(self, connection: sa.Connection) -> str:
         """Begins the transaction of the connection and returns its id."""
@@ -77,6 +88,15 @@ class Dialect(Protocol):
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         """Makes the room of deleted rows usable again; the connection commits on its own."""
 
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        """The same, but waits for the other one, who sees it by `waits_for_compaction_lock`."""
+
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        """Lets others compact at once, not only when the server sees the connection close."""
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        """Whether anybody waits for whoever compacts."""
+
 
 class Sqlite:
     """The embedded database: one file, one writer at a time, many readers beside it."""
@@ -86,8 +106,8 @@ class Sqlite:
     def __init__(self) -> None:
         self._writing = threading.Lock()
 
-    # Every transaction reads one snapshot already.
-    read_options: Mapping[str, Any] = {}
+    # Every transaction sees one snapshot already.
+    snapshot_options: Mapping[str, Any] = {}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.database and url.database != ":memory:":
@@ -131,6 +151,20 @@ class Sqlite:
 
     def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
         connection.exec_driver_sql(self._INSERT, encoded)
+
+    _NUMBERS = (
+        "SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = ? AND timestamp_us >= ? AND timestamp_us < ?"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        rows = driver.execute(self._NUMBERS, (organization_number, from_us, end_us))
+        while part := rows.fetchmany(_EVENTS_AT_ONCE):
+            columns = zip("qqii", zip(*part, strict=True), strict=True)
+            yield cells_of_events(*(array(code, numbers) for code, numbers in columns)), len(part)
 
     def begin(self, connection: sa.Connection) -> str:
         return ""
@@ -178,6 +212,15 @@ class Sqlite:
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         """Does nothing: the room is usable at once."""
 
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: nobody is ever waited for."""
+
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: nobody ever holds it."""
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        return False
+
 
 _SQLITE_TRANSIENT = frozenset(
     {
@@ -195,10 +238,7 @@ class Postgresql:
 
     shared_by_processes = True
 
-    read_options: Mapping[str, Any] = {
-        "isolation_level": "REPEATABLE READ",
-        "postgresql_readonly": True,
-    }
+    snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
@@ -223,6 +263,28 @@ class Postgresql:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
             copy.write(encoded)
+
+    _COPY_NUMBERS = (
+        "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = %s AND timestamp_us >= %s AND timestamp_us < %s) "
+        "TO STDOUT (FORMAT BINARY)"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        # A cursor would make the database and this process wait for each other.
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        span = (organization_number, from_us, end_us)
+        with (
+            _driver_errors(self._COPY_NUMBERS),
+            driver.cursor() as cursor,
+            cursor.copy(self._COPY_NUMBERS, span) as copy,
+        ):
+            # A block holds a whole row.
+            blocks = iter(copy)
+            while part := b"".join(islice(blocks, _EVENTS_AT_ONCE)):
+                yield cells_of_copy(part)
 
     def begin(self, connection: sa.Connection) -> str:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
@@ -302,6 +364,22 @@ class Postgresql:
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         for table in tables:
             connection.exec_driver_sql(f"VACUUM {table.name}")
+
+    def wait_for_compaction_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(self._COMPACTION_LOCK)))
+
+    def release_compaction_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(self._COMPACTION_LOCK)))
+
+    def waits_for_compaction_lock(self, connection: sa.Connection) -> bool:
+        # The server shows the two halves of the number apart.
+        waits = connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+            "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database() "
+            "AND classid = %s AND objid = %s AND objsubid = 1)",
+            (self._COMPACTION_LOCK >> 32, self._COMPACTION_LOCK & 0xFFFFFFFF),
+        )
+        return bool(waits.scalar_one())
 
 
 def dialect_of(url: sa.URL) -> Dialect:

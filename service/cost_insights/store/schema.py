@@ -82,6 +82,8 @@ organization = sa.Table(
     # the end of the transaction, so that numbers are dense.
     sa.Column("customers_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("series_count", sa.Integer, nullable=False, server_default="0"),
+    # Events before this time were pruned and live on in cells; none were where null.
+    sa.Column("events_from_us", sa.BigInteger),
 )
 """The tenants; every other row belongs to one."""
 
@@ -155,7 +157,15 @@ event = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Index("event_organization_number_timestamp_us_idx", "organization_number", "timestamp_us"),
 )
-"""What happened. Rows are only ever added."""
+"""What happened. Rows never change; pruning deletes old ones."""
+
+pruned_event = sa.Table(
+    "pruned_event",
+    metadata,
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column("content_digest", sa.BigInteger, nullable=False),
+)
+"""What is kept of pruned events that could be sent again: each must count once."""
 
 batch = sa.Table(
     "batch",

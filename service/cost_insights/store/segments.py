@@ -91,6 +91,10 @@ def insert_batches(
     return {row["id"]: row["cells"] for row in rows}  # type: ignore[misc]
 
 
+NewSegment = tuple[int, int, int, int, bytes]
+"""(kind, span, first customer, last customer, packed)"""
+
+
 @dataclass(frozen=True)
 class Compacted:
     """What a compaction will change."""
@@ -101,7 +105,7 @@ class Compacted:
     replaced_bytes: int
     """How large what is deleted is, batches included."""
 
-    segments: Sequence[tuple[int, int, int, int, bytes]]
+    segments: Sequence[NewSegment]
 
 
 class OvertakenError(Exception):
@@ -136,14 +140,32 @@ def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
     """
     number = compacted.organization_number
     # Deleting first is what makes it exact: who deletes a batch counts it, nobody else.
-    _delete(connection, batch, number, compacted.batch_ids)
-    _delete(connection, segment, number, compacted.replaced_ids)
-    if compacted.segments:
+    delete_batches(connection, number, compacted.batch_ids)
+    replace_segments(connection, number, compacted.replaced_ids, compacted.segments)
+
+
+def delete_batches(
+    connection: sa.Connection, organization_number: int, ids: Sequence[uuid.UUID]
+) -> None:
+    """Deletes batches; raises OvertakenError if one of them is not there any more."""
+    _delete(connection, batch, organization_number, ids)
+
+
+def replace_segments(
+    connection: sa.Connection,
+    organization_number: int,
+    ids: Sequence[uuid.UUID],
+    segments: Sequence[NewSegment],
+) -> None:
+    """Puts new segments in the place of others; raises OvertakenError if one of these is
+    not there any more."""
+    _delete(connection, segment, organization_number, ids)
+    if segments:
         connection.execute(
             sa.insert(segment),
             [
                 {
-                    "organization_number": number,
+                    "organization_number": organization_number,
                     "id": uuid.uuid4(),
                     "kind": kind,
                     "span": span,
@@ -151,7 +173,7 @@ def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
                     "customer_last": last,
                     "packed": packed,
                 }
-                for kind, span, first, last, packed in compacted.segments
+                for kind, span, first, last, packed in segments
             ],
         )
 

@@ -78,7 +78,9 @@ class Store:
         Statements that run when the deadline is over are stopped, and
         QueryTooSlowError is raised.
         """
-        engine = self._engine.execution_options(**self._dialect.read_options)
+        engine = self._engine.execution_options(
+            **self._dialect.snapshot_options, postgresql_readonly=True
+        )
         with self._transaction(engine) as connection:
             if deadline is None:
                 yield connection
@@ -95,6 +97,17 @@ class Store:
     def write(self) -> Iterator[sa.Connection]:
         """A transaction, committed and flushed once the block ends without an error."""
         engine = self._engine.execution_options(**{WRITES: True})
+        with self._dialect.writing(), self._transaction(engine) as connection:
+            yield connection
+
+    @contextmanager
+    def rewrite(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one snapshot and writes.
+
+        Where another one has changed the same rows meanwhile it fails. On SQLite nobody
+        else writes until it ends.
+        """
+        engine = self._engine.execution_options(**self._dialect.snapshot_options, **{WRITES: True})
         with self._dialect.writing(), self._transaction(engine) as connection:
             yield connection
 
@@ -145,10 +158,30 @@ class Store:
         Raises StoreUnavailableError if the database does not answer. Whoever loses
         the connection has lost the lock, and learns it by asking.
         """
+        with self._lock_connection() as connection:
+            yield lambda: self._dialect.try_compaction_lock(connection)
+
+    @contextmanager
+    def pausing_compaction(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Keeps everybody from compacting until the block ends; where somebody does now,
+        calls `on_wait` and waits until they give way."""
+        with self._lock_connection() as connection:
+            if not self._dialect.try_compaction_lock(connection):
+                on_wait()
+                self._dialect.wait_for_compaction_lock(connection)
+            yield
+            self._dialect.release_compaction_lock(connection)
+
+    def compaction_must_pause(self) -> bool:
+        """Whether somebody waits for whoever compacts to give way."""
+        with self.read() as connection:
+            return self._dialect.waits_for_compaction_lock(connection)
+
+    @contextmanager
+    def _lock_connection(self) -> Iterator[sa.Connection]:
         with self._errors_of_the_database(), self._engine.connect() as connection:
-            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
-                yield lambda: self._dialect.try_compaction_lock(autocommit)
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
             finally:
                 # Closed and not given back: the lock ends with the connection.
                 if not connection.invalidated:

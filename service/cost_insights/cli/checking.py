@@ -1,0 +1,277 @@
+"""Checking the cells of organizations: with a bar, and in words."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import rich.progress
+import sqlalchemy as sa
+
+from cost_insights._native import format_amount
+from cost_insights.cli.console import err, note
+from cost_insights.identity import Organization
+from cost_insights.store import (
+    CellCheck,
+    Difference,
+    Kind,
+    SpanCheck,
+    Store,
+    Sums,
+    chunks,
+    drop_batches,
+    mend_beyond_months,
+    mend_month,
+)
+from cost_insights.store.schema import customer, series
+
+KINDS: Final[Mapping[int, str]] = {
+    Kind.QUARTERS: "everyone's quarters of an hour",
+    Kind.DAYS: "everyone's days",
+    Kind.YEARS: "everyone's years",
+    Kind.QUARTER_CUSTOMERS: "who was active in each quarter of an hour, by series",
+    Kind.DAY_CUSTOMERS: "who was active on each day, by series",
+    Kind.DAY_EVERYONE: "who was active on each day",
+    Kind.CUSTOMER_QUARTERS: "customers' quarters of an hour",
+    Kind.CUSTOMER_MONTHS: "customers' months",
+    Kind.CUSTOMER_YEARS: "customers' years",
+}
+
+_OF_EVERYONE: Final = (Kind.QUARTERS, Kind.DAYS, Kind.YEARS)
+_OVER_ALL_SERIES: Final = (Kind.DAY_EVERYONE, Kind.CUSTOMER_MONTHS)
+_ACTIVITY: Final = (Kind.QUARTER_CUSTOMERS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE)
+
+
+@dataclass
+class Findings:
+    """What was found about the cells of one organization."""
+
+    organization: Organization
+    events: int = 0
+    cells: int = 0
+    differing: int = 0
+    differences: Sequence[dict[str, Any]] = ()
+    """The first of the cells that differ, as JSON has them."""
+
+    damaged: list[str] = field(default_factory=list)
+    """Each damaged segment and batch, in words."""
+
+    damaged_batch_ids: Sequence[uuid.UUID] = ()
+    wrong_months: list[int] = field(default_factory=list)
+    is_wrong_beyond_months: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all is as the events say."""
+        return not self.differing and not self.damaged
+
+
+class Progress(NamedTuple):
+    """A bar that counts the steps of one organization after the other."""
+
+    bar: rich.progress.Progress
+    task: rich.progress.TaskID
+
+    def begin(self, name: str, steps: int) -> None:
+        """Starts anew."""
+        self.bar.reset(self.task, description=name, total=steps, what="")
+
+    def update(self, what: str, *, steps: int = 0) -> None:
+        """Shows what was done, and that a step is over."""
+        self.bar.update(self.task, advance=steps, what=what)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A bar on stderr, where that is a terminal."""
+    with rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[what]}"),
+        rich.progress.TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        yield Progress(bar, bar.add_task("", total=None, what=""))
+
+
+def check(
+    store: Store,
+    organizations: Iterable[Organization],
+    *,
+    differences_max: int,
+    months_end: int | None = None,
+) -> list[Findings]:
+    """Checks the cells of organizations, all of them in one snapshot.
+
+    With `months_end` only those of earlier months, counted from January 1970.
+    """
+    found: list[Findings] = []
+    with store.read() as connection, progress() as bar:
+        for organization in organizations:
+            left = differences_max - sum(len(one.differences) for one in found)
+            checked = _Checked(connection, organization, left, bar)
+            found.append(checked.findings(months_end))
+    return found
+
+
+class _Checked:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        organization: Organization,
+        differences_max: int,
+        bar: Progress,
+    ) -> None:
+        self._connection = connection
+        self._bar = bar
+        self._check = CellCheck(connection, organization.number, differences_max=differences_max)
+        self._differences_max = differences_max
+        self._differences: list[Difference] = []
+        ids = self._check.damaged_batch_ids
+        self._findings = Findings(organization, damaged_batch_ids=ids)
+        self._findings.damaged += [f"batch {one}" for one in ids]
+
+    def findings(self, months_end: int | None) -> Findings:
+        """What was found."""
+        findings, months = self._findings, self._check.months()
+        if months_end is not None:
+            months = [month for month in months if month < months_end]
+        self._bar.begin(findings.organization.name, len(months))
+        for month in months:
+            if not self._are_right(self._check.month(month, on_events=self._count)):
+                findings.wrong_months.append(month)
+            self._bar.update(f"{findings.events} events", steps=1)
+        if months_end is None:
+            findings.is_wrong_beyond_months = not self._are_right(self._check.beyond_months())
+        findings.differences = described(self._connection, findings.organization, self._differences)
+        return findings
+
+    def _count(self, events: int) -> None:
+        self._findings.events += events
+        self._bar.update(f"{self._findings.events} events")
+
+    def _are_right(self, spans: Iterable[SpanCheck]) -> bool:
+        are_right = True
+        for one in spans:
+            are_right = are_right and one.is_right
+            self._findings.cells += one.cells
+            self._findings.differing += one.differing
+            left = self._differences_max - len(self._differences)
+            self._differences += one.differences[:left]
+            kind = KINDS.get(one.kind, f"kind {one.kind}")
+            self._findings.damaged += [f"segment {one_id} ({kind})" for one_id in one.damaged_ids]
+        return are_right
+
+
+def mend(store: Store, findings: Findings) -> bool:
+    """Writes anew what is wrong, while events and questions keep coming; False where
+    something cannot be mended, because its events were pruned."""
+    organization, number = findings.organization.name, findings.organization.number
+
+    def tell_wait() -> None:
+        note("waiting until the service rests from compacting")
+
+    with progress() as bar:
+        bar.begin(organization, len(findings.wrong_months) + 1)
+        is_mended = True
+        for month in findings.wrong_months:
+            with store.pausing_compaction(tell_wait):
+                is_mended &= mend_month(store, number, month)
+            bar.update(f"{1970 + month // 12:04}-{month % 12 + 1:02}", steps=1)
+        if not is_mended:
+            return False
+        with store.pausing_compaction(tell_wait):
+            mend_beyond_months(store, number)
+            return drop_batches(store, number, findings.damaged_batch_ids)
+
+
+def described(
+    connection: sa.Connection, organization: Organization, differences: Sequence[Difference]
+) -> list[dict[str, Any]]:
+    """Differences as JSON has them: numbers turned into what callers know."""
+    customers = _rows_by_number(
+        connection,
+        organization,
+        (customer.c.number, customer.c.external_id),
+        {one.customer_number for one in differences},
+    )
+    all_series = _rows_by_number(
+        connection,
+        organization,
+        (
+            series.c.number,
+            series.c.event_name,
+            series.c.llm_vendor,
+            series.c.llm_model,
+            series.c.product_id,
+        ),
+        {one.series_number for one in differences},
+    )
+    rows: list[dict[str, Any]] = []
+    for one in differences:
+        row: dict[str, Any] = {
+            "organization": organization.name,
+            "kind": KINDS[one.kind],
+            "bucket": one.bucket,
+        }
+        if one.kind not in _OF_EVERYONE:
+            nobody = (f"number {one.customer_number}, which is nobody's",)
+            (row["external_customer_id"],) = customers.get(one.customer_number, nobody)
+        if one.kind not in _OVER_ALL_SERIES:
+            nothing = (f"series {one.series_number}, which is unknown", "", "", "")
+            parts = zip(
+                ("event_name", "llm_vendor", "llm_model", "product_id"),
+                all_series.get(one.series_number, nothing),
+                strict=True,
+            )
+            row |= {name: part for name, part in parts if part}
+        if one.kind in _ACTIVITY:
+            row |= {"stored": bool(one.stored.events), "expected": bool(one.expected.events)}
+        else:
+            row |= {"stored": _cents(one.stored), "expected": _cents(one.expected)}
+        rows.append(row)
+    return rows
+
+
+def in_words(difference: dict[str, Any]) -> str:
+    """A difference as one line."""
+    words = dict(difference)
+    stored, expected = words.pop("stored"), words.pop("expected")
+    place = [words.pop("organization"), words.pop("kind"), words.pop("bucket")]
+    place += [f"{name} {text!r}" for name, text in words.items()]
+    if isinstance(stored, bool):
+        said = "active, but not stored as such"
+        if stored:
+            said = "stored as active, but not active"
+    else:
+        said = (
+            f"stored {stored['events']} events, {stored['cost']} cents; "
+            f"expected {expected['events']} events, {expected['cost']} cents"
+        )
+    return f"{', '.join(place)}: {said}"
+
+
+def _cents(sums: Sums) -> dict[str, Any]:
+    return {"events": sums.events, "cost": format_amount(sums.cost_picocents)}
+
+
+def _rows_by_number(
+    connection: sa.Connection,
+    organization: Organization,
+    columns: Sequence[sa.Column[Any]],
+    numbers: Iterable[int],
+) -> dict[int, tuple[str, ...]]:
+    table = columns[0].table
+    found: dict[int, tuple[str, ...]] = {}
+    for chunk in chunks(numbers):
+        rows = connection.execute(
+            sa.select(*columns).where(
+                table.c.organization_number == organization.number, columns[0].in_(chunk)
+            )
+        )
+        found.update((number, tuple(texts)) for number, *texts in rows)
+    return found

@@ -1,0 +1,410 @@
+"""Checking and mending: whether segments hold what the events say.
+
+Events are the truth. Everything is counted anew from them, a month at a time, and
+compared with what is stored; what differs is written anew while events and questions
+keep coming. Where events were pruned, customers' quarters of an hour stand for them.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from cost_insights._native import (
+    cells_before,
+    cells_by_month,
+    compare_segments,
+    derive_segments,
+    is_sound_segment,
+    merge_cells,
+    pack_segments,
+)
+from cost_insights.store.dialects import dialect_of
+from cost_insights.store.schema import batch, event, organization, segment
+from cost_insights.store.segments import Kind, delete_batches, replace_segments
+from cost_insights.store.store import Store
+
+_DAY_US = 86_400_000_000
+_QUARTER_US = 900_000_000
+_QUARTER_MIN = -(2**31)
+_EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
+
+_BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
+
+_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS)
+_BY_MONTH = (Kind.DAYS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE, Kind.CUSTOMER_QUARTERS)
+_BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
+"""Kinds whose spans hold several months: they are compared when all months are known."""
+
+
+class Sums(NamedTuple):
+    """What events add up to."""
+
+    events: int
+    cost_picocents: int
+
+
+class Difference(NamedTuple):
+    """A cell that is stored otherwise than the events say. Where a segment says who was
+    active, an active customer has one event."""
+
+    kind: Kind
+    bucket: str
+    """A quarter of an hour, day, month or year, in words."""
+
+    customer_number: int
+    series_number: int
+    stored: Sums
+    expected: Sums
+
+
+@dataclass(frozen=True)
+class SpanCheck:
+    """What was found of one kind and span."""
+
+    kind: int
+    span: int
+    expected: Sequence[bytes]
+    stored_ids: Sequence[uuid.UUID]
+    damaged_ids: Sequence[uuid.UUID]
+    """Those that cannot be read, or hold what is not of that span."""
+
+    cells: int
+    """How many cells were compared."""
+
+    differing: int
+    differences: Sequence[Difference]
+    """The first of them."""
+
+    is_lost: bool = False
+    """Whether nothing says any more what is right, because events were pruned."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all is as the events say."""
+        return not self.differing and not self.damaged_ids
+
+
+class _Stored(NamedTuple):
+    id: uuid.UUID
+    packed: bytes
+    is_sound: bool
+
+
+class CellCheck:
+    """The segments of one organization and its events, as one transaction sees them.
+
+    Each of the `months` is checked first, then what lies `beyond_months`.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, organization_number: int, *, differences_max: int = 0
+    ) -> None:
+        self._connection = connection
+        self._organization_number = organization_number
+        self._differences_max = differences_max
+        self._dialect = dialect_of(connection.engine.url)
+        self._events_from_us = _events_from_us(connection, organization_number)
+        self.damaged_batch_ids: list[uuid.UUID] = []
+        self._pending: dict[int, list[bytes]] = {}
+        self._read_batches()
+        self._expected_beyond_months: dict[tuple[int, int], list[bytes]] = {}
+
+    def months(self) -> list[int]:
+        """The months in which there is anything, counted from January 1970."""
+        found = set(self._pending)
+        spans = self._connection.execute(
+            sa.select(segment.c.kind, segment.c.span)
+            .where(self._is_own(segment), segment.c.kind.not_in(_BEYOND_MONTHS))
+            .distinct()
+        )
+        for kind, span in spans:
+            if _is_span(kind, span):
+                found.add(_month_of_day(span) if kind in _BY_DAY else span)
+        first_us = _TIMES_US.start
+        if self._events_from_us is not None:
+            first_us = self._events_from_us
+        while first_us < _TIMES_US.stop:
+            next_us = self._connection.scalar(
+                sa.select(sa.func.min(event.c.timestamp_us)).where(
+                    self._is_own(event), event.c.timestamp_us >= first_us
+                )
+            )
+            if next_us is None or next_us >= _TIMES_US.stop:
+                break
+            month = _month_of_day(next_us // _DAY_US)
+            found.add(month)
+            first_us = _first_us(month + 1)
+        return sorted(found)
+
+    def month(
+        self, month: int, *, on_events: Callable[[int], None] = lambda count: None
+    ) -> list[SpanCheck]:
+        """Checks the segments of a month and of its days; `on_events` is called with how
+        many events were read since the last time."""
+        days = range(_first_us(month) // _DAY_US, _first_us(month + 1) // _DAY_US)
+        stored = self._stored(
+            (segment.c.kind.in_(_BY_MONTH) & (segment.c.span == month))
+            | (
+                segment.c.kind.in_(_BY_DAY)
+                & (segment.c.span >= days.start)
+                & (segment.c.span < days.stop)
+            )
+        )
+        quarters = stored.get((Kind.CUSTOMER_QUARTERS, month), ())
+        sound = [one.packed for one in quarters if one.is_sound]
+        expected = self._expected(month, sound, on_events)
+        spans = [
+            self._compare(kind, span, stored.get((kind, span), ()), expected.get((kind, span), ()))
+            for kind, span in sorted(expected.keys() | stored.keys())
+            if kind not in _BEYOND_MONTHS
+        ]
+        if self._events_from_us is None or self._events_from_us <= _first_us(month):
+            return spans
+        # What is expected of pruned time are the customers' quarters themselves. If some of
+        # them are gone, everyone's cells tell, and must not be made to agree.
+        is_confirmed = any(
+            all(one.is_right for one in spans if one.kind == kind)
+            for kind in (Kind.QUARTERS, Kind.DAYS)
+        )
+        is_lost = len(sound) < len(quarters) or not is_confirmed
+        return [replace(one, is_lost=is_lost) for one in spans]
+
+    def beyond_months(self) -> Iterator[SpanCheck]:
+        """Checks what adds up several months, and finds segments of no span at all."""
+        expected = self._expected_beyond_months
+        stored = self._stored(segment.c.kind.in_(_BEYOND_MONTHS) | _is_no_span())
+        for kind, span in sorted(expected.keys() | stored.keys()):
+            here = stored.get((kind, span), ())
+            yield self._compare(kind, span, here, expected.get((kind, span), ()))
+
+    def trust_customer_quarters(self) -> None:
+        """Takes for `beyond_months` what the segments of customers' quarters hold, instead
+        of checking each month."""
+        for month in self.months():
+            stored = self._stored(
+                (segment.c.kind == Kind.CUSTOMER_QUARTERS) & (segment.c.span == month)
+            )
+            self._derive([one.packed for here in stored.values() for one in here], ())
+
+    def _read_batches(self) -> None:
+        rows = self._connection.execute(
+            sa.select(batch.c.id, batch.c.cells)
+            .where(self._is_own(batch))
+            .execution_options(yield_per=1_000)
+        )
+        read: dict[uuid.UUID, bytes] = {}
+        size = 0
+        for one, cells in rows:
+            read[one] = cells
+            size += len(cells)
+            if size >= _BATCHES_BYTES_AT_ONCE:
+                self._add_batches(read)
+                read, size = {}, 0
+        self._add_batches(read)
+
+    def _add_batches(self, read: Mapping[uuid.UUID, bytes]) -> None:
+        first_quarter = _QUARTER_MIN
+        if self._events_from_us is not None:
+            first_quarter = self._events_from_us // _QUARTER_US
+        by_month, damaged = cells_by_month(list(read.values()), first_quarter)
+        for month, packed in by_month:
+            self._pending.setdefault(month, []).append(packed)
+        ids = list(read)
+        self.damaged_batch_ids += [ids[place] for place in damaged]
+
+    def _expected(
+        self, month: int, sound: Sequence[bytes], on_events: Callable[[int], None]
+    ) -> dict[tuple[int, int], list[bytes]]:
+        """What segments hold if all is right, by kind and span: what the events say without
+        those of pending batches."""
+        first_us, end_us = _first_us(month), _first_us(month + 1)
+        from_us = first_us if self._events_from_us is None else max(first_us, self._events_from_us)
+        counted: list[bytes] = []
+        if from_us >= end_us:
+            counted += sound
+        elif from_us > first_us:
+            counted += [cells_before(packed, from_us // _QUARTER_US) for packed in sound]
+        if from_us < end_us:
+            counted += self._cells_of_events(from_us, end_us, on_events)
+        return self._derive(counted, self._pending.get(month, ()))
+
+    def _derive(
+        self, counted: Sequence[bytes], taken_back: Sequence[bytes]
+    ) -> dict[tuple[int, int], list[bytes]]:
+        expected: dict[tuple[int, int], list[bytes]] = {}
+        for kind, span, packed in derive_segments(counted, taken_back=taken_back):
+            expected.setdefault((kind, span), []).append(packed)
+        for key, lists in expected.items():
+            if key[0] in _BEYOND_MONTHS:
+                self._expected_beyond_months.setdefault(key, []).append(merge_cells(lists))
+        return expected
+
+    def _cells_of_events(
+        self, from_us: int, end_us: int, on_events: Callable[[int], None]
+    ) -> Iterator[bytes]:
+        parts = self._dialect.cells_of_events(
+            self._connection, self._organization_number, from_us, end_us
+        )
+        for packed, events in parts:
+            yield packed
+            on_events(events)
+
+    def _stored(self, condition: sa.ColumnElement[bool]) -> dict[tuple[int, int], list[_Stored]]:
+        rows = self._connection.execute(
+            sa.select(
+                segment.c.id,
+                segment.c.kind,
+                segment.c.span,
+                segment.c.customer_first,
+                segment.c.customer_last,
+                segment.c.packed,
+            ).where(self._is_own(segment), condition)
+        )
+        stored: dict[tuple[int, int], list[_Stored]] = {}
+        for one, kind, span, first, last, packed in rows:
+            is_sound = _is_span(kind, span) and is_sound_segment(kind, span, first, last, packed)
+            stored.setdefault((kind, span), []).append(_Stored(one, packed, is_sound))
+        return stored
+
+    def _compare(
+        self,
+        kind: int,
+        span: int,
+        stored: Sequence[_Stored],
+        expected: Sequence[bytes],
+    ) -> SpanCheck:
+        ids = [one.id for one in stored]
+        sound = [one.packed for one in stored if one.is_sound]
+        if not _is_span(kind, span):
+            return SpanCheck(kind, span, expected, ids, ids, 0, 0, ())
+        cells, differing, first = compare_segments(
+            kind, sound, expected, differences_max=self._differences_max
+        )
+        return SpanCheck(
+            kind=kind,
+            span=span,
+            expected=expected,
+            stored_ids=ids,
+            damaged_ids=[one.id for one in stored if not one.is_sound],
+            cells=cells,
+            differing=differing,
+            differences=[
+                Difference(Kind(kind), bucket, customer, series, Sums(*sums[:2]), Sums(*sums[2:]))
+                for customer, bucket, series, *sums in first
+            ],
+        )
+
+    def _is_own(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return table.c.organization_number == self._organization_number
+
+
+def mend_month(store: Store, organization_number: int, month: int) -> bool:
+    """Writes the segments of a month anew where they differ from the events; False where
+    some are still wrong, because their events were pruned.
+
+    Nobody may compact meanwhile.
+    """
+    with store.rewrite() as connection:
+        check = CellCheck(connection, organization_number)
+        wrong = [one for one in check.month(month) if not one.is_right]
+        mended = [one for one in wrong if not one.is_lost]
+        _replace(connection, organization_number, mended)
+    store.packed_cache.forget(_ids(mended))
+    return len(mended) == len(wrong)
+
+
+def mend_beyond_months(store: Store, organization_number: int) -> None:
+    """Writes the segments that add up several months anew where they differ from those of
+    each month, which must be right. Nobody may compact meanwhile."""
+    with store.rewrite() as connection:
+        check = CellCheck(connection, organization_number)
+        check.trust_customer_quarters()
+        wrong = [one for one in check.beyond_months() if not one.is_right]
+        _replace(connection, organization_number, wrong)
+    store.packed_cache.forget(_ids(wrong))
+
+
+def drop_batches(store: Store, organization_number: int, ids: Sequence[uuid.UUID]) -> bool:
+    """Deletes damaged batches, once all months are mended without them; False where their
+    events may be pruned, so that nothing else has them.
+
+    Until then no question is answered, so that nobody sees a sum without these events,
+    or with them twice.
+    """
+    if not ids:
+        return True
+    with store.rewrite() as connection:
+        if _events_from_us(connection, organization_number) is not None:
+            return False
+        delete_batches(connection, organization_number, ids)
+    return True
+
+
+def _events_from_us(connection: sa.Connection, organization_number: int) -> int | None:
+    return connection.scalar(
+        sa.select(organization.c.events_from_us).where(organization.c.number == organization_number)
+    )
+
+
+def _replace(
+    connection: sa.Connection, organization_number: int, spans: Sequence[SpanCheck]
+) -> None:
+    segments = [
+        packed
+        for one in spans
+        if one.expected
+        for packed in pack_segments(one.kind, one.span, one.expected)
+    ]
+    replace_segments(connection, organization_number, _ids(spans), segments)
+
+
+def _ids(spans: Iterable[SpanCheck]) -> list[uuid.UUID]:
+    return [one_id for one in spans for one_id in one.stored_ids]
+
+
+_TIMES_US = range(
+    (dt.date.min.toordinal() - _EPOCH_DAY) * _DAY_US,
+    (dt.date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY_US,
+)
+"""The times that events can have."""
+
+_DAYS = range(_TIMES_US.start // _DAY_US, _TIMES_US.stop // _DAY_US)
+_YEARS = range(dt.MINYEAR, dt.MAXYEAR + 1)
+_MONTHS = range((dt.MINYEAR - 1970) * 12, (dt.MAXYEAR + 1 - 1970) * 12)
+_SPANS: Mapping[int, range] = {
+    **dict.fromkeys(_BY_DAY, _DAYS),
+    **dict.fromkeys(_BY_MONTH, _MONTHS),
+    Kind.YEARS: range(1),
+    Kind.CUSTOMER_MONTHS: _YEARS,
+    Kind.CUSTOMER_YEARS: range(1),
+}
+
+
+def _is_span(kind: int, span: int) -> bool:
+    return span in _SPANS.get(kind, ())
+
+
+def _is_no_span() -> sa.ColumnElement[bool]:
+    return ~sa.or_(
+        *(
+            (segment.c.kind == kind) & segment.c.span.between(spans.start, spans.stop - 1)
+            for kind, spans in _SPANS.items()
+        )
+    )
+
+
+def _month_of_day(day: int) -> int:
+    date = dt.date.fromordinal(day + _EPOCH_DAY)
+    return 12 * (date.year - 1970) + date.month - 1
+
+
+def _first_us(month: int) -> int:
+    """When a month begins."""
+    if month not in _MONTHS:
+        return _TIMES_US.stop
+    years, months = divmod(month, 12)
+    return (dt.date(1970 + years, 1 + months, 1).toordinal() - _EPOCH_DAY) * _DAY_US

@@ -1,0 +1,42 @@
+"""What is known of pruned events.
+
+An event counts once, however often it is sent, also when it was pruned in between. So
+the id and the digest of each event that can be sent again are kept.
+"""
+
+import uuid
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from cost_insights._native import Group
+from cost_insights.store.numbers import chunks
+from cost_insights.store.schema import organization, pruned_event
+
+
+class PrunedError(Exception):
+    """An event that was stored once and is pruned would be inserted again."""
+
+
+def pruned_digests(
+    connection: sa.Connection, organization_numbers: Iterable[int], group: Group
+) -> list[tuple[bytes, int]]:
+    """(id, content digest) of those events left in a group that were stored once and are
+    pruned. Nothing is looked up for organizations that never pruned."""
+    has_pruned = connection.scalars(
+        sa.select(organization.c.number).where(
+            organization.c.number.in_(set(organization_numbers)),
+            organization.c.events_from_us.is_not(None),
+        )
+    ).first()
+    if has_pruned is None:
+        return []
+    pruned: list[tuple[bytes, int]] = []
+    for chunk in chunks(group.keyed_ids()):
+        rows = connection.execute(
+            sa.select(pruned_event.c.id, pruned_event.c.content_digest).where(
+                pruned_event.c.id.in_([uuid.UUID(bytes=one) for one in chunk])
+            )
+        )
+        pruned += [(one.bytes, digest) for one, digest in rows]
+    return pruned

@@ -1,0 +1,322 @@
+"""Stored cells are proven against the events, and mended while everything goes on."""
+
+import threading
+import time
+import uuid
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import _native
+from cost_insights.cli.checking import KINDS, Findings, check, in_words, mend
+from cost_insights.identity import list_organizations
+from cost_insights.store import Kind, Store
+from cost_insights.store.schema import batch, event, segment
+from cost_insights.v1 import event_pb2, metrics_service_pb2
+from tests.support.service import Caller, Service, new_event
+
+StartServer = Callable[..., AbstractContextManager[Service]]
+Row = Mapping[str, Any]
+
+START = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)
+SPAN = {"start_date": "2024-12-01", "end_date": "2025-04-30"}
+
+
+@pytest.fixture
+def service(start_server: StartServer, database_url: str) -> Iterator[Service]:
+    """A server that leaves its batches as they are."""
+    with start_server(database_url, compact=False) as service:
+        yield service
+
+
+def event_at(moment: datetime, **fields: object) -> event_pb2.NewEvent:
+    """An event of that time."""
+    one = new_event(**fields)
+    one.timestamp.FromDatetime(moment)
+    return one
+
+
+def fill(caller: Caller, *, name: str = "llm.inference") -> None:
+    """Sends events of two years, four months and three customers."""
+    caller.ingest(
+        *(
+            event_at(
+                START + timedelta(days=9 * n),
+                name=name,
+                external_customer_id=f"c{n % 3}",
+                cost=f"{n}.5",
+            )
+            for n in range(12)
+        )
+    )
+
+
+def compact(store: Store) -> None:
+    """Makes segments of all batches."""
+    for waiting in store.pending():
+        while store.compact(waiting.organization_number):
+            pass
+
+
+def checked(store: Store, *, differences_max: int = 100) -> Findings:
+    """What a check of the only organization finds."""
+    with store.read() as connection:
+        organizations = list_organizations(connection)
+    (findings,) = check(store, organizations, differences_max=differences_max)
+    return findings
+
+
+def answers(caller: Caller) -> list[metrics_service_pb2.GetMetricsResponse]:
+    """Answers that need segments of every kind."""
+    return [
+        caller.get_metrics(
+            **SPAN,
+            timezone=zone,
+            interval=interval,
+            external_customer_ids=customers,
+            event_names=names,
+            group_by=group_by,
+        )
+        for zone in ("UTC", "Asia/Kathmandu")
+        for interval in (metrics_service_pb2.INTERVAL_DAY, metrics_service_pb2.INTERVAL_YEAR)
+        for customers in ((), ("c0", "c2"))
+        for names in ((), ("llm.inference",))
+        for group_by in (
+            metrics_service_pb2.GROUP_BY_UNSPECIFIED,
+            metrics_service_pb2.GROUP_BY_CUSTOMER,
+        )
+    ]
+
+
+def test_right_in_any_state(service: Service) -> None:
+    """Nothing differs without events, before, between and after compactions."""
+    caller = service.stranger()
+    assert check(service.store, [], differences_max=20) == []
+    events = 0
+    for name in ("a", "b"):
+        for step in (lambda _: None, compact):
+            fill(caller, name=name)
+            events += 12
+            step(service.store)
+            findings = checked(service.store)
+            assert (findings.events, findings.differing) == (events, 0)
+            assert findings.is_right
+    assert findings.cells > 9 * 4
+
+
+def the_first(connection: sa.Connection, kind: Kind) -> Row:
+    """The earliest stored segment of a kind."""
+    statement = sa.select(segment).where(segment.c.kind == kind).order_by(segment.c.span).limit(1)
+    return dict(connection.execute(statement).mappings().one())
+
+
+def drop(connection: sa.Connection, row: Row) -> None:
+    """A row gets lost."""
+    connection.execute(sa.delete(segment).where(segment.c.id == row["id"]))
+
+
+def double(connection: sa.Connection, row: Row) -> None:
+    """A row is there twice."""
+    connection.execute(sa.insert(segment).values({**row, "id": uuid.uuid4()}))
+
+
+def damage(connection: sa.Connection, row: Row) -> None:
+    """A byte changes."""
+    packed = bytearray(row["packed"])
+    packed[0] ^= 0x40
+    connection.execute(
+        sa.update(segment).where(segment.c.id == row["id"]).values(packed=bytes(packed))
+    )
+
+
+def misname(connection: sa.Connection, row: Row) -> None:
+    """A row becomes of a kind that there is not."""
+    connection.execute(sa.update(segment).where(segment.c.id == row["id"]).values(kind=42))
+
+
+def misplace(connection: sa.Connection, row: Row) -> None:
+    """A row moves to where nobody looks."""
+    span = 2**31 - 1
+    connection.execute(sa.update(segment).where(segment.c.id == row["id"]).values(span=span))
+
+
+def cells(*costs_picocents: int, customer: int = 0) -> bytes:
+    """The packed cells of events of the first quarter."""
+    count = len(costs_picocents)
+    return _native.cells_of_events(
+        array("q", [int(START.timestamp()) * 1_000_000]) * count,
+        array("q", costs_picocents),
+        array("i", [customer]) * count,
+        array("i", [0]) * count,
+    )
+
+
+def add(connection: sa.Connection, row: Row) -> None:
+    """A customer is where it was not, with an event that nobody sent."""
+    for kind, span, packed in _native.derive_segments([cells(1, customer=1)], taken_back=[]):
+        if (kind, span) == (row["kind"], row["span"]):
+            added = {**row, "id": uuid.uuid4(), "packed": packed}
+            connection.execute(sa.insert(segment).values(added))
+
+
+@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
+def test_what_differs_is_found_and_mended(service: Service, kind: Kind) -> None:
+    """Whatever happens to a segment of any kind is found, named and mended."""
+    caller = service.stranger()
+    fill(caller)
+    compact(service.store)
+    fill(caller, name="email.sent")
+    expected = answers(caller)
+    for change in (drop, double, damage, misplace, misname, add):
+        with service.store.write() as connection:
+            change(connection, the_first(connection, kind))
+        findings = checked(service.store)
+        is_activity = kind in {Kind.QUARTER_CUSTOMERS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE}
+        # Sets of customers stay what they are if they are united with themselves.
+        if not (is_activity and change is double):
+            assert not findings.is_right, change.__name__
+        assert bool(findings.damaged) == (change in {damage, misplace, misname})
+        assert {one["kind"] for one in findings.differences} <= {KINDS[kind]}
+        mend(service.store, findings)
+        assert checked(service.store).is_right, change.__name__
+        assert answers(caller) == expected
+
+
+def test_one_picocent(service: Service) -> None:
+    """The least that can differ is told in words, to the last digit."""
+    caller = service.stranger()
+    fill(caller)
+    compact(service.store)
+    with service.store.write() as connection:
+        row = the_first(connection, Kind.CUSTOMER_QUARTERS)
+        more = _native.derive_segments([row["packed"], cells(1)], taken_back=[cells(0)])
+        (packed,) = [one for kind, _, one in more if kind == Kind.CUSTOMER_QUARTERS]
+        connection.execute(
+            sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)
+        )
+    findings = checked(service.store)
+    (words,) = map(in_words, findings.differences)
+    assert words == (
+        "default, customers' quarters of an hour, 2024-12-31T23:45:00Z, "
+        "external_customer_id 'c0', event_name 'llm.inference': "
+        "stored 1 events, 0.500000000001 cents; expected 1 events, 0.5 cents"
+    )
+    assert (findings.differing, findings.wrong_months) == (1, [12 * 54 + 11])
+
+
+def test_few_differences_are_shown_and_all_are_counted(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However much differs, as many lines are shown as were asked for."""
+    fill(service.stranger())
+    compact(service.store)
+    with service.store.write() as connection:
+        connection.execute(sa.delete(segment))
+    findings = checked(service.store, differences_max=7)
+    assert len(findings.differences) == 7
+    assert findings.differing == findings.cells > 7
+    assert mend(service.store, findings)
+    assert checked(service.store).is_right
+    # Nobody was waited for, not even this program's own last month.
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_batch(service: Service) -> None:
+    """A batch that cannot be read is named; its events get their cells anew."""
+    caller = service.stranger()
+    fill(caller)
+    expected = answers(caller)
+    with service.store.write() as connection:
+        connection.execute(sa.update(batch).values(cells=b"\x09", id=uuid.uuid4()))
+        batch_id = connection.execute(sa.select(batch.c.id)).scalar_one()
+    findings = checked(service.store)
+    assert findings.damaged == [f"batch {batch_id}"]
+    assert mend(service.store, findings)
+    assert checked(service.store).is_right
+    assert answers(caller) == expected
+
+
+def test_events_without_cells_and_cells_without_events(service: Service) -> None:
+    """An event that plain SQL deletes or adds is noticed too; the events are right."""
+    caller = service.stranger()
+    fill(caller)
+    compact(service.store)
+    with service.store.write() as connection:
+        row = connection.execute(sa.select(event).limit(1)).mappings().one()
+        connection.execute(sa.delete(event).where(event.c.id == row["id"]))
+        connection.execute(
+            sa.insert(event).values({**row, "id": uuid.uuid4(), "customer_number": 2})
+        )
+    findings = checked(service.store)
+    assert findings.differing > 2
+    assert mend(service.store, findings)
+    assert checked(service.store).is_right
+
+
+def wait_until_compacted(store: Store) -> None:
+    """Waits for the service's own compaction."""
+    give_up = time.monotonic() + 30
+    while store.pending():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_mending_while_everything_goes_on(start_server: StartServer, database_url: str) -> None:
+    """While a command mends, events come, are compacted and are asked for, and no total is
+    ever wrong: the month that is lost is missing as a whole until it is there as a whole."""
+    with start_server(database_url) as service, closing(Store(database_url)) as command:
+        caller = service.stranger()
+        fill(caller)
+        whole = sum(10 * n + 5 for n in range(12))
+        lost = sum(10 * n + 5 for n in (1, 2, 3))
+        wait_until_compacted(service.store)
+        with service.store.write() as connection:
+            connection.execute(
+                sa.delete(segment).where(
+                    segment.c.kind == Kind.CUSTOMER_QUARTERS, segment.c.span == 12 * 55
+                )
+            )
+        sent = acknowledged = 0
+        stopping = threading.Event()
+        faults: list[str] = []
+
+        def ingest() -> None:
+            nonlocal sent, acknowledged
+            while not stopping.is_set():
+                sent += 1
+                moment = START + timedelta(days=sent % 100)
+                caller.ingest(event_at(moment, external_customer_id="c1", cost="0.000001"))
+                acknowledged += 1
+
+        def ask(customers: list[str]) -> None:
+            while not stopping.is_set():
+                before = acknowledged
+                answer = caller.get_metrics(**SPAN, external_customer_ids=customers)
+                # Tenths of a cent are of the events from before.
+                old, new = divmod(Decimal(answer.totals.costs).scaleb(1), 1)
+                allowed = {whole - lost, whole} if customers else {whole}
+                if old not in allowed or not before <= new.scaleb(5) <= sent:
+                    faults.append(f"{customers}: {answer.totals.costs}, {before} to {sent}")
+
+        threads = [
+            threading.Thread(target=ingest),
+            threading.Thread(target=ask, args=([],)),
+            threading.Thread(target=ask, args=(["c0", "c1", "c2"],)),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                mend(command, checked(command))
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+        assert faults == []
+        assert checked(command).is_right
