@@ -109,16 +109,16 @@ def test_spans_of_one_event() -> None:
 def test_what_is_pending(store: Store, organization: int) -> None:
     """Batches are pending, by organization, until they are compacted."""
     assert store.pending() == []
-    assert store.compact(organization) is False
+    assert store.compact(organization) is None
     before = now_us()
     packed = packed_cells([(0, 1, 0, "1")])
     add_batches(store, organization, packed, packed)
     (waiting,) = store.pending()
     assert waiting[:3] == (organization, 2, 2 * len(packed))
     assert before <= waiting.oldest_us <= now_us()
-    assert store.compact(organization) is True
+    assert store.compact(organization) == 2 * len(packed)
     assert store.pending() == []
-    assert store.compact(organization) is False
+    assert store.compact(organization) is None
 
 
 def test_who_comes_second_changes_nothing(store: Store, organization: int) -> None:

@@ -5,32 +5,21 @@ the id and the digest of each event that can be sent again are kept.
 """
 
 import uuid
-from collections.abc import Iterable
 
 import sqlalchemy as sa
 
 from cost_insights._native import Group
 from cost_insights.store.numbers import chunks
-from cost_insights.store.schema import organization, pruned_event
+from cost_insights.store.schema import pruned_event
 
 
 class PrunedError(Exception):
     """An event that was stored once and is pruned would be inserted again."""
 
 
-def pruned_digests(
-    connection: sa.Connection, organization_numbers: Iterable[int], group: Group
-) -> list[tuple[bytes, int]]:
+def pruned_digests(connection: sa.Connection, group: Group) -> list[tuple[bytes, int]]:
     """(id, content digest) of those events left in a group that were stored once and are
-    pruned. Nothing is looked up for organizations that never pruned."""
-    has_pruned = connection.scalars(
-        sa.select(organization.c.number).where(
-            organization.c.number.in_(set(organization_numbers)),
-            organization.c.events_from_us.is_not(None),
-        )
-    ).first()
-    if has_pruned is None:
-        return []
+    pruned."""
     pruned: list[tuple[bytes, int]] = []
     for chunk in chunks(group.keyed_ids()):
         rows = connection.execute(

@@ -140,7 +140,6 @@ class EventWriter:
         # instead. The price is one failed transaction for a group that holds an event
         # which is stored already; what others store between the look and the insert
         # is found by another look.
-        organizations = {one.organization_number for one in prepared.submissions}
         looks = False
         left: int | None = None
         while True:
@@ -153,18 +152,19 @@ class EventWriter:
                 group, encoded, cells = grouped.group, prepared.encoded, prepared.cells
                 if looks:
                     group.set_aside(_stored_digests(connection, group.keyed_ids()))
-                    group.set_aside(pruned_digests(connection, organizations, group))
+                    group.set_aside(pruned_digests(connection, group))
                     encoded = None
                 left = len(group)
                 if left and encoded is None:
                     encoded, cells = self._dialect.encode_events(group), group.cells()
                 if left:
                     self._dialect.insert_events(connection, encoded)
+                    inserted = insert_batches(connection, cells, now_us=now_us)
                     # What is pruned just now can be inserted only once that is committed,
                     # and from then on it is found.
-                    if pruned_digests(connection, organizations, group):
+                    if inserted.has_pruned and pruned_digests(connection, group):
                         raise PrunedError
-                    self._batches = insert_batches(connection, cells, now_us=now_us)
+                    self._batches = inserted.cells
             except (sa.exc.IntegrityError, PrunedError):
                 transaction.rollback()
                 if looks and left == left_before:
