@@ -298,11 +298,12 @@ fn push_united(packer: &mut Packer, met: &[Entry<'_>]) -> Result<(), Damaged> {
 
 /// The union of customers that were collected by [`Customers::append_to`].
 pub fn united(few: Vec<u32>, many: Vec<RoaringBitmap>) -> RoaringBitmap {
-    let few = set_of(few);
-    if many.is_empty() {
-        return few;
+    let mut many = many;
+    match flagged(few) {
+        Ok(flags) => many.push(flags.to_bitmap()),
+        Err(few) => many.push(few),
     }
-    many.into_iter().chain([few]).union()
+    many.into_iter().union()
 }
 
 /// From how many numbers on a flag for each possible one is faster than sorting.
@@ -311,17 +312,92 @@ const FLAGS_CUSTOMERS_MIN: usize = 256;
 /// Up to which number that takes no more than two mebibytes.
 const FLAGS_CUSTOMER_MAX: u32 = 1 << 24;
 
-fn set_of(mut customers: Vec<u32>) -> RoaringBitmap {
+/// The customers as flags where that is fast, else as a bitmap.
+fn flagged(mut customers: Vec<u32>) -> Result<Flags, RoaringBitmap> {
     let greatest = customers.iter().copied().max().unwrap_or_default();
     if customers.len() < FLAGS_CUSTOMERS_MIN || greatest > FLAGS_CUSTOMER_MAX {
         customers.sort_unstable();
-        return customers.into_iter().collect();
+        return Err(customers.into_iter().collect());
     }
-    let mut flags = vec![0_u8; greatest as usize / 8 + 1];
+    let mut flags = vec![0_u64; greatest as usize / 64 + 1];
     for customer in customers {
-        flags[customer as usize / 8] |= 1 << (customer % 8);
+        flags[customer as usize / 64] |= 1 << (customer % 64);
     }
-    RoaringBitmap::from_lsb0_bytes(0, &flags)
+    Ok(Flags(flags))
+}
+
+/// A flag for each customer from 0 on.
+#[derive(Clone, Debug, Default)]
+struct Flags(Vec<u64>);
+
+impl Flags {
+    fn add(&mut self, others: &Self) {
+        if self.0.len() < others.0.len() {
+            self.0.resize(others.0.len(), 0);
+        }
+        for (flags, others) in self.0.iter_mut().zip(&others.0) {
+            *flags |= others;
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|flags| u64::from(flags.count_ones()))
+            .sum()
+    }
+
+    fn to_bitmap(&self) -> RoaringBitmap {
+        let bytes: Vec<u8> = self
+            .0
+            .iter()
+            .flat_map(|flags| flags.to_le_bytes())
+            .collect();
+        RoaringBitmap::from_lsb0_bytes(0, &bytes)
+    }
+}
+
+/// A set of customers that is counted and united with others, no more. Its two parts
+/// may overlap.
+#[derive(Clone, Debug, Default)]
+pub struct Set {
+    flags: Flags,
+    bitmap: RoaringBitmap,
+}
+
+impl Set {
+    /// The set of customers that were collected by [`Customers::append_to`].
+    pub fn new(few: Vec<u32>, mut many: Vec<RoaringBitmap>) -> Self {
+        let flags = flagged(few).unwrap_or_else(|few| {
+            many.push(few);
+            Flags::default()
+        });
+        Self {
+            flags,
+            bitmap: many.into_iter().union(),
+        }
+    }
+
+    /// The union of sets.
+    pub fn union<'a>(sets: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let mut flags = Flags::default();
+        for set in sets.clone() {
+            flags.add(&set.flags);
+        }
+        Self {
+            flags,
+            bitmap: sets.map(|set| &set.bitmap).union(),
+        }
+    }
+
+    /// How many customers it has.
+    pub fn count(&self) -> u64 {
+        match (self.flags.0.is_empty(), self.bitmap.is_empty()) {
+            (true, _) => self.bitmap.len(),
+            (_, true) => self.flags.len(),
+            _ => self.bitmap.union_len(&self.flags.to_bitmap()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,7 @@
 //! cuts in two is in no cell's slot: its events are looked at one by one.
 #![forbid(unsafe_code)]
 
-use crate::time::{
-    DAY_QUARTERS, DAY_US, QUARTER_US, first_day_of, first_day_of_month, month_and_year_of,
-    quarter_of,
-};
+use crate::time::{DAY_QUARTERS, DAY_US, QUARTER_US, day_of, month_and_year_of, quarter_of};
 
 /// Where what happened counts: 0 is the history, period i is slot i + 1.
 pub type Slot = usize;
@@ -19,6 +16,8 @@ pub type Slot = usize;
 pub struct Cover {
     bounds_us: Vec<i64>,
     first_quarter: i32,
+    /// Where the periods begin: only what ends before is history as a whole.
+    first_month_and_year: (i32, i32),
     /// The slot of each quarter from the first on that a period touches: cells of
     /// customers come in no order of time, and a search for each would take as long
     /// as all the rest.
@@ -52,6 +51,7 @@ impl Cover {
         let last = bounds_us[bounds_us.len() - 1];
         let mut cover = Self {
             first_quarter: quarter_of(bounds_us[0]),
+            first_month_and_year: month_and_year_of(day_of(quarter_of(bounds_us[0]))),
             bounds_us,
             slots_of_quarters: Vec::new(),
         };
@@ -93,20 +93,16 @@ impl Cover {
 
     /// The first and the last month of the periods, counted from January 1970.
     pub fn months(&self) -> (i32, i32) {
-        let month_of = |time_us: i64| month_and_year_of(time_us.div_euclid(DAY_US) as i32).0;
-        let (first, last) = (self.first_us(), self.bounds_us[self.bounds_us.len() - 1]);
-        (month_of(first), month_of((last - 1).max(first)))
+        let end_us = self.bounds_us[self.bounds_us.len() - 1];
+        let last_us = (end_us - 1).max(self.bounds_us[0]);
+        let (last, _) = month_and_year_of(day_of(quarter_of(last_us)));
+        (self.first_month_and_year.0, last)
     }
 
     /// January of the year in which the periods begin: the history before is
     /// made of whole years.
     pub fn history_month(&self) -> i32 {
-        let (_, year) = month_and_year_of(self.first_us().div_euclid(DAY_US) as i32);
-        (year - 1970) * 12
-    }
-
-    fn first_us(&self) -> i64 {
-        self.bounds_us[0]
+        (self.first_month_and_year.1 - 1970) * 12
     }
 
     /// The slot of a time; `None` after the last period.
@@ -143,17 +139,15 @@ impl Cover {
     }
 
     /// The history, if it holds all of a month.
+    #[inline]
     pub fn history_of_month(&self, month: i32) -> Option<Slot> {
-        self.history_until(first_day_of_month(month.saturating_add(1)))
+        (month < self.first_month_and_year.0).then_some(0)
     }
 
     /// The history, if it holds all of a year.
+    #[inline]
     pub fn history_of_year(&self, year: i32) -> Option<Slot> {
-        self.history_until(first_day_of(year.saturating_add(1)))
-    }
-
-    fn history_until(&self, day: i64) -> Option<Slot> {
-        (day.checked_mul(DAY_US)? <= self.first_us()).then_some(0)
+        (year < self.first_month_and_year.1).then_some(0)
     }
 
     #[inline]
@@ -205,7 +199,7 @@ mod tests {
     /// Only whole years before the first period are history.
     #[test]
     fn years() {
-        let midnight = first_day_of(2026) * DAY_US;
+        let midnight = 20_454 * DAY_US; // 2026-01-01
         for (first, whole_year) in [(midnight, 2025), (midnight - 1, 2024), (midnight + 1, 2025)] {
             let cover = cover(&[first, midnight + DAY_US]);
             assert_eq!(cover.history_of_year(whole_year), Some(0));

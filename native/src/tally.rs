@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use roaring::{MultiOps, RoaringBitmap};
+use roaring::RoaringBitmap;
 
-use crate::activity::{Entries, united};
+use crate::activity::{Entries, Set};
 use crate::cell::{Cell, Cells};
 use crate::cover::{Cover, Slot};
 use crate::packed::Damaged;
@@ -230,21 +230,24 @@ pub fn tally(
 
 impl Tally {
     fn count_customers(&mut self, active: Vec<Active>) {
-        let sets: Vec<RoaringBitmap> = active
+        let sets: Vec<Set> = active
             .into_iter()
-            .map(|active| united(active.few, active.many))
+            .map(|active| Set::new(active.few, active.many))
             .collect();
-        self.customers = sets.iter().map(RoaringBitmap::len).collect();
-        let of_groups: Vec<RoaringBitmap> =
-            sets.chunks(self.slots).map(|group| group.union()).collect();
-        self.customers_of_groups = of_groups.iter().map(RoaringBitmap::len).collect();
-        self.customers_in_all = of_groups.union().len();
-        self.customers_of_slots = (0..self.slots)
-            .map(|slot| {
-                let of_slot = sets.iter().skip(slot).step_by(self.slots);
-                of_slot.union().len()
-            })
+        self.customers = sets.iter().map(Set::count).collect();
+        let of_groups: Vec<Set> = sets
+            .chunks(self.slots)
+            .map(|group| Set::union(group.iter()))
             .collect();
+        self.customers_of_groups = of_groups.iter().map(Set::count).collect();
+        self.customers_in_all = Set::union(of_groups.iter()).count();
+        self.customers_of_slots = match of_groups.len() {
+            // There is nothing to unite.
+            1 => self.customers.clone(),
+            _ => (0..self.slots)
+                .map(|slot| Set::union(sets.iter().skip(slot).step_by(self.slots)).count())
+                .collect(),
+        };
     }
 }
 

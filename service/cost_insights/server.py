@@ -5,6 +5,7 @@ finish, then what waits is stored, then the database is closed.
 """
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import signal
@@ -167,6 +168,9 @@ async def serve(
     server = Server(settings, share_port=share_port)
     try:
         await server.start()
+        # What was made until now lives as long as the process: no collection of garbage
+        # need look at it again.
+        gc.freeze()
         ready(server)
         await stopping.wait()
         _log.info("stopping: no new calls; up to %s s for the running ones", settings.drain_seconds)

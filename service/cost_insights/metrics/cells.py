@@ -42,6 +42,10 @@ class CellReader:
         """Each customer's own cells, of customers in ascending order or of all."""
         return self._sources(self._needed_of_customers(by_series=by_series), customers)
 
+    def of_customers_without_history(self, customers: Sequence[int] | None) -> Sources:
+        """The same of the periods alone."""
+        return self._sources(iter([self._customer_quarters()]), customers)
+
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
         segments = read_segments(
             self._connection, self._organization_number, needed, self._cache, customers=customers
@@ -90,17 +94,20 @@ class CellReader:
                 yield Needed(Kind.QUARTER_CUSTOMERS, first_day, last_day)
 
     def _needed_of_customers(self, *, by_series: bool) -> Iterator[Needed]:
-        first, last = self.cover.months
         if not self._needs_history:
-            yield Needed(Kind.CUSTOMER_QUARTERS, first, last)
+            yield self._customer_quarters()
             return
         yield Needed(Kind.CUSTOMER_YEARS, 0, 0)
         if by_series:
+            _, last = self.cover.months
             yield Needed(Kind.CUSTOMER_QUARTERS, self.cover.history_month, last)
         else:
             year = 1970 + self.cover.history_month // 12
             yield Needed(Kind.CUSTOMER_MONTHS, year, year)
-            yield Needed(Kind.CUSTOMER_QUARTERS, first, last)
+            yield self._customer_quarters()
+
+    def _customer_quarters(self) -> Needed:
+        return Needed(Kind.CUSTOMER_QUARTERS, *self.cover.months)
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ midnight, so an hour may begin beside the quarters.
 
 import datetime
 import enum
+import functools
 import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,10 +48,15 @@ class Periods:
     """Where each period starts in the asked zone, also where the span cuts it short."""
 
 
+@functools.lru_cache(maxsize=64)
 def periods_of(
     start: datetime.date, end: datetime.date, zone: zoneinfo.ZoneInfo, interval: Interval
 ) -> Periods:
-    """The periods of the days from `start` to `end`, both included."""
+    """The periods of the days from `start` to `end`, both included.
+
+    Those of the last questions are kept: a page that is looked at again and again
+    asks for the same ones.
+    """
     first = day_start(start, zone)
     last = day_start(end + _DAY, zone)
     if interval is Interval.HOUR:

@@ -176,7 +176,7 @@ class _Query:
         series_groups = self._chosen_series()
         members, first = rank_cells(
             self._cells.cover,
-            self._cells.of_customers(self._customers, by_series=chosen),
+            self._cells.of_customers_without_history(self._customers),
             series_groups=series_groups,
             groups=1,
             customers=self._customers,

@@ -344,7 +344,10 @@ class Postgresql:
         with deadline.calling(stop):
             # The limit is for each statement; 0 would mean none.
             limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
+            limit = f"SET LOCAL statement_timeout = {limit_ms}"
+            # BEGIN goes along with it.
+            with _driver_errors(limit), driver.pipeline():
+                driver.execute(limit)
             yield
 
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:

@@ -17,7 +17,6 @@ from cost_insights.metrics import (
     Interval,
     Metric,
     MetricsAnswer,
-    MetricsGroup,
     MetricsReader,
     MetricType,
     question,
@@ -143,8 +142,7 @@ def _group_by(checks: Checks, number: int) -> GroupBy | None:
 
 def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
     starts = [start.isoformat() for start in answer.starts]
-    return metrics_service_pb2.GetMetricsResponse(
-        periods=_periods(starts, answer.periods, answer.metrics),
+    response = metrics_service_pb2.GetMetricsResponse(
         totals=_totals(answer.totals, answer.metrics),
         metrics=[
             metrics_service_pb2.Metric(
@@ -154,30 +152,29 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
             )
             for metric in answer.metrics
         ],
-        groups=[_group(starts, group, answer.metrics) for group in answer.groups],
     )
+    _add_periods(response, starts, answer.periods, answer.metrics)
+    for group in answer.groups:
+        added = response.groups.add(
+            value=group.value,
+            customer_id="" if group.customer_id is None else str(group.customer_id),
+            others=group.others,
+            members=group.members,
+            totals=_totals(group.totals, answer.metrics),
+        )
+        _add_periods(added, starts, group.periods, answer.metrics)
+    return response
 
 
-def _group(
-    starts: Sequence[str], group: MetricsGroup, metrics: Sequence[Metric]
-) -> metrics_service_pb2.MetricsGroup:
-    return metrics_service_pb2.MetricsGroup(
-        value=group.value,
-        customer_id="" if group.customer_id is None else str(group.customer_id),
-        others=group.others,
-        members=group.members,
-        periods=_periods(starts, group.periods, metrics),
-        totals=_totals(group.totals, metrics),
-    )
-
-
-def _periods(
-    starts: Sequence[str], periods: Sequence[Mapping[str, int]], metrics: Sequence[Metric]
-) -> list[metrics_service_pb2.MetricsPeriod]:
-    return [
-        metrics_service_pb2.MetricsPeriod(timestamp=start, **_wire_values(values, metrics))
-        for start, values in zip(starts, periods, strict=True)
-    ]
+def _add_periods(
+    message: metrics_service_pb2.GetMetricsResponse | metrics_service_pb2.MetricsGroup,
+    starts: Sequence[str],
+    periods: Sequence[Mapping[str, int]],
+    metrics: Sequence[Metric],
+) -> None:
+    # Made where they belong: a list of messages would be copied into the one that holds it.
+    for start, values in zip(starts, periods, strict=True):
+        message.periods.add(timestamp=start, **_wire_values(values, metrics))
 
 
 def _totals(
