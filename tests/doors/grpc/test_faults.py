@@ -513,4 +513,4 @@ def test_an_unknown_method_is_unimplemented(service: Service) -> None:
 
 def test_reasons_are_known() -> None:
     """The list of reasons that statuses are checked against comes from the contract."""
-    assert len(REASONS) == 36
+    assert len(REASONS) == 37
