@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Tally, rank_cells, tally_cells
+from cost_insights._native import Sources, Tally, rank_cells, tally_cells
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     MetricsAnswer,
@@ -107,23 +107,25 @@ class _Query:
         """What everything adds up to, and each group."""
         match self._asked.group_by:
             case None:
-                return self._whole(), ()
+                return self._whole(self._chosen_series()), ()
             case GroupBy.CUSTOMER:
                 return self._by_customer()
             case _:
                 return self._by_series()
 
-    def _whole(self) -> Sums:
-        chosen = self._asked.filter.chooses_series
+    def _sources(self, *, by_series: bool) -> Sources:
+        """The cells of those whom the question is about."""
         if self._customers is None:
-            sources = self._cells.of_everyone(by_series=chosen)
-        else:
-            sources = self._cells.of_customers(self._customers, by_series=chosen)
+            return self._cells.of_everyone(by_series=by_series)
+        return self._cells.of_customers(self._customers, by_series=by_series)
+
+    def _whole(self, series_groups: "array[int]") -> Sums:
+        sources = self._sources(by_series=self._asked.filter.chooses_series)
         self._deadline.check()
         tally = tally_cells(
             self._cells.cover,
             sources,
-            series_groups=self._chosen_series(),
+            series_groups=series_groups,
             groups=1,
             customer_groups=self._in_their_series(),
             customers_wanted=self._asked.needs_customers,
@@ -133,10 +135,7 @@ class _Query:
     def _by_series(self) -> tuple[Sums, Sequence[MetricsGroup]]:
         """Groups by a part of the series: ranked first, then added up with the rest as one."""
         values, value_of_series = self._values_of_series()
-        if self._customers is None:
-            sources = self._cells.of_everyone(by_series=True)
-        else:
-            sources = self._cells.of_customers(self._customers, by_series=True)
+        sources = self._sources(by_series=True)
         self._deadline.check()
         members, first = rank_cells(
             self._cells.cover,
@@ -171,9 +170,8 @@ class _Query:
     def _by_customer(self) -> tuple[Sums, Sequence[MetricsGroup]]:
         """Groups by customer: everyone's cells say what the rest is, as each event has
         one customer."""
-        whole = self._whole()
-        chosen = self._asked.filter.chooses_series
         series_groups = self._chosen_series()
+        whole = self._whole(series_groups)
         members, first = rank_cells(
             self._cells.cover,
             self._cells.of_customers_without_history(self._customers),
@@ -187,7 +185,7 @@ class _Query:
         shown = self._shown(first, self._customers_called([number for number, _ in first]))
         tally = tally_cells(
             self._cells.cover,
-            self._cells.of_customers(sorted(shown), by_series=chosen),
+            self._cells.of_customers(sorted(shown), by_series=self._asked.filter.chooses_series),
             series_groups=series_groups,
             groups=len(shown),
             customer_groups=[(number, group) for group, number in enumerate(shown)],
