@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
+import stamina
 
 from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy, cells_of_events
 from cost_insights.store.deadline import Deadline
@@ -98,6 +99,16 @@ class Dialect(Protocol):
         """Whether anybody waits for whoever compacts."""
 
 
+@stamina.retry(
+    on=sqlite3.OperationalError, attempts=None, timeout=30, wait_initial=0.01, wait_max=0.2
+)
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The mode is the file's and stays. Whoever changes it while others open the file
+    # is told at once that it is locked: SQLite's own timeout is not for this.
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 class Sqlite:
     """The embedded database: one file, one writer at a time, many readers beside it."""
 
@@ -125,7 +136,7 @@ class Sqlite:
         def _connect(connection: sqlite3.Connection, _record: object) -> None:
             # The driver would begin transactions on its own, and only before writes.
             connection.isolation_level = None
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             # An acknowledged event survives a loss of power.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
