@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from cost_insights.v1 import revenue_pb2 as _revenue_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -76,7 +77,13 @@ class _GroupByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GroupBy.Value
     of the empty model.
     """
     GROUP_BY_CUSTOMER: _GroupBy.ValueType  # 4
-    """By the customer who caused the event."""
+    """By the customer who caused the event, paid the order or has the
+    subscription.
+    """
+    GROUP_BY_PRODUCT: _GroupBy.ValueType  # 5
+    """By the product that the event was made for, or that was ordered or
+    subscribed to; what has none is of the empty product.
+    """
 
 class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
     """By what the events of an answer are told apart."""
@@ -92,7 +99,13 @@ GROUP_BY_LLM_MODEL: GroupBy.ValueType  # 3
 of the empty model.
 """
 GROUP_BY_CUSTOMER: GroupBy.ValueType  # 4
-"""By the customer who caused the event."""
+"""By the customer who caused the event, paid the order or has the
+subscription.
+"""
+GROUP_BY_PRODUCT: GroupBy.ValueType  # 5
+"""By the product that the event was made for, or that was ordered or
+subscribed to; what has none is of the empty product.
+"""
 Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
 
 class _MetricType:
@@ -127,11 +140,57 @@ METRIC_TYPE_PERCENTAGE: MetricType.ValueType  # 4
 """A fraction: 0.25 is 25 %."""
 Global___MetricType: _TypeAlias = MetricType  # noqa: Y015
 
+class _ExportFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
+    """Means `EXPORT_FORMAT_CSV`."""
+    EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 1
+    """CSV under a header: `Timestamp` and the display names of the metrics, a row
+    for each period. With `group_by` two columns follow `Timestamp`: `Group` and
+    `Others`.
+    """
+    EXPORT_FORMAT_JSON_LINES: _ExportFormat.ValueType  # 2
+    """A JSON object a line for each period: `timestamp` and the metrics by slug,
+    counts as numbers and all else as text. With `group_by` also `group` and
+    `others`.
+    """
+    EXPORT_FORMAT_FOCUS: _ExportFormat.ValueType  # 3
+    """The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
+    a row for each day, customer, event name, vendor, model and product.
+    """
+
+class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
+    """How exported rows are written."""
+
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
+"""Means `EXPORT_FORMAT_CSV`."""
+EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 1
+"""CSV under a header: `Timestamp` and the display names of the metrics, a row
+for each period. With `group_by` two columns follow `Timestamp`: `Group` and
+`Others`.
+"""
+EXPORT_FORMAT_JSON_LINES: ExportFormat.ValueType  # 2
+"""A JSON object a line for each period: `timestamp` and the metrics by slug,
+counts as numbers and all else as text. With `group_by` also `group` and
+`others`.
+"""
+EXPORT_FORMAT_FOCUS: ExportFormat.ValueType  # 3
+"""The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
+a row for each day, customer, event name, vendor, model and product.
+"""
+Global___ExportFormat: _TypeAlias = ExportFormat  # noqa: Y015
+
 @_typing.final
 class GetMetricsRequest(_message.Message):
     """Which metrics `GetMetrics` returns, of what.
 
-    An event counts if it is of any value of each list that is not empty.
+    An event, an order or a subscription counts if it is of any value of each list
+    that is not empty. Lists of event names, vendors and models choose among events
+    alone: revenue has none of these.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -148,6 +207,9 @@ class GetMetricsRequest(_message.Message):
     LLM_MODELS_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
     GROUPS_MAX_FIELD_NUMBER: _builtins.int
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    BILLING_TYPES_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     """The first day, as `YYYY-MM-DD`, from 1973-01-01 on. Events before its
     local midnight are not counted, also where the first period begins earlier.
@@ -167,6 +229,11 @@ class GetMetricsRequest(_message.Message):
     groups_max: _builtins.int
     """The most groups to return beside the one of the others, from 1 to 1000; 10
     when 0. More are refused.
+    """
+    order_by: _builtins.str
+    """By the total of which metric groups are ordered, and `asc` or `desc` after a
+    blank, such as `gross_margin asc`; the greatest first when neither is said.
+    `costs desc` when empty. The metric need not be among those asked for.
     """
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -203,6 +270,19 @@ class GetMetricsRequest(_message.Message):
         events without an LLM call.
         """
 
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events, orders and subscriptions of these products, at most 1000. An
+        empty text means those of no product.
+        """
+
+    @_builtins.property
+    def billing_types(self) -> _containers.RepeatedScalarFieldContainer[_revenue_pb2.BillingType.ValueType]:
+        """Only orders of these billing types, subscriptions where they are recurring,
+        and events of products with an order of one of them; a product with a
+        subscription is recurring.
+        """
+
     def __init__(
         self,
         *,
@@ -218,10 +298,13 @@ class GetMetricsRequest(_message.Message):
         llm_models: _abc.Iterable[_builtins.str] | None = ...,
         group_by: Global___GroupBy.ValueType = ...,
         groups_max: _builtins.int = ...,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        billing_types: _abc.Iterable[_revenue_pb2.BillingType.ValueType] | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_date", b"end_date", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "group_by", b"group_by", "groups_max", b"groups_max", "interval", b"interval", "llm_models", b"llm_models", "llm_vendors", b"llm_vendors", "metrics", b"metrics", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_types", b"billing_types", "customer_ids", b"customer_ids", "end_date", b"end_date", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "group_by", b"group_by", "groups_max", b"groups_max", "interval", b"interval", "llm_models", b"llm_models", "llm_vendors", b"llm_vendors", "metrics", b"metrics", "order_by", b"order_by", "product_ids", b"product_ids", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,6 +320,7 @@ class GetMetricsResponse(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    UNATTRIBUTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
         """Every period of the span, in order, those without events too."""
@@ -253,18 +337,27 @@ class GetMetricsResponse(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsGroup]:
         """The same metrics of each value of `group_by`; empty without it.
 
-        A value is a group if it has an event in the span under the filters. The
-        values of the greatest `costs` over the span come first, whichever metrics
-        were asked for; those that cost the same in the order of the code points of
-        `value`. Where there are more than `groups_max`, one last group holds all of
-        the others.
+        A value is a group if something that the asked metrics depend on is of it in
+        the span: an event, an order or a refund, or a subscription. The values come
+        in the order of `order_by`, those that are equal therein in the order of the
+        code points of `value`. Where there are more than `groups_max`, one last group
+        holds all of the others.
 
-        In each period and in the totals the `costs` of the groups add up to those
-        of the whole to the last digit, and so do the `cumulative_costs`. What values
-        without an event in the span cost before it is in the `cumulative_costs` of
+        In each period and in the totals every metric that can be added up adds up to
+        that of the whole to the last digit: `costs`, `revenue`, `orders`, counts of
+        subscriptions, and so on, and the cumulative ones. What values without
+        anything in the span cost or earned before it is in the cumulative metrics of
         the others. Where it is not zero there is a group of the others, be it with no
-        members, if `cumulative_costs` were asked for. A customer may be in several
-        groups, so `active_user_by_event` need not add up.
+        members, if a cumulative metric was asked for. Numbers of distinct customers
+        add up only where the groups are customers. Revenue has no event name, vendor
+        or model: groups of these hold the metrics of costs alone, and the others are
+        absent.
+        """
+
+    @_builtins.property
+    def unattributed(self) -> Global___UnattributedCosts:
+        """What costs the filters of products and billing types can not tell to be of
+        which product; absent without these filters.
         """
 
     def __init__(
@@ -274,19 +367,52 @@ class GetMetricsResponse(_message.Message):
         totals: Global___MetricsTotals | None = ...,
         metrics: _abc.Iterable[Global___Metric] | None = ...,
         groups: _abc.Iterable[Global___MetricsGroup] | None = ...,
+        unattributed: Global___UnattributedCosts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals", "unattributed", b"unattributed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "metrics", b"metrics", "periods", b"periods", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "metrics", b"metrics", "periods", b"periods", "totals", b"totals", "unattributed", b"unattributed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMetricsResponse: _TypeAlias = GetMetricsResponse  # noqa: Y015
 
 @_typing.final
+class UnattributedCosts(_message.Message):
+    """Costs of the span under all filters but those of products and billing types,
+    that name no product, or under a filter of billing types one without an order
+    or a subscription. They are in none of the numbers of the answer, unless the
+    filter chooses the empty product: if the share is large, margins are too.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COSTS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    costs: _builtins.str
+    """Their sum, in cents."""
+    share: _builtins.str
+    """Their share of all costs of the span under the same filters, to 12 decimals
+    half-even: 0.25 is 25 %; 0 where these are 0.
+    """
+    def __init__(
+        self,
+        *,
+        costs: _builtins.str = ...,
+        share: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs", b"costs", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnattributedCosts: _TypeAlias = UnattributedCosts  # noqa: Y015
+
+@_typing.final
 class MetricsGroup(_message.Message):
-    """The metrics of the events of one value of `group_by`, or of all values that
-    have no group of their own.
+    """The metrics of one value of `group_by`, or of all values that have no group of
+    their own.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -298,8 +424,9 @@ class MetricsGroup(_message.Message):
     PERIODS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     value: _builtins.str
-    """The event name, the vendor, the model, or the caller's own identifier of the
-    customer. Empty for events without an LLM call, and for the others.
+    """The event name, the vendor, the model, the product, or the caller's own
+    identifier of the customer. Empty for events without an LLM call, for what has
+    no product, and for the others.
     """
     customer_id: _builtins.str
     """Our identifier of the customer, a UUID; empty where the group is not one
@@ -308,9 +435,9 @@ class MetricsGroup(_message.Message):
     others: _builtins.bool
     """Whether it holds what has no group of its own. At most the last group does."""
     members: _builtins.int
-    """How many values with an event in the span it stands for: 1, or for the others
-    as many as they are. It is 0 where the others hold nothing but costs from
-    before the span.
+    """How many values with anything in the span it stands for: 1, or for the others
+    as many as they are. It is 0 where the others hold nothing but what was before
+    the span.
     """
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
@@ -351,6 +478,46 @@ class MetricsPeriod(_message.Message):
     CUMULATIVE_COSTS_FIELD_NUMBER: _builtins.int
     ACTIVE_USER_BY_EVENT_FIELD_NUMBER: _builtins.int
     COST_PER_USER_FIELD_NUMBER: _builtins.int
+    REVENUE_FIELD_NUMBER: _builtins.int
+    NET_REVENUE_FIELD_NUMBER: _builtins.int
+    CUMULATIVE_REVENUE_FIELD_NUMBER: _builtins.int
+    NET_CUMULATIVE_REVENUE_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    AVERAGE_ORDER_VALUE_FIELD_NUMBER: _builtins.int
+    NET_AVERAGE_ORDER_VALUE_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_REVENUE_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_REVENUE_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_REVENUE_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    ACTIVE_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    COMMITTED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    COMMITTED_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    TRIAL_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    TRIAL_COMMITTED_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    AVERAGE_REVENUE_PER_USER_FIELD_NUMBER: _builtins.int
+    ANNUAL_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    COMMITTED_ANNUAL_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    CHURNED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    CHURN_RATE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_CUSTOMER_SERVICE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_LOW_QUALITY_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_MISSING_FEATURES_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_SWITCHED_SERVICE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_TOO_COMPLEX_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_TOO_EXPENSIVE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_UNUSED_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_OTHER_FIELD_NUMBER: _builtins.int
+    LTV_FIELD_NUMBER: _builtins.int
+    GROSS_MARGIN_FIELD_NUMBER: _builtins.int
+    GROSS_MARGIN_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    CASHFLOW_FIELD_NUMBER: _builtins.int
     timestamp: _builtins.str
     """When the period starts, in the asked time zone with its offset, such as
     `2026-11-23T00:00:00-05:00`.
@@ -367,6 +534,147 @@ class MetricsPeriod(_message.Message):
     """Slug `cost_per_user`: `costs` divided by `active_user_by_event`, in cents,
     to 12 decimals half-even; 0 where nobody was active.
     """
+    revenue: _builtins.str
+    """Slug `revenue`: what orders created in the period earned, in usd cents; not
+    reduced by fees or refunds.
+    """
+    net_revenue: _builtins.str
+    """Slug `net_revenue`: `revenue` less fees, refunds and disputes, in cents;
+    these are of the period in which their order was created.
+    """
+    cumulative_revenue: _builtins.str
+    """Slug `cumulative_revenue`: all revenue up to the end of the period, that
+    before the span included, in cents.
+    """
+    net_cumulative_revenue: _builtins.str
+    """Slug `net_cumulative_revenue`: all net revenue up to the end of the period,
+    that before the span included, in cents.
+    """
+    orders: _builtins.int
+    """Slug `orders`: how many orders were paid."""
+    average_order_value: _builtins.str
+    """Slug `average_order_value`: what an order earned on average, in cents, to
+    12 decimals half-even; 0 without orders.
+    """
+    net_average_order_value: _builtins.str
+    """Slug `net_average_order_value`: the same after fees and refunds, in cents."""
+    one_time_products: _builtins.int
+    """Slug `one_time_products`: how many orders of no subscription were paid."""
+    one_time_products_revenue: _builtins.str
+    """Slug `one_time_products_revenue`: what they earned, in cents."""
+    one_time_products_net_revenue: _builtins.str
+    """Slug `one_time_products_net_revenue`: the same after fees and refunds, in
+    cents.
+    """
+    new_subscriptions: _builtins.int
+    """Slug `new_subscriptions`: how many subscriptions started and did not end in
+    the same period.
+    """
+    new_subscriptions_revenue: _builtins.str
+    """Slug `new_subscriptions_revenue`: what orders of subscriptions that started
+    in the same period earned, in cents.
+    """
+    new_subscriptions_net_revenue: _builtins.str
+    """Slug `new_subscriptions_net_revenue`: the same after fees and refunds, in
+    cents.
+    """
+    renewed_subscriptions: _builtins.int
+    """Slug `renewed_subscriptions`: how many subscriptions that started in
+    another period have an order.
+    """
+    renewed_subscriptions_revenue: _builtins.str
+    """Slug `renewed_subscriptions_revenue`: what these orders earned, in cents."""
+    renewed_subscriptions_net_revenue: _builtins.str
+    """Slug `renewed_subscriptions_net_revenue`: the same after fees and refunds,
+    in cents.
+    """
+    active_subscriptions: _builtins.int
+    """Slug `active_subscriptions`: how many subscriptions had started and not
+    ended at the end of the period.
+    """
+    committed_subscriptions: _builtins.int
+    """Slug `committed_subscriptions`: how many of these have no end."""
+    monthly_recurring_revenue: _builtins.str
+    """Slug `monthly_recurring_revenue`: what the active subscriptions that are
+    not in trial earn in a month, in cents.
+    """
+    committed_monthly_recurring_revenue: _builtins.str
+    """Slug `committed_monthly_recurring_revenue`: the same of those without an
+    end, in cents.
+    """
+    trial_monthly_recurring_revenue: _builtins.str
+    """Slug `trial_monthly_recurring_revenue`: what the active subscriptions that
+    are in trial would earn in a month, in cents.
+    """
+    trial_committed_monthly_recurring_revenue: _builtins.str
+    """Slug `trial_committed_monthly_recurring_revenue`: the same of those without
+    an end, in cents.
+    """
+    average_revenue_per_user: _builtins.str
+    """Slug `average_revenue_per_user`: `monthly_recurring_revenue` divided by the
+    distinct customers of all active subscriptions, in cents, to 12 decimals
+    half-even; 0 without any.
+    """
+    annual_recurring_revenue: _builtins.str
+    """Slug `annual_recurring_revenue`: 12 times `monthly_recurring_revenue`, in
+    cents.
+    """
+    committed_annual_recurring_revenue: _builtins.str
+    """Slug `committed_annual_recurring_revenue`: 12 times
+    `committed_monthly_recurring_revenue`, in cents.
+    """
+    churned_subscriptions: _builtins.int
+    """Slug `churned_subscriptions`: how many subscriptions ended."""
+    churn_rate: _builtins.str
+    """Slug `churn_rate`: the subscriptions canceled in the 30 days before the
+    period, as a fraction of those active 30 days before it; where periods are
+    years those canceled in the year, of those active at its start. To 12
+    decimals half-even; 0 where none was active.
+    """
+    canceled_subscriptions: _builtins.int
+    """Slug `canceled_subscriptions`: how many subscriptions were canceled and not
+    uncanceled since.
+    """
+    canceled_subscriptions_customer_service: _builtins.int
+    """Slug `canceled_subscriptions_customer_service`: of these, for the service
+    to customers.
+    """
+    canceled_subscriptions_low_quality: _builtins.int
+    """Slug `canceled_subscriptions_low_quality`: of these, for low quality."""
+    canceled_subscriptions_missing_features: _builtins.int
+    """Slug `canceled_subscriptions_missing_features`: of these, for missing
+    features.
+    """
+    canceled_subscriptions_switched_service: _builtins.int
+    """Slug `canceled_subscriptions_switched_service`: of these, for another
+    service.
+    """
+    canceled_subscriptions_too_complex: _builtins.int
+    """Slug `canceled_subscriptions_too_complex`: of these, for complexity."""
+    canceled_subscriptions_too_expensive: _builtins.int
+    """Slug `canceled_subscriptions_too_expensive`: of these, for the price."""
+    canceled_subscriptions_unused: _builtins.int
+    """Slug `canceled_subscriptions_unused`: of these, for lack of use."""
+    canceled_subscriptions_other: _builtins.int
+    """Slug `canceled_subscriptions_other`: of these, for another reason or none
+    given.
+    """
+    ltv: _builtins.str
+    """Slug `ltv`: `average_revenue_per_user` less `cost_per_user`, divided by
+    `churn_rate`, in cents, to 12 decimals half-even; 0 where that is negative
+    or the rate is 0.
+    """
+    gross_margin: _builtins.str
+    """Slug `gross_margin`: `cumulative_revenue` less `cumulative_costs`, in
+    cents.
+    """
+    gross_margin_percentage: _builtins.str
+    """Slug `gross_margin_percentage`: `gross_margin` as a fraction of
+    `cumulative_revenue`, to 12 decimals half-even; 0 where that is not
+    positive.
+    """
+    cashflow: _builtins.str
+    """Slug `cashflow`: `revenue` less `costs`, in cents."""
     def __init__(
         self,
         *,
@@ -375,27 +683,227 @@ class MetricsPeriod(_message.Message):
         cumulative_costs: _builtins.str | None = ...,
         active_user_by_event: _builtins.int | None = ...,
         cost_per_user: _builtins.str | None = ...,
+        revenue: _builtins.str | None = ...,
+        net_revenue: _builtins.str | None = ...,
+        cumulative_revenue: _builtins.str | None = ...,
+        net_cumulative_revenue: _builtins.str | None = ...,
+        orders: _builtins.int | None = ...,
+        average_order_value: _builtins.str | None = ...,
+        net_average_order_value: _builtins.str | None = ...,
+        one_time_products: _builtins.int | None = ...,
+        one_time_products_revenue: _builtins.str | None = ...,
+        one_time_products_net_revenue: _builtins.str | None = ...,
+        new_subscriptions: _builtins.int | None = ...,
+        new_subscriptions_revenue: _builtins.str | None = ...,
+        new_subscriptions_net_revenue: _builtins.str | None = ...,
+        renewed_subscriptions: _builtins.int | None = ...,
+        renewed_subscriptions_revenue: _builtins.str | None = ...,
+        renewed_subscriptions_net_revenue: _builtins.str | None = ...,
+        active_subscriptions: _builtins.int | None = ...,
+        committed_subscriptions: _builtins.int | None = ...,
+        monthly_recurring_revenue: _builtins.str | None = ...,
+        committed_monthly_recurring_revenue: _builtins.str | None = ...,
+        trial_monthly_recurring_revenue: _builtins.str | None = ...,
+        trial_committed_monthly_recurring_revenue: _builtins.str | None = ...,
+        average_revenue_per_user: _builtins.str | None = ...,
+        annual_recurring_revenue: _builtins.str | None = ...,
+        committed_annual_recurring_revenue: _builtins.str | None = ...,
+        churned_subscriptions: _builtins.int | None = ...,
+        churn_rate: _builtins.str | None = ...,
+        canceled_subscriptions: _builtins.int | None = ...,
+        canceled_subscriptions_customer_service: _builtins.int | None = ...,
+        canceled_subscriptions_low_quality: _builtins.int | None = ...,
+        canceled_subscriptions_missing_features: _builtins.int | None = ...,
+        canceled_subscriptions_switched_service: _builtins.int | None = ...,
+        canceled_subscriptions_too_complex: _builtins.int | None = ...,
+        canceled_subscriptions_too_expensive: _builtins.int | None = ...,
+        canceled_subscriptions_unused: _builtins.int | None = ...,
+        canceled_subscriptions_other: _builtins.int | None = ...,
+        ltv: _builtins.str | None = ...,
+        gross_margin: _builtins.str | None = ...,
+        gross_margin_percentage: _builtins.str | None = ...,
+        cashflow: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "active_user_by_event", b"active_user_by_event", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "active_user_by_event", b"active_user_by_event", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "timestamp", b"timestamp", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__active_subscriptions: _TypeAlias = _typing.Literal["active_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__active_subscriptions: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__active_user_by_event: _TypeAlias = _typing.Literal["active_user_by_event"]  # noqa: Y015
     _WhichOneofArgType__active_user_by_event: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event"]  # noqa: Y015
+    _WhichOneofReturnType__annual_recurring_revenue: _TypeAlias = _typing.Literal["annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__annual_recurring_revenue: _TypeAlias = _typing.Literal["_annual_recurring_revenue", b"_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__average_order_value: _TypeAlias = _typing.Literal["average_order_value"]  # noqa: Y015
+    _WhichOneofArgType__average_order_value: _TypeAlias = _typing.Literal["_average_order_value", b"_average_order_value"]  # noqa: Y015
+    _WhichOneofReturnType__average_revenue_per_user: _TypeAlias = _typing.Literal["average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofArgType__average_revenue_per_user: _TypeAlias = _typing.Literal["_average_revenue_per_user", b"_average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions: _TypeAlias = _typing.Literal["canceled_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions: _TypeAlias = _typing.Literal["_canceled_subscriptions", b"_canceled_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["canceled_subscriptions_customer_service"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_low_quality: _TypeAlias = _typing.Literal["canceled_subscriptions_low_quality"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_low_quality: _TypeAlias = _typing.Literal["_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_missing_features: _TypeAlias = _typing.Literal["canceled_subscriptions_missing_features"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_missing_features: _TypeAlias = _typing.Literal["_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_other: _TypeAlias = _typing.Literal["canceled_subscriptions_other"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_other: _TypeAlias = _typing.Literal["_canceled_subscriptions_other", b"_canceled_subscriptions_other"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_switched_service: _TypeAlias = _typing.Literal["canceled_subscriptions_switched_service"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_switched_service: _TypeAlias = _typing.Literal["_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_too_complex: _TypeAlias = _typing.Literal["canceled_subscriptions_too_complex"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_too_complex: _TypeAlias = _typing.Literal["_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_too_expensive: _TypeAlias = _typing.Literal["canceled_subscriptions_too_expensive"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_too_expensive: _TypeAlias = _typing.Literal["_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["canceled_subscriptions_unused"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["_canceled_subscriptions_unused", b"_canceled_subscriptions_unused"]  # noqa: Y015
+    _WhichOneofReturnType__cashflow: _TypeAlias = _typing.Literal["cashflow"]  # noqa: Y015
+    _WhichOneofArgType__cashflow: _TypeAlias = _typing.Literal["_cashflow", b"_cashflow"]  # noqa: Y015
+    _WhichOneofReturnType__churn_rate: _TypeAlias = _typing.Literal["churn_rate"]  # noqa: Y015
+    _WhichOneofArgType__churn_rate: _TypeAlias = _typing.Literal["_churn_rate", b"_churn_rate"]  # noqa: Y015
+    _WhichOneofReturnType__churned_subscriptions: _TypeAlias = _typing.Literal["churned_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__churned_subscriptions: _TypeAlias = _typing.Literal["_churned_subscriptions", b"_churned_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["committed_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__committed_subscriptions: _TypeAlias = _typing.Literal["committed_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__committed_subscriptions: _TypeAlias = _typing.Literal["_committed_subscriptions", b"_committed_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__cost_per_user: _TypeAlias = _typing.Literal["cost_per_user"]  # noqa: Y015
     _WhichOneofArgType__cost_per_user: _TypeAlias = _typing.Literal["_cost_per_user", b"_cost_per_user"]  # noqa: Y015
     _WhichOneofReturnType__costs: _TypeAlias = _typing.Literal["costs"]  # noqa: Y015
     _WhichOneofArgType__costs: _TypeAlias = _typing.Literal["_costs", b"_costs"]  # noqa: Y015
     _WhichOneofReturnType__cumulative_costs: _TypeAlias = _typing.Literal["cumulative_costs"]  # noqa: Y015
     _WhichOneofArgType__cumulative_costs: _TypeAlias = _typing.Literal["_cumulative_costs", b"_cumulative_costs"]  # noqa: Y015
+    _WhichOneofReturnType__cumulative_revenue: _TypeAlias = _typing.Literal["cumulative_revenue"]  # noqa: Y015
+    _WhichOneofArgType__cumulative_revenue: _TypeAlias = _typing.Literal["_cumulative_revenue", b"_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__gross_margin: _TypeAlias = _typing.Literal["gross_margin"]  # noqa: Y015
+    _WhichOneofArgType__gross_margin: _TypeAlias = _typing.Literal["_gross_margin", b"_gross_margin"]  # noqa: Y015
+    _WhichOneofReturnType__gross_margin_percentage: _TypeAlias = _typing.Literal["gross_margin_percentage"]  # noqa: Y015
+    _WhichOneofArgType__gross_margin_percentage: _TypeAlias = _typing.Literal["_gross_margin_percentage", b"_gross_margin_percentage"]  # noqa: Y015
+    _WhichOneofReturnType__ltv: _TypeAlias = _typing.Literal["ltv"]  # noqa: Y015
+    _WhichOneofArgType__ltv: _TypeAlias = _typing.Literal["_ltv", b"_ltv"]  # noqa: Y015
+    _WhichOneofReturnType__monthly_recurring_revenue: _TypeAlias = _typing.Literal["monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__monthly_recurring_revenue: _TypeAlias = _typing.Literal["_monthly_recurring_revenue", b"_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__net_average_order_value: _TypeAlias = _typing.Literal["net_average_order_value"]  # noqa: Y015
+    _WhichOneofArgType__net_average_order_value: _TypeAlias = _typing.Literal["_net_average_order_value", b"_net_average_order_value"]  # noqa: Y015
+    _WhichOneofReturnType__net_cumulative_revenue: _TypeAlias = _typing.Literal["net_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofArgType__net_cumulative_revenue: _TypeAlias = _typing.Literal["_net_cumulative_revenue", b"_net_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__net_revenue: _TypeAlias = _typing.Literal["net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__net_revenue: _TypeAlias = _typing.Literal["_net_revenue", b"_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions: _TypeAlias = _typing.Literal["new_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions: _TypeAlias = _typing.Literal["_new_subscriptions", b"_new_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["new_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions_revenue: _TypeAlias = _typing.Literal["new_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions_revenue: _TypeAlias = _typing.Literal["_new_subscriptions_revenue", b"_new_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products: _TypeAlias = _typing.Literal["one_time_products"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products: _TypeAlias = _typing.Literal["_one_time_products", b"_one_time_products"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products_net_revenue: _TypeAlias = _typing.Literal["one_time_products_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products_net_revenue: _TypeAlias = _typing.Literal["_one_time_products_net_revenue", b"_one_time_products_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products_revenue: _TypeAlias = _typing.Literal["one_time_products_revenue"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products_revenue: _TypeAlias = _typing.Literal["_one_time_products_revenue", b"_one_time_products_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__orders: _TypeAlias = _typing.Literal["orders"]  # noqa: Y015
+    _WhichOneofArgType__orders: _TypeAlias = _typing.Literal["_orders", b"_orders"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions: _TypeAlias = _typing.Literal["renewed_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions: _TypeAlias = _typing.Literal["_renewed_subscriptions", b"_renewed_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions_net_revenue: _TypeAlias = _typing.Literal["renewed_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions_net_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["renewed_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__revenue: _TypeAlias = _typing.Literal["revenue"]  # noqa: Y015
+    _WhichOneofArgType__revenue: _TypeAlias = _typing.Literal["_revenue", b"_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active_subscriptions) -> _WhichOneofReturnType__active_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_user_by_event) -> _WhichOneofReturnType__active_user_by_event | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_recurring_revenue) -> _WhichOneofReturnType__annual_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_order_value) -> _WhichOneofReturnType__average_order_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_revenue_per_user) -> _WhichOneofReturnType__average_revenue_per_user | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions) -> _WhichOneofReturnType__canceled_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_customer_service) -> _WhichOneofReturnType__canceled_subscriptions_customer_service | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_low_quality) -> _WhichOneofReturnType__canceled_subscriptions_low_quality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_missing_features) -> _WhichOneofReturnType__canceled_subscriptions_missing_features | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_other) -> _WhichOneofReturnType__canceled_subscriptions_other | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_switched_service) -> _WhichOneofReturnType__canceled_subscriptions_switched_service | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_too_complex) -> _WhichOneofReturnType__canceled_subscriptions_too_complex | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_too_expensive) -> _WhichOneofReturnType__canceled_subscriptions_too_expensive | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_unused) -> _WhichOneofReturnType__canceled_subscriptions_unused | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cashflow) -> _WhichOneofReturnType__cashflow | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churn_rate) -> _WhichOneofReturnType__churn_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_subscriptions) -> _WhichOneofReturnType__churned_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_annual_recurring_revenue) -> _WhichOneofReturnType__committed_annual_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_monthly_recurring_revenue) -> _WhichOneofReturnType__committed_monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_subscriptions) -> _WhichOneofReturnType__committed_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_per_user) -> _WhichOneofReturnType__cost_per_user | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__costs) -> _WhichOneofReturnType__costs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cumulative_costs) -> _WhichOneofReturnType__cumulative_costs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cumulative_revenue) -> _WhichOneofReturnType__cumulative_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gross_margin) -> _WhichOneofReturnType__gross_margin | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gross_margin_percentage) -> _WhichOneofReturnType__gross_margin_percentage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ltv) -> _WhichOneofReturnType__ltv | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__monthly_recurring_revenue) -> _WhichOneofReturnType__monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_average_order_value) -> _WhichOneofReturnType__net_average_order_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_cumulative_revenue) -> _WhichOneofReturnType__net_cumulative_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_revenue) -> _WhichOneofReturnType__net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions) -> _WhichOneofReturnType__new_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_net_revenue) -> _WhichOneofReturnType__new_subscriptions_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_revenue) -> _WhichOneofReturnType__new_subscriptions_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products) -> _WhichOneofReturnType__one_time_products | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products_net_revenue) -> _WhichOneofReturnType__one_time_products_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products_revenue) -> _WhichOneofReturnType__one_time_products_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__orders) -> _WhichOneofReturnType__orders | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions) -> _WhichOneofReturnType__renewed_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_net_revenue) -> _WhichOneofReturnType__renewed_subscriptions_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_revenue) -> _WhichOneofReturnType__renewed_subscriptions_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revenue) -> _WhichOneofReturnType__revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_committed_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_committed_monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_monthly_recurring_revenue | None: ...
 
 Global___MetricsPeriod: _TypeAlias = MetricsPeriod  # noqa: Y015
 
@@ -409,6 +917,46 @@ class MetricsTotals(_message.Message):
     CUMULATIVE_COSTS_FIELD_NUMBER: _builtins.int
     ACTIVE_USER_BY_EVENT_FIELD_NUMBER: _builtins.int
     COST_PER_USER_FIELD_NUMBER: _builtins.int
+    REVENUE_FIELD_NUMBER: _builtins.int
+    NET_REVENUE_FIELD_NUMBER: _builtins.int
+    CUMULATIVE_REVENUE_FIELD_NUMBER: _builtins.int
+    NET_CUMULATIVE_REVENUE_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    AVERAGE_ORDER_VALUE_FIELD_NUMBER: _builtins.int
+    NET_AVERAGE_ORDER_VALUE_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_REVENUE_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PRODUCTS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_REVENUE_FIELD_NUMBER: _builtins.int
+    NEW_SUBSCRIPTIONS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_REVENUE_FIELD_NUMBER: _builtins.int
+    RENEWED_SUBSCRIPTIONS_NET_REVENUE_FIELD_NUMBER: _builtins.int
+    ACTIVE_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    COMMITTED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    COMMITTED_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    TRIAL_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    TRIAL_COMMITTED_MONTHLY_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    AVERAGE_REVENUE_PER_USER_FIELD_NUMBER: _builtins.int
+    ANNUAL_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    COMMITTED_ANNUAL_RECURRING_REVENUE_FIELD_NUMBER: _builtins.int
+    CHURNED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    CHURN_RATE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_CUSTOMER_SERVICE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_LOW_QUALITY_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_MISSING_FEATURES_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_SWITCHED_SERVICE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_TOO_COMPLEX_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_TOO_EXPENSIVE_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_UNUSED_FIELD_NUMBER: _builtins.int
+    CANCELED_SUBSCRIPTIONS_OTHER_FIELD_NUMBER: _builtins.int
+    LTV_FIELD_NUMBER: _builtins.int
+    GROSS_MARGIN_FIELD_NUMBER: _builtins.int
+    GROSS_MARGIN_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    CASHFLOW_FIELD_NUMBER: _builtins.int
     costs: _builtins.str
     """Slug `costs`: the sum over the periods, in cents."""
     cumulative_costs: _builtins.str
@@ -422,6 +970,98 @@ class MetricsTotals(_message.Message):
     the whole span, in cents, to 12 decimals half-even; 0 where nobody was
     active.
     """
+    revenue: _builtins.str
+    """Slug `revenue`: the sum over the periods, in cents."""
+    net_revenue: _builtins.str
+    """Slug `net_revenue`: the sum over the periods, in cents."""
+    cumulative_revenue: _builtins.str
+    """Slug `cumulative_revenue`: that of the last period, in cents."""
+    net_cumulative_revenue: _builtins.str
+    """Slug `net_cumulative_revenue`: that of the last period, in cents."""
+    orders: _builtins.int
+    """Slug `orders`: the sum over the periods."""
+    average_order_value: _builtins.str
+    """Slug `average_order_value`: `revenue` divided by `orders`, both of the
+    whole span, in cents, to 12 decimals half-even; 0 without orders.
+    """
+    net_average_order_value: _builtins.str
+    """Slug `net_average_order_value`: `net_revenue` divided by `orders`, both of
+    the whole span, in cents, to 12 decimals half-even; 0 without orders.
+    """
+    one_time_products: _builtins.int
+    """Slug `one_time_products`: the sum over the periods."""
+    one_time_products_revenue: _builtins.str
+    """Slug `one_time_products_revenue`: the sum over the periods, in cents."""
+    one_time_products_net_revenue: _builtins.str
+    """Slug `one_time_products_net_revenue`: the sum over the periods, in cents."""
+    new_subscriptions: _builtins.int
+    """Slug `new_subscriptions`: the sum over the periods."""
+    new_subscriptions_revenue: _builtins.str
+    """Slug `new_subscriptions_revenue`: the sum over the periods, in cents."""
+    new_subscriptions_net_revenue: _builtins.str
+    """Slug `new_subscriptions_net_revenue`: the sum over the periods, in cents."""
+    renewed_subscriptions: _builtins.int
+    """Slug `renewed_subscriptions`: the sum over the periods."""
+    renewed_subscriptions_revenue: _builtins.str
+    """Slug `renewed_subscriptions_revenue`: the sum over the periods, in cents."""
+    renewed_subscriptions_net_revenue: _builtins.str
+    """Slug `renewed_subscriptions_net_revenue`: the sum over the periods, in
+    cents.
+    """
+    active_subscriptions: _builtins.int
+    """Slug `active_subscriptions`: that of the last period."""
+    committed_subscriptions: _builtins.int
+    """Slug `committed_subscriptions`: that of the last period."""
+    monthly_recurring_revenue: _builtins.str
+    """Slug `monthly_recurring_revenue`: that of the last period, in cents."""
+    committed_monthly_recurring_revenue: _builtins.str
+    """Slug `committed_monthly_recurring_revenue`: that of the last period, in
+    cents.
+    """
+    trial_monthly_recurring_revenue: _builtins.str
+    """Slug `trial_monthly_recurring_revenue`: that of the last period, in cents."""
+    trial_committed_monthly_recurring_revenue: _builtins.str
+    """Slug `trial_committed_monthly_recurring_revenue`: that of the last period,
+    in cents.
+    """
+    average_revenue_per_user: _builtins.str
+    """Slug `average_revenue_per_user`: that of the last period, in cents."""
+    annual_recurring_revenue: _builtins.str
+    """Slug `annual_recurring_revenue`: that of the last period, in cents."""
+    committed_annual_recurring_revenue: _builtins.str
+    """Slug `committed_annual_recurring_revenue`: that of the last period, in
+    cents.
+    """
+    churned_subscriptions: _builtins.int
+    """Slug `churned_subscriptions`: the sum over the periods."""
+    churn_rate: _builtins.str
+    """Slug `churn_rate`: that of the last period."""
+    canceled_subscriptions: _builtins.int
+    """Slug `canceled_subscriptions`: the sum over the periods."""
+    canceled_subscriptions_customer_service: _builtins.int
+    """Slug `canceled_subscriptions_customer_service`: the sum over the periods."""
+    canceled_subscriptions_low_quality: _builtins.int
+    """Slug `canceled_subscriptions_low_quality`: the sum over the periods."""
+    canceled_subscriptions_missing_features: _builtins.int
+    """Slug `canceled_subscriptions_missing_features`: the sum over the periods."""
+    canceled_subscriptions_switched_service: _builtins.int
+    """Slug `canceled_subscriptions_switched_service`: the sum over the periods."""
+    canceled_subscriptions_too_complex: _builtins.int
+    """Slug `canceled_subscriptions_too_complex`: the sum over the periods."""
+    canceled_subscriptions_too_expensive: _builtins.int
+    """Slug `canceled_subscriptions_too_expensive`: the sum over the periods."""
+    canceled_subscriptions_unused: _builtins.int
+    """Slug `canceled_subscriptions_unused`: the sum over the periods."""
+    canceled_subscriptions_other: _builtins.int
+    """Slug `canceled_subscriptions_other`: the sum over the periods."""
+    ltv: _builtins.str
+    """Slug `ltv`: that of the last period, in cents."""
+    gross_margin: _builtins.str
+    """Slug `gross_margin`: that of the last period, in cents."""
+    gross_margin_percentage: _builtins.str
+    """Slug `gross_margin_percentage`: that of the last period."""
+    cashflow: _builtins.str
+    """Slug `cashflow`: the sum over the periods, in cents."""
     def __init__(
         self,
         *,
@@ -429,27 +1069,227 @@ class MetricsTotals(_message.Message):
         cumulative_costs: _builtins.str | None = ...,
         active_user_by_event: _builtins.int | None = ...,
         cost_per_user: _builtins.str | None = ...,
+        revenue: _builtins.str | None = ...,
+        net_revenue: _builtins.str | None = ...,
+        cumulative_revenue: _builtins.str | None = ...,
+        net_cumulative_revenue: _builtins.str | None = ...,
+        orders: _builtins.int | None = ...,
+        average_order_value: _builtins.str | None = ...,
+        net_average_order_value: _builtins.str | None = ...,
+        one_time_products: _builtins.int | None = ...,
+        one_time_products_revenue: _builtins.str | None = ...,
+        one_time_products_net_revenue: _builtins.str | None = ...,
+        new_subscriptions: _builtins.int | None = ...,
+        new_subscriptions_revenue: _builtins.str | None = ...,
+        new_subscriptions_net_revenue: _builtins.str | None = ...,
+        renewed_subscriptions: _builtins.int | None = ...,
+        renewed_subscriptions_revenue: _builtins.str | None = ...,
+        renewed_subscriptions_net_revenue: _builtins.str | None = ...,
+        active_subscriptions: _builtins.int | None = ...,
+        committed_subscriptions: _builtins.int | None = ...,
+        monthly_recurring_revenue: _builtins.str | None = ...,
+        committed_monthly_recurring_revenue: _builtins.str | None = ...,
+        trial_monthly_recurring_revenue: _builtins.str | None = ...,
+        trial_committed_monthly_recurring_revenue: _builtins.str | None = ...,
+        average_revenue_per_user: _builtins.str | None = ...,
+        annual_recurring_revenue: _builtins.str | None = ...,
+        committed_annual_recurring_revenue: _builtins.str | None = ...,
+        churned_subscriptions: _builtins.int | None = ...,
+        churn_rate: _builtins.str | None = ...,
+        canceled_subscriptions: _builtins.int | None = ...,
+        canceled_subscriptions_customer_service: _builtins.int | None = ...,
+        canceled_subscriptions_low_quality: _builtins.int | None = ...,
+        canceled_subscriptions_missing_features: _builtins.int | None = ...,
+        canceled_subscriptions_switched_service: _builtins.int | None = ...,
+        canceled_subscriptions_too_complex: _builtins.int | None = ...,
+        canceled_subscriptions_too_expensive: _builtins.int | None = ...,
+        canceled_subscriptions_unused: _builtins.int | None = ...,
+        canceled_subscriptions_other: _builtins.int | None = ...,
+        ltv: _builtins.str | None = ...,
+        gross_margin: _builtins.str | None = ...,
+        gross_margin_percentage: _builtins.str | None = ...,
+        cashflow: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "active_user_by_event", b"active_user_by_event", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "active_user_by_event", b"active_user_by_event", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__active_subscriptions: _TypeAlias = _typing.Literal["active_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__active_subscriptions: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__active_user_by_event: _TypeAlias = _typing.Literal["active_user_by_event"]  # noqa: Y015
     _WhichOneofArgType__active_user_by_event: _TypeAlias = _typing.Literal["_active_user_by_event", b"_active_user_by_event"]  # noqa: Y015
+    _WhichOneofReturnType__annual_recurring_revenue: _TypeAlias = _typing.Literal["annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__annual_recurring_revenue: _TypeAlias = _typing.Literal["_annual_recurring_revenue", b"_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__average_order_value: _TypeAlias = _typing.Literal["average_order_value"]  # noqa: Y015
+    _WhichOneofArgType__average_order_value: _TypeAlias = _typing.Literal["_average_order_value", b"_average_order_value"]  # noqa: Y015
+    _WhichOneofReturnType__average_revenue_per_user: _TypeAlias = _typing.Literal["average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofArgType__average_revenue_per_user: _TypeAlias = _typing.Literal["_average_revenue_per_user", b"_average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions: _TypeAlias = _typing.Literal["canceled_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions: _TypeAlias = _typing.Literal["_canceled_subscriptions", b"_canceled_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["canceled_subscriptions_customer_service"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_low_quality: _TypeAlias = _typing.Literal["canceled_subscriptions_low_quality"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_low_quality: _TypeAlias = _typing.Literal["_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_missing_features: _TypeAlias = _typing.Literal["canceled_subscriptions_missing_features"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_missing_features: _TypeAlias = _typing.Literal["_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_other: _TypeAlias = _typing.Literal["canceled_subscriptions_other"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_other: _TypeAlias = _typing.Literal["_canceled_subscriptions_other", b"_canceled_subscriptions_other"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_switched_service: _TypeAlias = _typing.Literal["canceled_subscriptions_switched_service"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_switched_service: _TypeAlias = _typing.Literal["_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_too_complex: _TypeAlias = _typing.Literal["canceled_subscriptions_too_complex"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_too_complex: _TypeAlias = _typing.Literal["_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_too_expensive: _TypeAlias = _typing.Literal["canceled_subscriptions_too_expensive"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_too_expensive: _TypeAlias = _typing.Literal["_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive"]  # noqa: Y015
+    _WhichOneofReturnType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["canceled_subscriptions_unused"]  # noqa: Y015
+    _WhichOneofArgType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["_canceled_subscriptions_unused", b"_canceled_subscriptions_unused"]  # noqa: Y015
+    _WhichOneofReturnType__cashflow: _TypeAlias = _typing.Literal["cashflow"]  # noqa: Y015
+    _WhichOneofArgType__cashflow: _TypeAlias = _typing.Literal["_cashflow", b"_cashflow"]  # noqa: Y015
+    _WhichOneofReturnType__churn_rate: _TypeAlias = _typing.Literal["churn_rate"]  # noqa: Y015
+    _WhichOneofArgType__churn_rate: _TypeAlias = _typing.Literal["_churn_rate", b"_churn_rate"]  # noqa: Y015
+    _WhichOneofReturnType__churned_subscriptions: _TypeAlias = _typing.Literal["churned_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__churned_subscriptions: _TypeAlias = _typing.Literal["_churned_subscriptions", b"_churned_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["committed_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__committed_subscriptions: _TypeAlias = _typing.Literal["committed_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__committed_subscriptions: _TypeAlias = _typing.Literal["_committed_subscriptions", b"_committed_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__cost_per_user: _TypeAlias = _typing.Literal["cost_per_user"]  # noqa: Y015
     _WhichOneofArgType__cost_per_user: _TypeAlias = _typing.Literal["_cost_per_user", b"_cost_per_user"]  # noqa: Y015
     _WhichOneofReturnType__costs: _TypeAlias = _typing.Literal["costs"]  # noqa: Y015
     _WhichOneofArgType__costs: _TypeAlias = _typing.Literal["_costs", b"_costs"]  # noqa: Y015
     _WhichOneofReturnType__cumulative_costs: _TypeAlias = _typing.Literal["cumulative_costs"]  # noqa: Y015
     _WhichOneofArgType__cumulative_costs: _TypeAlias = _typing.Literal["_cumulative_costs", b"_cumulative_costs"]  # noqa: Y015
+    _WhichOneofReturnType__cumulative_revenue: _TypeAlias = _typing.Literal["cumulative_revenue"]  # noqa: Y015
+    _WhichOneofArgType__cumulative_revenue: _TypeAlias = _typing.Literal["_cumulative_revenue", b"_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__gross_margin: _TypeAlias = _typing.Literal["gross_margin"]  # noqa: Y015
+    _WhichOneofArgType__gross_margin: _TypeAlias = _typing.Literal["_gross_margin", b"_gross_margin"]  # noqa: Y015
+    _WhichOneofReturnType__gross_margin_percentage: _TypeAlias = _typing.Literal["gross_margin_percentage"]  # noqa: Y015
+    _WhichOneofArgType__gross_margin_percentage: _TypeAlias = _typing.Literal["_gross_margin_percentage", b"_gross_margin_percentage"]  # noqa: Y015
+    _WhichOneofReturnType__ltv: _TypeAlias = _typing.Literal["ltv"]  # noqa: Y015
+    _WhichOneofArgType__ltv: _TypeAlias = _typing.Literal["_ltv", b"_ltv"]  # noqa: Y015
+    _WhichOneofReturnType__monthly_recurring_revenue: _TypeAlias = _typing.Literal["monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__monthly_recurring_revenue: _TypeAlias = _typing.Literal["_monthly_recurring_revenue", b"_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__net_average_order_value: _TypeAlias = _typing.Literal["net_average_order_value"]  # noqa: Y015
+    _WhichOneofArgType__net_average_order_value: _TypeAlias = _typing.Literal["_net_average_order_value", b"_net_average_order_value"]  # noqa: Y015
+    _WhichOneofReturnType__net_cumulative_revenue: _TypeAlias = _typing.Literal["net_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofArgType__net_cumulative_revenue: _TypeAlias = _typing.Literal["_net_cumulative_revenue", b"_net_cumulative_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__net_revenue: _TypeAlias = _typing.Literal["net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__net_revenue: _TypeAlias = _typing.Literal["_net_revenue", b"_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions: _TypeAlias = _typing.Literal["new_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions: _TypeAlias = _typing.Literal["_new_subscriptions", b"_new_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["new_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_subscriptions_revenue: _TypeAlias = _typing.Literal["new_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofArgType__new_subscriptions_revenue: _TypeAlias = _typing.Literal["_new_subscriptions_revenue", b"_new_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products: _TypeAlias = _typing.Literal["one_time_products"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products: _TypeAlias = _typing.Literal["_one_time_products", b"_one_time_products"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products_net_revenue: _TypeAlias = _typing.Literal["one_time_products_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products_net_revenue: _TypeAlias = _typing.Literal["_one_time_products_net_revenue", b"_one_time_products_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__one_time_products_revenue: _TypeAlias = _typing.Literal["one_time_products_revenue"]  # noqa: Y015
+    _WhichOneofArgType__one_time_products_revenue: _TypeAlias = _typing.Literal["_one_time_products_revenue", b"_one_time_products_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__orders: _TypeAlias = _typing.Literal["orders"]  # noqa: Y015
+    _WhichOneofArgType__orders: _TypeAlias = _typing.Literal["_orders", b"_orders"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions: _TypeAlias = _typing.Literal["renewed_subscriptions"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions: _TypeAlias = _typing.Literal["_renewed_subscriptions", b"_renewed_subscriptions"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions_net_revenue: _TypeAlias = _typing.Literal["renewed_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions_net_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["renewed_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofArgType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__revenue: _TypeAlias = _typing.Literal["revenue"]  # noqa: Y015
+    _WhichOneofArgType__revenue: _TypeAlias = _typing.Literal["_revenue", b"_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_monthly_recurring_revenue"]  # noqa: Y015
+    _WhichOneofArgType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active_subscriptions) -> _WhichOneofReturnType__active_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_user_by_event) -> _WhichOneofReturnType__active_user_by_event | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_recurring_revenue) -> _WhichOneofReturnType__annual_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_order_value) -> _WhichOneofReturnType__average_order_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_revenue_per_user) -> _WhichOneofReturnType__average_revenue_per_user | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions) -> _WhichOneofReturnType__canceled_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_customer_service) -> _WhichOneofReturnType__canceled_subscriptions_customer_service | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_low_quality) -> _WhichOneofReturnType__canceled_subscriptions_low_quality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_missing_features) -> _WhichOneofReturnType__canceled_subscriptions_missing_features | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_other) -> _WhichOneofReturnType__canceled_subscriptions_other | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_switched_service) -> _WhichOneofReturnType__canceled_subscriptions_switched_service | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_too_complex) -> _WhichOneofReturnType__canceled_subscriptions_too_complex | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_too_expensive) -> _WhichOneofReturnType__canceled_subscriptions_too_expensive | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions_unused) -> _WhichOneofReturnType__canceled_subscriptions_unused | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cashflow) -> _WhichOneofReturnType__cashflow | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churn_rate) -> _WhichOneofReturnType__churn_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_subscriptions) -> _WhichOneofReturnType__churned_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_annual_recurring_revenue) -> _WhichOneofReturnType__committed_annual_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_monthly_recurring_revenue) -> _WhichOneofReturnType__committed_monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_subscriptions) -> _WhichOneofReturnType__committed_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_per_user) -> _WhichOneofReturnType__cost_per_user | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__costs) -> _WhichOneofReturnType__costs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cumulative_costs) -> _WhichOneofReturnType__cumulative_costs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cumulative_revenue) -> _WhichOneofReturnType__cumulative_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gross_margin) -> _WhichOneofReturnType__gross_margin | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gross_margin_percentage) -> _WhichOneofReturnType__gross_margin_percentage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ltv) -> _WhichOneofReturnType__ltv | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__monthly_recurring_revenue) -> _WhichOneofReturnType__monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_average_order_value) -> _WhichOneofReturnType__net_average_order_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_cumulative_revenue) -> _WhichOneofReturnType__net_cumulative_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_revenue) -> _WhichOneofReturnType__net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions) -> _WhichOneofReturnType__new_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_net_revenue) -> _WhichOneofReturnType__new_subscriptions_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_revenue) -> _WhichOneofReturnType__new_subscriptions_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products) -> _WhichOneofReturnType__one_time_products | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products_net_revenue) -> _WhichOneofReturnType__one_time_products_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_products_revenue) -> _WhichOneofReturnType__one_time_products_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__orders) -> _WhichOneofReturnType__orders | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions) -> _WhichOneofReturnType__renewed_subscriptions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_net_revenue) -> _WhichOneofReturnType__renewed_subscriptions_net_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_revenue) -> _WhichOneofReturnType__renewed_subscriptions_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revenue) -> _WhichOneofReturnType__revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_committed_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_committed_monthly_recurring_revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_monthly_recurring_revenue | None: ...
 
 Global___MetricsTotals: _TypeAlias = MetricsTotals  # noqa: Y015
 
@@ -482,6 +1322,58 @@ class Metric(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
+
+@_typing.final
+class ExportMetricsRequest(_message.Message):
+    """What to export, and how it is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRICS_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: Global___ExportFormat.ValueType
+    """How rows are written; CSV when unspecified."""
+    @_builtins.property
+    def metrics(self) -> Global___GetMetricsRequest:
+        """What is asked for. As rows of FOCUS its interval, metrics and groups must be
+        left out: they are refused.
+        """
+
+    def __init__(
+        self,
+        *,
+        metrics: Global___GetMetricsRequest | None = ...,
+        format: Global___ExportFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "metrics", b"metrics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMetricsRequest: _TypeAlias = ExportMetricsRequest  # noqa: Y015
+
+@_typing.final
+class ExportMetricsResponse(_message.Message):
+    """A part of an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.str
+    """Whole lines, each with its line end."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMetricsResponse: _TypeAlias = ExportMetricsResponse  # noqa: Y015
 
 @_typing.final
 class GetMetricsLimitsRequest(_message.Message):

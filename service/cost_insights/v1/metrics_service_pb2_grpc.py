@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MetricsServiceStub:
-    """Answers what was spent, per period.
+    """Answers what was spent, earned and kept, per period.
     """
 
     def __init__(self, channel):
@@ -40,6 +40,11 @@ class MetricsServiceStub:
                 request_serializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsRequest.SerializeToString,
                 response_deserializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsResponse.FromString,
                 _registered_method=True)
+        self.ExportMetrics = channel.unary_stream(
+                '/cost_insights.v1.MetricsService/ExportMetrics',
+                request_serializer=cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsResponse.FromString,
+                _registered_method=True)
         self.GetMetricsLimits = channel.unary_unary(
                 '/cost_insights.v1.MetricsService/GetMetricsLimits',
                 request_serializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsLimitsRequest.SerializeToString,
@@ -48,17 +53,28 @@ class MetricsServiceStub:
 
 
 class MetricsServiceServicer:
-    """Answers what was spent, per period.
+    """Answers what was spent, earned and kept, per period.
     """
 
     def GetMetrics(self, request, context):
         """Returns metrics per period of a span of days.
 
-        The answer contains every event acknowledged before the call. Returns
+        The answer contains everything acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
         `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
         takes longer than the service gives it, and stops working for a call that is
         cancelled. Needs the scope `metrics:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMetrics(self, request, context):
+        """Returns the same, or the costs in full detail, as rows of text for other
+        programs.
+
+        Each answer holds whole lines; together they are the file. Errors and scope
+        are those of `GetMetrics`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +97,11 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     request_deserializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsRequest.FromString,
                     response_serializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsResponse.SerializeToString,
             ),
+            'ExportMetrics': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportMetrics,
+                    request_deserializer=cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsResponse.SerializeToString,
+            ),
             'GetMetricsLimits': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMetricsLimits,
                     request_deserializer=cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsLimitsRequest.FromString,
@@ -95,7 +116,7 @@ def add_MetricsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MetricsService:
-    """Answers what was spent, per period.
+    """Answers what was spent, earned and kept, per period.
     """
 
     @staticmethod
@@ -115,6 +136,33 @@ class MetricsService:
             '/cost_insights.v1.MetricsService/GetMetrics',
             cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsRequest.SerializeToString,
             cost__insights_dot_v1_dot_metrics__service__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cost_insights.v1.MetricsService/ExportMetrics',
+            cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_metrics__service__pb2.ExportMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

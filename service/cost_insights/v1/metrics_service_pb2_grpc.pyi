@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MetricsServiceStub:
-    """Answers what was spent, per period."""
+    """Answers what was spent, earned and kept, per period."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,11 +36,18 @@ class MetricsServiceStub:
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsRequest, _metrics_service_pb2.GetMetricsResponse]
     """Returns metrics per period of a span of days.
 
-    The answer contains every event acknowledged before the call. Returns
+    The answer contains everything acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
     `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
     takes longer than the service gives it, and stops working for a call that is
     cancelled. Needs the scope `metrics:read`.
+    """
+    ExportMetrics: _grpc.UnaryStreamMultiCallable[_metrics_service_pb2.ExportMetricsRequest, _metrics_service_pb2.ExportMetricsResponse]
+    """Returns the same, or the costs in full detail, as rows of text for other
+    programs.
+
+    Each answer holds whole lines; together they are the file. Errors and scope
+    are those of `GetMetrics`.
     """
     GetMetricsLimits: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]
     """Returns how long a span each interval allows.
@@ -50,17 +57,24 @@ class MetricsServiceStub:
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
-    """Answers what was spent, per period."""
+    """Answers what was spent, earned and kept, per period."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMetrics: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsRequest, _metrics_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
     """Returns metrics per period of a span of days.
 
-    The answer contains every event acknowledged before the call. Returns
+    The answer contains everything acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
     `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
     takes longer than the service gives it, and stops working for a call that is
     cancelled. Needs the scope `metrics:read`.
+    """
+    ExportMetrics: _aio.UnaryStreamMultiCallable[_metrics_service_pb2.ExportMetricsRequest, _metrics_service_pb2.ExportMetricsResponse]  # type: ignore[assignment]
+    """Returns the same, or the costs in full detail, as rows of text for other
+    programs.
+
+    Each answer holds whole lines; together they are the file. Errors and scope
+    are those of `GetMetrics`.
     """
     GetMetricsLimits: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]  # type: ignore[assignment]
     """Returns how long a span each interval allows.
@@ -69,7 +83,7 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     """
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers what was spent, per period."""
+    """Answers what was spent, earned and kept, per period."""
 
     @_abc_1.abstractmethod
     def GetMetrics(
@@ -79,11 +93,24 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_metrics_service_pb2.GetMetricsResponse, _abc.Awaitable[_metrics_service_pb2.GetMetricsResponse]]:
         """Returns metrics per period of a span of days.
 
-        The answer contains every event acknowledged before the call. Returns
+        The answer contains everything acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
         `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
         takes longer than the service gives it, and stops working for a call that is
         cancelled. Needs the scope `metrics:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportMetrics(
+        self,
+        request: _metrics_service_pb2.ExportMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_metrics_service_pb2.ExportMetricsResponse], _abc.AsyncIterator[_metrics_service_pb2.ExportMetricsResponse]]:
+        """Returns the same, or the costs in full detail, as rows of text for other
+        programs.
+
+        Each answer holds whole lines; together they are the file. Errors and scope
+        are those of `GetMetrics`.
         """
 
     @_abc_1.abstractmethod
