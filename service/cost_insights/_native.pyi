@@ -7,7 +7,7 @@ a cent.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, final
+from typing import Final, final
 
 from typing_extensions import Buffer
 
@@ -546,8 +546,9 @@ class LedgerTally:
     def column(self, fact: str) -> list[int]:
         """The numbers of a fact, that of slot s of group g at `g * slots + s`. Raises
         ValueError where the question did not ask for it."""
-    def history(self, fact: Literal["revenue", "net_revenue"]) -> list[int]:
-        """What lies before the first period, by group. Raises ValueError as `column` does."""
+    def history(self, fact: str) -> list[int]:
+        """What of `revenue` or `net_revenue` lies before the first period, by group.
+        Raises as `column` does."""
 
 @final
 class Ledger:
@@ -621,15 +622,15 @@ class Ledger:
         self,
         question: LedgerQuestion,
         *,
-        by: Literal["", "customer", "product"] = "",
-        keys: Sequence[int] | Sequence[str] = (),
+        by: str = "",
+        keys: Sequence[int | str] = (),
     ) -> LedgerTally:
         """Adds up what counts, by period and group: one of each customer number or product
         id in `keys`, and one more, the last, of all others. By nothing there are no keys
         and one group. Raises OverflowError where a sum has more than 127 bits, ValueError
         where the keys do not fit, MemoryError for too many groups."""
     def rank(
-        self, question: LedgerQuestion, *, by: Literal["customer", "product"]
+        self, question: LedgerQuestion, *, by: str
     ) -> tuple[list[int] | list[str], LedgerTally]:
         """Each customer number or product id of an entry or a subscription of the span, in
         ascending order, and its group in a tally of one slot: sums over the periods or,
