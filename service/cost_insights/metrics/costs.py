@@ -57,6 +57,7 @@ class CostFacts:
         self._needs_customers = Source.ACTIVE_CUSTOMERS in sources
         self._customers = customers
         self._products = products
+        self._read: dict[bool, Sources] = {}
 
     def whole(self) -> Sums:
         """Of everything."""
@@ -145,7 +146,7 @@ class CostFacts:
         cells = self._cells_of_last_period()
         tally = tally_cells(
             cells.cover,
-            self._sources(by_series=True, cells=cells),
+            self._sources_from(cells, by_series=True),
             series_groups=groups,
             groups=len(keys),
             customer_groups=self._in_their_series,
@@ -222,9 +223,13 @@ class CostFacts:
             needs_customers=self._needs_customers,
         )
 
-    def _sources(self, *, by_series: bool, cells: CellReader | None = None) -> Sources:
-        """The cells of those whom the question is about."""
-        cells = cells or self._cells
+    def _sources(self, *, by_series: bool) -> Sources:
+        """The cells of those whom the question is about, read once."""
+        if by_series not in self._read:
+            self._read[by_series] = self._sources_from(self._cells, by_series=by_series)
+        return self._read[by_series]
+
+    def _sources_from(self, cells: CellReader, *, by_series: bool) -> Sources:
         if self._customers is None:
             return cells.of_everyone(by_series=by_series)
         return cells.of_customers(self._customers, by_series=by_series)

@@ -156,11 +156,10 @@ class _Query:
         by_greatest_costs = order.metric is METRICS["costs"] and order.descending
         totals: Mapping[Key, int]
         if by_greatest_costs and sources and sources <= COST_SOURCES:
-            costs = self._costs_of([order.metric])
             if asked.group_by is GroupBy.CUSTOMER:
-                members, totals = costs.first_customers(asked.groups_max)
+                members, totals = self._costs.first_customers(asked.groups_max)
             else:
-                members, totals = costs.first_values(asked.groups_max)
+                members, totals = self._costs.first_values(asked.groups_max)
         else:
             ranks = self._ranks(sources)
             totals = dict(zip(ranks.keys, ranks.total(order.metric), strict=True))
