@@ -107,7 +107,7 @@ def test_nothing_at_all(caller: Caller) -> None:
     assert len(answer.periods) == 30
     assert [metric.slug for metric in answer.metrics] == SLUGS
     for numbers in (*answer.periods, answer.totals):
-        assert all(numbers.HasField(slug) for slug in SLUGS)  # type: ignore[arg-type]
+        assert all(numbers.HasField(slug) for slug in SLUGS)
         assert {str(getattr(numbers, slug)) for slug in SLUGS} == {"0"}
     assert {row[1:] for row in rows(answer)} == {("0", "0", 0, "0")}
     assert totals(answer) == ("0", "0", 0, "0")
