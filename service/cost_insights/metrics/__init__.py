@@ -1,6 +1,12 @@
-"""Metrics: what was spent, per period."""
+"""Metrics: what was spent, earned and kept, per period."""
 
-from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup
+from cost_insights.metrics.answer import (
+    MetricsAnswer,
+    MetricsGroup,
+    MetricsNumbers,
+    UnattributedCosts,
+)
+from cost_insights.metrics.facts import Total
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
 from cost_insights.metrics.query import MetricsReader
@@ -17,7 +23,10 @@ __all__ = [
     "MetricType",
     "MetricsAnswer",
     "MetricsGroup",
+    "MetricsNumbers",
     "MetricsQuestion",
     "MetricsReader",
+    "Total",
+    "UnattributedCosts",
     "question",
 ]
