@@ -1,6 +1,7 @@
 """Metrics: what was spent, per period."""
 
 from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup
+from cost_insights.metrics.export import ExportFormat, MetricsExporter
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
 from cost_insights.metrics.query import MetricsReader
@@ -11,11 +12,13 @@ __all__ = [
     "LIMITS",
     "METRICS",
     "SUGGESTED_DATE_MIN",
+    "ExportFormat",
     "GroupBy",
     "Interval",
     "Metric",
     "MetricType",
     "MetricsAnswer",
+    "MetricsExporter",
     "MetricsGroup",
     "MetricsQuestion",
     "MetricsReader",
