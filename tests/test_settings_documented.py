@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cost_insights.metrics import METRICS, Metric, Total
 from cost_insights.settings import Settings
 from tests.support.service import METHODS, REASONS
 
@@ -56,3 +57,22 @@ def test_the_readme_sets_nothing_that_does_not_exist(readme: str) -> None:
 
     known = {f"COST_INSIGHTS_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"COST_INSIGHTS_[A-Z_]+[A-Z]", readme)) <= known | {"COST_INSIGHTS_TOKEN"}
+
+
+def test_every_metric_is_documented() -> None:
+    """The table of metrics has each in the order of answers, with its name, type and total."""
+    words = {Total.SUM: "sum", Total.LAST: "last", Total.DISTINCT: "those of the span"}
+
+    def total(metric: Metric) -> str:
+        if isinstance(metric.total, Total):
+            return words[metric.total]
+        if metric.total == metric.inputs:
+            return "formula of totals"
+        return " / ".join(f"`{slug}`" for slug in metric.total)
+
+    table = (ROOT / "docs/metrics.md").read_text().partition("<!-- metrics -->")[2]
+    rows = table.partition("<!-- /metrics -->")[0].strip().splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [(slug, name, kind, last) for slug, name, kind, _, last in cells] == [
+        (f"`{one.slug}`", one.display_name, one.type.value, total(one)) for one in METRICS.values()
+    ]

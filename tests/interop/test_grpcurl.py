@@ -95,13 +95,15 @@ def test_all_examples_add_up(server: Service) -> None:
         answer_of(server, INGEST, path.read_text())
     today = datetime.now(UTC).date()
     span = {"start_date": f"{today.year}-01-01", "end_date": f"{today.year}-12-31"}
-    answer = answer_of(server, METRICS, json.dumps({**span, "interval": "INTERVAL_YEAR"}))
-    assert answer["totals"] == {
+    totals = {
         "costs": "46.479225",
         "cumulative_costs": "46.479225",
         "active_user_by_event": "2",
         "cost_per_user": "23.2396125",
     }
+    question = {**span, "interval": "INTERVAL_YEAR", "metrics": list(totals)}
+    answer = answer_of(server, METRICS, json.dumps(question))
+    assert answer["totals"] == totals
     assert answer["periods"] == [
         {"timestamp": f"{today.year}-01-01T00:00:00+00:00", **answer["totals"]}
     ]
@@ -109,6 +111,7 @@ def test_all_examples_add_up(server: Service) -> None:
 
 MEANT = {
     "costs_by_customer": [("c1", "3"), ("c2", "0.5")],
+    "margin_by_customer": [("c1", "3"), ("c2", "0.5")],
     "llm_costs_by_model": [("gpt-4o", "2"), ("claude", "0.5")],
 }
 """The (value, costs) of each group that the questions are answered with."""

@@ -1,7 +1,13 @@
-"""Metrics: what was spent, per period."""
+"""Metrics: what was spent, earned and kept, per period."""
 
-from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup
+from cost_insights.metrics.answer import (
+    MetricsAnswer,
+    MetricsGroup,
+    MetricsNumbers,
+    UnattributedCosts,
+)
 from cost_insights.metrics.export import ExportFormat, MetricsExporter
+from cost_insights.metrics.facts import Total
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
 from cost_insights.metrics.query import MetricsReader
@@ -20,7 +26,10 @@ __all__ = [
     "MetricsAnswer",
     "MetricsExporter",
     "MetricsGroup",
+    "MetricsNumbers",
     "MetricsQuestion",
     "MetricsReader",
+    "Total",
+    "UnattributedCosts",
     "question",
 ]

@@ -44,6 +44,9 @@ class Periods:
     """Period i counts the times from bound i up to, not including, bound i + 1, in
     microseconds since 1970."""
 
+    whole_bounds_us: tuple[int, ...]
+    """The same where the span cuts no period short."""
+
     starts: tuple[datetime.datetime, ...]
     """Where each period starts in the asked zone, also where the span cuts it short."""
 
@@ -61,6 +64,7 @@ def periods_of(
     last = day_start(end + _DAY, zone)
     if interval is Interval.HOUR:
         instants = list(_hours(first, last, zone))
+        end_of_last = last
     else:
         instants = []
         day = _truncate(start, interval)
@@ -72,9 +76,11 @@ def periods_of(
             if instant < last:
                 instants.append(instant)
             day = _following(day, interval)
+        end_of_last = day_start(day, zone)
     bounds = [max(instant, first) for instant in instants] + [last]
     return Periods(
         bounds_us=tuple(bound * 1_000_000 for bound in bounds),
+        whole_bounds_us=tuple(bound * 1_000_000 for bound in [*instants, end_of_last]),
         starts=tuple(datetime.datetime.fromtimestamp(instant, zone) for instant in instants),
     )
 

@@ -1,36 +1,32 @@
-"""Answering a question: from cells to metrics per period and group.
-
-Cells hold numbers of customers and series; here these become what a caller calls
-them by. Adding up is native's.
-"""
+"""Answering a question: from facts to metrics per period and group."""
 
 import asyncio
 import uuid
-from array import array
 from collections.abc import Mapping, Sequence
-from operator import sub
+from functools import cached_property
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Sources, Tally, rank_cells, tally_cells
+from cost_insights._native import Ledger
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     MetricsAnswer,
     MetricsGroup,
-    Sums,
-    group_of,
-    numbers_of,
-    others_of,
+    MetricsNumbers,
+    UnattributedCosts,
 )
-from cost_insights.metrics.cells import CellReader
+from cost_insights.metrics.costs import CostFacts
+from cost_insights.metrics.earned import EarnedFacts
+from cost_insights.metrics.facts import COST_SOURCES, LEDGER_SOURCES, Source, Sums
+from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import periods_of
-from cost_insights.metrics.question import GroupBy, MetricsQuestion
+from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
+from cost_insights.metrics.ranking import Key, Ranks, first
+from cost_insights.metrics.slugs import METRICS, Metric, fraction
+from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import Deadline, Store, chunks
-from cost_insights.store.schema import customer, organization, series
-
-_LEFT_OUT = -1
-_BY_SERIES = -1
+from cost_insights.store.schema import customer
 
 
 class MetricsReader:
@@ -39,6 +35,7 @@ class MetricsReader:
     def __init__(self, store: Store, *, query_seconds_max: float) -> None:
         self._store = store
         self._query_seconds_max = query_seconds_max
+        self._ledgers = Ledgers()
 
     async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
         """The metrics of the periods asked for; contains all that is committed.
@@ -56,251 +53,216 @@ class MetricsReader:
     def _answer(
         self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
-        periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
         with self._store.read(deadline) as connection:
-            cells = CellReader(
-                connection,
-                organization.number,
-                periods,
-                self._store.packed_cache,
-                needs_history=asked.needs_history,
-                needs_customers=asked.needs_customers,
-            )
-            query = _Query(connection, organization.number, asked, cells, deadline)
-            whole, groups = query.whole_and_groups()
-        in_periods, totals = numbers_of(whole, asked.metrics)
-        return MetricsAnswer(
-            starts=periods.starts,
-            periods=in_periods,
-            totals=totals,
-            metrics=asked.metrics,
-            groups=groups,
-        )
+            snapshot = Snapshot(connection, organization.number, self._store.packed_cache, deadline)
+            return _Query(snapshot, asked, self._ledgers).answer()
 
 
-class _Value(NamedTuple):
-    """What events are grouped by."""
+class _Called(NamedTuple):
+    """What a caller calls a key of a group."""
 
-    text: str
+    value: str
     customer_id: uuid.UUID | None
 
 
 class _Query:
     """One question to one snapshot."""
 
-    def __init__(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        asked: MetricsQuestion,
-        cells: CellReader,
-        deadline: Deadline,
-    ) -> None:
-        self._connection = connection
-        self._organization_number = organization_number
+    def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
+        self._snapshot = snapshot
+        self._connection = snapshot.connection
+        self._deadline = snapshot.deadline
         self._asked = asked
-        self._cells = cells
-        self._deadline = deadline
-        self._customers = asked.filter.customer_numbers(connection, organization_number)
-
-    def whole_and_groups(self) -> tuple[Sums, Sequence[MetricsGroup]]:
-        """What everything adds up to, and each group."""
-        match self._asked.group_by:
-            case None:
-                return self._whole(self._chosen_series()), ()
-            case GroupBy.CUSTOMER:
-                return self._by_customer()
-            case _:
-                return self._by_series()
-
-    def _sources(self, *, by_series: bool) -> Sources:
-        """The cells of those whom the question is about."""
-        if self._customers is None:
-            return self._cells.of_everyone(by_series=by_series)
-        return self._cells.of_customers(self._customers, by_series=by_series)
-
-    def _whole(self, series_groups: "array[int]") -> Sums:
-        sources = self._sources(by_series=self._asked.filter.chooses_series)
-        self._deadline.check()
-        tally = tally_cells(
-            self._cells.cover,
-            sources,
-            series_groups=series_groups,
-            groups=1,
-            customer_groups=self._in_their_series(),
-            customers_wanted=self._asked.needs_customers,
+        self._ledgers = ledgers
+        self._periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
+        self._customers = asked.filter.customer_numbers(
+            snapshot.connection, snapshot.organization_number
         )
-        return self._sums(tally)[0]
 
-    def _by_series(self) -> tuple[Sums, Sequence[MetricsGroup]]:
-        """Groups by a part of the series: ranked first, then added up with the rest as one."""
-        values, value_of_series = self._values_of_series()
-        sources = self._sources(by_series=True)
-        self._deadline.check()
-        members, first = rank_cells(
-            self._cells.cover,
-            sources,
-            series_groups=value_of_series,
-            groups=len(values),
-            customers=self._customers,
-            by_customer=False,
-            count=self._asked.groups_max,
+    def answer(self) -> MetricsAnswer:
+        """The metrics, of everything and of each group."""
+        asked = self._asked
+        whole, groups, group_metrics = Sums.of({}), list[MetricsGroup](), list[Metric]()
+        if asked.group_by is not None:
+            group_metrics = [
+                metric
+                for metric in asked.metrics
+                if metric.is_of_costs_alone or not asked.group_by.is_of_events
+            ]
+            whole, groups = self._grouped(asked.group_by, group_metrics)
+        if not whole.columns and self._sources & COST_SOURCES:
+            whole = self._costs.whole()
+        if self._sources & LEDGER_SOURCES:
+            self._deadline.check()
+            whole = whole | self._earned.whole()
+        return MetricsAnswer(
+            starts=self._periods.starts,
+            metrics=asked.metrics,
+            numbers=MetricsNumbers.of(whole, asked.metrics),
+            group_metrics=group_metrics,
+            groups=groups,
+            unattributed=self._unattributed(),
         )
-        shown = self._shown(first, {place: _Value(v, None) for place, v in enumerate(values)})
-        group_of_value = {value: group for group, value in enumerate(shown)}
-        self._deadline.check()
-        tally = tally_cells(
-            self._cells.cover,
-            sources,
-            series_groups=array(
-                "i",
-                [
-                    value if value == _LEFT_OUT else group_of_value.get(value, len(shown))
-                    for value in value_of_series
-                ],
-            ),
-            groups=len(shown) + 1,
-            customer_groups=self._in_their_series(),
-            customers_wanted=self._asked.needs_customers,
-        )
-        *sums, others = self._sums(tally)
-        groups = self._groups(list(shown.values()), sums, others, members)
-        return self._sums_of_all(tally), groups
 
-    def _by_customer(self) -> tuple[Sums, Sequence[MetricsGroup]]:
-        """Groups by customer: everyone's cells say what the rest is, as each event has
-        one customer."""
-        series_groups = self._chosen_series()
-        whole = self._whole(series_groups)
-        members, first = rank_cells(
-            self._cells.cover,
-            self._cells.of_customers_without_history(self._customers),
-            series_groups=series_groups,
-            groups=1,
-            customers=self._customers,
-            by_customer=True,
-            count=self._asked.groups_max,
-        )
-        self._deadline.check()
-        shown = self._shown(first, self._customers_called([number for number, _ in first]))
-        tally = tally_cells(
-            self._cells.cover,
-            self._cells.of_customers(sorted(shown), by_series=self._asked.filter.chooses_series),
-            series_groups=series_groups,
-            groups=len(shown),
-            customer_groups=[(number, group) for group, number in enumerate(shown)],
-            customers_wanted=self._asked.needs_customers,
-        )
-        sums = self._sums(tally)
-        others = whole
-        for one in sums:
-            others = _difference(others, one)
-        return whole, self._groups(list(shown.values()), sums, others, members)
-
-    def _shown(
-        self, first: Sequence[tuple[int, int]], values: Mapping[int, _Value]
-    ) -> dict[int, _Value]:
-        """The values that get a group, of those of greatest cost, in order."""
-        ranked = sorted(first, key=lambda one: (-one[1], values[one[0]].text))
-        return {number: values[number] for number, _ in ranked[: self._asked.groups_max]}
-
-    def _groups(
-        self, shown: Sequence[_Value], sums: Sequence[Sums], others: Sums, members: int
-    ) -> list[MetricsGroup]:
-        metrics = self._asked.metrics
+    def _grouped(
+        self, group_by: GroupBy, metrics: Sequence[Metric]
+    ) -> tuple[Sums, list[MetricsGroup]]:
+        """What all events add up to, and each group."""
+        sources = _sources_of(metrics)
+        members, shown = self._first(sources)
+        called = self._called(shown)
+        whole = Sums.of({})
+        each = [Sums.of({}) for _ in range(len(shown) + 1)]
+        if sources & COST_SOURCES:
+            self._deadline.check()
+            if group_by is GroupBy.CUSTOMER:
+                whole, each = self._costs.of_customers(shown)
+            else:
+                whole, each = self._costs.of_values(shown)
+        if sources & LEDGER_SOURCES:
+            self._deadline.check()
+            earned = self._earned.of_each(shown)
+            each = [one | more for one, more in zip(each, earned, strict=True)]
+        *sums, others = each
         groups = [
-            group_of(one, metrics, value=value.text, customer_id=value.customer_id)
-            for value, one in zip(shown, sums, strict=True)
+            MetricsGroup(
+                called[key].value,
+                called[key].customer_id,
+                others=False,
+                members=1,
+                numbers=MetricsNumbers.of(of_group, metrics),
+            )
+            for key, of_group in zip(shown, sums, strict=True)
         ]
-        rest = others_of(others, metrics, members=members - len(shown))
-        return groups if rest is None else [*groups, rest]
-
-    def _sums(self, tally: Tally) -> list[Sums]:
-        """What each group adds up to."""
-        slots, costs = tally.slots, tally.costs
-        customers = tally.customers or [0] * len(costs)
-        distinct = tally.customers_of_groups or [0] * (len(costs) // slots)
-        return [
-            Sums(
-                history=costs[start] if self._asked.needs_history else 0,
-                costs=costs[start + 1 : start + slots],
-                customers=customers[start + 1 : start + slots],
-                customers_distinct=distinct[start // slots],
+        # The others hold the history of what has nothing in the span too: else the
+        # cumulative numbers of the groups would not add up to the whole.
+        if members > len(shown) or any(others.history.values()):
+            groups.append(
+                MetricsGroup(
+                    "",
+                    None,
+                    others=True,
+                    members=members - len(shown),
+                    numbers=MetricsNumbers.of(others, metrics),
+                )
             )
-            for start in range(0, len(costs), slots)
-        ]
+        return whole, groups
 
-    def _sums_of_all(self, tally: Tally) -> Sums:
-        """What all groups add up to together."""
-        groups = self._sums(tally)
-        customers = tally.customers_of_slots or [0] * tally.slots
-        return Sums(
-            history=sum(one.history for one in groups),
-            costs=[sum(costs) for costs in zip(*(one.costs for one in groups), strict=True)],
-            customers=customers[1:],
-            customers_distinct=tally.customers_in_all,
+    # Which groups come first
+
+    def _first(self, sources: frozenset[Source]) -> tuple[int, Sequence[Key]]:
+        """How many keys have anything of these sources in the span, and those shown."""
+        asked, order = self._asked, self._asked.order
+        by_greatest_costs = order.metric is METRICS["costs"] and order.descending
+        totals: Mapping[Key, int]
+        if by_greatest_costs and sources and sources <= COST_SOURCES:
+            if asked.group_by is GroupBy.CUSTOMER:
+                members, totals = self._costs.first_customers(asked.groups_max)
+            else:
+                members, totals = self._costs.first_values(asked.groups_max)
+        else:
+            ranks = self._ranks(sources)
+            totals = dict(zip(ranks.keys, ranks.total(order.metric), strict=True))
+            members = len(totals)
+        self._deadline.check()
+        shown = first(
+            totals, asked.groups_max, descending=order.descending, texts_of=self._texts_of
         )
+        return members, shown
 
-    def _in_their_series(self) -> list[tuple[int, int]] | None:
-        if self._customers is None:
-            return None
-        return [(number, _BY_SERIES) for number in self._customers]
+    def _ranks(self, sources: frozenset[Source]) -> Ranks:
+        """What the order needs of all that have anything of these sources in the span."""
+        metric = self._asked.order.metric
+        members = dict[Key, None]()
+        ranks = Ranks([], {}, {}, {})
+        if (sources | metric.sources) & COST_SOURCES:
+            found = self._costs_of([metric]).ranks()
+            ranks = ranks | found
+            if sources & COST_SOURCES:
+                members |= dict.fromkeys(found.keys)
+        if (sources | metric.sources) & LEDGER_SOURCES:
+            self._deadline.check()
+            found, here = self._earned_of([metric]).ranks(sources & LEDGER_SOURCES)
+            ranks = ranks | found
+            members |= dict.fromkeys(here)
+        return ranks.only(list(members))
 
-    def _chosen_series(self) -> "array[int]":
-        """One group, of the series that the filter lets through."""
-        count = self._connection.scalar(
-            sa.select(organization.c.series_count).where(
-                organization.c.number == self._organization_number
-            )
-        )
-        if not self._asked.filter.chooses_series:
-            return array("i", [0]) * (count or 0)
-        chosen = array("i", [_LEFT_OUT]) * (count or 0)
-        for number in self._connection.scalars(
-            sa.select(series.c.number).where(
-                series.c.organization_number == self._organization_number,
-                *self._asked.filter.series_conditions(),
-            )
-        ):
-            chosen[number] = 0
-        return chosen
+    def _texts_of(self, keys: Sequence[Key]) -> Mapping[Key, str]:
+        return {key: called.value for key, called in self._called(keys).items()}
 
-    def _values_of_series(self) -> tuple[Sequence[str], "array[int]"]:
-        """The distinct values that events are grouped by, and the place therein of each series."""
-        column = {
-            GroupBy.EVENT_NAME: series.c.event_name,
-            GroupBy.LLM_VENDOR: series.c.llm_vendor,
-            GroupBy.LLM_MODEL: series.c.llm_model,
-        }[self._asked.group_by or GroupBy.EVENT_NAME]
-        place_of_series = self._chosen_series()
-        places: dict[str, int] = {}
-        for number, value in self._connection.execute(
-            sa.select(series.c.number, column).where(
-                series.c.organization_number == self._organization_number
-            )
-        ):
-            if place_of_series[number] != _LEFT_OUT:
-                place_of_series[number] = places.setdefault(value, len(places))
-        return list(places), place_of_series
-
-    def _customers_called(self, numbers: Sequence[int]) -> dict[int, _Value]:
-        called: dict[int, _Value] = {}
-        for chunk in chunks(numbers):
+    def _called(self, keys: Sequence[Key]) -> Mapping[Key, _Called]:
+        if self._asked.group_by is not GroupBy.CUSTOMER:
+            return {key: _Called(str(key), None) for key in keys}
+        called: dict[Key, _Called] = {}
+        for chunk in chunks(keys):
             rows = self._connection.execute(
                 sa.select(customer.c.number, customer.c.external_id, customer.c.id).where(
-                    customer.c.organization_number == self._organization_number,
+                    customer.c.organization_number == self._snapshot.organization_number,
                     customer.c.number.in_(chunk),
                 )
             )
-            called.update((number, _Value(text, one)) for number, text, one in rows)
+            called.update((number, _Called(text, one)) for number, text, one in rows)
         return called
 
+    # Where facts come from
 
-def _difference(whole: Sums, part: Sums) -> Sums:
-    """What is left of a whole; the customers of the part are none of the rest's."""
-    return Sums(
-        history=whole.history - part.history,
-        costs=list(map(sub, whole.costs, part.costs)),
-        customers=list(map(sub, whole.customers, part.customers)),
-        customers_distinct=whole.customers_distinct - part.customers_distinct,
-    )
+    @cached_property
+    def _sources(self) -> frozenset[Source]:
+        return _sources_of(self._asked.metrics)
+
+    @cached_property
+    def _costs(self) -> CostFacts:
+        return self._costs_of(self._asked.metrics)
+
+    @cached_property
+    def _earned(self) -> EarnedFacts:
+        return self._earned_of(self._asked.metrics)
+
+    def _costs_of(self, metrics: Sequence[Metric]) -> CostFacts:
+        """The facts of events that these metrics need."""
+        return CostFacts(
+            self._snapshot,
+            self._asked,
+            self._periods,
+            sources=_sources_of(metrics),
+            customers=self._customers,
+            products=self._products,
+        )
+
+    def _earned_of(self, metrics: Sequence[Metric]) -> EarnedFacts:
+        """The facts of the ledger that these metrics need."""
+        return EarnedFacts(
+            self._ledger,
+            self._asked,
+            self._periods,
+            facts=frozenset().union(*(metric.facts for metric in metrics)),
+            customers=self._customers,
+        )
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return self._ledgers.current(self._connection, self._snapshot.organization_number)
+
+    @cached_property
+    def _products(self) -> frozenset[str] | None:
+        """The products that the events are of; None where all are meant."""
+        asked = self._asked
+        if asked.billing_types is None:
+            return asked.products
+        billed = frozenset(self._ledger.billed_products(sorted(asked.billing_types)))
+        return billed if asked.products is None else billed & asked.products
+
+    def _unattributed(self) -> UnattributedCosts | None:
+        asked = self._asked
+        if asked.products is None and asked.billing_types is None:
+            return None
+        known = None
+        if asked.billing_types is not None:
+            known = frozenset(self._ledger.billed_products(sorted(BILLING_TYPES)))
+        self._deadline.check()
+        unattributed, costs = self._costs_of([METRICS["costs"]]).unattributed(known)
+        return UnattributedCosts(unattributed, fraction(unattributed, costs))
+
+
+def _sources_of(metrics: Sequence[Metric]) -> frozenset[Source]:
+    return frozenset().union(*(metric.sources for metric in metrics))

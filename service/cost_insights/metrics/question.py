@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.metrics.limits import LIMITS
@@ -15,8 +16,13 @@ from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
 from cost_insights.metrics.slugs import METRICS, Metric
 from cost_insights.store import EventFilter
 
+BILLING_TYPES = frozenset({"one_time", "recurring"})
+"""How a product can be paid for."""
+
 GROUPS_DEFAULT = 10
 GROUPS_MAX = 1_000
+
+_DIRECTIONS: Sequence[list[str]] = ([], ["asc"], ["desc"])
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -28,6 +34,21 @@ class GroupBy(enum.Enum):
     LLM_VENDOR = "llm_vendor"
     LLM_MODEL = "llm_model"
     CUSTOMER = "customer"
+    PRODUCT = "product"
+
+    @property
+    def is_of_events(self) -> bool:
+        """Whether nothing but events has such a value."""
+        return self not in {GroupBy.CUSTOMER, GroupBy.PRODUCT}
+
+
+class GroupOrder(NamedTuple):
+    """Which groups come first."""
+
+    metric: Metric
+    """By the total of which."""
+
+    descending: bool
 
 
 @dataclass(frozen=True)
@@ -40,19 +61,17 @@ class MetricsQuestion:
     interval: Interval
     metrics: Sequence[Metric]
     filter: EventFilter
+    products: frozenset[str] | None
+    """Of which products; an empty text means what has none. None where all are meant."""
+
+    billing_types: frozenset[str] | None
+    """`one_time` and `recurring`; None where all are meant."""
+
     group_by: GroupBy | None
     groups_max: int
     """The most groups beside the one of the others."""
 
-    @property
-    def needs_history(self) -> bool:
-        """Whether any of the metrics takes the costs before the span."""
-        return any(metric.needs_history for metric in self.metrics)
-
-    @property
-    def needs_customers(self) -> bool:
-        """Whether any of the metrics takes how many customers were active."""
-        return any(metric.needs_customers for metric in self.metrics)
+    order: GroupOrder
 
 
 def question(
@@ -63,8 +82,11 @@ def question(
     interval: Interval,
     metrics: Sequence[str],
     events: EventFilter,
+    products: Sequence[str] = (),
+    billing_types: Sequence[str] = (),
     group_by: GroupBy | None,
     groups_max: int,
+    order_by: str = "",
 ) -> MetricsQuestion:
     """Checks what a caller asked; raises InvalidRequestError naming every fault."""
     faults: list[FieldFault] = []
@@ -73,16 +95,8 @@ def question(
     zone = _zone(timezone or "UTC", faults)
     for place, slug in enumerate(metrics):
         if slug not in METRICS:
-            allowed = ", ".join(METRICS)
-            faults.append(
-                FieldFault(
-                    f"metrics[{place}]",
-                    "VALUE_UNKNOWN",
-                    f"{slug[:64]!r} is no metric; allowed are {allowed}",
-                    slug[:64],
-                    {"allowed": allowed},
-                )
-            )
+            faults.append(_unknown_metric(f"metrics[{place}]", slug))
+    order = _order(order_by, group_by, faults)
     if not 0 <= groups_max <= GROUPS_MAX:
         faults.append(
             FieldFault(
@@ -95,7 +109,7 @@ def question(
         )
     if start is not None and end is not None:
         faults += _span_faults(start, end, interval)
-    if faults or start is None or end is None or zone is None:
+    if faults or start is None or end is None or zone is None or order is None:
         raise InvalidRequestError(faults)
     asked = frozenset(metrics or METRICS)
     return MetricsQuestion(
@@ -105,9 +119,55 @@ def question(
         interval=interval,
         metrics=[metric for slug, metric in METRICS.items() if slug in asked],
         filter=events,
+        products=frozenset(products) or None,
+        billing_types=frozenset(billing_types) or None,
         group_by=group_by,
         groups_max=groups_max or GROUPS_DEFAULT,
+        order=order,
     )
+
+
+def _unknown_metric(path: str, slug: str) -> FieldFault:
+    allowed = ", ".join(METRICS)
+    return FieldFault(
+        path,
+        "VALUE_UNKNOWN",
+        f"{slug[:64]!r} is no metric; allowed are {allowed}",
+        slug[:64],
+        {"allowed": allowed},
+    )
+
+
+def _order(text: str, group_by: GroupBy | None, faults: list[FieldFault]) -> GroupOrder | None:
+    """The order that a text such as `gross_margin asc` asks for."""
+    slug, *direction = text.split() or ["costs"]
+    metric = METRICS.get(slug)
+    if metric is None:
+        faults.append(_unknown_metric("order_by", slug))
+    elif direction not in _DIRECTIONS:
+        faults.append(
+            FieldFault(
+                "order_by",
+                "VALUE_UNKNOWN",
+                f"{text[:64]!r} is no order; allowed are a metric and `asc` or `desc` after it",
+                text[:64],
+                {"allowed": "asc, desc"},
+            )
+        )
+    elif group_by is not None and group_by.is_of_events and not metric.is_of_costs_alone:
+        allowed = ", ".join(slug for slug, one in METRICS.items() if one.is_of_costs_alone)
+        faults.append(
+            FieldFault(
+                "order_by",
+                "VALUE_UNKNOWN",
+                f"groups by {group_by.value} have no {slug}; allowed are {allowed}",
+                slug,
+                {"allowed": allowed},
+            )
+        )
+    else:
+        return GroupOrder(metric, descending=direction != ["asc"])
+    return None
 
 
 def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | None:

@@ -1,13 +1,19 @@
-"""Metrics by slug: what each is and how it follows from the facts of a period.
+"""Metrics by slug: what each is and how it follows from facts and other metrics.
 
-Amounts are picocents and every formula works on integers. A total is the same
-formula over the facts of the whole span: costs summed, cumulative costs of the
-last period, the distinct customers of the span.
+Amounts are picocents of usd, percentages are fractions times 10¹², and every formula
+works on integers. A formula is applied period by period; what is told of the whole
+span is the sum of the periods, the number of the last one, or a formula of totals.
+(Source: the metrics of the compatible API.)
 """
 
 import enum
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from cost_insights.metrics.facts import COST_SOURCES, FACTS, Source, Sums, Total
+
+_E12 = 10**12
 
 
 class MetricType(enum.Enum):
@@ -20,40 +26,92 @@ class MetricType(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the events of a period, or of a span, add up to."""
-
-    costs: int
-    """Picocents."""
-
-    cumulative_costs: int
-    """Picocents up to the end, all history included."""
-
-    active_customers: int
-    """How many distinct customers caused an event."""
-
-
-@dataclass(frozen=True)
 class Metric:
     """A named number per period."""
 
     slug: str
     display_name: str
     type: MetricType
-    formula: Callable[[Facts], int]
-    """Picocents, or a count where the type is scalar."""
+    """A count where it is scalar; else picocents, or a fraction times 10¹²."""
 
-    needs_history: bool = False
-    """Whether it takes the costs before the span."""
+    inputs: Sequence[str]
+    """Slugs, or facts where no metric other than this one has the name."""
 
-    needs_customers: bool = False
-    """Whether it takes how many customers were active."""
+    total: Total | Sequence[str]
+    """Or the inputs, totals of other metrics, that the formula makes a total of."""
+
+    formula: Callable[..., int] | None = None
+    """Of the inputs of a period; None where the one input is the number itself."""
+
+    @functools.cached_property
+    def facts(self) -> frozenset[str]:
+        """The facts that it, and its total, follow from."""
+        totals = () if isinstance(self.total, Total) else self.total
+        return frozenset().union(*(self._facts_of(name) for name in (*self.inputs, *totals)))
+
+    def _facts_of(self, name: str) -> frozenset[str]:
+        metric = self.metric_of(name)
+        return frozenset({name}) if metric is None else metric.facts
+
+    @functools.cached_property
+    def sources(self) -> frozenset[Source]:
+        """What has to be read for it."""
+        return frozenset(FACTS[name].source for name in self.facts)
+
+    def metric_of(self, name: str) -> "Metric | None":
+        """The metric that an input is; None where it is a fact."""
+        return None if name == self.slug else METRICS.get(name)
+
+    @property
+    def is_of_costs_alone(self) -> bool:
+        """Whether it takes nothing but events."""
+        return self.sources <= COST_SOURCES
+
+
+class Numbers:
+    """The metrics of some facts, each computed once and only if it is asked for."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+        self._columns: dict[str, Sequence[int]] = {}
+
+    def column(self, metric: Metric) -> Sequence[int]:
+        """A number a period."""
+        if metric.slug not in self._columns:
+            self._columns[metric.slug] = _applied(metric, self._inputs(metric))
+        return self._columns[metric.slug]
+
+    def _inputs(self, metric: Metric) -> Iterator[Sequence[int]]:
+        for name in metric.inputs:
+            other = metric.metric_of(name)
+            yield self._sums.columns[name] if other is None else self.column(other)
+
+    def total(self, metric: Metric) -> int:
+        """The number of the whole span."""
+        match metric.total:
+            case Total.SUM:
+                return sum(self.column(metric))
+            case Total.LAST:
+                column = self.column(metric)
+                return column[-1] if column else 0
+            case Total.DISTINCT:
+                (fact,) = metric.inputs
+                return self._sums.distinct[fact]
+            case slugs:
+                totals = [self.total(METRICS[slug]) for slug in slugs]
+                return metric.formula(*totals) if metric.formula else totals[0]
+
+
+def _applied(metric: Metric, columns: Iterator[Sequence[int]]) -> Sequence[int]:
+    return next(columns) if metric.formula is None else list(map(metric.formula, *columns))
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
     """The quotient, a half rounded to the even neighbour; 0 where the denominator is 0."""
     if denominator == 0:
         return 0
+    if denominator < 0:
+        numerator, denominator = -numerator, -denominator
     quotient, remainder = divmod(numerator, denominator)
     twice = 2 * remainder
     if twice > denominator or (twice == denominator and quotient % 2):
@@ -61,31 +119,209 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
+def fraction(part: int, whole: int) -> int:
+    """How much of the whole the part is, times 10¹²; 0 where the whole is not positive."""
+    return divide_half_even(part * _E12, whole) if whole > 0 else 0
+
+
+def _lifetime_value(revenue_per_user: int, cost_per_user: int, churn_rate: int) -> int:
+    return max(0, divide_half_even((revenue_per_user - cost_per_user) * _E12, churn_rate))
+
+
+def _margin_share(revenue: int, costs: int) -> int:
+    return fraction(revenue - costs, revenue)
+
+
+def _less(revenue: int, costs: int) -> int:
+    return revenue - costs
+
+
+def _times_12(amount: int) -> int:
+    return 12 * amount
+
+
+def _plain(slug: str, display_name: str, kind: MetricType, fact: str) -> Metric:
+    """A fact that is told as it is."""
+    return Metric(slug, display_name, kind, (fact,), FACTS[fact].total)
+
+
+_SCALAR, _CURRENCY, _PERCENTAGE = MetricType.SCALAR, MetricType.CURRENCY, MetricType.PERCENTAGE
+_SUB_CENT = MetricType.CURRENCY_SUB_CENT
+
 METRICS: Mapping[str, Metric] = {
     metric.slug: metric
     for metric in (
-        Metric("costs", "Costs", MetricType.CURRENCY_SUB_CENT, lambda f: f.costs),
-        Metric(
-            "cumulative_costs",
-            "Cumulative Costs",
-            MetricType.CURRENCY_SUB_CENT,
-            lambda f: f.cumulative_costs,
-            needs_history=True,
-        ),
-        Metric(
-            "active_user_by_event",
-            "Active User (By event)",
-            MetricType.SCALAR,
-            lambda f: f.active_customers,
-            needs_customers=True,
-        ),
+        _plain("costs", "Costs", _SUB_CENT, "costs"),
+        _plain("cumulative_costs", "Cumulative Costs", _SUB_CENT, "cumulative_costs"),
+        _plain("active_user_by_event", "Active User (By event)", _SCALAR, "customers_by_event"),
         Metric(
             "cost_per_user",
             "Cost Per User",
-            MetricType.CURRENCY_SUB_CENT,
-            lambda f: divide_half_even(f.costs, f.active_customers),
-            needs_customers=True,
+            _SUB_CENT,
+            ("costs", "active_user_by_event"),
+            ("costs", "active_user_by_event"),
+            divide_half_even,
         ),
+        _plain("revenue", "Revenue", _CURRENCY, "revenue"),
+        _plain("net_revenue", "Net Revenue", _CURRENCY, "net_revenue"),
+        _plain("cumulative_revenue", "Cumulative Revenue", _CURRENCY, "cumulative_revenue"),
+        _plain(
+            "net_cumulative_revenue",
+            "Net Cumulative Revenue",
+            _CURRENCY,
+            "cumulative_net_revenue",
+        ),
+        _plain("orders", "Orders", _SCALAR, "orders"),
+        Metric(
+            "average_order_value",
+            "Average Order Value",
+            _CURRENCY,
+            ("order_revenue", "orders"),
+            ("revenue", "orders"),
+            divide_half_even,
+        ),
+        Metric(
+            "net_average_order_value",
+            "Net Average Order Value",
+            _CURRENCY,
+            ("order_net_revenue", "orders"),
+            ("net_revenue", "orders"),
+            divide_half_even,
+        ),
+        _plain("one_time_products", "One-Time Products", _SCALAR, "one_time_orders"),
+        _plain(
+            "one_time_products_revenue", "One-Time Products Revenue", _CURRENCY, "one_time_revenue"
+        ),
+        _plain(
+            "one_time_products_net_revenue",
+            "One-Time Products Net Revenue",
+            _CURRENCY,
+            "one_time_net_revenue",
+        ),
+        _plain("new_subscriptions", "New Subscriptions", _SCALAR, "new_subscriptions"),
+        _plain("new_subscriptions_revenue", "New Subscriptions Revenue", _CURRENCY, "new_revenue"),
+        _plain(
+            "new_subscriptions_net_revenue",
+            "New Subscriptions Net Revenue",
+            _CURRENCY,
+            "new_net_revenue",
+        ),
+        _plain("renewed_subscriptions", "Renewed Subscriptions", _SCALAR, "renewed_subscriptions"),
+        _plain(
+            "renewed_subscriptions_revenue",
+            "Renewed Subscriptions Revenue",
+            _CURRENCY,
+            "renewed_revenue",
+        ),
+        _plain(
+            "renewed_subscriptions_net_revenue",
+            "Renewed Subscriptions Net Revenue",
+            _CURRENCY,
+            "renewed_net_revenue",
+        ),
+        _plain("active_subscriptions", "Active Subscriptions", _SCALAR, "active_subscriptions"),
+        _plain(
+            "committed_subscriptions",
+            "Committed Subscriptions",
+            _SCALAR,
+            "committed_subscriptions",
+        ),
+        _plain("monthly_recurring_revenue", "Monthly Recurring Revenue", _CURRENCY, "mrr"),
+        _plain(
+            "committed_monthly_recurring_revenue",
+            "Committed Monthly Recurring Revenue",
+            _CURRENCY,
+            "committed_mrr",
+        ),
+        _plain(
+            "trial_monthly_recurring_revenue",
+            "Trialing MRR Including Cancelations",
+            _CURRENCY,
+            "trial_mrr",
+        ),
+        _plain(
+            "trial_committed_monthly_recurring_revenue",
+            "Trialing Monthly Recurring Revenue",
+            _CURRENCY,
+            "trial_committed_mrr",
+        ),
+        Metric(
+            "average_revenue_per_user",
+            "Average Revenue Per User",
+            _CURRENCY,
+            ("monthly_recurring_revenue", "active_customers"),
+            Total.LAST,
+            divide_half_even,
+        ),
+        Metric(
+            "annual_recurring_revenue",
+            "Annual Recurring Revenue",
+            _CURRENCY,
+            ("monthly_recurring_revenue",),
+            Total.LAST,
+            _times_12,
+        ),
+        Metric(
+            "committed_annual_recurring_revenue",
+            "Committed Annual Recurring Revenue",
+            _CURRENCY,
+            ("committed_monthly_recurring_revenue",),
+            Total.LAST,
+            _times_12,
+        ),
+        _plain("churned_subscriptions", "Churned Subscriptions", _SCALAR, "churned"),
+        Metric(
+            "churn_rate",
+            "Churn Rate",
+            _PERCENTAGE,
+            ("churn_canceled", "churn_base"),
+            Total.LAST,
+            fraction,
+        ),
+        _plain("canceled_subscriptions", "Canceled Subscriptions", _SCALAR, "canceled"),
+        *(
+            _plain(
+                f"canceled_subscriptions_{reason.lower().replace(' ', '_')}",
+                f"Canceled Subscriptions - {reason}",
+                _SCALAR,
+                f"canceled_{reason.lower().replace(' ', '_')}",
+            )
+            for reason in (
+                "Customer Service",
+                "Low Quality",
+                "Missing Features",
+                "Switched Service",
+                "Too Complex",
+                "Too Expensive",
+                "Unused",
+                "Other",
+            )
+        ),
+        Metric(
+            "ltv",
+            "Lifetime Value",
+            _CURRENCY,
+            ("average_revenue_per_user", "cost_per_user", "churn_rate"),
+            Total.LAST,
+            _lifetime_value,
+        ),
+        Metric(
+            "gross_margin",
+            "Gross Margin",
+            _CURRENCY,
+            ("cumulative_revenue", "cumulative_costs"),
+            Total.LAST,
+            _less,
+        ),
+        Metric(
+            "gross_margin_percentage",
+            "Gross Margin %",
+            _PERCENTAGE,
+            ("cumulative_revenue", "cumulative_costs"),
+            Total.LAST,
+            _margin_share,
+        ),
+        Metric("cashflow", "Cashflow", _CURRENCY, ("revenue", "costs"), Total.SUM, _less),
     )
 }
 """Every metric, in the order of answers."""

@@ -12,6 +12,9 @@ from cost_insights.v1 import event_pb2, metrics_service_pb2
 from tests import reference
 from tests.support.service import Caller, new_event, refused
 
+SLUGS = [field.name for field in metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields][1:]
+"""Every metric, in the order of answers."""
+
 
 def event(
     time: str, cost: str | None, customer: str = "c1", name: str = "a", **fields: Any
@@ -60,7 +63,7 @@ def test_four_metrics_by_day(caller: Caller) -> None:
     ]
     # c1 was active on two days and is one customer of the span.
     assert totals(answer) == ("3", "103", 3, "1")
-    assert [(one.slug, one.display_name, one.type) for one in answer.metrics] == [
+    assert [(one.slug, one.display_name, one.type) for one in answer.metrics][:4] == [
         ("costs", "Costs", metrics_service_pb2.METRIC_TYPE_CURRENCY_SUB_CENT),
         ("cumulative_costs", "Cumulative Costs", metrics_service_pb2.METRIC_TYPE_CURRENCY_SUB_CENT),
         (
@@ -99,9 +102,13 @@ def test_cost_per_user_is_rounded_half_even(
 
 
 def test_nothing_at_all(caller: Caller) -> None:
-    """Without any event every period is there, with zeros."""
+    """Without anything every period is there, with every metric, all of them zeros."""
     answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-30")
     assert len(answer.periods) == 30
+    assert [metric.slug for metric in answer.metrics] == SLUGS
+    for numbers in (*answer.periods, answer.totals):
+        assert all(numbers.HasField(slug) for slug in SLUGS)
+        assert {str(getattr(numbers, slug)) for slug in SLUGS} == {"0"}
     assert {row[1:] for row in rows(answer)} == {("0", "0", 0, "0")}
     assert totals(answer) == ("0", "0", 0, "0")
 
@@ -408,7 +415,7 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     assert call.refusal.facts == {
         "path": "metrics[1]",
         "value": "cost",
-        "allowed": "costs, cumulative_costs, active_user_by_event, cost_per_user",
+        "allowed": ", ".join(SLUGS),
     }
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
@@ -428,6 +435,7 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
         ("event_names", 128),
         ("llm_vendors", 128),
         ("llm_models", 128),
+        ("product_ids", 128),
     ],
 )
 def test_filters_are_bounded(caller: Caller, field: str, chars_max: int) -> None:
@@ -450,4 +458,35 @@ def test_filters_are_bounded(caller: Caller, field: str, chars_max: int) -> None
         caller.get_metrics(**span, **dict[str, Any]({field: ["a\0b"]}))
     assert call.refusal.message == (
         f"{field}[0]: the text holds the character U+0000, which no stored text holds"
+    )
+
+
+def test_orders_of_groups_are_checked(caller: Caller) -> None:
+    """An order names a metric that the groups have, and a direction; all else is refused."""
+    asked = {"start_date": "2026-11-01", "end_date": "2026-11-02", "group_by": "GROUP_BY_CUSTOMER"}
+    for order in ("", "costs", "gross_margin desc", "ltv  asc "):
+        assert not caller.get_metrics(**asked, order_by=order).groups
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**asked, order_by="margin asc")
+    assert call.refusal.message == (
+        f"order_by: 'margin' is no metric; allowed are {', '.join(SLUGS)}"
+    )
+    for order in ("costs up", "costs desc, revenue"):
+        with refused("VALUE_UNKNOWN") as call:
+            caller.get_metrics(**asked, order_by=order)
+        assert call.refusal.message == (
+            f"order_by: {order!r} is no order; allowed are a metric and `asc` or `desc` after it"
+        )
+    by_name = asked | {"group_by": "GROUP_BY_EVENT_NAME"}
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**by_name, order_by="revenue")
+    assert call.refusal.message == (
+        "order_by: groups by event_name have no revenue; allowed are "
+        "costs, cumulative_costs, active_user_by_event, cost_per_user"
+    )
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**asked, billing_types=[9])
+    assert call.refusal.message == (
+        "billing_types[0]: 9 is no billing type; allowed are "
+        "BILLING_TYPE_ONE_TIME, BILLING_TYPE_RECURRING"
     )

@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from cost_insights import _native
@@ -17,15 +18,18 @@ from cost_insights.metrics import (
     Interval,
     Metric,
     MetricsAnswer,
+    MetricsNumbers,
     MetricsReader,
     MetricType,
     question,
 )
 from cost_insights.store import EventFilter
-from cost_insights.v1 import metrics_service_pb2
+from cost_insights.v1 import metrics_service_pb2, revenue_pb2
 
 _FILTER_VALUES_MAX = 1_000
 _LLM_CHARS_MAX = 128
+_PRODUCT_CHARS_MAX = 128
+_ORDER_CHARS_MAX = 128
 _METRICS_MAX = 100
 _SLUG_CHARS_MAX = 128
 
@@ -54,6 +58,12 @@ _GROUPINGS: Mapping[int, GroupBy | None] = {
     metrics_service_pb2.GROUP_BY_LLM_VENDOR: GroupBy.LLM_VENDOR,
     metrics_service_pb2.GROUP_BY_LLM_MODEL: GroupBy.LLM_MODEL,
     metrics_service_pb2.GROUP_BY_CUSTOMER: GroupBy.CUSTOMER,
+    metrics_service_pb2.GROUP_BY_PRODUCT: GroupBy.PRODUCT,
+}
+
+_BILLING_TYPES: Mapping[int, str] = {
+    revenue_pb2.BILLING_TYPE_ONE_TIME: "one_time",
+    revenue_pb2.BILLING_TYPE_RECURRING: "recurring",
 }
 
 _TYPE_NUMBERS: Mapping[MetricType, metrics_service_pb2.MetricType.ValueType] = {
@@ -77,6 +87,14 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
         )
         interval = _interval(checks, request.interval)
         group_by = _group_by(checks, request.group_by)
+        products = checks.texts(
+            "product_ids",
+            request.product_ids,
+            values_max=_FILTER_VALUES_MAX,
+            chars_max=_PRODUCT_CHARS_MAX,
+        )
+        billing_types = _billing_types(checks, request.billing_types)
+        checks.text("order_by", request.order_by, chars_max=_ORDER_CHARS_MAX)
         checks.finish()
         answer = await reader.answer(
             caller.organization,
@@ -87,8 +105,11 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
                 interval=interval,
                 metrics=slugs,
                 events=events,
+                products=products,
+                billing_types=billing_types,
                 group_by=group_by,
                 groups_max=request.groups_max,
+                order_by=request.order_by,
             ),
         )
         # A thousand groups of a year's days take a while, and other calls wait.
@@ -140,10 +161,22 @@ def _group_by(checks: Checks, number: int) -> GroupBy | None:
     return _GROUPINGS.get(number)
 
 
+def _billing_types(checks: Checks, numbers: Sequence[int]) -> Sequence[str]:
+    values = checks.values("billing_types", numbers, values_max=_FILTER_VALUES_MAX)
+    for place, number in enumerate(values):
+        if number not in _BILLING_TYPES:
+            checks.unknown_number(
+                f"billing_types[{place}]",
+                number,
+                "no billing type",
+                revenue_pb2.BillingType.DESCRIPTOR,
+            )
+    return [_BILLING_TYPES[number] for number in values if number in _BILLING_TYPES]
+
+
 def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
     starts = [start.isoformat() for start in answer.starts]
     response = metrics_service_pb2.GetMetricsResponse(
-        totals=_totals(answer.totals, answer.metrics),
         metrics=[
             metrics_service_pb2.Metric(
                 slug=metric.slug,
@@ -153,40 +186,40 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
             for metric in answer.metrics
         ],
     )
-    _add_periods(response, starts, answer.periods, answer.metrics)
+    _add_numbers(response, starts, answer.numbers, answer.metrics)
     for group in answer.groups:
         added = response.groups.add(
             value=group.value,
             customer_id="" if group.customer_id is None else str(group.customer_id),
             others=group.others,
             members=group.members,
-            totals=_totals(group.totals, answer.metrics),
         )
-        _add_periods(added, starts, group.periods, answer.metrics)
+        _add_numbers(added, starts, group.numbers, answer.group_metrics)
+    if answer.unattributed is not None:
+        response.unattributed.costs = _native.format_amount(answer.unattributed.costs)
+        response.unattributed.share = _native.format_amount(answer.unattributed.share)
     return response
 
 
-def _add_periods(
+def _add_numbers(
     message: metrics_service_pb2.GetMetricsResponse | metrics_service_pb2.MetricsGroup,
     starts: Sequence[str],
-    periods: Sequence[Mapping[str, int]],
+    numbers: MetricsNumbers,
     metrics: Sequence[Metric],
 ) -> None:
+    slugs = [metric.slug for metric in metrics]
+    columns = [_wire(numbers.columns[metric.slug], metric.type) for metric in metrics]
     # Made where they belong: a list of messages would be copied into the one that holds it.
-    for start, values in zip(starts, periods, strict=True):
-        message.periods.add(timestamp=start, **_wire_values(values, metrics))
+    rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
+    for start, row in zip(starts, rows):  # noqa: B905 (without a column rows do not end)
+        message.periods.add(timestamp=start, **dict(zip(slugs, row, strict=True)))
+    totals = [_wire([numbers.totals[metric.slug]], metric.type)[0] for metric in metrics]
+    message.totals.CopyFrom(
+        metrics_service_pb2.MetricsTotals(**dict(zip(slugs, totals, strict=True)))
+    )
 
 
-def _totals(
-    totals: Mapping[str, int], metrics: Sequence[Metric]
-) -> metrics_service_pb2.MetricsTotals:
-    return metrics_service_pb2.MetricsTotals(**_wire_values(totals, metrics))
-
-
-def _wire_values(values: Mapping[str, int], metrics: Sequence[Metric]) -> dict[str, Any]:
-    return {
-        metric.slug: values[metric.slug]
-        if metric.type is MetricType.SCALAR
-        else _native.format_amount(values[metric.slug])
-        for metric in metrics
-    }
+def _wire(numbers: Sequence[int], kind: MetricType) -> Sequence[Any]:
+    if kind is MetricType.SCALAR:
+        return numbers
+    return [_native.format_amount(number) for number in numbers]

@@ -1,0 +1,350 @@
+"""The facts of events: what they cost and how many customers caused them.
+
+Cells hold numbers of customers and series; here these become what a caller calls
+them by. Adding up is native's.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from operator import add
+
+import sqlalchemy as sa
+
+from cost_insights._native import Sources, Tally, rank_cells, tally_cells
+from cost_insights.metrics.cells import CellReader
+from cost_insights.metrics.facts import Source, Sums
+from cost_insights.metrics.periods import Periods
+from cost_insights.metrics.question import GroupBy, MetricsQuestion
+from cost_insights.metrics.ranking import Key, Ranks
+from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.store.schema import organization, series
+
+_LEFT_OUT = -1
+_BY_SERIES = -1
+_ALL = 2**31 - 1
+
+_COLUMNS: Mapping[GroupBy, sa.Column[str]] = {
+    GroupBy.EVENT_NAME: series.c.event_name,
+    GroupBy.LLM_VENDOR: series.c.llm_vendor,
+    GroupBy.LLM_MODEL: series.c.llm_model,
+    GroupBy.PRODUCT: series.c.product_id,
+}
+
+
+class CostFacts:
+    """The facts of the events that a question is about, from one snapshot."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        asked: MetricsQuestion,
+        periods: Periods,
+        *,
+        sources: frozenset[Source],
+        customers: Sequence[int] | None,
+        products: frozenset[str] | None,
+    ) -> None:
+        """`sources` are those that are needed of events; of `customers`, ascending, and
+        of `products`, or of all where they are None."""
+        self._snapshot = snapshot
+        self._connection = snapshot.connection
+        self._organization_number = snapshot.organization_number
+        self._deadline = snapshot.deadline
+        self._asked = asked
+        self._periods = periods
+        self._needs_history = Source.COST_HISTORY in sources
+        self._needs_customers = Source.ACTIVE_CUSTOMERS in sources
+        self._customers = customers
+        self._products = products
+        self._read: dict[bool, Sources] = {}
+
+    def whole(self) -> Sums:
+        """Of everything."""
+        return self._sums(self._tally(self._series, groups=1))[0]
+
+    def of_values(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
+        """Of everything, and of each value shown, with all others at the end."""
+        places = {value: place for place, value in enumerate(shown)}
+        values, value_of_series = self._values
+        group_of_value = [places.get(value, len(shown)) for value in values]
+        groups = array(
+            "i",
+            [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series],
+        )
+        tally = self._tally(groups, groups=len(shown) + 1, by_series=True)
+        return self._sums_of_all(tally), self._sums(tally)
+
+    def of_customers(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
+        """Of everything, and of each customer shown, with all others at the end.
+
+        Everyone's cells say what the rest is, as each event has one customer.
+        """
+        numbers = [int(number) for number in shown]
+        whole = self.whole()
+        self._deadline.check()
+        tally = tally_cells(
+            self._cells.cover,
+            self._cells.of_customers(sorted(numbers), by_series=self._chooses_series),
+            series_groups=self._series,
+            groups=len(shown),
+            customer_groups=[(number, group) for group, number in enumerate(numbers)],
+            customers_wanted=self._needs_customers,
+        )
+        sums = self._sums(tally)
+        others = whole
+        for one in sums:
+            others = others - one
+        return whole, [*sums, others]
+
+    def first_values(self, count: int) -> tuple[int, dict[Key, int]]:
+        """How many values have an event in the span, and what the `count` of greatest cost
+        and those that cost as much as the last of them cost, in picocents."""
+        values, value_of_series = self._values
+        members, first = rank_cells(
+            self._cells.cover,
+            self._sources(by_series=True),
+            series_groups=value_of_series,
+            groups=len(values),
+            customers=self._customers,
+            by_customer=False,
+            count=count,
+        )
+        return members, {values[place]: cost for place, cost in first}
+
+    def first_customers(self, count: int) -> tuple[int, dict[Key, int]]:
+        """The same of customers, by their numbers."""
+        members, first = rank_cells(
+            self._cells.cover,
+            self._cells.of_customers_without_history(self._customers),
+            series_groups=self._series,
+            groups=1,
+            customers=self._customers,
+            by_customer=True,
+            count=count,
+        )
+        return members, dict(first)
+
+    def ranks(self) -> Ranks:
+        """What metrics of each value, or of each customer, are ranked by."""
+        if self._asked.group_by is GroupBy.CUSTOMER:
+            return self._customer_ranks()
+        return self._value_ranks()
+
+    def _value_ranks(self) -> Ranks:
+        _, found = self.first_values(_ALL)
+        keys = list(found)
+        columns = {"costs": list(found.values())}
+        if not (self._needs_history or self._needs_customers):
+            return Ranks(keys, columns, {}, {})
+        values, value_of_series = self._values
+        places = {value: place for place, value in enumerate(keys)}
+        group_of_value = [places.get(value, _LEFT_OUT) for value in values]
+        groups = array(
+            "i", [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series]
+        )
+        cells = self._cells_of_last_period()
+        tally = tally_cells(
+            cells.cover,
+            self._sources_from(cells, by_series=True),
+            series_groups=groups,
+            groups=len(keys),
+            customer_groups=self._in_their_series,
+            customers_wanted=self._needs_customers,
+        )
+        return self._ranks_of(keys, columns, tally)
+
+    def _customer_ranks(self) -> Ranks:
+        _, found = self.first_customers(_ALL)
+        keys = list(found)
+        columns = {"costs": list(found.values())}
+        if not (self._needs_history or self._needs_customers):
+            return Ranks(keys, columns, {}, {})
+        cells = self._cells_of_last_period()
+        tally = tally_cells(
+            cells.cover,
+            cells.of_customers(sorted(map(int, keys)), by_series=self._chooses_series),
+            series_groups=self._series,
+            groups=len(keys),
+            customer_groups=[(int(number), group) for group, number in enumerate(keys)],
+            customers_wanted=self._needs_customers,
+        )
+        return self._ranks_of(keys, columns, tally)
+
+    def _cells_of_last_period(self) -> CellReader:
+        """The cells of two periods: all but the last one, and that."""
+        *_, last, end = self._periods.bounds_us
+        first = self._periods.bounds_us[0]
+        return self._reader(Periods(bounds_us=(first, last, end), whole_bounds_us=(), starts=()))
+
+    def _ranks_of(
+        self, keys: Sequence[Key], columns: Mapping[str, list[int]], tally: Tally
+    ) -> Ranks:
+        history, _, last = (tally.costs[slot :: tally.slots] for slot in range(tally.slots))
+        last_columns = {"costs": last}
+        if self._needs_history:
+            last_columns["cumulative_costs"] = list(map(add, history, columns["costs"]))
+        distinct = {}
+        if self._needs_customers:
+            last_columns["customers_by_event"] = tally.customers[2 :: tally.slots]
+            distinct["customers_by_event"] = tally.customers_of_groups
+        return Ranks(keys, columns, last_columns, distinct)
+
+    def unattributed(self, known_products: frozenset[str] | None) -> tuple[int, int]:
+        """The costs of the span that no product can be told of, and all costs: in picocents,
+        whatever the product. With `known_products` only these can be told."""
+
+        def group(product: str) -> int:
+            known = product != "" and (known_products is None or product in known_products)
+            return 0 if known else 1
+
+        groups = self._empty_series()
+        for number, product, _ in self._rows_of_series():
+            groups[number] = group(product)
+        tally = self._tally(groups, groups=2, by_series=True, customers_wanted=False)
+        attributed, others = (
+            sum(tally.costs[start + 1 : start + tally.slots]) for start in (0, tally.slots)
+        )
+        return others, attributed + others
+
+    # What is read
+
+    @cached_property
+    def _cells(self) -> CellReader:
+        return self._reader(self._periods)
+
+    def _reader(self, periods: Periods) -> CellReader:
+        return CellReader(
+            self._connection,
+            self._organization_number,
+            periods,
+            self._snapshot.packed_cache,
+            needs_history=self._needs_history,
+            needs_customers=self._needs_customers,
+        )
+
+    def _sources(self, *, by_series: bool) -> Sources:
+        """The cells of those whom the question is about, read once."""
+        if by_series not in self._read:
+            self._read[by_series] = self._sources_from(self._cells, by_series=by_series)
+        return self._read[by_series]
+
+    def _sources_from(self, cells: CellReader, *, by_series: bool) -> Sources:
+        if self._customers is None:
+            return cells.of_everyone(by_series=by_series)
+        return cells.of_customers(self._customers, by_series=by_series)
+
+    @property
+    def _chooses_series(self) -> bool:
+        return self._asked.filter.chooses_series or self._products is not None
+
+    @cached_property
+    def _series(self) -> "array[int]":
+        """One group, of the series that the question is about."""
+        if not self._chooses_series:
+            return array("i", [0]) * self._series_count
+        chosen = self._empty_series()
+        for number, product, _ in self._rows_of_series():
+            if self._products is None or product in self._products:
+                chosen[number] = 0
+        return chosen
+
+    @cached_property
+    def _values(self) -> tuple[Sequence[str], "array[int]"]:
+        """The distinct values that events are grouped by, and the place therein of each series."""
+        place_of_series = self._empty_series()
+        places: dict[str, int] = {}
+        for number, product, value in self._rows_of_series(
+            _COLUMNS[self._asked.group_by or GroupBy.EVENT_NAME]
+        ):
+            if self._products is None or product in self._products:
+                place_of_series[number] = places.setdefault(value, len(places))
+        return list(places), place_of_series
+
+    def _rows_of_series(
+        self, value: sa.Column[str] = series.c.product_id
+    ) -> Sequence[tuple[int, str, str]]:
+        """The number, product and value of each series under all filters but those of products."""
+        rows = self._connection.execute(
+            sa.select(series.c.number, series.c.product_id, value.label("value")).where(
+                series.c.organization_number == self._organization_number,
+                *self._asked.filter.series_conditions(),
+            )
+        )
+        return [(number, product, text) for number, product, text in rows]
+
+    def _empty_series(self) -> "array[int]":
+        return array("i", [_LEFT_OUT]) * self._series_count
+
+    @cached_property
+    def _series_count(self) -> int:
+        count = self._connection.scalar(
+            sa.select(organization.c.series_count).where(
+                organization.c.number == self._organization_number
+            )
+        )
+        return count or 0
+
+    @cached_property
+    def _in_their_series(self) -> list[tuple[int, int]] | None:
+        if self._customers is None:
+            return None
+        return [(number, _BY_SERIES) for number in self._customers]
+
+    # What it adds up to
+
+    def _tally(
+        self,
+        series_groups: "array[int]",
+        *,
+        groups: int,
+        by_series: bool | None = None,
+        customers_wanted: bool | None = None,
+    ) -> Tally:
+        by_series = self._chooses_series if by_series is None else by_series
+        sources = self._sources(by_series=by_series)
+        self._deadline.check()
+        return tally_cells(
+            self._cells.cover,
+            sources,
+            series_groups=series_groups,
+            groups=groups,
+            customer_groups=self._in_their_series,
+            customers_wanted=(
+                self._needs_customers if customers_wanted is None else customers_wanted
+            ),
+        )
+
+    def _sums(self, tally: Tally) -> list[Sums]:
+        """What each group adds up to."""
+        slots, costs, customers = tally.slots, tally.costs, tally.customers
+        distinct = tally.customers_of_groups
+        return [
+            self._sums_of(
+                costs[start : start + slots],
+                customers[start + 1 : start + slots],
+                distinct[start // slots] if self._needs_customers else 0,
+            )
+            for start in range(0, len(costs), slots)
+        ]
+
+    def _sums_of_all(self, tally: Tally) -> Sums:
+        """What all groups add up to together."""
+        slots, costs = tally.slots, tally.costs
+        return self._sums_of(
+            [sum(costs[slot::slots]) for slot in range(slots)],
+            tally.customers_of_slots[1:],
+            tally.customers_in_all if self._needs_customers else 0,
+        )
+
+    def _sums_of(self, costs: Sequence[int], customers: Sequence[int], distinct: int) -> Sums:
+        """From the costs of the history and of each period."""
+        history, *of_periods = costs
+        if not self._needs_customers:
+            columns: Mapping[str, Sequence[int]] = {"costs": of_periods}
+            return Sums.of(columns, history={"costs": history} if self._needs_history else {})
+        return Sums.of(
+            {"costs": of_periods, "customers_by_event": customers},
+            distinct={"customers_by_event": distinct},
+            history={"costs": history} if self._needs_history else {},
+        )

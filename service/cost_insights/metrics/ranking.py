@@ -1,0 +1,115 @@
+"""Which values come first: the total of one metric of every value of a grouping.
+
+A thousand customers of a year's days would be a million numbers, so what totals
+are made of is read instead: sums over the periods, and numbers of the last one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cost_insights.metrics.facts import Total
+from cost_insights.metrics.slugs import METRICS, Metric
+
+Key = str | int
+"""A value, or the number of a customer."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Facts of each value or customer with something in the span. Each column has a
+    number for each key."""
+
+    keys: Sequence[Key]
+
+    sums: Mapping[str, Sequence[int]]
+    """Of facts over all periods."""
+
+    last: Mapping[str, Sequence[int]]
+    """Of facts in the last period."""
+
+    distinct: Mapping[str, Sequence[int]]
+    """Of the whole span, where they have to be counted anew."""
+
+    def only(self, keys: Sequence[Key]) -> "Ranks":
+        """Of these keys; numbers of those that are not here are 0."""
+        places = {key: place for place, key in enumerate(self.keys)}
+        chosen = [places.get(key) for key in keys]
+
+        def picked(columns: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+            return {
+                name: [0 if place is None else column[place] for place in chosen]
+                for name, column in columns.items()
+            }
+
+        return Ranks(keys, picked(self.sums), picked(self.last), picked(self.distinct))
+
+    def __or__(self, other: "Ranks") -> "Ranks":
+        """With the facts of another source, of all keys of both."""
+        keys = list(dict.fromkeys([*self.keys, *other.keys]))
+        ours, theirs = self.only(keys), other.only(keys)
+        return Ranks(
+            keys,
+            {**ours.sums, **theirs.sums},
+            {**ours.last, **theirs.last},
+            {**ours.distinct, **theirs.distinct},
+        )
+
+    def total(self, metric: Metric) -> Sequence[int]:
+        """The total of a metric of each key."""
+        match metric.total:
+            case Total.SUM:
+                # A formula of sums is the sum of the formula: that of such metrics is linear.
+                return _applied(metric, self._input(metric, self.sums, self.total))
+            case Total.LAST:
+                return self._last(metric)
+            case Total.DISTINCT:
+                (fact,) = metric.inputs
+                return self.distinct[fact]
+            case slugs:
+                return _applied(metric, [self.total(METRICS[slug]) for slug in slugs])
+
+    def _last(self, metric: Metric) -> Sequence[int]:
+        return _applied(metric, self._input(metric, self.last, self._last))
+
+    def _input(
+        self,
+        metric: Metric,
+        facts: Mapping[str, Sequence[int]],
+        of_metric: Callable[[Metric], Sequence[int]],
+    ) -> list[Sequence[int]]:
+        others = [metric.metric_of(name) for name in metric.inputs]
+        return [
+            facts[name] if other is None else of_metric(other)
+            for name, other in zip(metric.inputs, others, strict=True)
+        ]
+
+
+def _applied(metric: Metric, columns: Sequence[Sequence[int]]) -> Sequence[int]:
+    if metric.formula is None:
+        return columns[0]
+    return list(map(metric.formula, *columns))
+
+
+def first(
+    totals: Mapping[Key, int],
+    count: int,
+    *,
+    descending: bool,
+    texts_of: Callable[[Sequence[Key]], Mapping[Key, str]],
+) -> list[Key]:
+    """The `count` keys that come first, by total and then by their texts.
+
+    `texts_of` is asked for the texts of those that could be among them.
+    """
+    sign = -1 if descending else 1
+    ordered = sorted(totals, key=lambda key: sign * totals[key])
+    candidates = ordered[:count]
+    if candidates:
+        last = totals[candidates[-1]]
+        # Those that are equal to the last one compete with it by text.
+        for key in ordered[count:]:
+            if totals[key] != last:
+                break
+            candidates.append(key)
+    texts = texts_of(candidates)
+    return sorted(candidates, key=lambda key: (sign * totals[key], texts[key]))[:count]
