@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cost_insights._native import list_cells
+from cost_insights._native import Ledger, list_cells
 from cost_insights.metrics.cells import CellReader
+from cost_insights.metrics.costs import products_of_events
+from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.store import CustomerRange, Deadline, PackedCache, chunks
+from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.store import CustomerRange, chunks
 from cost_insights.store.schema import customer, organization, series
 
 _PART_BYTES_MAX = 512 * 1024
@@ -79,36 +82,32 @@ class Detail:
 class DetailReader:
     """The details of one question, from one snapshot of the database."""
 
-    def __init__(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        asked: MetricsQuestion,
-        cache: PackedCache,
-        deadline: Deadline,
-    ) -> None:
-        self._connection = connection
-        self._organization_number = organization_number
+    def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
+        self._connection = snapshot.connection
+        self._organization_number = snapshot.organization_number
+        self._snapshot = snapshot
         self._asked = asked
-        self._cache = cache
-        self._deadline = deadline
-        self._customers = asked.filter.customer_numbers(connection, organization_number)
+        self._ledgers = ledgers
+        self._customers = asked.filter.customer_numbers(
+            snapshot.connection, snapshot.organization_number
+        )
         self._series: dict[int, Series] = {}
 
     def parts(self) -> Iterator[list[Detail]]:
         """The details, part by part; each part may take as long as an answer."""
         chosen = self._chosen_series()
         for month in months_of(self._asked.start, self._asked.end, self._asked.zone):
+            self._snapshot.deadline.renew()
             cells = CellReader(
                 self._connection,
                 self._organization_number,
                 month.days,
-                self._cache,
+                self._snapshot.packed_cache,
                 needs_history=False,
                 needs_customers=False,
             )
             for customers in cells.customer_ranges(bytes_max=_PART_BYTES_MAX):
-                self._deadline.renew()
+                self._snapshot.deadline.renew()
                 yield self._part(month, cells, customers, chosen)
 
     def _part(
@@ -122,7 +121,7 @@ class DetailReader:
             customer_first=customers.first,
             customer_last=customers.last,
         )
-        self._deadline.check()
+        self._snapshot.deadline.check()
         called = self._customers_called({one[0] for one in listed})
         series_called = self._series_called({one[2] for one in listed})
         return [
@@ -131,23 +130,27 @@ class DetailReader:
         ]
 
     def _chosen_series(self) -> "array[int]":
-        """Group 0 for the series that the filter lets through."""
+        """Group 0 for the series that the question is about."""
+        products = products_of_events(self._asked, self._ledger)
         count = self._connection.scalar(
             sa.select(organization.c.series_count).where(
                 organization.c.number == self._organization_number
             )
         )
-        if not self._asked.filter.chooses_series:
-            return array("i", [0]) * (count or 0)
         chosen = array("i", [_LEFT_OUT]) * (count or 0)
-        for number in self._connection.scalars(
-            sa.select(series.c.number).where(
+        rows = self._connection.execute(
+            sa.select(series.c.number, series.c.product_id).where(
                 series.c.organization_number == self._organization_number,
                 *self._asked.filter.series_conditions(),
             )
-        ):
-            chosen[number] = 0
+        )
+        for number, product in rows:
+            if products is None or product in products:
+                chosen[number] = 0
         return chosen
+
+    def _ledger(self) -> Ledger:
+        return self._ledgers.current(self._connection, self._organization_number)
 
     def _customers_called(self, numbers: set[int]) -> dict[int, Customer]:
         called: dict[int, Customer] = {}
@@ -187,7 +190,9 @@ class DetailReader:
     def _names_of_llm(self, names: set[str]) -> set[str]:
         """Those of the event names of which any series is of an LLM."""
         found = self._connection.scalars(
-            sa.select(series.c.event_name.distinct()).where(
+            sa.select(series.c.event_name)
+            .distinct()
+            .where(
                 series.c.organization_number == self._organization_number,
                 series.c.event_name.in_(names),
                 (series.c.llm_vendor != "") | (series.c.llm_model != ""),
@@ -196,9 +201,7 @@ class DetailReader:
         return set(found)
 
 
-def months_of(
-    start: datetime.date, end: datetime.date, zone: zoneinfo.ZoneInfo
-) -> Iterator[Month]:
+def months_of(start: datetime.date, end: datetime.date, zone: zoneinfo.ZoneInfo) -> Iterator[Month]:
     """The calendar months of the days from `start` to `end`, both included."""
     first = start.replace(day=1)
     while first <= end:

@@ -10,18 +10,18 @@ import csv
 import enum
 import json
 import threading
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 
 from cost_insights._native import format_amount
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
-from cost_insights.metrics.answer import MetricsAnswer
+from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup, MetricsNumbers
 from cost_insights.metrics.details import DetailReader
 from cost_insights.metrics.focus import COLUMNS, focus_rows
 from cost_insights.metrics.query import MetricsReader
 from cost_insights.metrics.question import MetricsQuestion
 from cost_insights.metrics.slugs import Metric, MetricType
+from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import Deadline, Store
 
 _PART_CHARS = 64 * 1024
@@ -52,24 +52,21 @@ class MetricsExporter:
         self._query_seconds_max = query_seconds_max
         self._turns = asyncio.Semaphore(details_max)
 
-    async def parts(
+    def parts(
         self, organization: Organization, asked: MetricsQuestion, written: ExportFormat
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The export, some whole lines at a time; all of it from one snapshot.
 
         Raises QueryTooSlowError where reading what makes a part takes too long, or where
         the caller takes the parts too slowly: meanwhile nobody else has the connection.
         """
         if written is ExportFormat.FOCUS:
-            parts = self._detail_parts(organization, asked)
-        else:
-            parts = self._answer_parts(organization, asked, written)
-        async for part in parts:
-            yield part
+            return self._detail_parts(organization, asked)
+        return self._answer_parts(organization, asked, written)
 
     async def _answer_parts(
         self, organization: Organization, asked: MetricsQuestion, written: ExportFormat
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         answer = await self._reader.answer(organization, asked)
         is_grouped = asked.group_by is not None
         lines = _json_lines if written is ExportFormat.JSON_LINES else _csv_lines
@@ -79,7 +76,7 @@ class MetricsExporter:
 
     async def _detail_parts(
         self, organization: Organization, asked: MetricsQuestion
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         deadline = Deadline(self._query_seconds_max)
         reading = _Reading(self._read_details(organization, asked, deadline), self._turns)
         loop = asyncio.get_running_loop()
@@ -91,8 +88,10 @@ class MetricsExporter:
                 # the rows of its snapshot, for ever.
                 giving_up = loop.call_later(patience, reading.give_up, loop)
                 given = loop.time()
-                yield part
-                giving_up.cancel()
+                try:
+                    yield part
+                finally:
+                    giving_up.cancel()
                 patience += _PART_SECONDS - (loop.time() - given)
                 if reading.was_given_up:
                     raise QueryTooSlowError(self._query_seconds_max)
@@ -108,9 +107,8 @@ class MetricsExporter:
     ) -> Generator[str, None, None]:
         deadline.renew()
         with self._store.read(deadline) as connection:
-            details = DetailReader(
-                connection, organization.number, asked, self._store.packed_cache, deadline
-            )
+            snapshot = Snapshot(connection, organization.number, self._store.packed_cache, deadline)
+            details = DetailReader(snapshot, asked, self._reader.ledgers)
             rows = (row for part in details.parts() for row in focus_rows(organization, part))
             yield from _in_parts(_lines_of_csv(COLUMNS, rows))
 
@@ -158,42 +156,48 @@ def _in_parts(lines: Iterable[str]) -> Iterator[str]:
 
 def _csv_lines(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[str]:
     group_columns = ("Group", "Others") if is_grouped else ()
-    names = (metric.display_name for metric in answer.metrics)
-    return _lines_of_csv(("Timestamp", *group_columns, *names), _csv_rows(answer, is_grouped))
+    header = ("Timestamp", *group_columns, *(metric.display_name for metric in answer.metrics))
+    return _lines_of_csv(header, _csv_rows(answer, is_grouped=is_grouped))
 
 
-def _csv_rows(answer: MetricsAnswer, is_grouped: bool) -> Iterator[Sequence[object]]:
-    starts = [start.isoformat() for start in answer.starts]
-    if not is_grouped:
-        for start, values in zip(starts, answer.periods, strict=True):
-            yield (start, *_cells(values, answer.metrics))
-    for group in answer.groups:
-        others = "true" if group.others else "false"
-        for start, values in zip(starts, group.periods, strict=True):
-            yield (start, group.value, others, *_cells(values, answer.metrics))
-
-
-def _cells(values: Mapping[str, int], metrics: Sequence[Metric]) -> Iterator[object]:
-    """A value a metric; None where a group has none."""
-    for metric in metrics:
-        value = values.get(metric.slug)
-        is_count = metric.type is MetricType.SCALAR
-        yield value if value is None or is_count else format_amount(value)
+def _csv_rows(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[Sequence[object]]:
+    for start, group, values in _periods(answer, is_grouped=is_grouped):
+        cells = [values.get(metric.slug) for metric in answer.metrics]
+        if group is None:
+            yield (start, *cells)
+        else:
+            yield (start, group.value, "true" if group.others else "false", *cells)
 
 
 def _json_lines(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[str]:
-    slugs = [metric.slug for metric in answer.metrics]
-    of_group: dict[str, Any]
-    for row in _csv_rows(answer, is_grouped):
-        if is_grouped:
-            start, value, others, *cells = row
-            of_group = {"group": value, "others": others == "true"}
-        else:
-            start, *cells = row
-            of_group = {}
-        values = {slug: c for slug, c in zip(slugs, cells, strict=True) if c is not None}
+    for start, group, values in _periods(answer, is_grouped=is_grouped):
+        of_group = {} if group is None else {"group": group.value, "others": group.others}
         line = {"timestamp": start, **of_group, **values}
         yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _periods(
+    answer: MetricsAnswer, *, is_grouped: bool
+) -> Iterator[tuple[str, MetricsGroup | None, Mapping[str, object]]]:
+    """(start, group, values by slug) of each period, group by group where there are groups.
+
+    A group has no value of a metric that is of revenue alone, where it is of events.
+    """
+    starts = [start.isoformat() for start in answer.starts]
+    numbers: Iterable[tuple[MetricsGroup | None, MetricsNumbers, Sequence[Metric]]]
+    if is_grouped:
+        numbers = ((group, group.numbers, answer.group_metrics) for group in answer.groups)
+    else:
+        numbers = [(None, answer.numbers, answer.metrics)]
+    for group, of_group, metrics in numbers:
+        columns = {metric.slug: _column(of_group, metric) for metric in metrics}
+        for place, start in enumerate(starts):
+            yield start, group, {slug: column[place] for slug, column in columns.items()}
+
+
+def _column(numbers: MetricsNumbers, metric: Metric) -> Sequence[object]:
+    column = numbers.columns[metric.slug]
+    return column if metric.type is MetricType.SCALAR else [format_amount(one) for one in column]
 
 
 def _lines_of_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

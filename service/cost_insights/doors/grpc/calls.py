@@ -50,7 +50,9 @@ class StreamCall:
 class ServerStreamCall:
     """A call of one request and many responses."""
 
-    def __init__(self, call: Callable[[Caller, Any], AsyncGenerator[message.Message, None]]) -> None:
+    def __init__(
+        self, call: Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
+    ) -> None:
         self.call = call
 
 
