@@ -79,7 +79,7 @@ impl std::fmt::Display for QuestionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bounds => f.write_str(
-                "there must be two bounds or more, within the years 1 to 9999, which ascend; \
+                "there must be a bound or more, within the years 1 to 9999, which ascend; \
                  whole bounds must be the same but for the first, which may be earlier, and \
                  the last, which may be later",
             ),
@@ -208,11 +208,14 @@ pub fn up_to(times_us: &[i64], time_us: i64) -> usize {
 
 fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
     let is_within = |bound: &i64| (TIME_US_MIN..=TIME_US_MAX).contains(bound);
-    let ([first, inner @ .., last], [whole_first, whole_inner @ .., whole_last]) = (bounds, whole)
-    else {
-        return Err(QuestionError::Bounds);
+    let belong = match (bounds, whole) {
+        // A day that the local calendar leaves out has no period.
+        ([bound], [whole_bound]) => bound == whole_bound,
+        ([first, inner @ .., last], [whole_first, whole_inner @ .., whole_last]) => {
+            whole_first <= first && inner == whole_inner && last <= whole_last
+        }
+        _ => false,
     };
-    let belong = whole_first <= first && inner == whole_inner && last <= whole_last;
     let ascends = |bounds: &[i64]| bounds.is_sorted_by(|one, next| one < next);
     let ascend = ascends(bounds) && ascends(whole);
     if !belong || !ascend || !whole.iter().all(is_within) {
