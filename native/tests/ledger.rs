@@ -355,6 +355,9 @@ fn of_ranking(twin: &Twin<'_>, name: &str) -> i128 {
     periods.map(|period| twin.fact(name, period)).sum()
 }
 
+/// Whether records of a customer and a product are of a group.
+type IsOfGroup<'a> = &'a dyn Fn(i32, &str) -> bool;
+
 /// All answers of a ledger are those of the twin.
 fn assert_like_twin(
     ledger: &Ledger,
@@ -363,7 +366,7 @@ fn assert_like_twin(
     asked: &Asked,
 ) {
     let question = asked.question();
-    let assert_groups = |tally: &Tally, of_groups: &[&dyn Fn(i32, &str) -> bool]| {
+    let assert_groups = |tally: &Tally, of_groups: &[IsOfGroup<'_>]| {
         assert_eq!(tally.groups, of_groups.len());
         for (group, is_of_group) in of_groups.iter().enumerate() {
             let twin = Twin::new(entries, states, asked, is_of_group);
