@@ -26,6 +26,12 @@ from tests import reference
 from tests.benchmarks.metrics.data_set import CUSTOMERS, Columns, customer_name
 from tests.benchmarks.results import check_equal
 
+COST_METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
+"""What events alone tell, by slug."""
+
+ALL_METRICS: Sequence[str] = ()
+"""As requests ask for every metric there is."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -37,7 +43,9 @@ class Question:
     interval: str
     zone: str = "UTC"
     customer: int | None = None
-    """Only this one's events, by its rank."""
+    """Only what is this one's, by its rank."""
+
+    metrics: Sequence[str] = COST_METRICS
 
     def request(self, **fields: Any) -> GetMetricsRequest:
         """As it is asked of the service, with these fields added."""
@@ -47,6 +55,7 @@ class Question:
             timezone=self.zone,
             interval=Interval.Value(f"INTERVAL_{self.interval.upper()}"),
             external_customer_ids=[] if self.customer is None else [customer_name(self.customer)],
+            metrics=self.metrics,
             **fields,
         )
 
