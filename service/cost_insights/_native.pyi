@@ -417,6 +417,22 @@ def rank_cells(
     `by_customer`, the segments must be of customers. Raises ValueError as `tally_cells` does.
     """
 
+def list_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    customers: Sequence[int] | None = None,
+    customer_first: int,
+    customer_last: int,
+) -> list[tuple[int, int, int, int, int]]:
+    """(customer, slot, series, events, picocents) of what each of them adds up to in the
+    periods, in that order, of the customers from the first to the last number.
+
+    The segments must be of customers, and each series that counts in group 0. Only
+    `customers` count, where given. Raises ValueError as `tally_cells` does.
+    """
+
 @final
 class Compaction:
     """The cells of pending batches, on their way into segments.
@@ -525,12 +541,14 @@ class LedgerQuestion:
         products: Sequence[str] | None = None,
         billing_types: Sequence[str] | None = None,
         facts: Sequence[str] | None = None,
+        history: bool = True,
     ) -> LedgerQuestion:
         """Period i holds the times from `bounds_us[i]` up to, not including,
         `bounds_us[i + 1]`, in microseconds since 1970. `whole_bounds_us` say where the
         periods would begin and end if the span did not cut the first and the last;
         `by_year` whether they are years. Only what is of one of each list counts; None
-        leaves nothing out. Facts that are not asked for cost nothing; None asks for all.
+        leaves nothing out. Facts that are not asked for, and the history, cost nothing;
+        None asks for all facts.
         Raises ValueError where there is no period, bounds descend or do not belong
         together, or there is no such fact."""
 

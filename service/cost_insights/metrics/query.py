@@ -16,7 +16,7 @@ from cost_insights.metrics.answer import (
     MetricsNumbers,
     UnattributedCosts,
 )
-from cost_insights.metrics.costs import CostFacts
+from cost_insights.metrics.costs import CostFacts, products_of_events
 from cost_insights.metrics.earned import EarnedFacts
 from cost_insights.metrics.facts import COST_SOURCES, LEDGER_SOURCES, Source, Sums
 from cost_insights.metrics.ledger import Ledgers
@@ -35,7 +35,8 @@ class MetricsReader:
     def __init__(self, store: Store, *, query_seconds_max: float) -> None:
         self._store = store
         self._query_seconds_max = query_seconds_max
-        self._ledgers = Ledgers()
+        self.ledgers = Ledgers()
+        """What is remembered of each organization's orders and subscriptions."""
 
     async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
         """The metrics of the periods asked for; contains all that is committed.
@@ -55,7 +56,7 @@ class MetricsReader:
     ) -> MetricsAnswer:
         with self._store.read(deadline) as connection:
             snapshot = Snapshot(connection, organization.number, self._store.packed_cache, deadline)
-            return _Query(snapshot, asked, self._ledgers).answer()
+            return _Query(snapshot, asked, self.ledgers).answer()
 
 
 class _Called(NamedTuple):
@@ -245,12 +246,7 @@ class _Query:
 
     @cached_property
     def _products(self) -> frozenset[str] | None:
-        """The products that the events are of; None where all are meant."""
-        asked = self._asked
-        if asked.billing_types is None:
-            return asked.products
-        billed = frozenset(self._ledger.billed_products(sorted(asked.billing_types)))
-        return billed if asked.products is None else billed & asked.products
+        return products_of_events(self._asked, lambda: self._ledger)
 
     def _unattributed(self) -> UnattributedCosts | None:
         asked = self._asked
