@@ -1,4 +1,7 @@
-"""Recording orders, refunds and subscriptions: each once, all of a request or none."""
+"""Recording orders, refunds and subscriptions: each once, all of a request or none.
+
+The ledger says what they add to metrics, and is written with them.
+"""
 
 import asyncio
 import time
@@ -12,9 +15,10 @@ import sqlalchemy as sa
 
 from cost_insights.errors import FieldFault, InvalidRequestError, OverloadedError
 from cost_insights.identity import Organization
+from cost_insights.revenue.ledger import append, order_entries, refund_entry
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
 from cost_insights.store import Store
-from cost_insights.store.numbers import known_customers, number_customers
+from cost_insights.store.numbers import known_customers, number_customers, number_records
 from cost_insights.store.schema import Key, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 
@@ -74,7 +78,9 @@ class Recorder:
                 _row(paid_order, order, organization, customer_number=number)
                 for order, number in zip(orders, customers, strict=True)
             ]
-            return _insert_new(connection, organization, paid_order, rows)
+            recorded, new = _insert_new(connection, organization, paid_order, rows)
+            _book_orders(connection, organization, [(None, row) for row in new])
+            return recorded
 
         return await self._write(organization, record)
 
@@ -83,7 +89,9 @@ class Recorder:
 
         def record(connection: sa.Connection) -> Recorded:
             rows = [_row(refund, one, organization) for one in refunds]
-            return _insert_new(connection, organization, refund, rows)
+            recorded, new = _insert_new(connection, organization, refund, rows)
+            _book_refunds(connection, organization, new)
+            return recorded
 
         return await self._write(organization, record)
 
@@ -171,16 +179,16 @@ def _customers(
 def _row(table: sa.Table, record: object, organization: Organization, **numbers: int) -> _Row:
     """The row of a record; `numbers` are columns that it does not know itself."""
     row: _Row = {"organization_number": organization.number, **numbers}
-    columns = [column.name for column in table.c if column.name not in row]
+    columns = [name for name in _content(table) if name not in row]
     return row | {name: getattr(record, name) for name in columns}
 
 
 def _insert_new(
     connection: sa.Connection, organization: Organization, table: sa.Table, rows: Sequence[_Row]
-) -> Recorded:
-    """Inserts the rows whose ids are not taken; the first of an id takes it."""
+) -> tuple[Recorded, list[_Row]]:
+    """Inserts the rows whose ids are not taken, and returns them; the first of an id takes it."""
     id_name = _id_column(table).name
-    known = _stored(connection, organization, table, {row[id_name] for row in rows})
+    known = _stored_by_id(connection, organization, table, {row[id_name] for row in rows})
     new: list[_Row] = []
     duplicates = 0
     conflicts: list[tuple[int, str]] = []
@@ -195,7 +203,34 @@ def _insert_new(
             conflicts.append((index, row_id))
     if new:
         connection.execute(sa.insert(table), new)
-    return Recorded(len(new), duplicates, conflicts)
+    return Recorded(len(new), duplicates, conflicts), new
+
+
+def _book_orders(
+    connection: sa.Connection,
+    organization: Organization,
+    changes: Sequence[tuple[_Row | None, _Row]],
+) -> None:
+    """Lets orders, each as it was booked and as it is now, count as they are now."""
+    refunds: dict[str, list[_Row]] = {order["order_id"]: [] for _, order in changes}
+    for one in _stored(connection, organization, refund.c.order_id, refunds.keys()):
+        refunds[one["order_id"]].append(one)
+    entries = [
+        entry
+        for before, after in changes
+        for entry in order_entries(before, after, refunds[after["order_id"]])
+    ]
+    append(connection, organization.number, entries)
+
+
+def _book_refunds(
+    connection: sa.Connection, organization: Organization, refunds: Sequence[_Row]
+) -> None:
+    """Lets new refunds count, those of recorded orders as theirs."""
+    order_ids = {one["order_id"] for one in refunds}
+    orders = _stored_by_id(connection, organization, paid_order, order_ids)
+    entries = [refund_entry(one, orders.get(one["order_id"])) for one in refunds]
+    append(connection, organization.number, entries)
 
 
 def _replace_earlier(
@@ -203,7 +238,7 @@ def _replace_earlier(
 ) -> list[SubscriptionOutcome]:
     """Keeps the latest state of each subscription, of the stored and the given ones."""
     ids = {row["subscription_id"] for row in rows}
-    stored = _stored(connection, organization, subscription, ids)
+    stored = _stored_by_id(connection, organization, subscription, ids)
     latest: dict[str, _Row] = {}
     outcomes: list[SubscriptionOutcome] = []
     for row in rows:
@@ -224,25 +259,49 @@ def _replace_earlier(
         connection.execute(
             sa.delete(subscription).where(_are(organization, subscription, latest.keys()))
         )
-        connection.execute(sa.insert(subscription), list(latest.values()))
+        numbers = number_records(connection, organization.number, len(latest))
+        connection.execute(
+            sa.insert(subscription),
+            [
+                {**row, "record_number": number}
+                for row, number in zip(latest.values(), numbers, strict=True)
+            ],
+        )
     return outcomes
 
 
-def _stored(
+def _stored_by_id(
     connection: sa.Connection, organization: Organization, table: sa.Table, ids: Collection[str]
 ) -> dict[str, _Row]:
-    """The stored rows of these ids, by id."""
-    if not ids:
-        return {}
+    """The contents of the stored rows of these ids, by id."""
+    column = _id_column(table)
+    return {row[column.name]: row for row in _stored(connection, organization, column, ids)}
+
+
+def _stored(
+    connection: sa.Connection,
+    organization: Organization,
+    column: sa.Column[str],
+    values: Collection[str],
+) -> list[_Row]:
+    """The contents of the stored rows with one of these values in a column."""
+    if not values:
+        return []
+    table = column.table
     # Joined, not compared with a list: PostgreSQL goes through a whole organization
     # with the list in hand where it has no statistics of the table yet.
-    asked = sa.values(sa.column("id", Key), name="asked").data([(one,) for one in ids]).cte()
+    asked = sa.values(sa.column("value", Key), name="asked").data([(one,) for one in values]).cte()
     found = connection.execute(
-        sa.select(table)
-        .join(asked, _id_column(table) == asked.c.id)
+        sa.select(*(table.c[name] for name in _content(table)))
+        .join(asked, column == asked.c.value)
         .where(table.c.organization_number == organization.number)
     )
-    return {row[_id_column(table)]: dict(row) for row in found.mappings()}
+    return [dict(row) for row in found.mappings()]
+
+
+def _content(table: sa.FromClause) -> list[str]:
+    """The columns that a record fills: all but the number that storing it takes."""
+    return [column.name for column in table.c if column.name != "record_number"]
 
 
 def _are(

@@ -1,4 +1,4 @@
-"""The dense numbers of customers and series inside their organization.
+"""The dense numbers of customers, series and records inside their organization.
 
 New ones are handed out inside the transaction that needs them. Whoever does so
 holds the organization's row until the end, so numbers have no gaps, and a second
@@ -102,6 +102,20 @@ def number_series(
             "product_id": one[3],
         },
     )
+
+
+def number_records(connection: sa.Connection, organization_number: int, records: int) -> range:
+    """The next numbers, one for each of so many records.
+
+    The organization's row is held until the end, so that they are in the order of commits.
+    """
+    last = connection.execute(
+        sa.update(organization)
+        .where(organization.c.number == organization_number)
+        .values(records_count=organization.c.records_count + records)
+        .returning(organization.c.records_count)
+    ).scalar_one()
+    return range(last - records + 1, last + 1)
 
 
 def _number(

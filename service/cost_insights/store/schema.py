@@ -82,6 +82,8 @@ organization = sa.Table(
     # the end of the transaction, so that numbers are dense.
     sa.Column("customers_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("series_count", sa.Integer, nullable=False, server_default="0"),
+    # The last number that was given to a record, as below.
+    sa.Column("records_count", sa.BigInteger, nullable=False, server_default="0"),
     # Events before this time were pruned and live on in cells; none were where null.
     sa.Column("events_from_us", sa.BigInteger),
 )
@@ -261,6 +263,7 @@ refund = sa.Table(
         "created_us",
         "refund_id",
     ),
+    sa.Index("refund_organization_number_order_id_idx", "organization_number", "order_id"),
 )
 """What was given back of it, or came again. Rows are only ever added."""
 
@@ -285,11 +288,48 @@ subscription = sa.Table(
     sa.Column("ends_us", sa.BigInteger),
     sa.Column("ended_us", sa.BigInteger),
     sa.Column("update_us", sa.BigInteger, nullable=False),
+    # Of this state, in one row of numbers with the ledger: whoever has read up to a
+    # number finds there what came since.
+    sa.Column("record_number", sa.BigInteger, nullable=False),
     sa.Index(
         "subscription_organization_number_started_us_subscription_id_idx",
         "organization_number",
         "started_us",
         "subscription_id",
     ),
+    sa.Index(
+        "subscription_organization_number_record_number_idx",
+        "organization_number",
+        "record_number",
+    ),
 )
 """The latest known state of each; a later one replaces the row."""
+
+ledger_entry = sa.Table(
+    "ledger_entry",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    # From 1, without gaps, in the order of commits: the number is taken from the row
+    # of the organization, which stays locked until then.
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    # The time of revenue and net revenue, and that of the three below it.
+    sa.Column("revenue_us", sa.BigInteger, nullable=False),
+    sa.Column("order_us", sa.BigInteger, nullable=False),
+    sa.Column("customer_number", sa.Integer, nullable=False),  # -1 where it is not known
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("billing_type", sa.Text, nullable=False),
+    sa.Column("subscription_id", Key, nullable=False),
+    # Those of the order, and meaningless where `orders` is 0.
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
+    # All in usd.
+    sa.Column("revenue_picocents", WideInteger, nullable=False),
+    sa.Column("net_revenue_picocents", WideInteger, nullable=False),
+    sa.Column("orders", sa.SmallInteger, nullable=False),  # 1, 0, or -1 to take it back
+    sa.Column("order_revenue_picocents", WideInteger, nullable=False),
+    sa.Column("order_net_revenue_picocents", WideInteger, nullable=False),
+)
+"""What orders and refunds add to metrics. Rows are only ever added: what turns out
+otherwise is taken back by a negative row, and sums of rows are always right."""

@@ -1,4 +1,4 @@
-"""Orders, refunds and subscriptions."""
+"""Orders, refunds, subscriptions, and the ledger of what they add to metrics."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column(
+        "organization",
+        sa.Column("records_count", sa.BigInteger, nullable=False, server_default="0"),
+    )
     op.create_table(
         "paid_order",
         sa.Column("organization_number", sa.Integer, nullable=False),
@@ -70,6 +74,9 @@ def upgrade() -> None:
         "refund",
         ["organization_number", "created_us", "refund_id"],
     )
+    op.create_index(
+        "refund_organization_number_order_id_idx", "refund", ["organization_number", "order_id"]
+    )
     op.create_table(
         "subscription",
         sa.Column("organization_number", sa.Integer, nullable=False),
@@ -88,6 +95,7 @@ def upgrade() -> None:
         sa.Column("ends_us", sa.BigInteger),
         sa.Column("ended_us", sa.BigInteger),
         sa.Column("update_us", sa.BigInteger, nullable=False),
+        sa.Column("record_number", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("organization_number", "subscription_id", name="subscription_pkey"),
         sa.ForeignKeyConstraint(
             ["organization_number"],
@@ -99,4 +107,33 @@ def upgrade() -> None:
         "subscription_organization_number_started_us_subscription_id_idx",
         "subscription",
         ["organization_number", "started_us", "subscription_id"],
+    )
+    op.create_index(
+        "subscription_organization_number_record_number_idx",
+        "subscription",
+        ["organization_number", "record_number"],
+    )
+    op.create_table(
+        "ledger_entry",
+        sa.Column("organization_number", sa.Integer, nullable=False),
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("revenue_us", sa.BigInteger, nullable=False),
+        sa.Column("order_us", sa.BigInteger, nullable=False),
+        sa.Column("customer_number", sa.Integer, nullable=False),
+        sa.Column("product_id", Key, nullable=False),
+        sa.Column("billing_type", sa.Text, nullable=False),
+        sa.Column("subscription_id", Key, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
+        sa.Column("revenue_picocents", WideInteger, nullable=False),
+        sa.Column("net_revenue_picocents", WideInteger, nullable=False),
+        sa.Column("orders", sa.SmallInteger, nullable=False),
+        sa.Column("order_revenue_picocents", WideInteger, nullable=False),
+        sa.Column("order_net_revenue_picocents", WideInteger, nullable=False),
+        sa.PrimaryKeyConstraint("organization_number", "number", name="ledger_entry_pkey"),
+        sa.ForeignKeyConstraint(
+            ["organization_number"],
+            ["organization.number"],
+            name="ledger_entry_organization_number_fkey",
+        ),
     )
