@@ -43,6 +43,7 @@ mod _native {
         module.add("MONEY_CENTS_MAX", amount::MONEY_CENTS_MAX)?;
         module.add("LEDGER_FACTS", PyTuple::new(py, ledger::FACTS)?)?;
         module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
+        module.add("SYSTEM_EVENTS", PyFrozenSet::new(py, event::SYSTEM_EVENTS)?)?;
         module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
     }
 }
@@ -174,6 +175,11 @@ impl EventBatch {
     #[getter]
     fn faulty(&self) -> usize {
         self.0.faulty
+    }
+
+    #[getter]
+    fn holds_system_events(&self) -> bool {
+        self.0.holds_system_events
     }
 
     #[getter]

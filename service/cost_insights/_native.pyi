@@ -63,6 +63,9 @@ MONEY_CENTS_MAX: Final[int]
 REASONS: Final[frozenset[str]]
 """Every reason that a `Fault` can have."""
 
+SYSTEM_EVENTS: Final[frozenset[str]]
+"""The names of events that say what was earned, and are recorded instead of stored."""
+
 @final
 class Fault:
     """One thing that is wrong with one event, or with the whole request."""
@@ -121,6 +124,9 @@ class EventBatch:
     @property
     def faulty(self) -> int:
         """How many events are not in the batch because of `faults`."""
+    @property
+    def holds_system_events(self) -> bool:
+        """Whether any event, faulty or not, has a name of `SYSTEM_EVENTS`."""
     @property
     def external_customer_ids(self) -> list[str]:
         """The distinct identifiers of the caller's. The customer of an event is

@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from cost_insights.doors.grpc import event_service, metrics_service, revenue_service
 from cost_insights.doors.grpc.calls import service_handler
 from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.doors.grpc.system_events import system_event_call
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Compactor, Ingestor
@@ -126,7 +127,12 @@ class Server:
         services = (
             (
                 event_service.SERVICE,
-                event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
+                event_service.event_calls(
+                    ingestor,
+                    EventReader(self.store),
+                    self._stopping,
+                    system_event_call(self._recorder, clock_skew_ms=self.settings.clock_skew_ms),
+                ),
             ),
             (metrics_service.SERVICE, metrics_service.metrics_calls(metrics, exporter)),
             (

@@ -103,22 +103,32 @@ class Ingestor:
         self._preparer.shutdown()
         self._writer.shutdown()
 
-    async def ingest(self, organization: Organization, request: bytes) -> Ingested:
-        """Stores the events of an encoded `IngestEventsRequest` and returns once they are on disk.
+    async def decode(self, organization: Organization, request: bytes) -> _native.EventBatch:
+        """Reads an encoded `IngestEventsRequest`, unless there is no room for what is in it.
+
+        Raises OverloadedError if too much waits, ShuttingDownError while the service stops.
+        """
+        # Refused before it costs anything, and again once it is known how much it holds.
+        self._admit(len(request))
+        return await self._decoded(
+            len(request),
+            lambda: _native.decode_events(request, **self._decoding(organization)),
+        )
+
+    async def store(
+        self, organization: Organization, batch: _native.EventBatch, request_bytes: int
+    ) -> Ingested:
+        """Stores events and returns once they are on disk; system events are no such events.
 
         Raises InvalidEventsError if an event is malformed and `accept_valid` was not
         asked for, OverloadedError if too much waits, StoreUnavailableError if the
         database does not answer, ShuttingDownError while the service stops.
         """
-        # Refused before it costs anything, and again once it is known how much it holds.
-        self._admit(len(request))
-        batch = await self._decoded(
-            len(request),
-            lambda: _native.decode_events(request, **self._decoding(organization)),
-        )
+        if batch.holds_system_events:
+            raise ValueError("system events are recorded, not stored")
         refuse_faults(batch)
-        self._admit(len(request), len(batch))
-        return ingested(await self.enqueue(organization, batch, len(request)))
+        self._admit(request_bytes, len(batch))
+        return ingested(await self.enqueue(organization, batch, request_bytes))
 
     async def decode_streamed(
         self, organization: Organization, request: bytes, stream_id: str
