@@ -207,6 +207,18 @@ def bounds_of(periods: Sequence[Period]) -> list[datetime]:
     return [*(period.lower for period in periods), *(period.upper for period in periods[-1:])]
 
 
+def whole_bounds_of(
+    periods: Sequence[Period], last: date, zone: ZoneInfo, interval: str
+) -> list[datetime]:
+    """The real starts of periods and the real end of the last one, also outside the span."""
+    # In UTC, as times of one zone are compared and subtracted by their local clocks.
+    starts = [period.start.astimezone(UTC) for period in periods]
+    following = last + timedelta(days=1)
+    while not is_first(following, interval):
+        following += timedelta(days=1)
+    return [*starts, start_of_day(following, zone)][: len(starts) + 1 if starts else 0]
+
+
 # Metrics
 
 
@@ -220,6 +232,7 @@ class Event:
     cents: Decimal | None = None
     vendor: str = ""
     model: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True)

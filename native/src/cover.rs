@@ -6,7 +6,10 @@
 //! cuts in two is in no cell's slot: its events are looked at one by one.
 #![forbid(unsafe_code)]
 
-use crate::time::{DAY_QUARTERS, DAY_US, QUARTER_US, day_of, month_and_year_of, quarter_of};
+use crate::time::{
+    DAY_QUARTERS, DAY_US, QUARTER_US, TIME_US_MAX, TIME_US_MIN, day_of, month_and_year_of,
+    quarter_of,
+};
 
 /// Where what happened counts: 0 is the history, period i is slot i + 1.
 pub type Slot = usize;
@@ -36,9 +39,6 @@ impl std::fmt::Display for BoundsError {
         f.write_str("there must be bounds, which ascend, within the years 1 to 9999")
     }
 }
-
-const TIME_US_MIN: i64 = -62_135_596_800_000_000; // 0001-01-01
-const TIME_US_MAX: i64 = 253_402_300_800_000_000; // 10000-01-01
 
 impl Cover {
     /// Period i holds the times from bound i up to, not including, bound i + 1. A

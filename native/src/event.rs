@@ -2,8 +2,8 @@
 //! every fault of the others.
 //!
 //! Faults stand in the order of the events; within an event in the order of its
-//! fields, within metadata `_cost`, `_llm` and then the keys in the order of
-//! their bytes.
+//! fields, within metadata `_cost`, `_llm`, `product_id` if it has a twin, and then
+//! the keys in the order of their bytes.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -303,6 +303,7 @@ impl<'a, 'c> Checker<'a, 'c> {
         let product_id = self.text(&PRODUCT_ID, event.product_id);
         let cost = self.metadata_cost(&event.metadata, field_cost);
         let model = self.metadata_llm(&event.metadata, field_llm);
+        let product_id = self.metadata_product_id(event, product_id);
         let metadata_start = self.batch.texts.len();
         let metadata = self.metadata(&event.metadata);
         let end = self.batch.texts.len();
@@ -519,6 +520,28 @@ impl<'a, 'c> Checker<'a, 'c> {
         };
         self.only_object(PLACE, "llm", field.is_some(), value)?;
         self.llm(PLACE, llm).map(Some)
+    }
+
+    /// The product, which either the field or the metadata names.
+    fn metadata_product_id(
+        &mut self,
+        event: &NewEvent<'a>,
+        field: Option<&'a str>,
+    ) -> Option<&'a str> {
+        let Some(product_id) = event.metadata.entries.iter().find_map(named_product) else {
+            return field;
+        };
+        if event.product_id.bytes().is_empty() {
+            return Some(product_id);
+        }
+        self.fault(
+            Place::Field("metadata.product_id"),
+            Found::Nothing,
+            FaultKind::FieldsConflict {
+                other: PRODUCT_ID.name,
+            },
+        );
+        None
     }
 
     /// Whether what stands under a special key is an object without a twin.
@@ -863,6 +886,20 @@ fn intern(places: &mut Places<Uuid>, list: &mut Vec<Uuid>, id: Uuid) -> u32 {
             *place.insert(list.len() as u32 - 1)
         }
     }
+}
+
+/// The product that an entry of metadata names. Clients may have anything under that
+/// key: what could be no product id is metadata like any other.
+fn named_product<'a>(entry: &message::Entry<'a>) -> Option<&'a str> {
+    if entry.key.bytes() != PRODUCT_ID.name.as_bytes() {
+        return None;
+    }
+    let Leaf::Text(Text::Utf8(text)) = entry.value else {
+        return None;
+    };
+    let characters_max = PRODUCT_ID.chars_max as usize;
+    let is_short = text.len() <= characters_max || text.chars().count() <= characters_max;
+    (is_short && !text.is_empty()).then_some(text)
 }
 
 fn type_name(value: &Leaf<'_>) -> &'static str {

@@ -16,6 +16,7 @@ pub mod event;
 pub mod group;
 pub mod id;
 pub mod json;
+pub mod ledger;
 pub mod message;
 pub mod number_cache;
 pub mod packed;

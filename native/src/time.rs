@@ -12,6 +12,11 @@ pub const DAY_US: i64 = DAY_SECONDS * 1_000_000;
 /// How many quarters of an hour a day has.
 pub const DAY_QUARTERS: i32 = 96;
 
+/// When the year 1 begins.
+pub const TIME_US_MIN: i64 = -62_135_596_800_000_000;
+/// The first time that is not of the year 9999 any more.
+pub const TIME_US_MAX: i64 = 253_402_300_800_000_000;
+
 /// The quarter of an hour that holds a time, counted from 1970. Any time of the
 /// years 1 to 9999 has one.
 pub fn quarter_of(time_us: i64) -> i32 {

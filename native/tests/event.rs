@@ -155,6 +155,7 @@ fn faults_are_bounded() {
 fn faults_stand_in_the_order_of_fields() {
     let event = message([
         metadata([
+            entry("product_id", text("p")),
             entry("b", null()),
             entry("_llm", null()),
             entry("a", null()),
@@ -186,6 +187,7 @@ fn faults_stand_in_the_order_of_fields() {
         "product_id",
         "metadata._cost",
         "metadata._llm",
+        "metadata.product_id",
         "metadata.a",
         "metadata.b",
     ];
@@ -746,6 +748,43 @@ fn twins() {
     let message = "events[0].llm is there too and means the same; only one of them is allowed";
     let event = [typed, metadata([entry("_llm", null())])];
     assert_fault(event, "metadata._llm", "FIELDS_CONFLICT", message);
+    let message =
+        "events[0].product_id is there too and means the same; only one of them is allowed";
+    let event = [field(10, "p"), metadata([entry("product_id", text("p"))])];
+    assert_fault(event, "metadata.product_id", "FIELDS_CONFLICT", message);
+}
+
+/// A product may be named by the metadata, where it stays; what could be no product id is
+/// metadata like any other.
+#[test]
+fn products_in_metadata() {
+    let product_id = |value: Vec<u8>| metadata([entry("product_id", value)]);
+    let product_of = |batch: &EventBatch| batch.series().next().unwrap()[3].to_owned();
+    for named in ["p".to_owned(), "ß".repeat(128)] {
+        let batch = valid([product_id(text(&named))]);
+        assert_eq!(product_of(&batch), named);
+        let kept = format!("{{\"product_id\":\"{named}\"}}");
+        assert_eq!(texts(&batch).metadata, kept);
+    }
+    for value in [text("p".repeat(129)), number(1.0), boolean(true)] {
+        let batch = valid([product_id(value.clone())]);
+        assert_eq!(product_of(&batch), "");
+        assert_ne!(texts(&batch).metadata, "{}");
+        let batch = valid([field(10, "p"), product_id(value)]);
+        assert_eq!(product_of(&batch), "p");
+    }
+    let empty = "the text is empty; at least 1 character is required";
+    let event = [field(10, "p"), product_id(text(""))];
+    assert_fault(event, "metadata.product_id", "FIELD_REQUIRED", empty);
+}
+
+/// A product that the metadata names is a part of what two events must share.
+#[test]
+fn products_in_metadata_are_content() {
+    let digest = |fields: Vec<u8>| valid([field(5, "evt-1"), fields]).rows[0].content_digest;
+    let named = digest(metadata([entry("product_id", text("p"))]));
+    assert_ne!(named, digest(metadata([entry("product_id", text("q"))])));
+    assert_ne!(named, digest(field(10, "p")));
 }
 
 /// Only an object can stand under a special key; keys without a meaning are passed over in it.

@@ -541,12 +541,14 @@ class LedgerQuestion:
         products: Sequence[str] | None = None,
         billing_types: Sequence[str] | None = None,
         facts: Sequence[str] | None = None,
+        history: bool = True,
     ) -> LedgerQuestion:
         """Period i holds the times from `bounds_us[i]` up to, not including,
         `bounds_us[i + 1]`, in microseconds since 1970. `whole_bounds_us` say where the
         periods would begin and end if the span did not cut the first and the last;
         `by_year` whether they are years. Only what is of one of each list counts; None
-        leaves nothing out. Facts that are not asked for cost nothing; None asks for all.
+        leaves nothing out. Facts that are not asked for, and the history, cost nothing;
+        None asks for all facts.
         Raises ValueError where there is no period, bounds descend or do not belong
         together, or there is no such fact."""
 

@@ -99,6 +99,10 @@ def _row(decoded: Decoded, context: _Context, index: int, event: event_pb2.NewEv
         if llm is not None:
             raise FaultError("metadata._llm", "FIELDS_CONFLICT")
         vendor, model, llm = _metadata_llm(fields["_llm"])
+    if "product_id" in fields and 1 <= len(fields["product_id"].string_value) <= 128:
+        if product_id:
+            raise FaultError("metadata.product_id", "FIELDS_CONFLICT")
+        product_id = fields["product_id"].string_value
     llm_json = "" if llm is None else _json(llm)
     metadata_json = _metadata_json(fields)
     size = len(metadata_json) + len(llm_json)

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import hypothesis
 import pytest
-from google.protobuf import timestamp_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_insights import identity
-from cost_insights.v1 import event_pb2, metrics_service_pb2
+from cost_insights.v1 import metrics_service_pb2
 from tests import reference
-from tests.support.service import Caller, Service, metrics_on_paper, new_event
+from tests.support.facts import sent, zone_of
+from tests.support.service import Caller, Service, metrics_on_paper
 
 CUSTOMERS = ["c1", "c2", "c,3", "ü"]
 NAMES = ["a", "b", "llm.inference"]
@@ -41,12 +40,6 @@ FAVOURITES = [
 ]
 DATE_MIN = date(1973, 1, 1)
 DATE_MAX = datetime.now(UTC).date()
-
-
-@cache
-def zone_of(name: str) -> ZoneInfo:
-    """The zone of a name, loaded once."""
-    return ZoneInfo(name)
 
 
 @dataclass(frozen=True)
@@ -208,20 +201,6 @@ def events_around(draw: st.DrawFn, question: Question) -> list[reference.Event]:
 def cents_of(amount: Decimal | float | None) -> Decimal | None:
     """What an amount means; a double was meant to be written to 12 decimals."""
     return reference.round_amount(amount) if isinstance(amount, float) else amount
-
-
-def sent(event: reference.Event) -> event_pb2.NewEvent:
-    """The event as it is sent."""
-    stamp = timestamp_pb2.Timestamp()
-    moment = event.timestamp.replace(tzinfo=None)
-    stamp.FromDatetime(moment)
-    return new_event(
-        name=event.name,
-        external_customer_id=event.customer,
-        timestamp=stamp,
-        cost=None if event.cents is None else str(event.cents),
-        llm={"vendor": event.vendor, "model": event.model} if event.vendor else None,
-    )
 
 
 def check(caller: Caller, events: Sequence[reference.Event], question: Question) -> None:

@@ -45,8 +45,8 @@ from tests.metrics.test_like_reference import (
     cents_of,
     check,
     questions,
-    sent,
 )
+from tests.support.facts import sent
 from tests.support.postgresql import libpq_url
 from tests.support.service import Caller, LoopThread, Service
 

@@ -117,7 +117,7 @@ class Checker:
         member = self.text("external_member_id", sent.external_member_id, 256, required=False)
         cost = self.cost(sent)
         vendor, model, llm = self.llm(sent)
-        product_id = self.text("product_id", sent.product_id, 128, required=False)
+        product_id = self.product_id(sent)
         metadata = self.metadata(sent.metadata)
         if not self.faults:
             size = len(canonical(metadata)) + (0 if llm is None else len(canonical(llm)))
@@ -221,6 +221,16 @@ class Checker:
         except reference.RefusedError as refusal:
             self.fault(path, str(refusal))
             return None
+
+    def product_id(self, sent: event_pb2.NewEvent) -> str:
+        """The product, from either of the two places."""
+        field = self.text("product_id", sent.product_id, 128, required=False)
+        named = sent.metadata.fields.get("product_id")
+        if named is None or not 1 <= len(named.string_value) <= 128:
+            return field
+        if sent.product_id:
+            self.fault("metadata.product_id", "FIELDS_CONFLICT")
+        return named.string_value
 
     def currency(self, path: str, currency: str) -> None:
         """Checks a currency."""

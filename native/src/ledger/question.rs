@@ -1,0 +1,222 @@
+//! What is asked of a ledger: facts, periods, and what counts.
+
+use std::ops::Range;
+
+use crate::time::{DAY_US, TIME_US_MAX, TIME_US_MIN};
+
+macro_rules! facts {
+    ($($fact:ident $name:literal,)*) => {
+        /// What a ledger adds up.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the stub of the Python module says what each is")]
+        pub enum Fact {
+            $($fact,)*
+        }
+
+        /// The names of the facts, each at the place of its own.
+        pub const FACTS: [&str; [$($name),*].len()] = [$($name),*];
+    };
+}
+
+facts! {
+    Entries "entries",
+    Subscriptions "subscriptions",
+    Revenue "revenue",
+    NetRevenue "net_revenue",
+    Orders "orders",
+    OrderRevenue "order_revenue",
+    OrderNetRevenue "order_net_revenue",
+    OneTimeOrders "one_time_orders",
+    OneTimeRevenue "one_time_revenue",
+    OneTimeNetRevenue "one_time_net_revenue",
+    NewSubscriptions "new_subscriptions",
+    NewRevenue "new_revenue",
+    NewNetRevenue "new_net_revenue",
+    RenewedSubscriptions "renewed_subscriptions",
+    RenewedRevenue "renewed_revenue",
+    RenewedNetRevenue "renewed_net_revenue",
+    ActiveSubscriptions "active_subscriptions",
+    CommittedSubscriptions "committed_subscriptions",
+    Mrr "mrr",
+    CommittedMrr "committed_mrr",
+    TrialMrr "trial_mrr",
+    TrialCommittedMrr "trial_committed_mrr",
+    ActiveCustomers "active_customers",
+    Churned "churned",
+    ChurnCanceled "churn_canceled",
+    ChurnBase "churn_base",
+    Canceled "canceled",
+    CanceledCustomerService "canceled_customer_service",
+    CanceledLowQuality "canceled_low_quality",
+    CanceledMissingFeatures "canceled_missing_features",
+    CanceledSwitchedService "canceled_switched_service",
+    CanceledTooComplex "canceled_too_complex",
+    CanceledTooExpensive "canceled_too_expensive",
+    CanceledUnused "canceled_unused",
+    CanceledOther "canceled_other",
+}
+
+impl Fact {
+    /// The place of the fact of that name.
+    pub fn place_of(name: &str) -> Result<usize, QuestionError> {
+        let place = FACTS.iter().position(|fact| *fact == name);
+        place.ok_or_else(|| QuestionError::NoFact(name.to_owned()))
+    }
+}
+
+/// The question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuestionError {
+    /// Bounds that make no periods.
+    Bounds,
+    /// No fact of this name.
+    NoFact(String),
+    /// A fact that was not asked for.
+    NotAsked(String),
+}
+
+impl std::fmt::Display for QuestionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bounds => f.write_str(
+                "there must be two bounds or more, within the years 1 to 9999, which ascend; \
+                 whole bounds must be the same but for the first, which may be earlier, and \
+                 the last, which may be later",
+            ),
+            Self::NoFact(name) => write!(f, "there is no fact {name:?}"),
+            Self::NotAsked(name) => write!(f, "the fact {name:?} was not asked for"),
+        }
+    }
+}
+
+/// Periods, and which records count.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Where each period ends, and the span begins.
+    pub(super) span_us: Range<i64>,
+    pub(super) bounds_us: Vec<i64>,
+    pub(super) whole_bounds_us: Vec<i64>,
+    /// When, for each period, the subscriptions are counted that might be canceled.
+    pub(super) churn_from_us: Vec<i64>,
+    /// Up to when their cancellations are.
+    pub(super) churn_to_us: Vec<i64>,
+    pub(super) customers: Option<Vec<i32>>,
+    pub(super) products: Option<Vec<String>>,
+    pub(super) billing_types: Option<Vec<String>>,
+    /// By place of the fact.
+    pub(super) asked: [bool; FACTS.len()],
+    pub(super) asks_history: bool,
+}
+
+const CHURN_US: i64 = 30 * DAY_US;
+
+impl Question {
+    /// Period i holds the times from bound i up to, not including, bound i + 1; all facts
+    /// of all records are asked for.
+    pub fn new(
+        bounds_us: Vec<i64>,
+        whole_bounds_us: Vec<i64>,
+        by_year: bool,
+    ) -> Result<Self, QuestionError> {
+        check_bounds(&bounds_us, &whole_bounds_us)?;
+        let (starts, ends) = (
+            &whole_bounds_us[..whole_bounds_us.len() - 1],
+            &whole_bounds_us[1..],
+        );
+        let (churn_from_us, churn_to_us) = if by_year {
+            (starts.to_vec(), ends.to_vec())
+        } else {
+            let earlier = starts.iter().map(|start| start - CHURN_US);
+            (earlier.collect(), starts.to_vec())
+        };
+        Ok(Self {
+            span_us: bounds_us[0]..bounds_us[bounds_us.len() - 1],
+            churn_from_us,
+            churn_to_us,
+            bounds_us,
+            whole_bounds_us,
+            customers: None,
+            products: None,
+            billing_types: None,
+            asked: [true; FACTS.len()],
+            asks_history: true,
+        })
+    }
+
+    /// The same of records of one of each list; of all where there is none.
+    pub fn of(
+        mut self,
+        customers: Option<Vec<i32>>,
+        products: Option<Vec<String>>,
+        billing_types: Option<Vec<String>>,
+    ) -> Self {
+        (self.customers, self.products) = (customers, products);
+        self.billing_types = billing_types;
+        self
+    }
+
+    /// The same of some facts.
+    pub fn asking<'a>(
+        mut self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, QuestionError> {
+        self.asked = [false; FACTS.len()];
+        for name in names {
+            self.asked[Fact::place_of(name)?] = true;
+        }
+        Ok(self)
+    }
+
+    /// The same of the periods alone.
+    pub fn without_history(mut self) -> Self {
+        self.asks_history = false;
+        self
+    }
+
+    /// How many periods there are.
+    pub fn periods(&self) -> usize {
+        self.bounds_us.len() - 1
+    }
+
+    pub(super) fn asks_any(&self, facts: &[Fact]) -> bool {
+        facts.iter().any(|&fact| self.asked[fact as usize])
+    }
+
+    pub(super) fn bounds_of(&self, period: usize) -> Range<i64> {
+        self.bounds_us[period]..self.bounds_us[period + 1]
+    }
+
+    pub(super) fn whole_bounds_of(&self, period: usize) -> Range<i64> {
+        self.whole_bounds_us[period]..self.whole_bounds_us[period + 1]
+    }
+
+    pub(super) fn whole_ends_us(&self) -> &[i64] {
+        &self.whole_bounds_us[1..]
+    }
+
+    /// The period that holds a time of the span.
+    pub(super) fn period_of(&self, time_us: i64) -> Option<usize> {
+        let is_within = self.span_us.contains(&time_us);
+        is_within.then(|| up_to(&self.bounds_us[1..], time_us))
+    }
+}
+
+/// How many of ascending times are not after a time.
+pub fn up_to(times_us: &[i64], time_us: i64) -> usize {
+    times_us.partition_point(|&one| one <= time_us)
+}
+
+fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
+    let is_within = |bound: &i64| (TIME_US_MIN..=TIME_US_MAX).contains(bound);
+    let ([first, inner @ .., last], [whole_first, whole_inner @ .., whole_last]) = (bounds, whole)
+    else {
+        return Err(QuestionError::Bounds);
+    };
+    let belong = whole_first <= first && inner == whole_inner && last <= whole_last;
+    let ascends = |bounds: &[i64]| bounds.is_sorted_by(|one, next| one < next);
+    let ascend = ascends(bounds) && ascends(whole);
+    if !belong || !ascend || !whole.iter().all(is_within) {
+        return Err(QuestionError::Bounds);
+    }
+    Ok(())
+}

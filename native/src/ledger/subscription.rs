@@ -1,0 +1,117 @@
+//! Subscriptions, and what each earns in a month.
+
+use super::interned::Slot;
+use super::rates::ONE_E12;
+use super::{Fact, RecordError, State};
+
+/// The latest known state of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub started_us: i64,
+    pub end_us: Option<i64>,
+    pub trial_end_us: Option<i64>,
+    /// None where it was taken back since.
+    pub canceled_us: Option<i64>,
+    pub amount: i128,
+    /// What an amount in usd is in a month.
+    pub monthly: i128,
+    pub interval: RecurringInterval,
+    pub customer: Slot,
+    pub product: Slot,
+    pub currency: Slot,
+    pub cancel_reason: Fact,
+}
+
+impl Subscription {
+    /// All but what has a slot.
+    pub fn of(state: &State, interval: RecurringInterval) -> Self {
+        let canceled_us = state.canceled_us.filter(|&canceled| {
+            let taken_back = state.uncanceled_us;
+            taken_back.is_none_or(|uncanceled| uncanceled <= canceled)
+        });
+        Self {
+            started_us: state.started_us,
+            end_us: state.ended_us.or(state.ends_us),
+            trial_end_us: state.trial_end_us,
+            canceled_us,
+            amount: state.amount,
+            monthly: interval.monthly(state.amount),
+            interval,
+            customer: 0,
+            product: 0,
+            currency: 0,
+            cancel_reason: reason_of(&state.cancel_reason),
+        }
+    }
+
+    /// What it earns in a month at an exchange rate.
+    pub fn monthly_at(&self, rate_e12: i128) -> i128 {
+        self.interval.monthly(in_usd(self.amount, rate_e12))
+    }
+}
+
+fn reason_of(text: &str) -> Fact {
+    match text {
+        "customer_service" => Fact::CanceledCustomerService,
+        "low_quality" => Fact::CanceledLowQuality,
+        "missing_features" => Fact::CanceledMissingFeatures,
+        "switched_service" => Fact::CanceledSwitchedService,
+        "too_complex" => Fact::CanceledTooComplex,
+        "too_expensive" => Fact::CanceledTooExpensive,
+        "unused" => Fact::CanceledUnused,
+        _ => Fact::CanceledOther,
+    }
+}
+
+/// How often it earns: so many times in twelve times so many months.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecurringInterval {
+    times_a_year: i128,
+    intervals: i128,
+}
+
+impl RecurringInterval {
+    pub fn of(unit: &str, count: i64) -> Result<Self, RecordError> {
+        let times_a_year = match unit {
+            "year" => 1,
+            "month" => 12,
+            "week" => 52,
+            "day" => 365,
+            other => return Err(RecordError::RecurringInterval(other.to_owned())),
+        };
+        if !(1..=i64::from(u32::MAX)).contains(&count) {
+            return Err(RecordError::RecurringIntervalCount(count));
+        }
+        Ok(Self {
+            times_a_year,
+            intervals: i128::from(count),
+        })
+    }
+
+    fn monthly(self, usd: i128) -> i128 {
+        divide(usd * self.times_a_year, 12 * self.intervals)
+    }
+}
+
+/// An amount in usd, rounded half-even.
+fn in_usd(amount: i128, rate_e12: i128) -> i128 {
+    // Whole units and the rest apart: amount times rate may have more than 127 bits.
+    let (whole, rest) = (amount.div_euclid(ONE_E12), amount.rem_euclid(ONE_E12));
+    let rest = rest * rate_e12;
+    let floor = whole * rate_e12 + rest.div_euclid(ONE_E12);
+    round_up(floor, rest.rem_euclid(ONE_E12), ONE_E12)
+}
+
+/// A quotient, rounded half-even. The divisor is positive.
+pub fn divide(dividend: i128, divisor: i128) -> i128 {
+    let floor = dividend.div_euclid(divisor);
+    round_up(floor, dividend.rem_euclid(divisor), divisor)
+}
+
+fn round_up(floor: i128, rest: i128, divisor: i128) -> i128 {
+    match (2 * rest).cmp(&divisor) {
+        std::cmp::Ordering::Less => floor,
+        std::cmp::Ordering::Equal => floor + (floor & 1),
+        std::cmp::Ordering::Greater => floor + 1,
+    }
+}
