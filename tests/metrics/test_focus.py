@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -273,6 +274,18 @@ def some_events() -> list[event_pb2.NewEvent]:
         )
         for _ in range(600)
     ]
+
+
+def test_every_column_is_documented() -> None:
+    """The document has each column, in order, and says whether it may be null."""
+    text = (Path(__file__).parents[2] / "docs/focus.md").read_text()
+    table = text.partition("<!-- columns -->")[2].partition("<!-- /columns -->")[0]
+    rows = [row.strip("|").split("|") for row in table.strip().splitlines()[2:]]
+    assert [name.strip(" `") for name, _, _ in rows] == [column.name for column in COLUMNS]
+    nullable = {name.strip(" `") for name, null, _ in rows if null.strip() != "no"}
+    # These always have a value here, although they need not.
+    filled = {"BillingAccountName", "SubAccountId", "SubAccountName"}
+    assert nullable == {column.name for column in COLUMNS if column.nullable} - filled
 
 
 @pytest.fixture
