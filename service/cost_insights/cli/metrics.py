@@ -203,17 +203,25 @@ def metrics(
         bool, typer.Option("--json", help="Print the answer as JSON. Default: tables and a plot.")
     ] = False,
     json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Print JSON, an object a line for each period.")
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="Print JSON, an object a line for each period. Default: tables and a plot.",
+        ),
     ] = False,
     csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV, a row for each period under a header.")
+        bool,
+        typer.Option(
+            "--csv",
+            help="Print CSV, a row for each period under a header. Default: tables and a plot.",
+        ),
     ] = False,
     focus: Annotated[
         bool,
         typer.Option(
             "--focus",
             help="Print the costs of each day, customer, event name, model and product as CSV of "
-            "FOCUS 1.2.",
+            "FOCUS 1.2. Default: tables and a plot.",
         ),
     ] = False,
     address: AddressOption = None,
@@ -504,8 +512,17 @@ def _value(message: Message, metric: Metric) -> str:
     # Groups of events have no revenue.
     if not message.HasField(metric.slug):
         return "-"
+    if metric.slug == "gross_margin_percentage" and not _is_margin_of_revenue(message):
+        return "-"
     value: Any = getattr(message, metric.slug)
     return f"{Decimal(value):.1%}" if metric.type == METRIC_TYPE_PERCENTAGE else str(value)
+
+
+def _is_margin_of_revenue(message: Message) -> bool:
+    """Whether the margin in percent is of anything: without revenue it is told as 0, and a
+    loss would look like a margin of nothing."""
+    revenue: Any = message
+    return not message.HasField("cumulative_revenue") or Decimal(revenue.cumulative_revenue) > 0
 
 
 def aligned(cells: Sequence[str]) -> list[str]:
