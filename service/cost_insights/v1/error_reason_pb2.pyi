@@ -49,7 +49,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].name", "value": "" } }
     """
     ERROR_REASON_FIELDS_CONFLICT: _ErrorReason.ValueType  # 5
-    """Two fields that mean the same are both there.
+    """Two fields that mean the same, or that do not go together, are both there.
 
         { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
           "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }
@@ -289,7 +289,7 @@ ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 4
       "metadata": { "path": "events[0].name", "value": "" } }
 """
 ERROR_REASON_FIELDS_CONFLICT: ErrorReason.ValueType  # 5
-"""Two fields that mean the same are both there.
+"""Two fields that mean the same, or that do not go together, are both there.
 
     { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
       "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }

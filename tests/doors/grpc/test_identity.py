@@ -47,6 +47,7 @@ def test_the_contract_says_which_scope_a_method_needs() -> None:
         f"{EVENTS}/GetEvent": either,
         f"{EVENTS}/ListEventNames": either,
         f"{METRICS}/GetMetrics": {"metrics:read"},
+        f"{METRICS}/ExportMetrics": {"metrics:read"},
         f"{METRICS}/GetMetricsLimits": {"metrics:read"},
         f"{REVENUE}/RecordOrders": {"revenue:write"},
         f"{REVENUE}/RecordRefunds": {"revenue:write"},
