@@ -31,9 +31,9 @@ mod _native {
         Compaction, Cover, EventBatch, Fault, Group, Ledger, LedgerQuestion, LedgerTally, Limits,
         NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
         cells_of_copy, cells_of_events, compare_segments, decode_events, decode_streamed,
-        derive_segments, event_id, format_amount, is_sound_segment, merge_cells, pack_segments,
-        parse_amount, parse_amounts, parse_money, rank_cells, round_amount, sum_by_group,
-        sum_picocents, tally_cells,
+        derive_segments, event_id, format_amount, is_sound_segment, list_cells, merge_cells,
+        pack_segments, parse_amount, parse_amounts, parse_money, rank_cells, round_amount,
+        sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -762,6 +762,36 @@ fn rank_cells(
         sources.with(|sources| tally::rank(&cover.0, sources, &selection, by_customer, count))
     })
     .map(|ranking| (ranking.values, ranking.first))
+    .map_err(tally_error)
+}
+
+/// (customer, slot, series, events, picocents)
+type ListedCell = (u32, i32, u32, i64, i128);
+
+/// Lists what each customer, period and series adds up to.
+#[pyfunction]
+#[pyo3(signature = (cover, sources, *, series_groups, customers = None, customer_first, customer_last))]
+fn list_cells(
+    py: Python<'_>,
+    cover: &Cover,
+    sources: &Sources,
+    series_groups: &Bound<'_, PyAny>,
+    customers: Option<Vec<u32>>,
+    customer_first: u32,
+    customer_last: u32,
+) -> PyResult<Vec<ListedCell>> {
+    let series_groups = Numbers::<i32>::get(series_groups, "series_groups")?;
+    py.detach(|| {
+        let selection = tally::Selection {
+            series_groups: series_groups.as_slice(),
+            customer_groups: customers.map(|all| all.into_iter().map(|one| (one, -1)).collect()),
+            groups: 1,
+        };
+        let range = (customer_first, customer_last);
+        let cells = sources.with(|sources| tally::list(&cover.0, sources, &selection, range))?;
+        let listed = |c: cell::Cell| (c.customer, c.bucket, c.series, c.events, c.cost);
+        Ok(cells.into_iter().map(listed).collect())
+    })
     .map_err(tally_error)
 }
 

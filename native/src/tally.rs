@@ -11,10 +11,10 @@ use foldhash::fast::RandomState;
 use roaring::RoaringBitmap;
 
 use crate::activity::{Entries, Set};
-use crate::cell::{Cell, Cells};
+use crate::cell::{Cell, Cells, combine};
 use crate::cover::{Cover, Slot};
 use crate::packed::Damaged;
-use crate::segment::Kind;
+use crate::segment::{Kind, Range};
 use crate::sum::{GroupError, zeros};
 
 /// Events that are counted by what they add up to.
@@ -425,4 +425,34 @@ pub fn rank(
     }
     first.sort_unstable_by_key(|&(value, cost)| (std::cmp::Reverse(cost), value));
     Ok(Ranking { values, first })
+}
+
+/// Lists what the events of each customer, period and series add up to, of a range of
+/// customers.
+///
+/// The bucket of a cell is its slot; nothing of the history is listed. Which group a
+/// series is in does not matter.
+pub fn list(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    selection: &Selection<'_>,
+    customers: Range,
+) -> Result<Vec<Cell>, TallyError> {
+    selection.check()?;
+    let mut grouping = Grouping::of(selection);
+    let mut cells: Vec<Cell> = Vec::new();
+    for_each_cell(cover, sources, |slot, cell, _| {
+        if slot > 0
+            && (customers.0..=customers.1).contains(&cell.customer)
+            && grouping.group(cell.customer, cell.series)?.is_some()
+        {
+            cells.push(Cell {
+                bucket: slot as i32,
+                ..*cell
+            });
+        }
+        Ok(())
+    })?;
+    combine(&mut cells);
+    Ok(cells)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use cost_insights_native::cell::{self, Cell};
 use cost_insights_native::cover::Cover;
 use cost_insights_native::segment::{Compaction, Kind, Range, Segment, Stored};
-use cost_insights_native::tally::{LooseEvent, Selection, Sources, Tally, rank, tally};
+use cost_insights_native::tally::{LooseEvent, Selection, Sources, Tally, list, rank, tally};
 use cost_insights_native::time::{DAY_US, QUARTER_US, day_of, quarter_of};
 use proptest::prelude::*;
 
@@ -244,6 +244,31 @@ proptest! {
         let sources = Sources { segments: &segments, batches: &batches, events: &loose };
         let actual = tally(&cover, &sources, &customers, true).unwrap();
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &customers));
+
+        // Lists of ranges of customers, one after the other, hold each event once.
+        let by_series = Selection { series_groups: &series_groups, customer_groups: None, groups: 3 };
+        let segments = database.segments(&cover, true, true);
+        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let mut expected_cells: BTreeMap<(u32, usize, u32), (i64, i128)> = BTreeMap::new();
+        for event in &database.events {
+            if let Some(slot @ 1..) = cover.slot_of_time(event.timestamp_us) {
+                if series_groups[event.series as usize] >= 0 {
+                    let place = (event.customer, slot, event.series);
+                    let sums = expected_cells.entry(place).or_default();
+                    sums.0 += 1;
+                    sums.1 += i128::from(event.cost_picocents);
+                }
+            }
+        }
+        let mut listed = Vec::new();
+        for range in [(0, 2), (3, 3), (4, u32::MAX)] {
+            let cells = list(&cover, &sources, &by_series, range).unwrap();
+            listed.extend(cells.into_iter().map(|cell| {
+                let place = (cell.customer, cell.bucket as usize, cell.series);
+                (place, (cell.events, cell.cost))
+            }));
+        }
+        prop_assert_eq!(listed, expected_cells.into_iter().collect::<Vec<_>>());
 
         // The ranking of customers is that of their own sums.
         let sources = Sources { segments: &segments, batches: &batches, events: &loose };

@@ -417,6 +417,22 @@ def rank_cells(
     `by_customer`, the segments must be of customers. Raises ValueError as `tally_cells` does.
     """
 
+def list_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    customers: Sequence[int] | None = None,
+    customer_first: int,
+    customer_last: int,
+) -> list[tuple[int, int, int, int, int]]:
+    """(customer, slot, series, events, picocents) of what each of them adds up to in the
+    periods, in that order, of the customers from the first to the last number.
+
+    The segments must be of customers, and each series that counts in group 0. Only
+    `customers` count, where given. Raises ValueError as `tally_cells` does.
+    """
+
 @final
 class Compaction:
     """The cells of pending batches, on their way into segments.

@@ -21,7 +21,7 @@ from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Compactor, Ingestor
-from cost_insights.metrics import MetricsReader
+from cost_insights.metrics import MetricsExporter, MetricsReader
 from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -115,17 +115,20 @@ class Server:
             ),
             maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
         )
+        metrics = MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
+        exporter = MetricsExporter(
+            self.store,
+            metrics,
+            query_seconds_max=self.settings.query_seconds_max,
+            # Half of the connections that read, of which the writer and the compactor have none.
+            details_max=max(1, (self.settings.database_connections_max - 2) // 2),
+        )
         services = (
             (
                 event_service.SERVICE,
                 event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
             ),
-            (
-                metrics_service.SERVICE,
-                metrics_service.metrics_calls(
-                    MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
-                ),
-            ),
+            (metrics_service.SERVICE, metrics_service.metrics_calls(metrics, exporter)),
             (
                 revenue_service.SERVICE,
                 revenue_service.revenue_calls(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights._native import Compaction, Cover, Sources, rank_cells, tally_cells
+from cost_insights._native import Compaction, Cover, Sources, list_cells, rank_cells, tally_cells
 from tests.support.cells import packed_cells
 
 DAY = 86_400
@@ -70,6 +70,21 @@ def test_batches_and_segments_say_the_same(sources: Sources) -> None:
     assert found.customers_of_slots == [0, 2, 1]
     assert found.customers_in_all == 2
     assert rank(sources) == (2, [(1, 6 * cent), (0, cent)])
+
+
+@pytest.mark.parametrize("sources", [Sources(segments=[], batches=[BATCH]), of(7)])
+def test_cells_are_listed(sources: Sources) -> None:
+    """Each customer, period and series is listed once, of those customers and series that count."""
+    cent = 10**12
+    options: dict[str, Any] = {"series_groups": array("i", [0, 0]), "customer_first": 0}
+    rows = [(1, 1, 0, 1, cent), (1, 2, 1, 1, 4 * cent), (2, 1, 1, 1, 2 * cent)]
+    assert list_cells(COVER, sources, **options, customer_last=2) == rows
+    assert list_cells(COVER, sources, **options, customer_last=1) == rows[:2]
+    assert list_cells(COVER, sources, **options, customer_last=2, customers=[2]) == rows[2:]
+    options["series_groups"] = array("i", [-1, 0])
+    assert list_cells(COVER, sources, **options, customer_last=2) == rows[1:]
+    with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
+        list_cells(COVER, sources, **options | {"series_groups": array("i")}, customer_last=2)
 
 
 @pytest.mark.parametrize("bounds", [[], [1, 0], [0, 2**62], [-(2**62), 0]])

@@ -111,7 +111,8 @@ class Caller:
     def call(self, method: str, request: Message | bytes) -> bytes:
         """Calls an RPC by its path and returns the bytes of the answer.
 
-        A stream is sent the one request and returns its one answer.
+        A stream is sent the one request and returns its one answer; of many answers
+        the bytes are joined.
         """
         content = request if isinstance(request, bytes) else request.SerializeToString()
         options: Any = {"metadata": self.metadata, "timeout": CALL_SECONDS_MAX}
@@ -119,6 +120,8 @@ class Caller:
             stream: Callable[..., Iterator[bytes]] = self.channel.stream_stream(method)
             (streamed,) = stream(iter([content]), **options)
             return streamed
+        if METHODS[method].server_streaming:
+            return b"".join(self.channel.unary_stream(method)(content, **options))
         return raw_call(self.channel, method)(content, **options)
 
     def ingest(
@@ -179,6 +182,18 @@ class Caller:
             metadata=self.metadata,
             timeout=CALL_SECONDS_MAX,
         )
+
+    def export(self, written: str = "csv", **request: Any) -> list[str]:
+        """The parts of an export, UTC by default."""
+        answers = self.metrics.ExportMetrics(
+            metrics_service_pb2.ExportMetricsRequest(
+                metrics=metrics_service_pb2.GetMetricsRequest(**request),
+                format=metrics_service_pb2.ExportFormat.Value(f"EXPORT_FORMAT_{written.upper()}"),
+            ),
+            metadata=self.metadata,
+            timeout=CALL_SECONDS_MAX,
+        )
+        return [answer.rows for answer in answers]
 
     def get_limits(self) -> metrics_service_pb2.GetMetricsLimitsResponse:
         """How long a span each interval allows."""

@@ -18,6 +18,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "/cost_insights.v1.EventService/GetEvent": frozenset({EVENTS_READ, EVENTS_WRITE}),
     "/cost_insights.v1.EventService/ListEventNames": frozenset({EVENTS_READ, EVENTS_WRITE}),
     "/cost_insights.v1.MetricsService/GetMetrics": frozenset({METRICS_READ}),
+    "/cost_insights.v1.MetricsService/ExportMetrics": frozenset({METRICS_READ}),
     "/cost_insights.v1.MetricsService/GetMetricsLimits": frozenset({METRICS_READ}),
     "/cost_insights.v1.RevenueService/RecordOrders": frozenset({REVENUE_WRITE}),
     "/cost_insights.v1.RevenueService/RecordRefunds": frozenset({REVENUE_WRITE}),

@@ -6,6 +6,7 @@ from cost_insights.metrics.answer import (
     MetricsNumbers,
     UnattributedCosts,
 )
+from cost_insights.metrics.export import ExportFormat, MetricsExporter
 from cost_insights.metrics.facts import Total
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
@@ -17,11 +18,13 @@ __all__ = [
     "LIMITS",
     "METRICS",
     "SUGGESTED_DATE_MIN",
+    "ExportFormat",
     "GroupBy",
     "Interval",
     "Metric",
     "MetricType",
     "MetricsAnswer",
+    "MetricsExporter",
     "MetricsGroup",
     "MetricsNumbers",
     "MetricsQuestion",

@@ -7,7 +7,16 @@ import sqlalchemy as sa
 
 from cost_insights._native import Cover, Sources
 from cost_insights.metrics.periods import Periods
-from cost_insights.store import Kind, Needed, PackedCache, read_batches, read_segments
+from cost_insights.store import (
+    CustomerRange,
+    Kind,
+    Needed,
+    PackedCache,
+    customer_ranges,
+    read_batches,
+    read_segment_contents,
+    read_segments,
+)
 from cost_insights.store.schema import event
 
 _QUARTER_US = 900_000_000
@@ -45,6 +54,24 @@ class CellReader:
     def of_customers_without_history(self, customers: Sequence[int] | None) -> Sources:
         """The same of the periods alone."""
         return self._sources(iter([self._customer_quarters()]), customers)
+
+    def customer_ranges(self, *, bytes_max: int) -> list[CustomerRange]:
+        """Every customer, in ranges whose cells of the periods take about so many bytes."""
+        return customer_ranges(
+            self._connection,
+            self._organization_number,
+            self._customer_quarters(),
+            bytes_max=bytes_max,
+        )
+
+    def of_customer_range(self, customers: CustomerRange) -> Sources:
+        """The cells of the periods that are each customer's own, of one of these ranges. Of
+        others there may be some too."""
+        contents = read_segment_contents(
+            self._connection, self._organization_number, customers.segment_ids, self._cache
+        )
+        segments = [(int(Kind.CUSTOMER_QUARTERS), packed) for packed in contents]
+        return Sources(segments=segments, batches=self._batches, events=self._loose_events)
 
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
         segments = read_segments(

@@ -5,13 +5,13 @@ them by. Adding up is native's.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from operator import add
 
 import sqlalchemy as sa
 
-from cost_insights._native import Sources, Tally, rank_cells, tally_cells
+from cost_insights._native import Ledger, Sources, Tally, rank_cells, tally_cells
 from cost_insights.metrics.cells import CellReader
 from cost_insights.metrics.facts import Source, Sums
 from cost_insights.metrics.periods import Periods
@@ -348,3 +348,14 @@ class CostFacts:
             distinct={"customers_by_event": distinct},
             history={"costs": history} if self._needs_history else {},
         )
+
+
+def products_of_events(
+    asked: MetricsQuestion, ledger: Callable[[], Ledger]
+) -> frozenset[str] | None:
+    """The products that the events of a question are of; None where all are meant. The
+    ledger is read where it takes one."""
+    if asked.billing_types is None:
+        return asked.products
+    billed = frozenset(ledger().billed_products(sorted(asked.billing_types)))
+    return billed if asked.products is None else billed & asked.products

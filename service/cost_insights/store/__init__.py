@@ -14,12 +14,22 @@ from cost_insights.store.filters import EventFilter, customer_numbers, parse_uui
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.prune import count_events_before, prune_events
-from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
+from cost_insights.store.segments import (
+    CustomerRange,
+    Kind,
+    Needed,
+    Pending,
+    customer_ranges,
+    read_batches,
+    read_segment_contents,
+    read_segments,
+)
 from cost_insights.store.store import Store
 from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
     "CellCheck",
+    "CustomerRange",
     "Deadline",
     "Difference",
     "EventFilter",
@@ -36,11 +46,13 @@ __all__ = [
     "chunks",
     "count_events_before",
     "customer_numbers",
+    "customer_ranges",
     "drop_batches",
     "mend_beyond_months",
     "mend_month",
     "parse_uuid",
     "prune_events",
     "read_batches",
+    "read_segment_contents",
     "read_segments",
 ]

@@ -22,6 +22,7 @@ class Deadline:
         self._over_at = time.monotonic() + seconds_max
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
+        self._cancelled = False
 
     def seconds_left(self) -> float:
         """Until it is over; 0 from then on."""
@@ -36,8 +37,16 @@ class Deadline:
         if self.is_over():
             raise QueryTooSlowError(self.seconds_max)
 
+    def renew(self) -> None:
+        """Gives the next part of a longer read as much time again, unless it was cancelled."""
+        self._over_at = time.monotonic() + self.seconds_max
+        # Looked at afterwards: whoever cancels meanwhile is not overruled.
+        if self._cancelled:
+            self._over_at = -math.inf
+
     def cancel(self) -> None:
         """Makes it over now, from any thread, and returns at once."""
+        self._cancelled = True
         self._over_at = -math.inf
         # To stop a statement may take a round trip to the database.
         threading.Thread(target=self._call_stop, name="cancel").start()

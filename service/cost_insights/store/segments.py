@@ -336,6 +336,66 @@ def read_segments(
     return [(kind, contents[one]) for one, kind in kinds.items()]
 
 
+class CustomerRange(NamedTuple):
+    """The segments that hold some customers: those from the first to the last number."""
+
+    first: int
+    last: int
+    segment_ids: Sequence[uuid.UUID]
+
+
+def customer_ranges(
+    connection: sa.Connection, organization_number: int, needed: Needed, *, bytes_max: int
+) -> list[CustomerRange]:
+    """Every customer there can be, in ranges whose segments hold about so many bytes.
+
+    Segments of one range are in one of these ranges, also where they overlap.
+    """
+    rows = connection.execute(
+        sa.select(
+            segment.c.id,
+            segment.c.customer_first,
+            segment.c.customer_last,
+            sa.func.length(segment.c.packed),
+        )
+        .where(
+            segment.c.organization_number == organization_number,
+            segment.c.kind == needed.kind,
+            segment.c.span.between(needed.first, needed.last),
+        )
+        .order_by(segment.c.customer_first)
+    )
+    ranges: list[CustomerRange] = []
+    first = covered = 0
+    ids: list[uuid.UUID] = []
+    size = 0
+    for one, customer_first, customer_last, packed_bytes in rows:
+        if ids and size + packed_bytes > bytes_max and customer_first > covered:
+            ranges.append(CustomerRange(first, customer_first - 1, ids))
+            first, ids, size = customer_first, [], 0
+        ids.append(one)
+        size += packed_bytes
+        covered = max(covered, customer_last)
+    return [*ranges, CustomerRange(first, _CUSTOMER_MAX, ids)]
+
+
+_CUSTOMER_MAX = 2**31 - 1
+
+
+def read_segment_contents(
+    connection: sa.Connection,
+    organization_number: int,
+    ids: Sequence[uuid.UUID],
+    cache: PackedCache,
+) -> list[bytes]:
+    """The packed contents of segments. What is not remembered is not remembered hereafter
+    either: whoever reads all there is would drive out what is asked for again and again."""
+    contents = cache.known(ids)
+    missing = [one for one in ids if one not in contents]
+    contents |= _read_packed(connection, segment, organization_number, missing)
+    return [contents[one] for one in ids]
+
+
 def _any_within(customers: Sequence[int], first: int, last: int) -> bool:
     place = bisect_left(customers, first)
     return place < len(customers) and customers[place] <= last

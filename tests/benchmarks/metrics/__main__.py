@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.benchmarks.metrics import rows
+from tests.benchmarks.metrics import revenue_rows, rows
 from tests.benchmarks.metrics.data_set import BLOCK_EVENTS, DataSet
 from tests.benchmarks.metrics.peers import clickhouse, event_table
+from tests.benchmarks.metrics.recorded import recorded
+from tests.benchmarks.metrics.revenue_data_set import RevenueDataSet
 from tests.benchmarks.metrics.stored import Stored, StoredDataSets
 from tests.benchmarks.results import Results
 from tests.benchmarks.running import Benchmark, add_only, run, show
@@ -33,6 +35,14 @@ def main() -> int:
             default=events,
             metavar="N",
             help=f"how many events {what} (default {events:,})",
+        )
+    for name, records in (("orders", 1_000_000), ("subscriptions", 50_000)):
+        parser.add_argument(
+            f"--{name}",
+            type=_records,
+            default=records,
+            metavar="N",
+            help=f"how many {name} beside the large data set (default {records:,})",
         )
     parser.add_argument(
         "--seconds", type=float, default=5, help="how long each question is asked (default 5)"
@@ -70,12 +80,22 @@ def _events(text: str) -> int:
     return events
 
 
+def _records(text: str) -> int:
+    records = int(text)
+    if records < _RECORDS_MIN:
+        raise argparse.ArgumentTypeError(f"must be at least {_RECORDS_MIN}")
+    return records
+
+
 def _end_us(file: Path) -> int:
     """When the events end: now, or when those that are kept do."""
     if not file.exists():
         file.write_text(str(time.time_ns() // 1_000))
     return int(file.read_text())
 
+
+_RECORDS_MIN = 100
+"""So that there is something of everything."""
 
 _NAMES = (
     "answers",
@@ -87,6 +107,7 @@ _NAMES = (
     "beside-ingest",
     "compaction",
     "disk",
+    "revenue",
     "sqlite",
 )
 
@@ -115,6 +136,10 @@ def _benchmarks(
         data_set = DataSet(stored.end_us, options.ingest_events)
         rows.compaction(databases, results, data_set, rounds=rounds)
 
+    def revenue() -> None:
+        earned = RevenueDataSet(stored.end_us, options.orders, options.subscriptions)
+        revenue_rows.revenue(recorded(large(), earned), results, seconds=seconds)
+
     def sqlite() -> None:
         embedded = stored.get("sqlite", options.sqlite_events)
         rows.answers(embedded, results, seconds=seconds, p50_ms_max=15)
@@ -129,6 +154,7 @@ def _benchmarks(
         lambda: rows.beside_ingest(databases, large(), results, seconds=seconds),
         compaction,
         lambda: rows.disk(large(), results),
+        revenue,
         sqlite,
     )
     return dict(zip(_NAMES, benchmarks, strict=True))

@@ -12,6 +12,7 @@ import functools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cost_insights.v1.cost_pb2 import Cost, Llm
 from cost_insights.v1.event_pb2 import NewEvent
 from cost_insights.v1.event_service_pb2 import IngestEventsRequest
+from tests import reference
 from tests.benchmarks.bodies import KEY, SEED, Bodies
 
 CUSTOMERS = 50_000
@@ -204,7 +206,7 @@ def _draw(end_us: int, block: int) -> _Drawn:
     output_prices = np.array([kind.output_picocents for kind in KINDS])
     return _Drawn(
         kinds=kinds,
-        customers=np.searchsorted(_customer_shares(), chance.random(BLOCK_EVENTS), side="right"),
+        customers=np.searchsorted(customer_shares(), chance.random(BLOCK_EVENTS), side="right"),
         seconds=chance.integers(end_seconds - YEAR_SECONDS, end_seconds, BLOCK_EVENTS),
         microseconds=chance.integers(MICROSECOND_MIN, 1_000_000, BLOCK_EVENTS),
         units=units,
@@ -214,10 +216,17 @@ def _draw(end_us: int, block: int) -> _Drawn:
 
 
 @functools.cache
-def _customer_shares() -> Any:
+def customer_shares() -> Any:
     """The share of each customer, added to those before it."""
     shares = np.cumsum(np.arange(1, CUSTOMERS + 1) ** -CUSTOMER_EXPONENT)
     return shares / shares[-1]
+
+
+def written(picocents: int) -> str:
+    """The cents, as requests and answers write them; likewise anything counted in 10⁻¹²."""
+    return reference.format_amount(
+        Decimal(picocents).scaleb(-reference.DECIMALS_MAX, reference.EXACT)
+    )
 
 
 def customer_name(customer: int) -> str:

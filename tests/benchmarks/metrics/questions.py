@@ -8,7 +8,7 @@ import datetime
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,8 +23,14 @@ from cost_insights.v1.metrics_service_pb2 import (
     MetricsTotals,
 )
 from tests import reference
-from tests.benchmarks.metrics.data_set import CUSTOMERS, Columns, customer_name
+from tests.benchmarks.metrics.data_set import CUSTOMERS, Columns, customer_name, written
 from tests.benchmarks.results import check_equal
+
+COST_METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
+"""What events alone tell, by slug."""
+
+ALL_METRICS: Sequence[str] = ()
+"""As requests ask for every metric there is."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,12 @@ class Question:
     interval: str
     zone: str = "UTC"
     customer: int | None = None
-    """Only this one's events, by its rank."""
+    """Only what is this one's, by its rank."""
+
+    product: str | None = None
+    """Only what is of this one."""
+
+    metrics: Sequence[str] = COST_METRICS
 
     def request(self, **fields: Any) -> GetMetricsRequest:
         """As it is asked of the service, with these fields added."""
@@ -47,6 +58,8 @@ class Question:
             timezone=self.zone,
             interval=Interval.Value(f"INTERVAL_{self.interval.upper()}"),
             external_customer_ids=[] if self.customer is None else [customer_name(self.customer)],
+            product_ids=[] if self.product is None else [self.product],
+            metrics=self.metrics,
             **fields,
         )
 
@@ -58,10 +71,16 @@ class Question:
     @functools.cache  # noqa: B019 (likewise)
     def bounds_us(self) -> Sequence[int]:
         """Where each period begins, and where the last one ends."""
-        return [
-            (bound - _EPOCH) // datetime.timedelta(microseconds=1)
-            for bound in reference.bounds_of(self.periods())
-        ]
+        return [_us(bound) for bound in reference.bounds_of(self.periods())]
+
+    @functools.cache  # noqa: B019 (likewise)
+    def whole_bounds_us(self) -> Sequence[int]:
+        """The same if the span did not cut the first and the last."""
+        later = reference.periods_of(
+            self.start, self.end + _LONGEST, ZoneInfo(self.zone), self.interval
+        )
+        starts = [period.start for period in later[: len(self.periods()) + 1]]
+        return [_us(start) for start in starts]
 
     def within(self, zone: str) -> "Question":
         """The same of another time zone."""
@@ -69,6 +88,12 @@ class Question:
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_LONGEST = datetime.timedelta(days=31)
+"""No period that is asked for is longer."""
+
+
+def _us(time: datetime.datetime) -> int:
+    return (time - _EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def questions(end_us: int) -> Sequence[Sequence[Question]]:
@@ -109,6 +134,9 @@ class Facts:
 
 def facts_of(columns: Columns, question: Question) -> Facts:
     """The right answer."""
+    if question.product is not None:
+        # No event names one.
+        columns = columns.take(slice(0))
     if question.customer is not None:
         columns = columns.take(columns.customers == question.customer)
     bounds = np.searchsorted(columns.times_us, question.bounds_us())
@@ -130,7 +158,12 @@ def top_customers(columns: Columns, question: Question, count: int) -> list[tupl
     first = np.argsort(-costs, kind="stable")[:count]
     top = [(customer_name(customer), int(costs[customer])) for customer in first]
     others = exact_sum(columns.costs_picocents[span]) - sum(cost for _, cost in top)
-    return [(name, reference.format_amount(_cents(cost))) for name, cost in (*top, ("", others))]
+    return [(name, written(cost)) for name, cost in (*top, ("", others))]
+
+
+def divide_half_even(dividend: int, divisor: int) -> int:
+    """0 where there is nothing to divide by."""
+    return round(Fraction(dividend, divisor)) if divisor else 0
 
 
 def exact_sum(amounts: Any) -> int:
@@ -165,18 +198,13 @@ _Numbers = tuple[str, str, int, str]
 
 
 def _numbers(cost: int, cumulative: int, customers: int) -> _Numbers:
-    cents = _cents(cost)
     return (
-        reference.format_amount(cents),
-        reference.format_amount(_cents(cumulative)),
+        written(cost),
+        written(cumulative),
         customers,
-        reference.format_amount(reference.divide_half_even(cents, customers)),
+        written(divide_half_even(cost, customers)),
     )
 
 
 def _numbers_in(one: MetricsPeriod | MetricsTotals) -> _Numbers:
     return one.costs, one.cumulative_costs, one.active_user_by_event, one.cost_per_user
-
-
-def _cents(picocents: int) -> Decimal:
-    return Decimal(picocents).scaleb(-reference.DECIMALS_MAX, reference.EXACT)

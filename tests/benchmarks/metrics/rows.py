@@ -13,7 +13,11 @@ from typing import Any
 
 import grpc
 
-from cost_insights.v1.metrics_service_pb2 import GetMetricsRequest, GetMetricsResponse
+from cost_insights.v1.metrics_service_pb2 import (
+    GetMetricsLimitsRequest,
+    GetMetricsRequest,
+    GetMetricsResponse,
+)
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from tests.benchmarks import replay
 from tests.benchmarks.ingest import BATCHES_IN_FLIGHT
@@ -75,12 +79,16 @@ class Caller:
         """The call, to be made again and again."""
         return lambda: self._stub.GetMetrics(request, timeout=CALL_SECONDS_MAX)
 
+    def connect(self) -> None:
+        """Asks for something that takes no time."""
+        self._stub.GetMetricsLimits(GetMetricsLimitsRequest(), timeout=CALL_SECONDS_MAX)
+
     def answers(self, question: Question, stored: Stored, *, seconds: float) -> Latencies:
         """Asks for a time, warm, and checks that every answer is right."""
         call = self.call(question.request())
         right = call()
         check_answer(question, stored.facts(question), right)
-        return measure(call, lambda answer: _check_same(question, answer, right), seconds=seconds)
+        return measure(call, lambda answer: check_same(question, answer, right), seconds=seconds)
 
     def worst(
         self, alike: Sequence[Question], stored: Stored, *, seconds: float
@@ -128,7 +136,7 @@ def answers(stored: Stored, results: Results, *, seconds: float, p50_ms_max: flo
     with serving(stored) as asked:
         for alike in questions(stored.data_set.end_us):
             what, found = asked.worst(alike, stored, seconds=seconds)
-            results.answers.append(found.row(_named(what, stored), p50_ms_max=p50_ms_max))
+            results.answers.append(found.row(named(what, stored), p50_ms_max=p50_ms_max))
 
 
 def zones(stored: Stored, results: Results, *, seconds: float) -> None:
@@ -138,7 +146,7 @@ def zones(stored: Stored, results: Results, *, seconds: float) -> None:
             for alike in questions(stored.data_set.end_us):
                 inside = [question.within(zone) for question in alike]
                 what, found = asked.worst(inside, stored, seconds=seconds)
-                results.answers.append(found.row(_named(what, stored)))
+                results.answers.append(found.row(named(what, stored)))
 
 
 def groups(stored: Stored, results: Results, *, seconds: float) -> None:
@@ -154,9 +162,9 @@ def groups(stored: Stored, results: Results, *, seconds: float) -> None:
             [(group.value, group.totals.costs) for group in right.groups],
             top_customers(stored.columns, question, GROUPS_MAX),
         )
-        found = measure(call, lambda one: _check_same(question, one, right), seconds=seconds)
+        found = measure(call, lambda one: check_same(question, one, right), seconds=seconds)
     what = f"{question.what}, by customer, the top {GROUPS_MAX}"
-    results.answers.append(found.row(_named(what, stored), p50_ms_max=100))
+    results.answers.append(found.row(named(what, stored), p50_ms_max=100))
 
 
 def growth(large: Stored, small: Stored, results: Results, *, seconds: float, rounds: int) -> None:
@@ -256,7 +264,7 @@ def beside_ingest(
                     (_growing(one, question, seconds=seconds) for question in alike),
                     key=lambda each: each[1].p99,
                 )
-                name = f"{_named(what, stored)}, beside ingest at half speed"
+                name = f"{named(what, stored)}, beside ingest at half speed"
                 results.answers.append(found.row(name, p99_ms_max=50))
         finally:
             process.send_signal(signal.SIGINT)
@@ -339,13 +347,15 @@ def disk(stored: Stored, results: Results) -> None:
     )
 
 
-def _check_same(question: Question, answer: GetMetricsResponse, right: GetMetricsResponse) -> None:
+def check_same(question: Question, answer: GetMetricsResponse, right: GetMetricsResponse) -> None:
+    """Raises UnequalError unless nothing has changed."""
     # Whole messages, for it is done at every call.
     if answer != right:
         raise UnequalError(f"{question.what}: the answer has changed")
 
 
-def _named(what: str, stored: Stored) -> str:
+def named(what: str, stored: Stored) -> str:
+    """With the engine of the database and the number of its events."""
     engine = stored.url.partition(":")[0].partition("+")[0]
     return f"{what}, {engine}, {_millions(stored)}"
 

@@ -5,7 +5,8 @@ decoded with INTERNAL, which is for faults of ours.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -46,7 +47,16 @@ class StreamCall:
         self.call = call
 
 
-AnyCall = Call | RawCall | StreamCall
+class ServerStreamCall:
+    """A call of one request and many responses."""
+
+    def __init__(
+        self, call: Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
+    ) -> None:
+        self.call = call
+
+
+AnyCall = Call | RawCall | StreamCall | ServerStreamCall
 
 
 def service_handler(
@@ -78,6 +88,10 @@ def _handler(
             _stream(path, call, authenticator, request_bytes_max)
         )
     request_class = message_factory.GetMessageClass(method.input_type)
+    if isinstance(call, ServerStreamCall):
+        return grpc.unary_stream_rpc_method_handler(
+            _server_stream(path, call, request_class, authenticator, request_bytes_max)
+        )
     return grpc.unary_unary_rpc_method_handler(
         _unary(path, call, request_class, authenticator, request_bytes_max)
     )
@@ -127,6 +141,34 @@ def _stream(
             await authorize()
             async for response in call.call(checked(), authorize):
                 await context.write(response.SerializeToString())
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 (no error leaves without a status)
+            await _abort(context, error, path)
+
+    return handle
+
+
+def _server_stream(
+    path: str,
+    call: ServerStreamCall,
+    request_class: type[message.Message],
+    authenticator: Authenticator,
+    request_bytes_max: int,
+) -> Callable[[bytes, _Context], Awaitable[None]]:
+    async def handle(request: bytes, context: _Context) -> None:
+        try:
+            caller = await authenticator.authorize(
+                path, _authorization(context.invocation_metadata())
+            )
+            _check_size(request, request_bytes_max)
+            # What the responses are read from is given back at once, also where the
+            # caller went away.
+            async with contextlib.aclosing(
+                call.call(caller, _decode(request_class, request))
+            ) as responses:
+                async for response in responses:
+                    await context.write(response.SerializeToString())
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 (no error leaves without a status)

@@ -1,24 +1,29 @@
 """`cost_insights.v1.MetricsService`."""
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 from cost_insights import _native
-from cost_insights.doors.grpc.calls import AnyCall
+from cost_insights.doors.grpc.calls import AnyCall, ServerStreamCall
 from cost_insights.doors.grpc.checks import Checks
 from cost_insights.doors.grpc.event_service import event_filter
+from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
     SUGGESTED_DATE_MIN,
+    ExportFormat,
     GroupBy,
     Interval,
     Metric,
     MetricsAnswer,
+    MetricsExporter,
     MetricsNumbers,
+    MetricsQuestion,
     MetricsReader,
     MetricType,
     question,
@@ -74,46 +79,33 @@ _TYPE_NUMBERS: Mapping[MetricType, metrics_service_pb2.MetricType.ValueType] = {
 }
 
 
-def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
+_EXPORT_FORMATS: Mapping[int, ExportFormat] = {
+    metrics_service_pb2.EXPORT_FORMAT_UNSPECIFIED: ExportFormat.CSV,
+    metrics_service_pb2.EXPORT_FORMAT_CSV: ExportFormat.CSV,
+    metrics_service_pb2.EXPORT_FORMAT_JSON_LINES: ExportFormat.JSON_LINES,
+    metrics_service_pb2.EXPORT_FORMAT_FOCUS: ExportFormat.FOCUS,
+}
+
+
+def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[str, AnyCall]:
     """The calls of the service by the names of their methods."""
 
     async def get_metrics(
         caller: Caller, request: metrics_service_pb2.GetMetricsRequest
     ) -> metrics_service_pb2.GetMetricsResponse:
-        checks = Checks()
-        events = _filter(checks, request)
-        slugs = checks.texts(
-            "metrics", request.metrics, values_max=_METRICS_MAX, chars_max=_SLUG_CHARS_MAX
-        )
-        interval = _interval(checks, request.interval)
-        group_by = _group_by(checks, request.group_by)
-        products = checks.texts(
-            "product_ids",
-            request.product_ids,
-            values_max=_FILTER_VALUES_MAX,
-            chars_max=_PRODUCT_CHARS_MAX,
-        )
-        billing_types = _billing_types(checks, request.billing_types)
-        checks.text("order_by", request.order_by, chars_max=_ORDER_CHARS_MAX)
-        checks.finish()
-        answer = await reader.answer(
-            caller.organization,
-            question(
-                start_date=request.start_date,
-                end_date=request.end_date,
-                timezone=request.timezone,
-                interval=interval,
-                metrics=slugs,
-                events=events,
-                products=products,
-                billing_types=billing_types,
-                group_by=group_by,
-                groups_max=request.groups_max,
-                order_by=request.order_by,
-            ),
-        )
+        answer = await reader.answer(caller.organization, _question(request))
         # A thousand groups of a year's days take a while, and other calls wait.
         return await asyncio.to_thread(_response, answer)
+
+    async def export_metrics(
+        caller: Caller, request: metrics_service_pb2.ExportMetricsRequest
+    ) -> AsyncGenerator[metrics_service_pb2.ExportMetricsResponse, None]:
+        written, asked = _export(request)
+        async with contextlib.aclosing(
+            exporter.parts(caller.organization, asked, written)
+        ) as parts:
+            async for part in parts:
+                yield metrics_service_pb2.ExportMetricsResponse(rows=part)
 
     async def get_metrics_limits(
         caller: Caller, request: metrics_service_pb2.GetMetricsLimitsRequest
@@ -131,7 +123,86 @@ def metrics_calls(reader: MetricsReader) -> Mapping[str, AnyCall]:
             ],
         )
 
-    return {"GetMetrics": get_metrics, "GetMetricsLimits": get_metrics_limits}
+    return {
+        "GetMetrics": get_metrics,
+        "ExportMetrics": ServerStreamCall(export_metrics),
+        "GetMetricsLimits": get_metrics_limits,
+    }
+
+
+def _question(request: metrics_service_pb2.GetMetricsRequest) -> MetricsQuestion:
+    checks = Checks()
+    events = _filter(checks, request)
+    slugs = checks.texts(
+        "metrics", request.metrics, values_max=_METRICS_MAX, chars_max=_SLUG_CHARS_MAX
+    )
+    interval = _interval(checks, request.interval)
+    group_by = _group_by(checks, request.group_by)
+    products = checks.texts(
+        "product_ids",
+        request.product_ids,
+        values_max=_FILTER_VALUES_MAX,
+        chars_max=_PRODUCT_CHARS_MAX,
+    )
+    billing_types = _billing_types(checks, request.billing_types)
+    checks.text("order_by", request.order_by, chars_max=_ORDER_CHARS_MAX)
+    checks.finish()
+    return question(
+        start_date=request.start_date,
+        end_date=request.end_date,
+        timezone=request.timezone,
+        interval=interval,
+        metrics=slugs,
+        events=events,
+        products=products,
+        billing_types=billing_types,
+        group_by=group_by,
+        groups_max=request.groups_max,
+        order_by=request.order_by,
+    )
+
+
+def _export(
+    request: metrics_service_pb2.ExportMetricsRequest,
+) -> tuple[ExportFormat, MetricsQuestion]:
+    checks = Checks()
+    if not request.HasField("metrics"):
+        checks.faults.append(
+            FieldFault("metrics", "FIELD_REQUIRED", "metrics is absent or empty; it is required")
+        )
+    written = _export_format(checks, request.format)
+    if written is ExportFormat.FOCUS:
+        _check_details(checks, request.metrics)
+    checks.finish()
+    try:
+        return written, _question(request.metrics)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(
+            [dataclasses.replace(fault, path=f"metrics.{fault.path}") for fault in error.faults]
+        ) from None
+
+
+def _export_format(checks: Checks, number: int) -> ExportFormat:
+    if number not in _EXPORT_FORMATS:
+        checks.unknown_number(
+            "format", number, "no export format", metrics_service_pb2.ExportFormat.DESCRIPTOR
+        )
+    return _EXPORT_FORMATS.get(number, ExportFormat.CSV)
+
+
+def _check_details(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> None:
+    """What rows of FOCUS have no use for must be left out: who asks for it expects other rows."""
+    for field in ("interval", "metrics", "group_by", "groups_max", "order_by"):
+        if value := getattr(request, field):
+            checks.faults.append(
+                FieldFault(
+                    f"metrics.{field}",
+                    "FIELDS_CONFLICT",
+                    f"rows of FOCUS have no {field}; it must be left out",
+                    str(value)[:64],
+                    {"other": "format"},
+                )
+            )
 
 
 def _filter(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> EventFilter:

@@ -1,0 +1,215 @@
+"""Costs in full detail: by local day, customer and series, read in parts that fit into memory.
+
+A part is what some customers caused in a month. Months follow each other, in a month
+the customers in the order of their numbers, and of each customer the days.
+"""
+
+import datetime
+import uuid
+import zoneinfo
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cost_insights._native import Ledger, list_cells
+from cost_insights.metrics.cells import CellReader
+from cost_insights.metrics.costs import products_of_events
+from cost_insights.metrics.ledger import Ledgers
+from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
+from cost_insights.metrics.question import MetricsQuestion
+from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.store import CustomerRange, chunks
+from cost_insights.store.schema import customer, organization, series
+
+_PART_BYTES_MAX = 512 * 1024
+"""How large the packed segments of a part are: some 60 000 cells, 20 MB of rows at most."""
+
+_SERIES_KNOWN_MAX = 50_000
+"""How many series are remembered from one part to the next."""
+
+_LEFT_OUT = -1
+_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A calendar month of a zone, and the days of it that are asked for."""
+
+    start_us: int
+    """When the month starts, also before the days that are asked for."""
+
+    end_us: int
+    days: Periods
+    """Those that are asked for."""
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Who caused costs."""
+
+    id: uuid.UUID
+    external_id: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """What caused them; absent texts are empty."""
+
+    event_name: str
+    llm_vendor: str
+    llm_model: str
+    product_id: str
+    is_of_llm: bool
+    """Whether any event of that name, of whatever series, is an LLM call."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the events of a day, a customer and a series add up to."""
+
+    month: Month
+    day: int
+    """Its place among the days of the month."""
+
+    customer: Customer
+    series: Series
+    events: int
+    cost_picocents: int
+
+
+class DetailReader:
+    """The details of one question, from one snapshot of the database."""
+
+    def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
+        self._connection = snapshot.connection
+        self._organization_number = snapshot.organization_number
+        self._snapshot = snapshot
+        self._asked = asked
+        self._ledgers = ledgers
+        self._customers = asked.filter.customer_numbers(
+            snapshot.connection, snapshot.organization_number
+        )
+        self._series: dict[int, Series] = {}
+
+    def parts(self) -> Iterator[list[Detail]]:
+        """The details, part by part; each part may take as long as an answer."""
+        chosen = self._chosen_series()
+        for month in months_of(self._asked.start, self._asked.end, self._asked.zone):
+            self._snapshot.deadline.renew()
+            cells = CellReader(
+                self._connection,
+                self._organization_number,
+                month.days,
+                self._snapshot.packed_cache,
+                needs_history=False,
+                needs_customers=False,
+            )
+            for customers in cells.customer_ranges(bytes_max=_PART_BYTES_MAX):
+                self._snapshot.deadline.renew()
+                yield self._part(month, cells, customers, chosen)
+
+    def _part(
+        self, month: Month, cells: CellReader, customers: CustomerRange, chosen: "array[int]"
+    ) -> list[Detail]:
+        listed = list_cells(
+            cells.cover,
+            cells.of_customer_range(customers),
+            series_groups=chosen,
+            customers=self._customers,
+            customer_first=customers.first,
+            customer_last=customers.last,
+        )
+        self._snapshot.deadline.check()
+        called = self._customers_called({one[0] for one in listed})
+        series_called = self._series_called({one[2] for one in listed})
+        return [
+            Detail(month, slot - 1, called[of], series_called[number], events, cost)
+            for of, slot, number, events, cost in listed
+        ]
+
+    def _chosen_series(self) -> "array[int]":
+        """Group 0 for the series that the question is about."""
+        products = products_of_events(self._asked, self._ledger)
+        count = self._connection.scalar(
+            sa.select(organization.c.series_count).where(
+                organization.c.number == self._organization_number
+            )
+        )
+        chosen = array("i", [_LEFT_OUT]) * (count or 0)
+        rows = self._connection.execute(
+            sa.select(series.c.number, series.c.product_id).where(
+                series.c.organization_number == self._organization_number,
+                *self._asked.filter.series_conditions(),
+            )
+        )
+        for number, product in rows:
+            if products is None or product in products:
+                chosen[number] = 0
+        return chosen
+
+    def _ledger(self) -> Ledger:
+        return self._ledgers.current(self._connection, self._organization_number)
+
+    def _customers_called(self, numbers: set[int]) -> dict[int, Customer]:
+        called: dict[int, Customer] = {}
+        for chunk in chunks(sorted(numbers)):
+            rows = self._connection.execute(
+                sa.select(customer.c.number, customer.c.id, customer.c.external_id).where(
+                    customer.c.organization_number == self._organization_number,
+                    customer.c.number.in_(chunk),
+                )
+            )
+            called.update((number, Customer(one, text)) for number, one, text in rows)
+        return called
+
+    def _series_called(self, numbers: set[int]) -> dict[int, Series]:
+        if len(self._series) > _SERIES_KNOWN_MAX:
+            self._series.clear()
+        for chunk in chunks(sorted(numbers - self._series.keys())):
+            rows = self._connection.execute(
+                sa.select(
+                    series.c.number,
+                    series.c.event_name,
+                    series.c.llm_vendor,
+                    series.c.llm_model,
+                    series.c.product_id,
+                ).where(
+                    series.c.organization_number == self._organization_number,
+                    series.c.number.in_(chunk),
+                )
+            ).all()
+            of_llm = self._names_of_llm({row.event_name for row in rows})
+            self._series.update(
+                (number, Series(name, vendor, model, product, name in of_llm))
+                for number, name, vendor, model, product in rows
+            )
+        return self._series
+
+    def _names_of_llm(self, names: set[str]) -> set[str]:
+        """Those of the event names of which any series is of an LLM."""
+        found = self._connection.scalars(
+            sa.select(series.c.event_name)
+            .distinct()
+            .where(
+                series.c.organization_number == self._organization_number,
+                series.c.event_name.in_(names),
+                (series.c.llm_vendor != "") | (series.c.llm_model != ""),
+            )
+        )
+        return set(found)
+
+
+def months_of(start: datetime.date, end: datetime.date, zone: zoneinfo.ZoneInfo) -> Iterator[Month]:
+    """The calendar months of the days from `start` to `end`, both included."""
+    first = start.replace(day=1)
+    while first <= end:
+        following = (first.replace(day=28) + 4 * _DAY).replace(day=1)
+        days = periods_of(max(first, start), min(following - _DAY, end), zone, Interval.DAY)
+        yield Month(
+            start_us=day_start(first, zone) * 1_000_000,
+            end_us=day_start(following, zone) * 1_000_000,
+            days=days,
+        )
+        first = following

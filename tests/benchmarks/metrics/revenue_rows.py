@@ -1,0 +1,128 @@
+"""The rows of the table about all metrics: of events, orders and subscriptions."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from cost_insights.metrics.ledger import Ledgers
+from cost_insights.store import Store
+from cost_insights.store.schema import organization
+from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse
+from tests.benchmarks import replay
+from tests.benchmarks.metrics.questions import ALL_METRICS, Question, check_answer, questions
+from tests.benchmarks.metrics.recorded import Recorded
+from tests.benchmarks.metrics.revenue_data_set import PLANS
+from tests.benchmarks.metrics.revenue_facts import best_customers, check_revenue, facts_of
+from tests.benchmarks.metrics.rows import (
+    GROUPS_MAX,
+    Caller,
+    Latencies,
+    check_same,
+    measure,
+    named,
+    serving,
+)
+from tests.benchmarks.results import AnswerRow, Results, check_equal, rate
+
+PROCESSES = 3
+"""How many are started to see how long the first answer takes."""
+
+
+def revenue(recorded: Recorded, results: Results, *, seconds: float) -> None:
+    """All metrics of everything, of one product, of one customer, and of the best customers."""
+    month, _, year, _ = (
+        replace(one, what=f"all metrics, {one.what}", metrics=ALL_METRICS)
+        for one, *_ in questions(recorded.stored.data_set.end_us)
+    )
+    results.answers.append(_first_answers(recorded, year))
+    with serving(recorded.stored) as asked:
+        for question, p50_ms_max in ((year, 50), (month, 25)):
+            found = _answers(asked, question, recorded, seconds=seconds)
+            results.answers.append(found.row(_named(question, recorded), p50_ms_max=p50_ms_max))
+        for question in (*_narrowed(year), *_narrowed(month)):
+            found = _answers(asked, question, recorded, seconds=seconds)
+            results.answers.append(found.row(_named(question, recorded)))
+        results.answers.append(_best(asked, month, recorded, seconds=seconds))
+    results.notes += _notes(recorded)
+
+
+def _narrowed(question: Question) -> Iterator[Question]:
+    """The same of less."""
+    yield replace(question, what=f"{question.what}, one product", product=PLANS[0])
+    yield replace(question, what=f"{question.what}, one customer (the biggest)", customer=0)
+
+
+def _first_answers(recorded: Recorded, question: Question) -> AnswerRow:
+    """By new processes, that have read nothing yet."""
+    found = []
+    for _ in range(PROCESSES):
+        with serving(recorded.stored) as asked:
+            asked.connect()
+            start = time.perf_counter()
+            answer = asked.call(question.request())()
+            found.append((time.perf_counter() - start) * 1e3)
+            _check(question, recorded, answer)
+    what = replace(question, what=f"{question.what}, the first answer of a process")
+    return Latencies(sorted(found)).row(_named(what, recorded))
+
+
+def _answers(asked: Caller, question: Question, recorded: Recorded, *, seconds: float) -> Latencies:
+    """Asks for a time, warm, and checks that every answer is right."""
+    call = asked.call(question.request())
+    right = call()
+    _check(question, recorded, right)
+    return measure(call, lambda answer: check_same(question, answer, right), seconds=seconds)
+
+
+def _best(asked: Caller, month: Question, recorded: Recorded, *, seconds: float) -> AnswerRow:
+    """The customers of a month who are worth most."""
+    question = replace(month, what=f"{month.what}, by customer, the top {GROUPS_MAX} by margin")
+    call = asked.call(
+        question.request(
+            group_by="GROUP_BY_CUSTOMER", groups_max=GROUPS_MAX, order_by="gross_margin desc"
+        )
+    )
+    right: Any = call()
+    _check(question, recorded, right)
+    check_equal(
+        question.what,
+        [(group.value, group.totals.gross_margin) for group in right.groups],
+        best_customers(recorded.revenue, recorded.stored.columns, question, GROUPS_MAX),
+    )
+    found = measure(call, lambda answer: check_same(question, answer, right), seconds=seconds)
+    return found.row(_named(question, recorded))
+
+
+def _check(question: Question, recorded: Recorded, answer: GetMetricsResponse) -> None:
+    check_answer(question, recorded.stored.facts(question), answer)
+    check_revenue(question, facts_of(recorded.revenue, question), answer)
+
+
+def _named(question: Question, recorded: Recorded) -> str:
+    orders = recorded.revenue.orders_count
+    return f"{named(question.what, recorded.stored)} events, {orders / 1e6:g} M orders"
+
+
+def _notes(recorded: Recorded) -> Iterator[str]:
+    orders = recorded.revenue.orders_count
+    disk_bytes = replay.Postgresql(recorded.stored.url).table_bytes("ledger_entry")
+    yield (
+        f"ledger of {orders:,} orders: {_ledger_bytes(recorded) / 2**20:,.0f} MiB of memory in "
+        f"each process, {disk_bytes / 2**20:,.0f} MiB on disk with its index"
+    )
+    if recorded.orders_seconds is not None:
+        yield (
+            f"recording {orders:,} orders: {recorded.orders_seconds:,.0f} s, "
+            f"{rate(orders / recorded.orders_seconds, 'orders')}"
+        )
+
+
+def _ledger_bytes(recorded: Recorded) -> int:
+    """How much memory it takes, read as the service reads it."""
+    with contextlib.closing(Store(recorded.stored.url)) as store, store.read() as connection:
+        number = connection.scalars(sa.select(organization.c.number)).one()
+        return Ledgers().current(connection, number).bytes
