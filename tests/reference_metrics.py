@@ -472,6 +472,20 @@ METRICS: Mapping[str, Metric] = {
 COSTS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
 """The metrics that groups of event names, vendors and models have."""
 
+NOT_ADDITIVE = frozenset(
+    {
+        "active_user_by_event",
+        "cost_per_user",
+        "average_order_value",
+        "net_average_order_value",
+        "average_revenue_per_user",
+        "churn_rate",
+        "ltv",
+        "gross_margin_percentage",
+    }
+)
+"""Numbers of distinct customers, and quotients: those of groups do not add up."""
+
 HISTORIES: Mapping[str, Sequence[str]] = {
     "cumulative_costs": ["costs"],
     "cumulative_revenue": ["revenue"],
@@ -517,6 +531,14 @@ class SpanMetrics:
         start = self._span.lower
         window = Window("", start, start, start, start)
         return PeriodMetrics(Facts(), self._part, self._span, window).number(slug)
+
+    def holds_anything(self, slugs: Iterable[str]) -> bool:
+        """Whether a metric that can be added up would lack something without this part."""
+        return any(
+            any(self.history(what) != 0 for what in HISTORIES.get(slug, ()))
+            or (slug not in NOT_ADDITIVE and any(one.number(slug) != 0 for one in self.periods))
+            for slug in slugs
+        )
 
     def history(self, what: str) -> Fraction:
         """The costs or the revenue of all time before the span."""
@@ -704,7 +726,9 @@ def members_of(part: Part, span: Span, group_by: str, slugs: Iterable[str]) -> s
             for one in part.subscriptions
             if one.started < span.upper and (one.end is None or one.end >= span.lower)
         ]
-    return {value_of(one, group_by) for one in facts}
+    values = {value_of(one, group_by) for one in facts}
+    # A refund of an order that nobody knows is of no customer, so of the others.
+    return values - {""} if group_by == "customer" else values
 
 
 def groups_of(
@@ -740,8 +764,7 @@ def groups_of(
     for value in shown:
         yield group(value, each[value], others=False, members=1)
     others = metrics_where(lambda one: one not in shown)
-    before = {what for slug in slugs for what in HISTORIES.get(slug, ())}
-    if len(ranked) > len(shown) or any(others.history(what) != 0 for what in before):
+    if len(ranked) > len(shown) or others.holds_anything(slugs):
         yield group("", others, others=True, members=len(ranked) - len(shown))
 
 

@@ -25,7 +25,14 @@ from tests.metrics.test_like_reference import (
     ZONES,
     cents_of,
 )
-from tests.reference_metrics import COSTS, METRICS, REVENUE_GROUPINGS, Filters, span_of
+from tests.reference_metrics import (
+    COSTS,
+    METRICS,
+    NOT_ADDITIVE,
+    REVENUE_GROUPINGS,
+    Filters,
+    span_of,
+)
 from tests.reference_revenue import (
     BILLING_TYPES,
     CANCEL_REASONS,
@@ -443,19 +450,6 @@ def test_a_metric_alone_is_the_same(caller: Caller) -> None:
             assert alone.periods == tuple(
                 (start, {slug: numbers[slug]}) for start, numbers in every.periods
             )
-
-
-NOT_ADDITIVE = {
-    "active_user_by_event",
-    "cost_per_user",
-    "average_order_value",
-    "net_average_order_value",
-    "average_revenue_per_user",
-    "churn_rate",
-    "ltv",
-    "gross_margin_percentage",
-}
-"""Numbers of distinct customers, and quotients."""
 
 
 @pytest.mark.parametrize("group_by", REVENUE_GROUPINGS)

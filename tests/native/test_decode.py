@@ -92,7 +92,9 @@ TOKENS = st.one_of(
     st.integers(0, 1000), st.sampled_from([-1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1])
 )
 KEYS = st.one_of(
-    st.sampled_from(["_cost", "_llm", "product_id", "model", "tokens", "k_1", "schlüssel", "a b", 'q"', "a.b"]),
+    st.sampled_from(
+        ["_cost", "_llm", "product_id", "model", "tokens", "k_1", "schlüssel", "a b", 'q"', "a.b"]
+    ),
     st.sampled_from(["", "x" * 8, "x" * 9, "a\0"]),
     st.text(max_size=4),
 )

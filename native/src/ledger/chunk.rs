@@ -73,8 +73,12 @@ pub struct Row {
     pub order_revenue: (i128, i128),
 }
 
-/// An amount and the net one, of a column or of a part of it.
+/// What an amount and the net one add up to.
 pub type Pair<T> = (T, T);
+
+/// A column of amounts and that of the net ones.
+#[derive(Debug, Default)]
+pub struct AmountPair(pub Amounts, pub Amounts);
 
 /// Columns that no question about its kind needs are empty.
 #[derive(Debug, Default)]
@@ -89,8 +93,8 @@ pub struct Chunk {
     pub orders: Vec<i8>,
     /// When the revenue of an order alone was.
     pub elsewhere_us: Vec<i64>,
-    pub revenue: Pair<Amounts>,
-    pub order_revenue: Pair<Amounts>,
+    pub revenue: AmountPair,
+    pub order_revenue: AmountPair,
 }
 
 /// How many entries may be out of order, and what part of those that are in order.

@@ -66,8 +66,8 @@ fn reason_of(text: &str) -> Fact {
 /// How often it earns: so many times in twelve times so many months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecurringInterval {
-    times_a_year: i128,
-    intervals: i128,
+    times_a_year: u32,
+    intervals: u32,
 }
 
 impl RecurringInterval {
@@ -79,17 +79,18 @@ impl RecurringInterval {
             "day" => 365,
             other => return Err(RecordError::RecurringInterval(other.to_owned())),
         };
-        if !(1..=i64::from(u32::MAX)).contains(&count) {
-            return Err(RecordError::RecurringIntervalCount(count));
+        match u32::try_from(count) {
+            Ok(intervals) if intervals > 0 => Ok(Self {
+                times_a_year,
+                intervals,
+            }),
+            _ => Err(RecordError::RecurringIntervalCount(count)),
         }
-        Ok(Self {
-            times_a_year,
-            intervals: i128::from(count),
-        })
     }
 
     fn monthly(self, usd: i128) -> i128 {
-        divide(usd * self.times_a_year, 12 * self.intervals)
+        let months = 12 * i128::from(self.intervals);
+        divide(usd * i128::from(self.times_a_year), months)
     }
 }
 

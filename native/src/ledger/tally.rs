@@ -12,9 +12,9 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use super::chunk::{Amounts, Chunk, Kind, Pair};
+use super::chunk::{AmountPair, Chunk, Kind, Pair};
 use super::interned::{Interned, Slot};
-use super::question::{FACTS, Fact, Question, QuestionError, up_to};
+use super::question::{FACTS, Fact, Question, QuestionError};
 use super::subscription::{RecurringInterval, Subscription};
 use super::{Ledger, NOBODY, NOT_RECORDED, RECURRING, USD};
 use crate::sum::{GroupError, zeros};
@@ -496,27 +496,15 @@ enum Class {
     Unknown,
 }
 
-/// How many orders a subscription has in a period, of one group.
-#[derive(Clone, Copy, Debug, Default)]
-struct Renewals {
-    /// Which period this is of; that of the first is 1.
-    mark: u32,
-    group: u32,
-    orders: i32,
-}
-
 /// One question, half answered.
 struct Tallying<'a> {
     ledger: &'a Ledger,
     question: &'a Question,
     tables: &'a Tables,
+    wants: Wants,
     sums: Sums,
     orders: Vec<OrderSums>,
-    renewals: Vec<Renewals>,
-    /// Renewals of a group that is not the first of its subscription in the period.
-    stray_renewals: HashMap<(Slot, usize), i64, RandomState>,
-    wants: Wants,
-    is_plain: bool,
+    renewals: Renewals,
 }
 
 /// What must be looked at.
@@ -584,21 +572,14 @@ impl<'a> Tallying<'a> {
         is_ranking: bool,
     ) -> Result<Self, GroupError> {
         let wants = Wants::of(question, is_ranking);
-        let marked = if wants.classes {
-            ledger.subscriptions.len()
-        } else {
-            0
-        };
         Ok(Self {
             ledger,
             question,
             tables,
             sums: Sums::new(question, tables.count, is_ranking)?,
             orders: zeros(tables.count)?,
-            renewals: zeros(marked)?,
-            stray_renewals: HashMap::default(),
+            renewals: Renewals::of(wants.classes.then_some(ledger)),
             wants,
-            is_plain: tables.are_plain(),
         })
     }
 
@@ -638,188 +619,56 @@ impl<'a> Tallying<'a> {
     }
 
     fn history(&self) -> Result<Vec<Pair<i128>>, TallyError> {
-        let start_us = self.question.span_us.start;
-        let mut sums: Vec<Pair<i128>> = zeros(self.tables.count)?;
+        let (tables, start_us) = (self.tables, self.question.span_us.start);
+        let mut sums: Vec<Pair<i128>> = zeros(tables.count)?;
         for kind in Kind::ALL.into_iter().filter(|kind| kind.has_revenue()) {
             for chunk in self.ledger.chunks_within(kind, TIME_US_MIN, start_us) {
                 chunk.for_each_range(TIME_US_MIN, start_us, |range| {
-                    self.each_group(chunk, range, |group, range| {
-                        add_pair(&mut sums[group], &chunk.revenue, range)
-                    })
+                    if tables.are_plain() {
+                        return chunk.revenue.add_range(&mut sums[0], range);
+                    }
+                    for place in range {
+                        if let Some(group) = tables.of_entry(chunk, place) {
+                            chunk.revenue.add(&mut sums[group], place)?;
+                        }
+                    }
+                    Ok(())
                 })?;
             }
         }
         Ok(sums)
     }
-
-    /// Calls with (group, range) for parts of a range that are of one group.
-    #[inline]
-    fn each_group(
-        &self,
-        chunk: &Chunk,
-        range: Range<usize>,
-        mut each: impl FnMut(usize, Range<usize>) -> Result<(), Overflow>,
-    ) -> Result<(), Overflow> {
-        if self.is_plain {
-            return each(0, range);
-        }
-        for place in range {
-            if let Some(group) = self.tables.of_entry(chunk, place) {
-                each(group, place..place + 1)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What orders add.
-impl<'a> Tallying<'a> {
+impl Tallying<'_> {
     fn add_entries(&mut self, period: usize) -> Result<(), Overflow> {
-        let ledger = self.ledger;
+        let (ledger, tables, orders) = (self.ledger, self.tables, &mut self.orders);
         let bounds_us = self.question.bounds_of(period);
-        self.stray_renewals.clear();
+        self.renewals.start_period(period);
+        let mut scan = Scan {
+            tables,
+            span_us: self.question.span_us.clone(),
+            whole_us: self.question.whole_bounds_of(period),
+            started_us: &ledger.started_us,
+            wants: self.wants,
+            renewals: &mut self.renewals,
+        };
         for kind in Kind::ALL {
             if !self.wants.looks_at(kind) {
                 continue;
             }
             for chunk in ledger.chunks_within(kind, bounds_us.start, bounds_us.end - 1) {
                 chunk.for_each_range(bounds_us.start, bounds_us.end, |range| {
-                    if self.is_plain {
-                        self.add_plain(period, kind, chunk, range)
+                    if tables.are_plain() {
+                        scan.add_plain(&mut orders[0], kind, chunk, range)
                     } else {
-                        self.add_grouped(period, kind, chunk, range)
+                        scan.add_grouped(orders, kind, chunk, range)
                     }
                 })?;
             }
         }
         Ok(())
-    }
-
-    /// Entries of which all count, in one group: columns are added up as a whole.
-    fn add_plain(
-        &mut self,
-        period: usize,
-        kind: Kind,
-        chunk: &Chunk,
-        range: Range<usize>,
-    ) -> Result<(), Overflow> {
-        let mut sums = self.orders[0];
-        sums.entries += match kind.has_revenue() {
-            true => range.len() as i64,
-            false => range.clone().map(|place| self.counts(chunk, place)).sum(),
-        };
-        if self.wants.revenue && kind.has_revenue() {
-            add_pair(&mut sums.revenue, &chunk.revenue, range.clone())?;
-        }
-        if self.wants.orders && kind.has_order() {
-            if kind.is_of_subscription() && self.wants.classes {
-                for place in range {
-                    self.add_order(&mut sums, 0, period, chunk, place)?;
-                }
-            } else {
-                let class = &mut sums.classes[self.class_without_period(kind) as usize];
-                let orders = chunk.orders[range.clone()].iter();
-                class.orders += orders.map(|&one| i64::from(one)).sum::<i64>();
-                add_pair(&mut class.revenue, &chunk.order_revenue, range)?;
-            }
-        }
-        self.orders[0] = sums;
-        Ok(())
-    }
-
-    fn add_grouped(
-        &mut self,
-        period: usize,
-        kind: Kind,
-        chunk: &Chunk,
-        range: Range<usize>,
-    ) -> Result<(), Overflow> {
-        for place in range {
-            let Some(group) = self.tables.of_entry(chunk, place) else {
-                continue;
-            };
-            let mut sums = self.orders[group];
-            sums.entries += match kind.has_revenue() {
-                true => 1,
-                false => self.counts(chunk, place),
-            };
-            if self.wants.revenue && kind.has_revenue() {
-                add(&mut sums.revenue.0, chunk.revenue.0.get(place))?;
-                add(&mut sums.revenue.1, chunk.revenue.1.get(place))?;
-            }
-            if self.wants.orders && kind.has_order() {
-                if kind.is_of_subscription() && self.wants.classes {
-                    self.add_order(&mut sums, group, period, chunk, place)?;
-                } else {
-                    let class = &mut sums.classes[self.class_without_period(kind) as usize];
-                    class.add(chunk, place)?;
-                }
-            }
-            self.orders[group] = sums;
-        }
-        Ok(())
-    }
-
-    /// An order alone is an entry of its own where its revenue is not of the span.
-    fn counts(&self, chunk: &Chunk, place: usize) -> i64 {
-        let is_counted = self.question.span_us.contains(&chunk.elsewhere_us[place]);
-        i64::from(!is_counted)
-    }
-
-    fn class_without_period(&self, kind: Kind) -> Class {
-        if kind.is_of_subscription() {
-            Class::Unknown
-        } else {
-            Class::OneTime
-        }
-    }
-
-    /// An order of a subscription.
-    #[inline]
-    fn add_order(
-        &mut self,
-        sums: &mut OrderSums,
-        group: usize,
-        period: usize,
-        chunk: &Chunk,
-        place: usize,
-    ) -> Result<(), Overflow> {
-        let subscription = chunk.subscriptions[place];
-        let class = match self.ledger.started_us[subscription as usize] {
-            NOT_RECORDED => Class::Unknown,
-            started if self.question.whole_bounds_of(period).contains(&started) => Class::New,
-            _ => Class::Renewed,
-        };
-        sums.classes[class as usize].add(chunk, place)?;
-        if class == Class::Renewed {
-            let orders = i64::from(chunk.orders[place]);
-            sums.renewed_subscriptions += self.renew(subscription, group, period, orders);
-        }
-        Ok(())
-    }
-
-    /// Adds orders of a subscription; returns how many more subscriptions have any.
-    #[inline]
-    fn renew(&mut self, subscription: Slot, group: usize, period: usize, orders: i64) -> i64 {
-        let renewals = &mut self.renewals[subscription as usize];
-        let mark = period as u32 + 1;
-        if renewals.mark != mark {
-            *renewals = Renewals {
-                mark,
-                group: group as u32,
-                orders: 0,
-            };
-        }
-        if renewals.group == group as u32 {
-            let before = renewals.orders;
-            renewals.orders += orders as i32;
-            return i64::from(renewals.orders > 0) - i64::from(before > 0);
-        }
-        let stray = self.stray_renewals.entry((subscription, group));
-        let sum = stray.or_default();
-        let before = *sum;
-        *sum += orders;
-        i64::from(*sum > 0) - i64::from(before > 0)
     }
 
     /// Books what the orders of a period add up to.
@@ -860,22 +709,196 @@ impl<'a> Tallying<'a> {
     }
 }
 
+/// A look at the entries of a period.
+struct Scan<'a> {
+    tables: &'a Tables,
+    span_us: Range<i64>,
+    whole_us: Range<i64>,
+    /// By slot of the subscription.
+    started_us: &'a [i64],
+    wants: Wants,
+    renewals: &'a mut Renewals,
+}
+
+impl Scan<'_> {
+    /// Entries of which all count, in one group: columns are added up as a whole.
+    fn add_plain(
+        &mut self,
+        sums: &mut OrderSums,
+        kind: Kind,
+        chunk: &Chunk,
+        range: Range<usize>,
+    ) -> Result<(), Overflow> {
+        sums.entries += match kind.has_revenue() {
+            true => range.len() as i64,
+            false => range.clone().map(|place| self.counts(chunk, place)).sum(),
+        };
+        if self.wants.revenue && kind.has_revenue() {
+            chunk.revenue.add_range(&mut sums.revenue, range.clone())?;
+        }
+        if !self.wants.orders || !kind.has_order() {
+            return Ok(());
+        }
+        if kind.is_of_subscription() && self.wants.classes {
+            for place in range {
+                self.add_order(sums, 0, chunk, place)?;
+            }
+            return Ok(());
+        }
+        let class = &mut sums.classes[Class::without_period(kind) as usize];
+        let orders = chunk.orders[range.clone()].iter();
+        class.orders += orders.map(|&one| i64::from(one)).sum::<i64>();
+        chunk.order_revenue.add_range(&mut class.revenue, range)
+    }
+
+    fn add_grouped(
+        &mut self,
+        orders: &mut [OrderSums],
+        kind: Kind,
+        chunk: &Chunk,
+        range: Range<usize>,
+    ) -> Result<(), Overflow> {
+        for place in range {
+            let Some(group) = self.tables.of_entry(chunk, place) else {
+                continue;
+            };
+            let sums = &mut orders[group];
+            sums.entries += match kind.has_revenue() {
+                true => 1,
+                false => self.counts(chunk, place),
+            };
+            if self.wants.revenue && kind.has_revenue() {
+                chunk.revenue.add(&mut sums.revenue, place)?;
+            }
+            if !self.wants.orders || !kind.has_order() {
+                continue;
+            }
+            if kind.is_of_subscription() && self.wants.classes {
+                self.add_order(sums, group as u32, chunk, place)?;
+            } else {
+                sums.classes[Class::without_period(kind) as usize].add(chunk, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An order alone is an entry of its own where its revenue is not of the span.
+    fn counts(&self, chunk: &Chunk, place: usize) -> i64 {
+        let is_counted = self.span_us.contains(&chunk.elsewhere_us[place]);
+        i64::from(!is_counted)
+    }
+
+    /// An order of a subscription.
+    #[inline]
+    fn add_order(
+        &mut self,
+        sums: &mut OrderSums,
+        group: u32,
+        chunk: &Chunk,
+        place: usize,
+    ) -> Result<(), Overflow> {
+        let subscription = chunk.subscriptions[place];
+        let class = match self.started_us[subscription as usize] {
+            NOT_RECORDED => Class::Unknown,
+            started if self.whole_us.contains(&started) => Class::New,
+            _ => Class::Renewed,
+        };
+        sums.classes[class as usize].add(chunk, place)?;
+        if class == Class::Renewed {
+            let orders = chunk.orders[place];
+            sums.renewed_subscriptions += self.renewals.add(subscription, group, orders);
+        }
+        Ok(())
+    }
+}
+
+impl Class {
+    /// Where nobody asks for what a period tells apart.
+    fn without_period(kind: Kind) -> Self {
+        if kind.is_of_subscription() {
+            Self::Unknown
+        } else {
+            Self::OneTime
+        }
+    }
+}
+
 impl ClassSums {
     #[inline]
     fn add(&mut self, chunk: &Chunk, place: usize) -> Result<(), Overflow> {
         self.orders += i64::from(chunk.orders[place]);
-        add(&mut self.revenue.0, chunk.order_revenue.0.get(place))?;
-        add(&mut self.revenue.1, chunk.order_revenue.1.get(place))
+        chunk.order_revenue.add(&mut self.revenue, place)
     }
 }
 
-fn add_pair(
-    sums: &mut Pair<i128>,
-    amounts: &Pair<Amounts>,
-    range: Range<usize>,
-) -> Result<(), Overflow> {
-    add(&mut sums.0, amounts.0.sum(range.clone()).ok_or(Overflow)?)?;
-    add(&mut sums.1, amounts.1.sum(range).ok_or(Overflow)?)
+impl AmountPair {
+    #[inline]
+    fn add(&self, sums: &mut Pair<i128>, place: usize) -> Result<(), Overflow> {
+        add(&mut sums.0, self.0.get(place))?;
+        add(&mut sums.1, self.1.get(place))
+    }
+
+    fn add_range(&self, sums: &mut Pair<i128>, range: Range<usize>) -> Result<(), Overflow> {
+        add(&mut sums.0, self.0.sum(range.clone()).ok_or(Overflow)?)?;
+        add(&mut sums.1, self.1.sum(range).ok_or(Overflow)?)
+    }
+}
+
+/// Which subscriptions were renewed in a period: those with more orders than were taken
+/// back.
+#[derive(Debug)]
+struct Renewals {
+    /// That of the first period is 1.
+    mark: u32,
+    /// By slot of the subscription.
+    orders: Vec<Renewal>,
+    /// Orders of a group that is not the first of its subscription in the period.
+    strays: HashMap<(Slot, u32), i32, RandomState>,
+}
+
+/// The orders of one subscription and group in the period of the mark.
+#[derive(Clone, Copy, Debug, Default)]
+struct Renewal {
+    mark: u32,
+    group: u32,
+    orders: i32,
+}
+
+impl Renewals {
+    /// Of no ledger where nobody asks for them.
+    fn of(ledger: Option<&Ledger>) -> Self {
+        Self {
+            mark: 0,
+            orders: vec![Renewal::default(); ledger.map_or(0, |all| all.subscriptions.len())],
+            strays: HashMap::default(),
+        }
+    }
+
+    fn start_period(&mut self, period: usize) {
+        self.mark = period as u32 + 1;
+        self.strays.clear();
+    }
+
+    /// Adds orders; returns how many more subscriptions are renewed.
+    #[inline]
+    fn add(&mut self, subscription: Slot, group: u32, orders: i8) -> i64 {
+        let renewal = &mut self.orders[subscription as usize];
+        if renewal.mark != self.mark {
+            *renewal = Renewal {
+                mark: self.mark,
+                group,
+                orders: 0,
+            };
+        }
+        let sum = if renewal.group == group {
+            &mut renewal.orders
+        } else {
+            self.strays.entry((subscription, group)).or_default()
+        };
+        let before = *sum;
+        *sum += i32::from(orders);
+        i64::from(*sum > 0) - i64::from(before > 0)
+    }
 }
 
 /// How long a subscription is active.
@@ -972,29 +995,29 @@ impl<'a> Tallying<'a> {
                 .add(group, period, subscription.cancel_reason, 1)?;
         }
         if let Some(canceled) = subscription.canceled_us {
-            let periods =
-                up_to(&question.churn_to_us, canceled)..up_to(&question.churn_from_us, canceled);
+            let ended = question.churn_to_us.up_to(canceled);
+            let periods = ended..question.churn_from_us.up_to(canceled);
             self.sums
                 .add_lasting(group, &periods, Fact::ChurnCanceled, 1)?;
         }
-        let from_us = &question.churn_from_us;
-        let before = |time: i64| from_us.partition_point(|&one| one < time);
-        let end = subscription.end_us.map_or(from_us.len(), before);
+        let before = |time: i64| question.churn_from_us.up_to(time - 1);
+        let end = subscription.end_us.map_or(question.periods(), before);
         let base = before(subscription.started_us)..end;
         self.sums.add_lasting(group, &base, Fact::ChurnBase, 1)
     }
 
     /// The periods at whose ends it is active, if there are any.
     fn active(&self, group: usize, subscription: &Subscription) -> Option<Active> {
-        let ends_us = self.question.whole_ends_us();
+        let ends_us = &self.question.whole_ends_us;
         if subscription.started_us >= self.question.span_us.end {
             return None;
         }
-        let first = up_to(ends_us, subscription.started_us);
+        let first = ends_us.up_to(subscription.started_us);
+        let periods = self.question.periods();
         let end = subscription.end_us;
-        let end = end.map_or(ends_us.len(), |end| up_to(ends_us, end));
+        let end = end.map_or(periods, |end| ends_us.up_to(end));
         let trial_end = subscription.trial_end_us;
-        let trial_end = trial_end.map_or(first, |end| up_to(ends_us, end));
+        let trial_end = trial_end.map_or(first, |end| ends_us.up_to(end));
         let paid_from = trial_end.clamp(first, end.max(first));
         (first < end).then_some(Active {
             group,

@@ -148,6 +148,11 @@ class Sums:
         }
         return cls({**columns, **cumulative}, distinct or {}, history)
 
+    def before(self) -> "Sums":
+        """What was when the span began, as if that were its only period."""
+        cumulative = {CUMULATIVE[name]: [number] for name, number in self.history.items()}
+        return Sums({**dict.fromkeys(self.columns, [0]), **cumulative}, self.distinct, self.history)
+
     def __or__(self, other: "Sums") -> "Sums":
         """With the facts of another source."""
         return Sums(

@@ -18,7 +18,7 @@ from cost_insights.metrics.answer import (
 )
 from cost_insights.metrics.costs import CostFacts, products_of_events
 from cost_insights.metrics.earned import EarnedFacts
-from cost_insights.metrics.facts import COST_SOURCES, LEDGER_SOURCES, Source, Sums
+from cost_insights.metrics.facts import COST_SOURCES, CUMULATIVE, LEDGER_SOURCES, Source, Sums
 from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import periods_of
 from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
@@ -135,16 +135,11 @@ class _Query:
             )
             for key, of_group in zip(shown, sums, strict=True)
         ]
-        # The others hold the history of what has nothing in the span too: else the
-        # cumulative numbers of the groups would not add up to the whole.
-        if members > len(shown) or any(others.history.values()):
+        numbers = MetricsNumbers.of(others, metrics)
+        if members > len(shown) or _holds_anything(others, numbers, metrics):
             groups.append(
                 MetricsGroup(
-                    "",
-                    None,
-                    others=True,
-                    members=members - len(shown),
-                    numbers=MetricsNumbers.of(others, metrics),
+                    "", None, others=True, members=members - len(shown), numbers=numbers
                 )
             )
         return whole, groups
@@ -262,3 +257,15 @@ class _Query:
 
 def _sources_of(metrics: Sequence[Metric]) -> frozenset[Source]:
     return frozenset().union(*(metric.sources for metric in metrics))
+
+
+def _holds_anything(sums: Sums, numbers: MetricsNumbers, metrics: Sequence[Metric]) -> bool:
+    """Whether a metric of the groups would not add up without the others.
+
+    They hold what values without anything in the span cost or earned before it, and
+    refunds whose order, and so whose customer, is not known.
+    """
+    facts = frozenset().union(*(metric.facts for metric in metrics))
+    return any(
+        before and CUMULATIVE[name] in facts for name, before in sums.history.items()
+    ) or any(any(numbers.columns[metric.slug]) for metric in metrics if metric.is_additive)

@@ -63,6 +63,11 @@ class Metric:
         return None if name == self.slug else METRICS.get(name)
 
     @property
+    def is_additive(self) -> bool:
+        """Whether the numbers of parts that have nothing in common add up to the whole's."""
+        return self.total is not Total.DISTINCT and self.formula in {None, _less, _times_12}
+
+    @property
     def is_of_costs_alone(self) -> bool:
         """Whether it takes nothing but events."""
         return self.sources <= COST_SOURCES
@@ -92,8 +97,9 @@ class Numbers:
             case Total.SUM:
                 return sum(self.column(metric))
             case Total.LAST:
-                column = self.column(metric)
-                return column[-1] if column else 0
+                # A day that the local calendar leaves out has no period.
+                column = self.column(metric) or Numbers(self._sums.before()).column(metric)
+                return column[-1]
             case Total.DISTINCT:
                 (fact,) = metric.inputs
                 return self._sums.distinct[fact]
