@@ -18,8 +18,8 @@ use crate::amount::column;
 use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
-    amount, batch, cell, check, copy, cover, error, event, group, id, ledger, packed, segment, sum,
-    tally,
+    amount, array, batch, cell, check, copy, cover, error, event, group, id, ledger, packed,
+    segment, sum, tally,
 };
 
 #[pymodule]
@@ -347,6 +347,11 @@ impl Group {
     fn copy_payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let payload = py.detach(|| copy::payload(&self.0));
         PyBytes::new(py, &payload)
+    }
+
+    fn arrays<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let columns = py.detach(|| array::columns(&self.0));
+        columns.iter().map(|one| PyBytes::new(py, one)).collect()
     }
 
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

@@ -216,6 +216,8 @@ class Group:
     def copy_payload(self) -> bytes:
         """The events left to insert as a PostgreSQL binary COPY, header and trailer
         included, in the order of `EVENT_COLUMNS`."""
+    def arrays(self) -> list[bytes]:
+        """The same as PostgreSQL's binary arrays, one for each of `EVENT_COLUMNS`."""
     def rows(self) -> list[tuple[object, ...]]:
         """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
     def cells(self) -> list[tuple[int, bytes]]:
@@ -225,7 +227,7 @@ class Group:
         """One for each member, on the supposition that what is left is inserted."""
 
 EVENT_COLUMNS: Final[tuple[str, ...]]
-"""The columns of `copy_payload` and `rows`: id (uuid), organization_number (int4),
+"""The columns of `copy_payload`, `arrays` and `rows`: id (uuid), organization_number (int4),
 series_number (int4), customer_number (int4), timestamp_us (int8, microseconds since
 1970), cost_picocents (int8 or null), content_digest (int8), parent_id (uuid or
 null), external_id, external_member_id (text or null), llm (json object of token

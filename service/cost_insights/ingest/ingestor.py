@@ -34,9 +34,11 @@ _GROUP_EVENTS_MAX = 50_000
 
 _MANY_REQUESTS = 8
 _FEW_EVENTS = 1_000
-_GATHERING_SECONDS = 0.003
-"""After a transaction of many requests the next one of few events waits so long for
-more: a transaction costs more than what it holds where requests are small."""
+_GATHERED = 0.9
+_GATHERING_SECONDS_MAX = 0.01
+"""After a transaction of many requests the next one of few events waits until this share
+of as many has arrived, but no longer: a transaction costs more than what it holds where
+requests are small."""
 
 _T = TypeVar("_T")
 
@@ -83,6 +85,8 @@ class Ingestor:
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
+        self._enough_requests = 0.0
+        self._enough = asyncio.Event()
         self._left = asyncio.Event()
         self._closing = False
         self._preparer = ThreadPoolExecutor(1, thread_name_prefix="preparer")
@@ -97,6 +101,7 @@ class Ingestor:
         """Refuses what arrives from now on, stores what waits and stops."""
         self._closing = True
         self._arrived.set()
+        self._enough.set()
         self._left.set()
         if self._task is not None:
             await self._task
@@ -159,6 +164,8 @@ class Ingestor:
         self._waiting_events += len(batch)
         self._waiting_bytes += request_bytes
         self._arrived.set()
+        if len(self._waiting) >= self._enough_requests or self._waiting_events >= _FEW_EVENTS:
+            self._enough.set()
         return waiting.outcome
 
     async def until_room(self) -> None:
@@ -199,11 +206,14 @@ class Ingestor:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            stored = 0
+            stored = stored_before = 0
             ahead = False
             while self._waiting:
                 if stored >= _MANY_REQUESTS and self._waiting_events < _FEW_EVENTS:
-                    await asyncio.sleep(_GATHERING_SECONDS)
+                    # Callers who wait for their answers are in one of two transactions
+                    # in turn. Both come to be of one size, and neither waits for those
+                    # whom the other has just set free to send again.
+                    await self._gather(_GATHERED * (stored + stored_before) / 2)
                 group = self._next_group()
                 if not group:
                     continue
@@ -215,9 +225,19 @@ class Ingestor:
                 ahead = self._waiting_events >= _FEW_EVENTS
                 if not ahead:
                     await storing
-                stored = len(group)
+                stored, stored_before = len(group), stored
             if self._closing:
                 return
+
+    async def _gather(self, requests: float) -> None:
+        """Returns once so many wait, or none would have come for too long."""
+        if len(self._waiting) >= requests or self._closing:
+            return
+        self._enough_requests = requests
+        self._enough.clear()
+        timer = asyncio.get_running_loop().call_later(_GATHERING_SECONDS_MAX, self._enough.set)
+        await self._enough.wait()
+        timer.cancel()
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -248,7 +268,8 @@ class Ingestor:
             self._insert,
             submissions,
             self._preparer.submit(prepare).result if ahead else prepare,
-            lambda: loop.call_soon_threadsafe(written.set),
+            # Nobody is woken for a few events, which are not prepared ahead anyway.
+            lambda: self._waiting_events >= _FEW_EVENTS and loop.call_soon_threadsafe(written.set),
         )
         written.set()
         for waiting, outcome in zip(group, outcomes, strict=True):
