@@ -781,9 +781,7 @@ fn products_in_metadata() {
 /// A product that the metadata names is a part of what two events must share.
 #[test]
 fn products_in_metadata_are_content() {
-    let digest = |fields: Vec<u8>| {
-        valid([field(5, "evt-1"), fields]).rows[0].content_digest
-    };
+    let digest = |fields: Vec<u8>| valid([field(5, "evt-1"), fields]).rows[0].content_digest;
     let named = digest(metadata([entry("product_id", text("p"))]));
     assert_ne!(named, digest(metadata([entry("product_id", text("q"))])));
     assert_ne!(named, digest(field(10, "p")));

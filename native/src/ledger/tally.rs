@@ -384,6 +384,7 @@ impl Sums {
     }
 
     /// What happened in a period.
+    #[inline]
     fn add(
         &mut self,
         group: usize,
@@ -400,6 +401,7 @@ impl Sums {
     }
 
     /// What lasts through some periods, which is one of [`LASTING`].
+    #[inline]
     fn add_lasting(
         &mut self,
         group: usize,
@@ -504,7 +506,7 @@ struct Tallying<'a> {
     wants: Wants,
     sums: Sums,
     orders: Vec<OrderSums>,
-    renewals: Renewals,
+    subscriptions: Subscriptions,
 }
 
 /// What must be looked at.
@@ -578,7 +580,7 @@ impl<'a> Tallying<'a> {
             tables,
             sums: Sums::new(question, tables.count, is_ranking)?,
             orders: zeros(tables.count)?,
-            renewals: Renewals::of(wants.classes.then_some(ledger)),
+            subscriptions: Subscriptions::of(wants.classes.then_some(ledger)),
             wants,
         })
     }
@@ -645,14 +647,13 @@ impl Tallying<'_> {
     fn add_entries(&mut self, period: usize) -> Result<(), Overflow> {
         let (ledger, tables, orders) = (self.ledger, self.tables, &mut self.orders);
         let bounds_us = self.question.bounds_of(period);
-        self.renewals.start_period(period);
+        self.subscriptions
+            .start_period(period, self.question.whole_bounds_of(period));
         let mut scan = Scan {
             tables,
             span_us: self.question.span_us.clone(),
-            whole_us: self.question.whole_bounds_of(period),
-            started_us: &ledger.started_us,
             wants: self.wants,
-            renewals: &mut self.renewals,
+            subscriptions: &mut self.subscriptions,
         };
         for kind in Kind::ALL {
             if !self.wants.looks_at(kind) {
@@ -713,11 +714,8 @@ impl Tallying<'_> {
 struct Scan<'a> {
     tables: &'a Tables,
     span_us: Range<i64>,
-    whole_us: Range<i64>,
-    /// By slot of the subscription.
-    started_us: &'a [i64],
     wants: Wants,
-    renewals: &'a mut Renewals,
+    subscriptions: &'a mut Subscriptions,
 }
 
 impl Scan<'_> {
@@ -740,10 +738,7 @@ impl Scan<'_> {
             return Ok(());
         }
         if kind.is_of_subscription() && self.wants.classes {
-            for place in range {
-                self.add_order(sums, 0, chunk, place)?;
-            }
-            return Ok(());
+            return self.add_orders(sums, chunk, range);
         }
         let class = &mut sums.classes[Class::without_period(kind) as usize];
         let orders = chunk.orders[range.clone()].iter();
@@ -788,6 +783,50 @@ impl Scan<'_> {
         i64::from(!is_counted)
     }
 
+    /// Orders of subscriptions, all of one group.
+    fn add_orders(
+        &mut self,
+        sums: &mut OrderSums,
+        chunk: &Chunk,
+        range: Range<usize>,
+    ) -> Result<(), Overflow> {
+        let Some((revenue, net)) = chunk.order_revenue.narrow(range.clone()) else {
+            return range
+                .into_iter()
+                .try_for_each(|place| self.add_order(sums, 0, chunk, place));
+        };
+        // As many amounts of eight bytes as there are never have more than 127 bits, and
+        // sums that are nobody else's stay in registers.
+        let (mut new, mut renewed, mut unknown) = Default::default();
+        let mut renewed_subscriptions = 0;
+        let subscriptions = chunk.subscriptions[range.clone()].iter();
+        let orders = subscriptions.zip(&chunk.orders[range]);
+        for ((&subscription, &orders), amounts) in orders.zip(revenue.iter().zip(net)) {
+            let (class, renewals) = self.subscriptions.add(subscription, 0, orders);
+            renewed_subscriptions += renewals;
+            let sums: &mut ClassSums = match class {
+                Class::Renewed => &mut renewed,
+                Class::New => &mut new,
+                _ => &mut unknown,
+            };
+            sums.orders += i64::from(orders);
+            sums.revenue.0 += i128::from(*amounts.0);
+            sums.revenue.1 += i128::from(*amounts.1);
+        }
+        sums.renewed_subscriptions += renewed_subscriptions;
+        for (class, part) in [
+            (Class::New, new),
+            (Class::Renewed, renewed),
+            (Class::Unknown, unknown),
+        ] {
+            let class = &mut sums.classes[class as usize];
+            class.orders += part.orders;
+            add(&mut class.revenue.0, part.revenue.0)?;
+            add(&mut class.revenue.1, part.revenue.1)?;
+        }
+        Ok(())
+    }
+
     /// An order of a subscription.
     #[inline]
     fn add_order(
@@ -797,18 +836,10 @@ impl Scan<'_> {
         chunk: &Chunk,
         place: usize,
     ) -> Result<(), Overflow> {
-        let subscription = chunk.subscriptions[place];
-        let class = match self.started_us[subscription as usize] {
-            NOT_RECORDED => Class::Unknown,
-            started if self.whole_us.contains(&started) => Class::New,
-            _ => Class::Renewed,
-        };
-        sums.classes[class as usize].add(chunk, place)?;
-        if class == Class::Renewed {
-            let orders = chunk.orders[place];
-            sums.renewed_subscriptions += self.renewals.add(subscription, group, orders);
-        }
-        Ok(())
+        let (subscription, orders) = (chunk.subscriptions[place], chunk.orders[place]);
+        let (class, renewals) = self.subscriptions.add(subscription, group, orders);
+        sums.renewed_subscriptions += renewals;
+        sums.classes[class as usize].add(chunk, place)
     }
 }
 
@@ -844,60 +875,74 @@ impl AmountPair {
     }
 }
 
-/// Which subscriptions were renewed in a period: those with more orders than were taken
-/// back.
+/// What orders are to their subscriptions in a period. A subscription is renewed in it
+/// if it has more orders there than were taken back.
 #[derive(Debug)]
-struct Renewals {
+struct Subscriptions {
+    whole_us: Range<i64>,
     /// That of the first period is 1.
     mark: u32,
-    /// By slot of the subscription.
-    orders: Vec<Renewal>,
+    /// By slot.
+    orders: Vec<SubscriptionOrders>,
     /// Orders of a group that is not the first of its subscription in the period.
     strays: HashMap<(Slot, u32), i32, RandomState>,
 }
 
-/// The orders of one subscription and group in the period of the mark.
-#[derive(Clone, Copy, Debug, Default)]
-struct Renewal {
+/// A subscription, and its orders of one group in the period of the mark.
+#[derive(Clone, Copy, Debug)]
+struct SubscriptionOrders {
+    started_us: i64,
     mark: u32,
     group: u32,
     orders: i32,
 }
 
-impl Renewals {
-    /// Of no ledger where nobody asks for them.
+impl Subscriptions {
+    /// Of no ledger where nobody asks.
     fn of(ledger: Option<&Ledger>) -> Self {
-        Self {
+        let started_us = ledger.map_or(&[][..], |ledger| &ledger.started_us);
+        let orders = started_us.iter().map(|&started_us| SubscriptionOrders {
+            started_us,
             mark: 0,
-            orders: vec![Renewal::default(); ledger.map_or(0, |all| all.subscriptions.len())],
+            group: 0,
+            orders: 0,
+        });
+        Self {
+            whole_us: 0..0,
+            mark: 0,
+            orders: orders.collect(),
             strays: HashMap::default(),
         }
     }
 
-    fn start_period(&mut self, period: usize) {
+    fn start_period(&mut self, period: usize, whole_us: Range<i64>) {
+        self.whole_us = whole_us;
         self.mark = period as u32 + 1;
         self.strays.clear();
     }
 
-    /// Adds orders; returns how many more subscriptions are renewed.
+    /// Adds orders; returns what they are, and how many more subscriptions are renewed.
     #[inline]
-    fn add(&mut self, subscription: Slot, group: u32, orders: i8) -> i64 {
-        let renewal = &mut self.orders[subscription as usize];
-        if renewal.mark != self.mark {
-            *renewal = Renewal {
-                mark: self.mark,
-                group,
-                orders: 0,
-            };
+    fn add(&mut self, subscription: Slot, group: u32, orders: i8) -> (Class, i64) {
+        let known = &mut self.orders[subscription as usize];
+        if known.started_us == NOT_RECORDED {
+            return (Class::Unknown, 0);
         }
-        let sum = if renewal.group == group {
-            &mut renewal.orders
+        if self.whole_us.contains(&known.started_us) {
+            return (Class::New, 0);
+        }
+        if known.mark != self.mark {
+            (known.mark, known.group, known.orders) = (self.mark, group, 0);
+        }
+        let sum = if known.group == group {
+            &mut known.orders
         } else {
             self.strays.entry((subscription, group)).or_default()
         };
         let before = *sum;
         *sum += i32::from(orders);
-        i64::from(*sum > 0) - i64::from(before > 0)
+        let renewed = i64::from(*sum > 0) - i64::from(before > 0);
+        (Class::Renewed, renewed)
     }
 }
 
