@@ -296,17 +296,22 @@ impl Subscriptions {
         if self.whole_us.contains(&known.started_us) {
             return (Class::New, 0);
         }
-        if known.mark != self.mark {
-            (known.mark, known.group, known.orders) = (self.mark, group, 0);
+        let is_marked = known.mark == self.mark;
+        if is_marked && known.group != group {
+            let stray = self.strays.entry((subscription, group)).or_default();
+            let before = *stray;
+            return (Class::Renewed, renew(stray, before, orders));
         }
-        let sum = if known.group == group {
-            &mut known.orders
-        } else {
-            self.strays.entry((subscription, group)).or_default()
-        };
-        let before = *sum;
-        *sum += i32::from(orders);
-        let renewed = i64::from(*sum > 0) - i64::from(before > 0);
-        (Class::Renewed, renewed)
+        // Whether it has an order already is what no processor foresees.
+        let before = if is_marked { known.orders } else { 0 };
+        (known.mark, known.group) = (self.mark, group);
+        (Class::Renewed, renew(&mut known.orders, before, orders))
     }
+}
+
+/// Adds orders to those of before; returns how many more subscriptions have any.
+#[inline]
+fn renew(sum: &mut i32, before: i32, orders: i8) -> i64 {
+    *sum = before + i32::from(orders);
+    i64::from(*sum > 0) - i64::from(before > 0)
 }
