@@ -2,12 +2,16 @@
 
 import datetime as dt
 import json
+import subprocess
 from decimal import Decimal
 
 import pytest
 
 from cost_insights.cli.metrics import aligned, shares
-from tests.cli.conftest import Command
+from cost_insights.metrics import METRICS
+from cost_insights.v1 import revenue_pb2, revenue_service_pb2
+from tests.cli.conftest import Command, program
+from tests.support.revenue import money, new_order
 from tests.support.service import Caller, Service, event_of
 
 
@@ -224,9 +228,14 @@ def test_without_a_span_it_shows_the_last_thirty_days(quick: Command, filled: Se
     [
         (
             ["--metric", "cost"],
+            "(VALUE_UNKNOWN)",
+        ),
+        (["--order-by", "costs", "--focus"], "(FIELDS_CONFLICT)"),
+        (
+            ["--focus", "--interval", "month"],
             (
-                "metrics[0]: 'cost' is no metric; allowed are costs, cumulative_costs, "
-                "active_user_by_event, cost_per_user (VALUE_UNKNOWN)"
+                "metrics.interval: rows of FOCUS have no interval; it must be left out "
+                "(FIELDS_CONFLICT)"
             ),
         ),
         (["--start", "2026-11-31", "--end", "2026-12-01"], "(DATE_INVALID)"),
@@ -246,6 +255,207 @@ def test_what_the_service_refuses_is_one_line(
     assert done.stderr.startswith("cost-insights: ")
     assert done.stderr.endswith(f"{line}\n")
     assert done.stderr.count("\n") == 1
+
+
+# Revenue
+
+
+def order(
+    order_id: str, date: str, customer: str, amount: str, **fields: object
+) -> revenue_pb2.NewOrder:
+    """An order at noon."""
+    one = new_order(order_id, external_customer_id=customer, net_amount=money(amount), **fields)
+    one.created_time.FromJsonString(f"{date}T12:00:00Z")
+    return one
+
+
+@pytest.fixture
+def earning(filled: Service) -> Service:
+    """The same service with revenue, and with products."""
+    caller = Caller(filled.channel())
+    caller.ingest(
+        event_of(day("2026-11-02", "a", "40", "email", product_id="pro")),
+        event_of(day("2026-11-02", "b", "2.5", "email", product_id="free")),
+    )
+    orders = [
+        order("1", "2026-11-01", "a", "2000", product_id="pro"),
+        order("2", "2026-11-02", "c", "1", product_id="free"),
+        order(
+            "3",
+            "2026-11-03",
+            "a",
+            "100.5",
+            product_id="pro",
+            billing_type=revenue_pb2.BILLING_TYPE_RECURRING,
+        ),
+    ]
+    caller.revenue.RecordOrders(revenue_service_pb2.RecordOrdersRequest(orders=orders))
+    return filled
+
+
+SPAN = ("metrics", "--start", "2026-11-01", "--end", "2026-11-03")
+
+
+def test_shows_margins_once_there_is_revenue(command: Command, earning: Service) -> None:
+    """Revenue, costs and what is left stand beside each other, in the table and the plot."""
+    done = command(*SPAN, "--address", earning.address)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines[:10] == [
+        "                                                                   gross",
+        "day         revenue (cents)     costs (cents)     margin (cents)  margin",
+        "────────────────────────────────────────────────────────────────────────",
+        "2026-11-01             2000               0.3             1999.7   50.0%",
+        "2026-11-02                1              42.5              -41.5   47.9%",
+        "2026-11-03            100.5   99.999999999998     0.500000000002   45.6%",
+        "",
+        "total                2101.5  142.799999999998  1958.700000000002   45.6%",
+        "",
+        "revenue █▒ and costs ▒░ (cents): █ is margin, ░ is loss",
+    ]
+    assert lines[10].startswith("2000┤█████")
+    assert lines[-1].strip() == "2026-11-01"
+
+
+def test_groups_show_their_margins(command: Command, earning: Service) -> None:
+    """Customers and products have revenue, costs and margins, in any order."""
+    done = command(
+        *SPAN, "--group-by", "customer", "--order-by", "cashflow asc", "--address", earning.address
+    )
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines[8:17] == [
+        "",
+        "                                                                 gross",
+        "customer  revenue (cents)     costs (cents)     margin (cents)  margin",
+        "──────────────────────────────────────────────────────────────────────",
+        "b                       0               2.7               -2.7       -",
+        "c                       1                 0                  1  100.0%",
+        "a                  2100.5  140.099999999998  1960.400000000002   45.7%",
+        "",
+        "total              2101.5  142.799999999998  1958.700000000002   45.6%",
+    ]
+
+
+def test_what_has_no_product_is_told(quick: Command, earning: Service) -> None:
+    """Where products are chosen a line says which costs are of none."""
+    chosen = ("--product", "pro", "--product", "free", "--group-by", "product")
+    done = quick(*SPAN, *chosen, "--address", earning.address)
+    assert ["pro", "2100.5", "40", "2060.5", "98.1%"] in rows(done.stdout)
+    assert ["free", "1", "2.5", "-1.5", "-150.0%"] in rows(done.stdout)
+    assert (
+        "unattributed: 100.299999999998 cents, 70.2% of the costs, are of no product\n"
+        in done.stdout
+    )
+    one_time = quick(*SPAN, "--billing-type", "one-time", "--address", earning.address).stdout
+    assert ["total", "2001", "42.5", "1958.5", "97.9%"] in rows(one_time)
+    recurring = quick(
+        *SPAN, "--billing-type", "recurring", "--metric", "revenue", "--address", earning.address
+    ).stdout
+    assert ["total", "100.5"] in rows(recurring)
+    assert "costs (cents)" not in recurring
+    assert "unattributed" not in quick(*SPAN, "--address", earning.address).stdout
+
+
+def test_groups_of_events_show_costs(quick: Command, earning: Service) -> None:
+    """Revenue has no event name, so groups of these have their share of the costs."""
+    done = quick(*SPAN, "--group-by", "event-name", "--address", earning.address)
+    assert ["training", "99.999999999998", "70.0%", "1", "99.999999999998"] in rows(done.stdout)
+    asked = (
+        "--metric",
+        "revenue",
+        "--metric",
+        "costs",
+        "--group-by",
+        "event-name",
+        "--address",
+        earning.address,
+    )
+    assert ["training", "99.999999999998", "-"] in rows(quick(*SPAN, *asked).stdout)
+
+
+def test_every_metric_can_be_shown(quick: Command, filled: Service) -> None:
+    """Each slug is a column of its own, under a heading that fits."""
+    for slug in METRICS:
+        done = quick(*SPAN, "--metric", slug, "--address", filled.address)
+        assert done.returncode == 0
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert len(next(row for row in rows(done.stdout) if row[0] == "total")) == 2
+
+
+# Exports
+
+
+def test_exports_csv(command: Command, filled: Service) -> None:
+    """The rows of the service, byte for byte."""
+    done = command(*SPAN, "--csv", "--metric", "costs", "--address", filled.address)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "Timestamp,Costs\r\n"
+        "2026-11-01T00:00:00+00:00,0.3\r\n"
+        "2026-11-02T00:00:00+00:00,0\r\n"
+        "2026-11-03T00:00:00+00:00,99.999999999998\r\n"
+    )
+
+
+def test_exports_json_lines(quick: Command, filled: Service) -> None:
+    """An object a line, with the groups that were asked for."""
+    done = quick(
+        *("metrics", "--start", "2026-11-01", "--end", "2026-11-01", "--json-lines"),
+        *("--metric", "costs", "--group-by", "customer", "--groups-max", "1"),
+        *("--address", filled.address),
+    )
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"timestamp": "2026-11-01T00:00:00+00:00", "group": "b", "others": False, "costs": "0.2"},
+        {"timestamp": "2026-11-01T00:00:00+00:00", "group": "", "others": True, "costs": "0.1"},
+    ]
+
+
+def test_exports_focus(quick: Command, filled: Service) -> None:
+    """The costs of each day, customer and series, in dollars."""
+    done = quick(*SPAN, "--focus", "--customer", "a", "--address", filled.address)
+    assert [line.partition(",")[0] for line in done.stdout.splitlines()] == [
+        "BilledCost",
+        "0.001",
+        "0.99999999999998",
+    ]
+
+
+def test_a_terminal_is_not_moved(
+    quick: Command, filled: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What callers sent may be meant for the terminal; it is shown, not obeyed."""
+    Caller(filled.channel()).ingest(event_of(day("2026-11-02", "\x1b[2J", "1")))
+    asked = (*SPAN, "--csv", "--metric", "costs", "--group-by", "customer")
+    assert ",\x1b[2J,false," in quick(*asked, "--address", filled.address).stdout
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert ",\\x1b[2J,false," in quick(*asked, "--address", filled.address).stdout
+
+
+def test_a_reader_that_has_seen_enough(filled: Service, clean_env: dict[str, str]) -> None:
+    """An export into a pipe that nobody reads any more ends without a traceback."""
+    customers = [f"{'x' * 200}{number}" for number in range(1_000)]
+    Caller(filled.channel()).ingest(*(event_of(day("2026-11-02", one, "1")) for one in customers))
+    with subprocess.Popen(
+        program(*SPAN, "--focus", "--address", filled.address),
+        env=clean_env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"BilledCost,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
+
+
+def test_one_format_at_a_time(quick: Command) -> None:
+    """Two formats at once are wrong use."""
+    done = quick("metrics", "--csv", "--focus")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "cost-insights: --csv and --focus exclude each other\n"
 
 
 def test_digits_are_aligned_at_the_point() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.cli.plot import ROWS, plot_costs
+from cost_insights.cli.plot import ROWS, plot_costs, plot_margin
 
 
 def days(count: int) -> list[str]:
@@ -60,4 +60,54 @@ def test_fits_the_width(width: int, costs: list[Decimal]) -> None:
     """Whatever the costs are, the plot is as high as it should be and never too wide."""
     drawn = plot_costs(days(len(costs)), costs, width=width).splitlines()
     assert max(map(len, drawn)) <= width
+    assert len(drawn) == ROWS + 4
+
+
+def test_draws_margins_and_losses() -> None:
+    """What revenue and costs both reach is shaded; the rest of either says which is greater."""
+    revenue = [Decimal(12), Decimal(3), Decimal(0), Decimal(0), Decimal(6)]
+    costs = [Decimal(4), Decimal(6), Decimal(6), Decimal(0), Decimal(0)]
+    drawn = plot_margin(days(5), revenue, costs, width=80)
+    assert drawn == "\n".join(
+        [
+            "revenue █▒ and costs ▒░ (cents): █ is margin, ░ is loss",
+            "12┤█████",
+            *(["  │█████"] * 5),
+            " 6┤█████ ░░░░░ ░░░░░       █████",
+            *(["  │█████ ░░░░░ ░░░░░       █████"] * 1),
+            *(["  │▒▒▒▒▒ ░░░░░ ░░░░░       █████"] * 1),
+            *(["  │▒▒▒▒▒ ▒▒▒▒▒ ░░░░░       █████"] * 3),
+            " 0┤▒▒▒▒▒ ▒▒▒▒▒ ░░░░░ ───── █████",
+            "  └──┬───────────┬───────────────",
+            "   2026-10-24 2026-10-26",
+        ]
+    )
+
+
+def test_draws_what_is_given_back_below_zero() -> None:
+    """Negative revenue and credits hang from the zero line."""
+    drawn = plot_margin(
+        days(3),
+        [Decimal(-6), Decimal(6), Decimal(-6)],
+        [Decimal(3), Decimal(-6), Decimal(-3)],
+        width=40,
+    ).splitlines()
+    assert drawn[1] == " 6┤      █████"
+    assert drawn[1 + ROWS // 2] == " 0┤█████ █████ ▒▒▒▒▒"
+    assert drawn[1 + ROWS] == "-6┤█████ ░░░░░ █████"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@given(
+    amounts=st.lists(
+        st.tuples(*[st.decimals(-(10**19), 10**19, places=12, allow_nan=False)] * 2),
+        min_size=1,
+        max_size=400,
+    )
+)
+def test_margins_fit_the_width(width: int, amounts: list[tuple[Decimal, Decimal]]) -> None:
+    """Whatever the amounts are, the bars are never too wide; only the title may be wider."""
+    revenue, costs = zip(*amounts, strict=True)
+    drawn = plot_margin(days(len(amounts)), revenue, costs, width=width).splitlines()
+    assert max(map(len, drawn[1:])) <= width
     assert len(drawn) == ROWS + 4

@@ -72,7 +72,7 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "'year'.")),
         (["metrics", "--group-by", "planet"],
          ("Invalid value for '--group-by': 'planet' is not one of 'event-name', 'llm-vendor', "
-         "'llm-model', 'customer'.")),
+         "'llm-model', 'customer', 'product'.")),
         (["metrics", "--group-by", "customer", "--groups-max", "0"],
          "Invalid value for '--groups-max': '0' is not a whole number from 1 to 1000"),
         (["metrics", "--timezone", "Europe/Berln"],

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from google.protobuf import timestamp_pb2
 
 from cost_insights.client import (
     AsyncClient,
@@ -18,10 +19,12 @@ from cost_insights.client import (
     Fault,
     InvalidEventError,
     RefusedError,
+    UnattributedCosts,
     UnavailableError,
 )
-from cost_insights.v1 import event_pb2
+from cost_insights.v1 import event_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.postgresql import free_port
+from tests.support.revenue import money, new_order
 from tests.support.service import Service
 
 StartServer = Callable[..., AbstractContextManager[Service]]
@@ -163,6 +166,130 @@ def test_metrics_in_groups(service: Service) -> None:
         period.start for period in answer.periods
     ]
     assert sum(period.values["costs"] for period in others.periods) == Decimal("0.3")
+
+
+def record_order(service: Service, token: str | None, order_id: str, **fields: Any) -> None:
+    """Stores an order of today."""
+    now = timestamp_pb2.Timestamp()
+    now.GetCurrentTime()
+    caller = service.stranger(token)
+    caller.revenue.RecordOrders(
+        revenue_service_pb2.RecordOrdersRequest(
+            orders=[new_order(order_id, created_time=now, **fields)]
+        ),
+        metadata=caller.metadata,
+    )
+
+
+def test_metrics_of_products(service: Service) -> None:
+    """Products, billing types and the order of groups reach the service; what has no product
+    is told apart."""
+    token = service.caller().token
+    with Client(service.address, token=token) as client:
+        client.ingest([event("1", product_id="pro"), event("2", product_id="free"), event("5")])
+        record_order(service, token, "1", product_id="pro", net_amount=money("100"))
+        record_order(
+            service,
+            token,
+            "2",
+            product_id="free",
+            net_amount=money("10"),
+            billing_type=revenue_pb2.BILLING_TYPE_RECURRING,
+        )
+        asked: dict[str, Any] = {"start": YESTERDAY, "end": TODAY + datetime.timedelta(days=1)}
+        answer = client.metrics(
+            **asked,
+            product_ids=["pro", "free"],
+            metrics=["costs", "revenue"],
+            group_by="product",
+            order_by="revenue asc",
+        )
+        assert [(group.value, group.totals) for group in answer.groups] == [
+            ("free", {"costs": 2, "revenue": 10}),
+            ("pro", {"costs": 1, "revenue": 100}),
+        ]
+        assert answer.unattributed == UnattributedCosts(Decimal(5), Decimal("0.625"))
+        one_time = client.metrics(**asked, billing_types=["one_time"])
+        assert (one_time.totals["revenue"], one_time.totals["costs"]) == (100, 1)
+        assert client.metrics(**asked).unattributed is None
+        with pytest.raises(ValueError, match="BILLING_TYPE_YEARLY"):
+            client.metrics(**asked, billing_types=["yearly"])
+
+
+CSV = "Timestamp,Costs\r\n2026-11-01T00:00:00+00:00,1.5\r\n"
+GROUPED = (
+    '{"timestamp": "2026-11-01T00:00:00+00:00", "group": "b", "others": false, "costs": "1"}\n'
+    '{"timestamp": "2026-11-01T00:00:00+00:00", "group": "", "others": true, "costs": "0.5"}\n'
+)
+NOVEMBER: dict[str, Any] = {
+    "start": datetime.date(2026, 11, 1),
+    "end": datetime.date(2026, 11, 1),
+}
+NOON = "2026-11-01T12:00:00Z"
+
+
+def test_exports(service: Service) -> None:
+    """Rows come as text in each format; what is refused says why."""
+    with connect(service) as client:
+        client.ingest(
+            [event("0.5", name="a", timestamp=NOON), event("1", name="b", timestamp=NOON)]
+        )
+        assert "".join(client.export(**NOVEMBER, metrics=["costs"])) == CSV
+        grouped = client.export(
+            **NOVEMBER,
+            export_format="json_lines",
+            interval="day",
+            metrics=["costs"],
+            group_by="event_name",
+            groups_max=1,
+        )
+        assert "".join(grouped) == GROUPED
+        focus = "".join(client.export(**NOVEMBER, export_format="focus")).splitlines()
+        assert [line.partition(",")[0] for line in focus] == ["BilledCost", "0.005", "0.01"]
+        with pytest.raises(RefusedError) as refused:
+            list(client.export(**NOVEMBER, export_format="focus", interval="day"))
+        assert refused.value.reason == "FIELDS_CONFLICT"
+        with pytest.raises(ValueError, match="EXPORT_FORMAT_XML"):
+            list(client.export(**NOVEMBER, export_format="xml"))
+        # Nothing is left open where only the first part is taken.
+        parts = client.export(**NOVEMBER)
+        next(parts)
+        parts.close()
+
+
+async def test_asynchronous_exports(service: Service) -> None:
+    """The same for coroutines."""
+    caller = service.caller()
+    async with AsyncClient(service.address, token=caller.token) as client:
+        await client.ingest(
+            [event("0.5", name="a", timestamp=NOON), event("1", name="b", timestamp=NOON)]
+        )
+        parts = [part async for part in client.export(**NOVEMBER, metrics=["costs"])]
+        assert "".join(parts) == CSV
+        with pytest.raises(RefusedError) as refused:
+            [part async for part in client.export(**NOVEMBER, metrics=["cost"])]
+        assert refused.value.reason == "VALUE_UNKNOWN"
+        first = client.export(**NOVEMBER)
+        await anext(first)
+        await first.aclose()
+
+
+def test_an_export_waits_for_a_service_that_comes_back(
+    start_server: StartServer, database_url: str
+) -> None:
+    """What fails before the first part is tried again."""
+    address = f"127.0.0.1:{free_port()}"
+    with Client(address, retry_seconds=60) as client:
+        got: list[str] = []
+        thread = threading.Thread(
+            target=lambda: got.extend(client.export(**NOVEMBER, metrics=["costs"]))
+        )
+        thread.start()
+        thread.join(0.5)
+        assert not got
+        with start_server(database_url, grpc_address=address):
+            thread.join(60)
+            assert got == [CSV.replace("1.5", "0")]
 
 
 async def test_the_asynchronous_client_does_the_same(service: Service) -> None:

@@ -29,6 +29,12 @@ SAMPLES: Mapping[str, Message] = {
     f"{METRICS}/GetMetrics": metrics_service_pb2.GetMetricsRequest(
         start_date="2026-11-01", end_date="2026-11-23"
     ),
+    f"{METRICS}/ExportMetrics": metrics_service_pb2.ExportMetricsRequest(
+        metrics=metrics_service_pb2.GetMetricsRequest(
+            start_date="2026-11-01", end_date="2026-11-23"
+        ),
+        format=metrics_service_pb2.EXPORT_FORMAT_FOCUS,
+    ),
     f"{METRICS}/GetMetricsLimits": metrics_service_pb2.GetMetricsLimitsRequest(),
     f"{REVENUE}/RecordOrders": revenue_service_pb2.RecordOrdersRequest(orders=[new_order()]),
     f"{REVENUE}/RecordRefunds": revenue_service_pb2.RecordRefundsRequest(refunds=[new_refund()]),

@@ -26,6 +26,7 @@ from cost_insights.client.answers import (
     MetricsAnswer,
     MetricsGroup,
     MetricsPeriod,
+    UnattributedCosts,
 )
 from cost_insights.client.background import BackgroundClient
 from cost_insights.client.errors import (
@@ -49,5 +50,6 @@ __all__ = [
     "MetricsGroup",
     "MetricsPeriod",
     "RefusedError",
+    "UnattributedCosts",
     "UnavailableError",
 ]

@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -72,9 +72,12 @@ class AsyncClient:
         event_names: Sequence[str] = (),
         llm_vendors: Sequence[str] = (),
         llm_models: Sequence[str] = (),
+        product_ids: Sequence[str] = (),
+        billing_types: Sequence[str] = (),
         metrics: Sequence[str] = (),
         group_by: str | None = None,
         groups_max: int = 10,
+        order_by: str = "",
     ) -> answers.MetricsAnswer:
         """Metrics per period; see `Client.metrics`."""
         request = requests.metrics_request(
@@ -87,21 +90,87 @@ class AsyncClient:
             event_names=event_names,
             llm_vendors=llm_vendors,
             llm_models=llm_models,
+            product_ids=product_ids,
+            billing_types=billing_types,
             metrics=metrics,
             group_by=group_by,
             groups_max=groups_max,
+            order_by=order_by,
         )
         return answers.metrics_answer(await self._call(self._metrics.GetMetrics, request))
 
-    async def _call(self, method: Any, request: Any) -> Any:
+    async def export(
+        self,
+        *,
+        start: datetime.date,
+        end: datetime.date,
+        export_format: str = "csv",
+        interval: str | None = None,
+        timezone: str = "UTC",
+        customer_ids: Sequence[str] = (),
+        external_customer_ids: Sequence[str] = (),
+        event_names: Sequence[str] = (),
+        llm_vendors: Sequence[str] = (),
+        llm_models: Sequence[str] = (),
+        product_ids: Sequence[str] = (),
+        billing_types: Sequence[str] = (),
+        metrics: Sequence[str] = (),
+        group_by: str | None = None,
+        groups_max: int | None = None,
+        order_by: str = "",
+        timeout_seconds: float = 3_600,
+    ) -> AsyncGenerator[str, None]:
+        """The rows of an export; see `Client.export`."""
+        asked = requests.metrics_request(
+            start=start,
+            end=end,
+            interval=interval,
+            timezone=timezone,
+            customer_ids=customer_ids,
+            external_customer_ids=external_customer_ids,
+            event_names=event_names,
+            llm_vendors=llm_vendors,
+            llm_models=llm_models,
+            product_ids=product_ids,
+            billing_types=billing_types,
+            metrics=metrics,
+            group_by=group_by,
+            groups_max=groups_max,
+            order_by=order_by,
+        )
+        request = requests.export_request(asked, export_format)
+        parts: Any = None
+
+        async def first() -> Any:
+            nonlocal parts
+            parts = self._metrics.ExportMetrics(
+                request, timeout=timeout_seconds, metadata=self._metadata
+            )
+            return await anext(aiter(parts), None)
+
         try:
-            async for attempt in stamina.retry_context(
-                on=is_retryable, **retries(self._retry_seconds)
-            ):
-                with attempt:
-                    return await method(
-                        request, timeout=self._timeout_seconds, metadata=self._metadata
-                    )
+            part = await self._retried(first)
+            while part is not None:
+                yield part.rows
+                part = await anext(aiter(parts), None)
         except grpc.RpcError as error:
             raise call_error(error) from error
+        finally:
+            # Also where the caller takes no more.
+            if parts is not None:
+                parts.cancel()
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        async def once() -> Any:
+            return await method(request, timeout=self._timeout_seconds, metadata=self._metadata)
+
+        try:
+            return await self._retried(once)
+        except grpc.RpcError as error:
+            raise call_error(error) from error
+
+    async def _retried(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        async for attempt in stamina.retry_context(on=is_retryable, **retries(self._retry_seconds)):
+            with attempt:
+                return await call()
         raise AssertionError("a retry neither returned nor raised")

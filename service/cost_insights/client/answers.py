@@ -59,12 +59,22 @@ class MetricsGroup:
 
 
 @dataclass(frozen=True)
+class UnattributedCosts:
+    """The costs that no product can be told of; see `UnattributedCosts` in the proto."""
+
+    costs: Decimal
+    share: Decimal
+
+
+@dataclass(frozen=True)
 class MetricsAnswer:
     """The metrics of each period and of the whole span, and those of each group."""
 
     periods: tuple[MetricsPeriod, ...]
     totals: Mapping[str, Decimal | int]
     groups: tuple[MetricsGroup, ...]
+    unattributed: UnattributedCosts | None
+    """None where neither products nor billing types were chosen."""
 
 
 def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
@@ -98,6 +108,11 @@ def metrics_answer(response: metrics_service_pb2.GetMetricsResponse) -> MetricsA
             )
             for group in response.groups
         ),
+        unattributed=UnattributedCosts(
+            Decimal(response.unattributed.costs), Decimal(response.unattributed.share)
+        )
+        if response.HasField("unattributed")
+        else None,
     )
 
 

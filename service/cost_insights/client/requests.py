@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from cost_insights.client.errors import InvalidEventError
-from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2
+from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2, revenue_pb2
 
 EventLike = event_pb2.NewEvent | Mapping[str, Any]
 """A message, or a mapping in the documented JSON form. There a timestamp may be an
@@ -49,33 +49,54 @@ def metrics_request(
     *,
     start: datetime.date,
     end: datetime.date,
-    interval: str,
+    interval: str | None,
     timezone: str,
     customer_ids: Sequence[str],
     external_customer_ids: Sequence[str],
     event_names: Sequence[str],
     llm_vendors: Sequence[str],
     llm_models: Sequence[str],
+    product_ids: Sequence[str],
+    billing_types: Sequence[str],
     metrics: Sequence[str],
     group_by: str | None,
-    groups_max: int,
+    groups_max: int | None,
+    order_by: str,
 ) -> metrics_service_pb2.GetMetricsRequest:
-    """The request for metrics; raises ValueError for an unknown interval or grouping."""
+    """The request for metrics; raises ValueError for an unknown interval, billing type or
+    grouping."""
     return metrics_service_pb2.GetMetricsRequest(
         start_date=start.isoformat(),
         end_date=end.isoformat(),
         timezone=timezone,
-        interval=metrics_service_pb2.Interval.Value(f"INTERVAL_{interval.upper()}"),
+        interval=metrics_service_pb2.Interval.Value(
+            f"INTERVAL_{(interval or 'unspecified').upper()}"
+        ),
         customer_ids=customer_ids,
         external_customer_ids=external_customer_ids,
         event_names=event_names,
         llm_vendors=llm_vendors,
         llm_models=llm_models,
+        product_ids=product_ids,
+        billing_types=[
+            revenue_pb2.BillingType.Value(f"BILLING_TYPE_{one.upper()}") for one in billing_types
+        ],
         metrics=metrics,
         group_by=metrics_service_pb2.GroupBy.Value(
             f"GROUP_BY_{(group_by or 'unspecified').upper()}"
         ),
-        groups_max=groups_max,
+        groups_max=groups_max or 0,
+        order_by=order_by,
+    )
+
+
+def export_request(
+    metrics: metrics_service_pb2.GetMetricsRequest, export_format: str
+) -> metrics_service_pb2.ExportMetricsRequest:
+    """The request for rows of text; raises ValueError for an unknown format."""
+    return metrics_service_pb2.ExportMetricsRequest(
+        metrics=metrics,
+        format=metrics_service_pb2.ExportFormat.Value(f"EXPORT_FORMAT_{export_format.upper()}"),
     )
 
 

@@ -1,7 +1,7 @@
 """The client that blocks."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,7 +37,7 @@ class Client:
         else:
             self._channel = grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
         self._events = EventServiceStub(self._channel)
-        self._metrics = MetricsServiceStub(self._channel)
+        self._metrics: Any = MetricsServiceStub(self._channel)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
@@ -80,16 +80,21 @@ class Client:
         event_names: Sequence[str] = (),
         llm_vendors: Sequence[str] = (),
         llm_models: Sequence[str] = (),
+        product_ids: Sequence[str] = (),
+        billing_types: Sequence[str] = (),
         metrics: Sequence[str] = (),
         group_by: str | None = None,
         groups_max: int = 10,
+        order_by: str = "",
     ) -> answers.MetricsAnswer:
         """Metrics per period of the days from `start` to `end`, both included.
 
         `interval` is hour, day, week, month or year; `metrics` are slugs, all when
-        empty. `group_by` is event_name, llm_vendor, llm_model or customer: the groups
-        that cost most come first, at most `groups_max`, and then that of the others.
-        Amounts are `Decimal`s of cents. Raises RefusedError, UnavailableError.
+        empty; `billing_types` are one_time and recurring. `group_by` is event_name,
+        llm_vendor, llm_model, customer or product: the groups that cost most come first,
+        or those of the greatest total of `order_by`, at most `groups_max`, and then that
+        of the others. Amounts are `Decimal`s of cents. Raises RefusedError,
+        UnavailableError.
         """
         request = requests.metrics_request(
             start=start,
@@ -101,17 +106,94 @@ class Client:
             event_names=event_names,
             llm_vendors=llm_vendors,
             llm_models=llm_models,
+            product_ids=product_ids,
+            billing_types=billing_types,
             metrics=metrics,
             group_by=group_by,
             groups_max=groups_max,
+            order_by=order_by,
         )
         return answers.metrics_answer(self._call(self._metrics.GetMetrics, request))
 
-    def _call(self, method: Any, request: Any) -> Any:
+    def export(
+        self,
+        *,
+        start: datetime.date,
+        end: datetime.date,
+        export_format: str = "csv",
+        interval: str | None = None,
+        timezone: str = "UTC",
+        customer_ids: Sequence[str] = (),
+        external_customer_ids: Sequence[str] = (),
+        event_names: Sequence[str] = (),
+        llm_vendors: Sequence[str] = (),
+        llm_models: Sequence[str] = (),
+        product_ids: Sequence[str] = (),
+        billing_types: Sequence[str] = (),
+        metrics: Sequence[str] = (),
+        group_by: str | None = None,
+        groups_max: int | None = None,
+        order_by: str = "",
+        timeout_seconds: float = 3_600,
+    ) -> Generator[str, None, None]:
+        """The same as rows of text, some whole lines at a time; joined they are the file.
+
+        `export_format` is csv, json_lines or focus, which are the costs of each day,
+        customer, event name, model and product and take no interval, metrics or groups.
+        A part that is not taken for long ends the export; it may take `timeout_seconds`
+        in all. Only what fails before the first part is tried again. Raises RefusedError,
+        UnavailableError.
+        """
+        asked = requests.metrics_request(
+            start=start,
+            end=end,
+            interval=interval,
+            timezone=timezone,
+            customer_ids=customer_ids,
+            external_customer_ids=external_customer_ids,
+            event_names=event_names,
+            llm_vendors=llm_vendors,
+            llm_models=llm_models,
+            product_ids=product_ids,
+            billing_types=billing_types,
+            metrics=metrics,
+            group_by=group_by,
+            groups_max=groups_max,
+            order_by=order_by,
+        )
+        request = requests.export_request(asked, export_format)
+        parts: Any = None
+
+        def first() -> Any:
+            nonlocal parts
+            parts = self._metrics.ExportMetrics(
+                request, timeout=timeout_seconds, metadata=self._metadata
+            )
+            return next(parts, None)
+
         try:
-            for attempt in stamina.retry_context(on=is_retryable, **retries(self._retry_seconds)):
-                with attempt:
-                    return method(request, timeout=self._timeout_seconds, metadata=self._metadata)
+            part = self._retried(first)
+            while part is not None:
+                yield part.rows
+                part = next(parts, None)
         except grpc.RpcError as error:
             raise call_error(error) from error
+        finally:
+            # Also where the caller takes no more.
+            if parts is not None:
+                parts.cancel()
+
+    def _call(self, method: Any, request: Any) -> Any:
+        def once() -> Any:
+            return method(request, timeout=self._timeout_seconds, metadata=self._metadata)
+
+        try:
+            return self._retried(once)
+        except grpc.RpcError as error:
+            raise call_error(error) from error
+
+    def _retried(self, call: Callable[[], Any]) -> Any:
+        for attempt in stamina.retry_context(on=is_retryable, **retries(self._retry_seconds)):
+            with attempt:
+                return call()
         raise AssertionError("a retry neither returned nor raised")

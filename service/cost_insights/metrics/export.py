@@ -93,6 +93,7 @@ class MetricsExporter:
                 finally:
                     giving_up.cancel()
                 patience += _PART_SECONDS - (loop.time() - given)
+                patience = min(patience, self._query_seconds_max)
                 if reading.was_given_up:
                     raise QueryTooSlowError(self._query_seconds_max)
         except BaseException:

@@ -5,6 +5,7 @@ the provider, its customers are sub accounts, and event names are services.
 """
 
 import datetime
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -29,6 +30,7 @@ COLUMNS = (
     "ChargeFrequency",
     "ChargePeriodEnd",
     "ChargePeriodStart",
+    "CommitmentDiscountStatus",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedCost",
@@ -65,7 +67,7 @@ def focus_rows(organization: Organization, details: Iterable[Detail]) -> Iterato
         cost = dollars(one.cost_picocents)
         of = one.series
         is_usage = one.cost_picocents >= 0
-        quantity, unit = (one.events, "Events") if is_usage else (None, None)
+        quantity, unit = (f"{one.events}.0", "Events") if is_usage else (None, None)
         yield (
             cost,
             account,
@@ -79,6 +81,7 @@ def focus_rows(organization: Organization, details: Iterable[Detail]) -> Iterato
             "Usage-Based" if is_usage else "One-Time",
             _time(bounds_us[one.day + 1]),
             _time(bounds_us[one.day]),
+            None,  # there are no commitments; rules of the quantity name it all the same
             quantity,
             unit,
             cost,
@@ -104,12 +107,14 @@ def focus_rows(organization: Organization, details: Iterable[Detail]) -> Iterato
 
 
 def dollars(picocents: int) -> str:
-    """An amount in dollars, all of its digits, without zeros at the end."""
+    """An amount in dollars, all of its digits, without zeros at the end but for one: a
+    column is told to be of decimals by the point."""
     whole, rest = divmod(abs(picocents), 10**_PICOCENTS_DIGITS)
-    text = f"{whole}.{rest:0{_PICOCENTS_DIGITS}}".rstrip("0").rstrip(".")
+    text = f"{whole}.{f'{rest:0{_PICOCENTS_DIGITS}}'.rstrip('0') or '0'}"
     return f"-{text}" if picocents < 0 else text
 
 
+@functools.lru_cache(maxsize=1024)
 def _time(time_us: int) -> str:
     # Bounds of days are whole seconds.
     moment = _EPOCH + datetime.timedelta(microseconds=time_us)

@@ -37,7 +37,9 @@ class NewEvent(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What happened, such as `llm.inference`. 1 to 128 characters."""
+    """What happened, such as `llm.inference`. 1 to 128 characters. The names of
+    system events are reserved, see `IngestEvents`.
+    """
     external_customer_id: _builtins.str
     """The caller's own identifier of the customer, 1 to 256 characters. A
     customer seen for the first time is registered.
@@ -61,7 +63,9 @@ class NewEvent(_message.Message):
     characters.
     """
     product_id: _builtins.str
-    """The product it was made for, 1 to 128 characters."""
+    """The product it was made for, 1 to 128 characters. Refused together with a
+    `metadata.product_id` that means the same.
+    """
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened, in the years 1 to 9999, kept to the microsecond; the time
@@ -85,8 +89,11 @@ class NewEvent(_message.Message):
     def metadata(self) -> _struct_pb2.Struct:
         """Anything else worth keeping: at most 128 keys of 1 to 128 characters, each
         with a number, a boolean or a text of 1 to 2000 characters, at most 32 KiB
-        an event (settings). Two keys are special: `_cost` is `{amount, currency}`,
-        where `amount` is a decimal string or a number, and `_llm` is an `Llm`.
+        an event (settings). Three keys are special: `_cost` is `{amount,
+        currency}`, where `amount` is a decimal string or a number, and `_llm` is an
+        `Llm`. `product_id`, where it is a text of 1 to 128 characters, means the
+        same as the field and is kept in the metadata too; anything else under that
+        key is metadata like any other.
         """
 
     def __init__(
