@@ -1148,6 +1148,13 @@ FILTERS = [
         Unattributed("2", "0.666666666667"),
     ),
     Case(
+        "where credits outweigh costs the share is of what is left",
+        Facts(events=[event("2025-01-10", "-100"), event("2025-01-10", "20", product="p")]),
+        replace(JANUARY, filters=Filters(products=["p"])),
+        {"costs": "20 | 20"},
+        Unattributed("-100", "1.25"),
+    ),
+    Case(
         "a customer's share of everything",
         Facts(
             events=[event("2025-01-10", "1", "c1"), event("2025-01-10", "2", "c2")],

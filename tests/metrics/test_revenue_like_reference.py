@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -437,6 +438,40 @@ def test_a_business(caller: Caller, seed: int) -> None:
         for group_by in (None, "event_name", *REVENUE_GROUPINGS):
             asked = replace(question, group_by=group_by, groups_max=3)
             assert asked.asked(caller) == asked.on_paper(facts)
+
+
+def test_two_servers_answer_alike(
+    database_url: str, start_server: Callable[..., AbstractContextManager[Service]]
+) -> None:
+    """What one records the other has in its next answer, whichever came first."""
+    facts = business(5)
+    dice = random.Random(5)
+    updated = datetime(2025, 1, 1, tzinfo=UTC)
+    states = [(updated, one) for one in facts.subscriptions]
+    states += [
+        (updated - timedelta(days=1), replace(one, product="p1", cents=Decimal(7), canceled=None))
+        for one in facts.subscriptions
+    ]
+    batches = [
+        batch
+        for kind in (facts.events, facts.orders, facts.refunds, states)
+        for batch in in_batches(dice, kind)
+    ]
+    dice.shuffle(batches)
+    question = replace(some_questions()[0], group_by="customer", groups_max=3)
+    recorded = Recorded()
+    with start_server(database_url) as one, start_server(database_url) as other:
+        caller = one.caller()
+        callers = [caller, other.stranger(caller.token)]
+        for place, batch in enumerate(batches):
+            recorded.record(callers[place % 2], batch)
+            check(callers[(place + 1) % 2], recorded, question)
+
+
+def in_batches(dice: random.Random, facts: Sequence[Any]) -> list[Sequence[Any]]:
+    """The facts in any order, a few at once."""
+    shuffled = dice.sample(facts, len(facts))
+    return [shuffled[place : place + 7] for place in range(0, len(shuffled), 7)]
 
 
 def test_a_metric_alone_is_the_same(caller: Caller) -> None:
