@@ -16,6 +16,7 @@ __all__ = [
     "EVENT_COLUMNS",
     "MONEY_CENTS_MAX",
     "REASONS",
+    "SYSTEM_EVENTS",
     "Compaction",
     "Cover",
     "EventBatch",
