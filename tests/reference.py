@@ -270,6 +270,7 @@ GROUPINGS: dict[str, Callable[[Event], str]] = {
     "llm_vendor": lambda event: event.vendor,
     "llm_model": lambda event: event.model,
     "customer": lambda event: event.customer,
+    "product": lambda event: event.product,
 }
 """What events can be grouped by."""
 
@@ -302,10 +303,11 @@ def metrics_of(
     names: Collection[str] = (),
     vendors: Collection[str] = (),
     models: Collection[str] = (),
+    products: Collection[str] = (),
     group_by: str | None = None,
     groups_max: int = 10,
 ) -> Metrics:
-    """All four metrics of the events of any of these values; an empty list means all."""
+    """The four metrics of costs of the events of any of these values; an empty list means all."""
     events = [
         event
         for event in events
@@ -313,6 +315,7 @@ def metrics_of(
         and (not names or event.name in names)
         and (not vendors or event.vendor in vendors)
         and (not models or event.model in models)
+        and (not products or event.product in products)
     ]
     periods = periods_of(first, last, zone, interval)
     answer = []

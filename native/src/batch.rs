@@ -156,6 +156,8 @@ pub struct EventBatch {
     pub faults: Vec<Fault>,
     /// How many events have faults.
     pub faulty: usize,
+    /// Whether any event, faulty or not, has a name of [`crate::event::SYSTEM_EVENTS`].
+    pub holds_system_events: bool,
     /// The distinct customers named by the caller's identifiers.
     pub external_customer_ids: Texts,
     /// The distinct customers named by UUID.

@@ -68,10 +68,12 @@ pub enum FaultKind {
     CustomerNotFound,
     /// An event names itself as its parent.
     ParentIsSelf,
+    /// A stream holds a system event.
+    NameReserved,
 }
 
 /// Every reason that a fault can have, sorted.
-pub const REASONS: [&str; 18] = [
+pub const REASONS: [&str; 19] = [
     "AMOUNT_MALFORMED",
     "AMOUNT_OUT_OF_RANGE",
     "AMOUNT_TOO_PRECISE",
@@ -82,6 +84,7 @@ pub const REASONS: [&str; 18] = [
     "FIELD_REQUIRED",
     "MALFORMED_REQUEST",
     "METADATA_TOO_MANY_KEYS",
+    "NAME_RESERVED",
     "NUMBER_OUT_OF_RANGE",
     "PARENT_IS_SELF",
     "TEXT_MALFORMED",
@@ -115,6 +118,7 @@ impl FaultKind {
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
             CustomerNotFound => "CUSTOMER_NOT_FOUND",
             ParentIsSelf => "PARENT_IS_SELF",
+            NameReserved => "NAME_RESERVED",
         }
     }
 }
@@ -208,7 +212,8 @@ impl Fault {
             | AmountMalformed
             | TimestampOutOfRange
             | CustomerNotFound
-            | ParentIsSelf => Vec::new(),
+            | ParentIsSelf
+            | NameReserved => Vec::new(),
         }
     }
 
@@ -329,6 +334,12 @@ impl fmt::Display for Fault {
                 write!(
                     f,
                     "the parent \"{value}\" is the event itself; only another event is allowed"
+                )
+            }
+            NameReserved => {
+                write!(
+                    f,
+                    "the name \"{value}\" is a system event's, which StreamEvents does not take; send it by IngestEvents"
                 )
             }
         }

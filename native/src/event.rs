@@ -105,6 +105,29 @@ const fn optional(name: &'static str, what: &'static str, chars_max: u32) -> Tex
     }
 }
 
+/// The names of events that say what was earned, sorted. They are not stored as events:
+/// whoever reads a batch that holds some makes other records of them.
+pub const SYSTEM_EVENTS: [&str; 14] = [
+    "balance.credit_order",
+    "balance.dispute",
+    "balance.dispute_reversal",
+    "balance.order",
+    "balance.refund",
+    "balance.refund_reversal",
+    "order.paid",
+    "subscription.canceled",
+    "subscription.created",
+    "subscription.cycled",
+    "subscription.product_updated",
+    "subscription.reinstated",
+    "subscription.revoked",
+    "subscription.uncanceled",
+];
+
+fn is_system_event(name: &str) -> bool {
+    SYSTEM_EVENTS.binary_search(&name).is_ok()
+}
+
 /// The first second of the year 1 and of the year 10000.
 const SECONDS: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
 const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
@@ -261,6 +284,9 @@ impl<'a, 'c> Checker<'a, 'c> {
         if !valid {
             self.batch.texts.truncate(texts_start);
             self.batch.faulty += 1;
+            // The names of valid ones are looked at once for each series.
+            let name = str::from_utf8(event.name.bytes());
+            self.batch.holds_system_events |= name.is_ok_and(is_system_event);
         }
     }
 
@@ -345,10 +371,11 @@ impl<'a, 'c> Checker<'a, 'c> {
             model,
             product_id: Some(product_id).filter(|product_id| !product_id.is_empty()),
         };
+        let series = self.series_place(series)?;
         let row = Row {
             index: self.index,
             customer: self.customer_place(customer),
-            series: self.series_place(series),
+            series,
             id: own_id.unwrap_or_else(|| self.ids.id(self.index)),
             timestamp_us: timestamp_us.unwrap_or(self.context.now_us),
             cost,
@@ -845,20 +872,31 @@ impl<'a, 'c> Checker<'a, 'c> {
         }
     }
 
-    fn series_place(&mut self, series: Series<'a>) -> u32 {
-        *self.series.entry(series).or_insert_with(|| {
-            let Series {
-                name,
-                vendor,
-                model,
-                product_id,
-            } = series;
-            let place = self.batch.series_count() as u32;
-            for text in [Some(name), vendor, model, product_id] {
-                self.batch.series_texts.push(text.unwrap_or_default());
+    /// The place of a series; none where a stream holds what it cannot take.
+    fn series_place(&mut self, series: Series<'a>) -> Option<u32> {
+        if let Some(&place) = self.series.get(&series) {
+            return Some(place);
+        }
+        let Series {
+            name,
+            vendor,
+            model,
+            product_id,
+        } = series;
+        if is_system_event(name) {
+            self.batch.holds_system_events = true;
+            if self.stream.is_some() {
+                let found = Found::Text(name.as_bytes());
+                self.fault(Place::Field(NAME.name), found, FaultKind::NameReserved);
+                return None;
             }
-            place
-        })
+        }
+        let place = self.batch.series_count() as u32;
+        for text in [Some(name), vendor, model, product_id] {
+            self.batch.series_texts.push(text.unwrap_or_default());
+        }
+        self.series.insert(series, place);
+        Some(place)
     }
 
     fn parent_place(&mut self, parent: NamedParent) -> Parent {

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod amount;
+pub mod array;
 pub mod batch;
 pub mod cell;
 pub mod check;

@@ -18,8 +18,8 @@ use crate::amount::column;
 use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
-    amount, batch, cell, check, copy, cover, error, event, group, id, ledger, packed, segment, sum,
-    tally,
+    amount, array, batch, cell, check, copy, cover, error, event, group, id, ledger, packed,
+    segment, sum, tally,
 };
 
 #[pymodule]
@@ -43,6 +43,7 @@ mod _native {
         module.add("MONEY_CENTS_MAX", amount::MONEY_CENTS_MAX)?;
         module.add("LEDGER_FACTS", PyTuple::new(py, ledger::FACTS)?)?;
         module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
+        module.add("SYSTEM_EVENTS", PyFrozenSet::new(py, event::SYSTEM_EVENTS)?)?;
         module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
     }
 }
@@ -174,6 +175,11 @@ impl EventBatch {
     #[getter]
     fn faulty(&self) -> usize {
         self.0.faulty
+    }
+
+    #[getter]
+    fn holds_system_events(&self) -> bool {
+        self.0.holds_system_events
     }
 
     #[getter]
@@ -341,6 +347,11 @@ impl Group {
     fn copy_payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let payload = py.detach(|| copy::payload(&self.0));
         PyBytes::new(py, &payload)
+    }
+
+    fn arrays<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let columns = py.detach(|| array::columns(&self.0));
+        columns.iter().map(|one| PyBytes::new(py, one)).collect()
     }
 
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

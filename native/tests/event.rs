@@ -194,6 +194,22 @@ fn faults_stand_in_the_order_of_fields() {
     assert_eq!(paths, expected.map(|path| format!("events[0].{path}")));
 }
 
+/// A batch tells whether any event has one of the reserved names, faulty or not.
+#[test]
+fn system_events() {
+    assert!(event::SYSTEM_EVENTS.is_sorted());
+    assert!(!decode(request(named())).holds_system_events);
+    for name in event::SYSTEM_EVENTS {
+        let own = message([field(1, name), field(2, "user_123")]);
+        for event in [own, field(1, name).to_vec()] {
+            let batch = decode([request(named()), request(event)].concat());
+            assert!(batch.holds_system_events);
+        }
+        let longer = message([field(1, format!("{name}s")), field(2, "user_123")]);
+        assert!(!decode(request(longer)).holds_system_events);
+    }
+}
+
 // Texts.
 
 /// A name has 1 to 128 characters, whatever their bytes.

@@ -738,11 +738,11 @@ fn records_are_checked() {
 /// Questions that have no answer are refused in words.
 #[test]
 fn questions_are_checked() {
-    let bounds_words = "there must be two bounds or more, within the years 1 to 9999, which \
+    let bounds_words = "there must be a bound or more, within the years 1 to 9999, which \
                         ascend; whole bounds must be the same but for the first, which may be \
                         earlier, and the last, which may be later";
     for (bounds, whole) in [
-        (&[0][..], &[0][..]),
+        (&[0][..], &[1][..]),
         (&[], &[]),
         (&[0, 0], &[0, 0]),
         (&[0, 1], &[1, 1]),
@@ -773,6 +773,26 @@ fn questions_are_checked() {
     let twice = Keys::Customers(vec![7, 7]);
     let error = Ledger::default().tally(&asked, &twice).unwrap_err();
     assert_eq!(error.to_string(), "the key 7 comes twice");
+}
+
+/// A day that the local calendar leaves out has no period, but a history.
+#[test]
+fn no_period() {
+    let mut ledger = Ledger::default();
+    let before = Entry {
+        revenue_us: 5,
+        order_us: 5,
+        revenue: 7,
+        ..plain_entry()
+    };
+    ledger.add(&[before], &[], 1).unwrap();
+    let asked = question(&[10]);
+    let tally = ledger.tally(&asked, &Keys::Nothing).unwrap();
+    assert_eq!(tally.slots, 0);
+    assert!(column(&tally, "revenue").is_empty());
+    assert_eq!(tally.history("revenue").unwrap().collect::<Vec<_>>(), [7]);
+    let (customers, _) = ledger.rank_customers(&asked).unwrap();
+    assert!(customers.is_empty());
 }
 
 /// A part of the facts is the same as all of them.

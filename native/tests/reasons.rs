@@ -136,6 +136,7 @@ fn faults() -> Vec<Fault> {
             Found::Text(b"call-17"),
             ParentIsSelf,
         ),
+        event(name, Found::Text(b"order.paid"), NameReserved),
     ]
 }
 

@@ -57,6 +57,24 @@ fn places_identify() {
     assert_eq!(batch.batch.faults[0].path, "events[1].name");
 }
 
+/// A stream refuses each system event, and takes the others.
+#[test]
+fn system_events() {
+    let paid = message([field(1, "order.paid"), field(2, "user_123")]);
+    let batch = decode(&streamed("s", 7, &[paid.clone(), named(), paid])).batch;
+    assert!(batch.holds_system_events);
+    assert_eq!((batch.rows.len(), batch.faulty), (1, 2));
+    assert_eq!((batch.series_count(), batch.customer_count()), (1, 1));
+    let told = batch
+        .faults
+        .iter()
+        .map(|fault| (fault.path.as_str(), fault.kind.reason(), fault.to_string()));
+    let words = "the name \"order.paid\" is a system event's, which StreamEvents does not take; \
+                 send it by IngestEvents";
+    let fault = |path| (path, "NAME_RESERVED", words.to_owned());
+    assert!(told.eq([fault("events[0].name"), fault("events[2].name")]));
+}
+
 /// The same content has the same digest in any place.
 #[test]
 fn places_are_no_content() {

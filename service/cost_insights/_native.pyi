@@ -63,6 +63,9 @@ MONEY_CENTS_MAX: Final[int]
 REASONS: Final[frozenset[str]]
 """Every reason that a `Fault` can have."""
 
+SYSTEM_EVENTS: Final[frozenset[str]]
+"""The names of events that say what was earned, and are recorded instead of stored."""
+
 @final
 class Fault:
     """One thing that is wrong with one event, or with the whole request."""
@@ -121,6 +124,9 @@ class EventBatch:
     @property
     def faulty(self) -> int:
         """How many events are not in the batch because of `faults`."""
+    @property
+    def holds_system_events(self) -> bool:
+        """Whether any event, faulty or not, has a name of `SYSTEM_EVENTS`."""
     @property
     def external_customer_ids(self) -> list[str]:
         """The distinct identifiers of the caller's. The customer of an event is
@@ -210,6 +216,8 @@ class Group:
     def copy_payload(self) -> bytes:
         """The events left to insert as a PostgreSQL binary COPY, header and trailer
         included, in the order of `EVENT_COLUMNS`."""
+    def arrays(self) -> list[bytes]:
+        """The same as PostgreSQL's binary arrays, one for each of `EVENT_COLUMNS`."""
     def rows(self) -> list[tuple[object, ...]]:
         """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
     def cells(self) -> list[tuple[int, bytes]]:
@@ -219,7 +227,7 @@ class Group:
         """One for each member, on the supposition that what is left is inserted."""
 
 EVENT_COLUMNS: Final[tuple[str, ...]]
-"""The columns of `copy_payload` and `rows`: id (uuid), organization_number (int4),
+"""The columns of `copy_payload`, `arrays` and `rows`: id (uuid), organization_number (int4),
 series_number (int4), customer_number (int4), timestamp_us (int8, microseconds since
 1970), cost_picocents (int8 or null), content_digest (int8), parent_id (uuid or
 null), external_id, external_member_id (text or null), llm (json object of token

@@ -171,7 +171,9 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
 
 REASONS = frozenset(
     {
+        "AMOUNT_MALFORMED",
         "AMOUNT_OUT_OF_RANGE",
+        "AMOUNT_TOO_PRECISE",
         "CURRENCY_UNSUPPORTED",
         "CUSTOMER_NOT_FOUND",
         "DATE_INVALID",
@@ -180,6 +182,7 @@ REASONS = frozenset(
         "FIELD_REQUIRED",
         "INTERNAL",
         "MALFORMED_REQUEST",
+        "NAME_RESERVED",
         "NUMBER_OUT_OF_RANGE",
         "OVERLOADED",
         "PAGE_TOKEN_INVALID",
@@ -190,6 +193,7 @@ REASONS = frozenset(
         "SPAN_REVERSED",
         "SPAN_TOO_LONG",
         "STORE_UNAVAILABLE",
+        "SUBSCRIPTION_NOT_FOUND",
         "TEXT_MALFORMED",
         "TEXT_TOO_LONG",
         "TIMESTAMP_IN_FUTURE",
@@ -200,6 +204,7 @@ REASONS = frozenset(
         "TOKEN_REVOKED",
         "TOKEN_UNKNOWN",
         "TOO_MANY_VALUES",
+        "TYPE_UNSUPPORTED",
         "VALUE_UNKNOWN",
     }
 )

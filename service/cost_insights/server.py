@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from cost_insights.doors.grpc import event_service, metrics_service, revenue_service
 from cost_insights.doors.grpc.calls import service_handler
 from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.doors.grpc.system_events import system_event_call
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Compactor, Ingestor
@@ -115,7 +116,11 @@ class Server:
             ),
             maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
         )
-        metrics = MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
+        metrics = MetricsReader(
+            self.store,
+            query_seconds_max=self.settings.query_seconds_max,
+            ledger_bytes_max=self.settings.ledger_bytes_max,
+        )
         exporter = MetricsExporter(
             self.store,
             metrics,
@@ -126,7 +131,12 @@ class Server:
         services = (
             (
                 event_service.SERVICE,
-                event_service.event_calls(ingestor, EventReader(self.store), self._stopping),
+                event_service.event_calls(
+                    ingestor,
+                    EventReader(self.store),
+                    self._stopping,
+                    system_event_call(self._recorder, clock_skew_ms=self.settings.clock_skew_ms),
+                ),
             ),
             (metrics_service.SERVICE, metrics_service.metrics_calls(metrics, exporter)),
             (

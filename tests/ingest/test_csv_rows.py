@@ -113,6 +113,12 @@ def test_metadata_is_what_it_looks_like(cell: str, value: object) -> None:
     assert as_json(record)["metadata"] == {"key": value}
 
 
+def test_a_product_in_metadata_is_text() -> None:
+    """The id of a product is text, whatever it looks like."""
+    (record,) = records("name,metadata.product_id\na,17\n")
+    assert as_json(record)["metadata"] == {"product_id": "17"}
+
+
 def test_a_record_is_named_by_the_line_where_it_begins() -> None:
     """Quoted line ends belong to the record; blank lines are counted; so is a last line alone."""
     text = (

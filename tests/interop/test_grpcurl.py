@@ -173,6 +173,36 @@ def test_revenue_is_recorded(
         assert one.items() >= example.items()
 
 
+def test_system_events_are_recorded(server: Service) -> None:
+    """The example is accepted as it stands, once, and comes back as records."""
+    text = (FOLDER / "revenue/system_events.json").read_text()
+    assert answer_of(server, INGEST, text) == {"inserted": 8}
+    assert answer_of(server, INGEST, text) == {"duplicates": 8}
+    (order,) = answer_of(server, f"{REVENUE}/ListOrders", "{}")["orders"]
+    del order["customer_id"]
+    assert order == {
+        "order_id": "order_1003",
+        "external_customer_id": "user_123",
+        "product_id": "pro",
+        "billing_type": "BILLING_TYPE_RECURRING",
+        "subscription_id": "subscription_18",
+        "net_amount": {"amount": "2900", "currency": "usd"},
+        "exchange_rate": "1",
+        "applied_balance": "0",
+        "fee": "114.5",
+        "created_time": "2025-11-01T09:30:00Z",
+        "paid_time": "2025-11-01T09:30:04Z",
+    }
+    refunds = answer_of(server, f"{REVENUE}/ListRefunds", "{}")["refunds"]
+    assert [(one["refund_id"], one["amount"]["amount"]) for one in refunds] == [
+        ("refund_32:reversal", "900"),
+        ("refund_32", "900"),
+    ]
+    (subscription,) = answer_of(server, f"{REVENUE}/ListSubscriptions", "{}")["subscriptions"]
+    assert subscription["product_id"] == "max"
+    assert subscription["ends_time"] == "2025-12-01T09:30:00Z"
+
+
 def test_list_and_describe(server: Service) -> None:
     """grpcurl finds every service, method and message by reflection alone."""
 

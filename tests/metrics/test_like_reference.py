@@ -24,6 +24,7 @@ NAMES = ["a", "b", "llm.inference"]
 LLMS = [("", ""), ("openai", "gpt-4o"), ("openai", "o3"), ("azure", "gpt-4o")]
 VENDORS = ["", "openai", "azure"]
 MODELS = ["", "gpt-4o", "o3"]
+PRODUCTS = ["", "p1", "p,2", "ü"]
 ZONES = sorted(available_timezones())
 FAVOURITES = [
     "UTC",
@@ -57,6 +58,7 @@ class Question:
     group_by: str | None
     groups_max: int
     metrics: Sequence[str] = ()
+    products: Sequence[str] = ()
 
     def request(self) -> metrics_service_pb2.GetMetricsRequest:
         """As it is sent."""
@@ -69,6 +71,7 @@ class Question:
             event_names=self.names,
             llm_vendors=self.vendors,
             llm_models=self.models,
+            product_ids=self.products,
             group_by=metrics_service_pb2.GroupBy.Value(
                 f"GROUP_BY_{(self.group_by or 'unspecified').upper()}"
             ),
@@ -88,6 +91,7 @@ class Question:
             names=self.names,
             vendors=self.vendors,
             models=self.models,
+            products=self.products,
             group_by=self.group_by,
             groups_max=self.groups_max,
         )
@@ -157,6 +161,7 @@ def questions(draw: st.DrawFn, first_dates: st.SearchStrategy[date] = ANY_DATES)
         names=some(NAMES),
         vendors=some(VENDORS),
         models=some(MODELS),
+        products=some(PRODUCTS),
         group_by=draw(st.sampled_from([None, *reference.GROUPINGS])),
         groups_max=draw(st.integers(1, 4)),
         metrics=draw(st.one_of(st.just(()), st.lists(st.sampled_from(METRICS)))),
@@ -188,13 +193,14 @@ def events_around(draw: st.DrawFn, question: Question) -> list[reference.Event]:
                 st.sampled_from(NAMES),
                 AMOUNTS,
                 st.sampled_from(LLMS),
+                st.sampled_from(PRODUCTS),
             ),
             max_size=25,
         )
     )
     return [
-        reference.Event(min(moment, now), customer, name, cents_of(amount), *llm)
-        for moment, customer, name, amount, llm in drawn
+        reference.Event(min(moment, now), customer, name, cents_of(amount), vendor, model, product)
+        for moment, customer, name, amount, (vendor, model), product in drawn
     ]
 
 

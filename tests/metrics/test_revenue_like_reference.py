@@ -21,6 +21,7 @@ from tests.metrics.test_like_reference import (
     LLMS,
     MODELS,
     NAMES,
+    PRODUCTS,
     VENDORS,
     ZONES,
     cents_of,
@@ -58,7 +59,6 @@ from tests.support.facts import (
 )
 from tests.support.service import Caller, Service
 
-PRODUCTS = ["", "p1", "p,2", "ü"]
 CURRENCIES = ["usd", "eur", "jpy"]
 ORDERS = [f"order {number}" for number in range(8)]
 SUBSCRIPTIONS = [f"subscription {number}" for number in range(5)]

@@ -41,6 +41,7 @@ from tests.metrics.test_like_reference import (
     DATE_MIN,
     LLMS,
     NAMES,
+    PRODUCTS,
     Question,
     cents_of,
     check,
@@ -81,22 +82,22 @@ MOMENTS = st.one_of(
 EVENTS = st.lists(
     st.tuples(
         st.builds(
-            lambda moment, customer, name, amount, llm: reference.Event(
-                moment, customer, name, cents_of(amount), *llm
+            lambda moment, customer, name, amount, llm, product: reference.Event(
+                moment, customer, name, cents_of(amount), llm[0], llm[1], product
             ),
             MOMENTS,
             st.sampled_from(CUSTOMERS),
             st.sampled_from(NAMES),
             AMOUNTS,
             st.sampled_from(LLMS),
+            st.sampled_from(PRODUCTS),
         ),
-        st.sampled_from(["", "", "product 1", "product 2"]),
         st.none() | st.integers(0, 30),
     ),
     min_size=1,
     max_size=12,
 )
-"""(event, product id, number of its external id)"""
+"""(event, number of its external id)"""
 
 EARLIEST = DATE_MIN + timedelta(days=30)
 
@@ -161,13 +162,12 @@ class Metrics(RuleBasedStateMachine):
     def ingest(self, organization: int, events: Sequence[tuple[Any, ...]]) -> Any:
         """A new request, with external ids that may be taken."""
         request = event_service_pb2.IngestEventsRequest()
-        for event, product, key in events:
+        for event, key in events:
             one = sent(event)
-            one.product_id = product
             if key is not None:
                 one.external_id = f"key {key}"
             request.events.append(one)
-        return self.send(organization, request, [event for event, _, _ in events])
+        return self.send(organization, request, [event for event, _ in events])
 
     @rule(request=requests)
     def send_again(self, request: Any) -> None:

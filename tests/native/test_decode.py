@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import struct
 import uuid
 from typing import Any
 
@@ -703,6 +704,45 @@ def test_copy_and_rows_hold_the_same() -> None:
             else:
                 assert content == (value.encode() if isinstance(value, str) else value), name
     assert payload[place:] == b"\xff\xff"
+
+
+def test_arrays_and_copy_hold_the_same() -> None:
+    """The arrays for PostgreSQL hold the fields of the rows that are copied, column by column."""
+    events = [
+        event_pb2.NewEvent(
+            name="a",
+            external_customer_id=f"customer {n}",
+            external_id=f"key {n}" if n % 3 else "",
+            parent_id="key 0" if n % 2 else "",
+            cost=cost_pb2.Cost(amount="0.5", currency="usd") if n % 2 else None,
+        )
+        for n in range(10)
+    ]
+    batch = decode(
+        event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
+        validator.Limits(),
+    )
+    group = Group([(batch, 3, list(range(10)), [0])])
+    arrays = group.arrays()
+    assert len(arrays) == len(EVENT_COLUMNS)
+    types = [2950, 23, 23, 23, 20, 20, 20, 2950, 25, 25, 114, 114]
+    for array, kind in zip(arrays, types, strict=True):
+        # One dimension, nulls allowed, the type, the length, counted from 1.
+        assert struct.unpack(">iiIii", array[:20]) == (1, 1, kind, 10, 1)
+    elements = [elements_of(array[20:]) for array in arrays]
+    payload = group.copy_payload()[19:-2]
+    copied = b"".join(len(row).to_bytes(2) + b"".join(row) for row in zip(*elements, strict=True))
+    assert copied == payload
+
+
+def elements_of(array: bytes) -> list[bytes]:
+    """Each element with its length before it."""
+    elements: list[bytes] = []
+    while array:
+        end = 4 + max(0, int.from_bytes(array[:4], signed=True))
+        elements.append(array[:end])
+        array = array[end:]
+    return elements
 
 
 def test_numbers_must_fit_the_batch() -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -20,6 +19,7 @@ from cost_insights.store import Store
 from cost_insights.store.schema import ledger_entry, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
+from tests.support.ledger import expected, rows, summed
 
 _CENT = 10**12
 _E12 = 10**12
@@ -100,26 +100,13 @@ def state(subscription_id: str, update_us: int = 1) -> NewSubscription:
     )
 
 
-def rows(store: Store, table: sa.Table, owner: Organization) -> list[dict[str, Any]]:
-    """The rows of an organization, in the order of their key."""
-    with store.read() as connection:
-        found = connection.execute(
-            sa.select(table)
-            .where(table.c.organization_number == owner.number)
-            .order_by(*table.primary_key)
-        )
-        return [
-            {name: value for name, value in row.items() if name != "organization_number"}
-            for row in found.mappings()
-        ]
-
-
 def records_count(store: Store, owner: Organization) -> int:
     """The last number that was given to a record."""
     with store.read() as connection:
-        return connection.execute(
+        count: int = connection.execute(
             sa.select(organizations.c.records_count).where(organizations.c.number == owner.number)
         ).scalar_one()
+        return count
 
 
 def test_an_order_is_one_entry(store: Store, acme: Organization) -> None:
@@ -284,65 +271,6 @@ def test_recorders_at_once_leave_no_gap(store: Store, acme: Organization) -> Non
     )
 
 
-SUMMED = (
-    "revenue_picocents",
-    "net_revenue_picocents",
-    "orders",
-    "order_revenue_picocents",
-    "order_net_revenue_picocents",
-)
-
-
-def summed(entries: Sequence[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
-    """The sums of entries by all else that they say, a key each; no sum is 0."""
-    sums: Counter[tuple[Any, ...]] = Counter()
-    for entry in entries:
-        place = [entry[name] for name in entry if name not in {*SUMMED, "number"}]
-        for name in SUMMED:
-            sums[(name, *place)] += entry[name]
-    return {place: value for place, value in sums.items() if value}
-
-
-def expected(
-    orders: Sequence[dict[str, Any]], refunds: Sequence[dict[str, Any]]
-) -> dict[tuple[Any, ...], int]:
-    """The same sums, computed from the final rows alone."""
-    by_id = {one["order_id"]: one for one in orders}
-    sums: Counter[tuple[Any, ...]] = Counter()
-
-    def add(name: str, record: dict[str, Any], owner: dict[str, Any] | None, value: int) -> None:
-        if owner is None:
-            place: tuple[Any, ...] = (record["created_us"],) * 2 + (-1, "", "", "", "", 0)
-        else:
-            place = (
-                owner["created_us"],
-                min(owner["created_us"], owner["paid_us"]),
-                owner["customer_number"],
-                owner["product_id"],
-                owner["billing_type"],
-                owner["subscription_id"],
-                owner["currency"],
-                owner["exchange_rate_e12"],
-            )
-        sums[(name, *place)] += value
-
-    for one in orders:
-        net = one["net_usd_picocents"]
-        worth = net - max(one["applied_balance_usd_picocents"], 0)
-        add("revenue_picocents", one, one, net)
-        add("net_revenue_picocents", one, one, net - one["fee_picocents"])
-        add("orders", one, one, 1)
-        add("order_revenue_picocents", one, one, worth)
-        add("order_net_revenue_picocents", one, one, worth - one["fee_picocents"])
-    for one in refunds:
-        owner = by_id.get(one["order_id"])
-        value = one["adjustment_usd_picocents"] - one["fee_picocents"]
-        add("net_revenue_picocents", one, owner, value)
-        if owner is not None and one["kind"].startswith("refund"):
-            add("order_net_revenue_picocents", one, owner, value)
-    return {place: value for place, value in sums.items() if value}
-
-
 AMOUNTS = st.integers(-3, 3) | st.sampled_from([2_900 * _CENT, 10**27])
 IDS = st.sampled_from("abcd")
 ORDERS = st.builds(
@@ -384,13 +312,12 @@ def test_sums_are_those_of_the_rows(
     owner = organization(store)
     recorder = Recorder(store)
     for orders_first, orders, refunds in calls:
-        steps: list[Callable[[], Any]] = [
-            lambda orders=orders: asyncio.run(recorder.orders(owner, orders)),
-            lambda refunds=refunds: asyncio.run(recorder.refunds(owner, refunds)),
-        ]
-        for step in steps if orders_first else reversed(steps):
-            step()
-            step()
+        for _ in range(2):
+            if orders_first:
+                asyncio.run(recorder.orders(owner, orders))
+            asyncio.run(recorder.refunds(owner, refunds))
+            if not orders_first:
+                asyncio.run(recorder.orders(owner, orders))
     entries = rows(store, ledger_entry, owner)
     assert [one["number"] for one in entries] == list(range(1, records_count(store, owner) + 1))
     assert summed(entries) == expected(rows(store, paid_order, owner), rows(store, refund, owner))

@@ -11,11 +11,15 @@ import sqlalchemy as sa
 from cost_insights import _native, identity
 from cost_insights.identity import Organization
 from cost_insights.store import Outcome, Store, Submission
-from cost_insights.store.schema import customer, event, organization, series
+from cost_insights.store.schema import batch, customer, event, organization, series
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.support.service import new_event
 
 NOW_US = 1_795_435_694_000_000
+
+MANY = 600
+FEW = 200
+"""PostgreSQL is given so many in either of two ways."""
 
 
 @pytest.fixture
@@ -103,6 +107,47 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
     assert (found_customer["external_id"], found_customer["created_us"]) == ("c", NOW_US)
     parts = ("event_name", "llm_vendor", "llm_model", "product_id")
     assert [found_series[part] for part in parts] == ["a", "v", "m", "pro"]
+
+
+def test_many_are_stored_like_few(store: Store, acme: Organization) -> None:
+    """However many events a transaction holds, their rows and what is told of them are alike."""
+    with store.write() as connection:
+        other = identity.create_organization(connection, "other")
+
+    def events(first: int, end: int) -> list[event_pb2.NewEvent]:
+        return [
+            new_event(
+                external_id=f"k{n}",
+                external_customer_id=f"c{n % 7}",
+                external_member_id="m" if n % 2 else "",
+                parent_id=f"k{n - 1}" if n % 3 else "",
+                cost=f"{n}.5" if n % 5 else None,
+                llm={"vendor": "v", "model": "ü"} if n % 4 else None,
+            )
+            for n in range(first, end)
+        ]
+
+    (many,) = insert(store, submission(acme, *events(0, MANY)))
+    assert counts(many) == (MANY, 0, 0)
+    for first in range(0, MANY, FEW):
+        (few,) = insert(store, submission(other, *events(first, first + FEW)))
+        assert counts(few) == (FEW, 0, 0)
+    rows: dict[uuid.UUID, dict[str, object]] = {}
+    unlike = {"id": None, "parent_id": None, "organization_number": None}
+    with store.read() as connection:
+        for row in connection.execute(sa.select(event)).mappings():
+            rows[row["id"]] = {**row, **unlike}
+    for n in range(MANY):
+        one, two = (
+            rows[uuid.UUID(bytes=_native.event_id(owner.id.bytes, f"k{n}"))]
+            for owner in (acme, other)
+        )
+        assert one == two
+    assert count(store, batch) == 1 + MANY // FEW
+    (again,) = insert(store, submission(acme, *events(0, MANY + 1)))
+    assert counts(again) == (1, MANY, 0)
+    (again,) = insert(store, submission(other, *events(0, FEW), *events(MANY, MANY + 1)))
+    assert counts(again) == (1, FEW, 0)
 
 
 def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:

@@ -27,6 +27,7 @@ from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     OvertakenError,
     insert_batches,
+    new_batches,
     prepare_compaction,
     write_compaction,
 )
@@ -57,8 +58,8 @@ def organization(store: Store) -> int:
 def add_batches(store: Store, organization_number: int, *batches: bytes) -> None:
     """Stores packed cells as if events had come."""
     with store.write() as connection:
-        for packed in batches:
-            insert_batches(connection, [(organization_number, packed)], now_us=now_us())
+        cells = [(organization_number, packed) for packed in batches]
+        insert_batches(connection, new_batches(cells, now_us=now_us()))
 
 
 def ids(store: Store, table: sa.Table) -> set[uuid.UUID]:

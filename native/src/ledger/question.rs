@@ -217,8 +217,9 @@ impl Steps {
     const CELLS: usize = 4;
 
     fn new(times_us: Vec<i64>) -> Self {
-        let (first, last) = (times_us[0], times_us[times_us.len() - 1]);
-        let width = last.abs_diff(first) / (times_us.len() * Self::CELLS) as u64;
+        let first = times_us.first().copied().unwrap_or_default();
+        let last = times_us.last().copied().unwrap_or_default();
+        let width = last.abs_diff(first) / (times_us.len().max(1) * Self::CELLS) as u64;
         let cell_bits = u64::BITS - width.leading_zeros();
         let cells = 0..=last.abs_diff(first) >> cell_bits;
         let starts = cells.map(|cell| first + (cell << cell_bits) as i64);
@@ -233,10 +234,10 @@ impl Steps {
     #[inline]
     pub fn up_to(&self, time_us: i64) -> usize {
         let times_us = self.times_us.as_slice();
-        if time_us < times_us[0] {
+        let Some(&first) = times_us.first().filter(|&&first| first <= time_us) else {
             return 0;
-        }
-        let cell = (time_us.abs_diff(times_us[0]) >> self.cell_bits) as usize;
+        };
+        let cell = (time_us.abs_diff(first) >> self.cell_bits) as usize;
         let Some(&before) = self.before.get(cell) else {
             return times_us.len();
         };

@@ -127,7 +127,7 @@ def ingest(
     amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
     llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
     field. In metadata, true, false and JSON numbers of at most 15 digits are
-    what they look like; all else is text.
+    what they look like; all else is text, and so is metadata.product_id.
 
     What fails in passing is sent again, and each event counts once. A run that
     was cut short leaves FILE.cost-insights behind; with --resume the next one

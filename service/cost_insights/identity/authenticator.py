@@ -4,7 +4,9 @@ import asyncio
 import datetime
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -28,11 +30,25 @@ class Caller:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the database says of a token."""
+    """What the database says of a token, or of calls without one."""
 
     caller: Caller
     expires_us: int | None
     revoked_us: int | None
+
+
+@dataclass(frozen=True)
+class _LookUp:
+    """A question to the database, answered or not."""
+
+    until: float
+    """From when on it is asked anew."""
+
+    found: asyncio.Task[_Known | None]
+
+
+_NO_TOKEN = b""
+"""The key of the look-up of what calls without a token may do."""
 
 
 class Authenticator:
@@ -46,8 +62,7 @@ class Authenticator:
         self._store = store
         self._open_organization = open_organization
         self._cache_seconds = cache_ms / 1_000
-        self._cache: OrderedDict[bytes, tuple[float, _Known]] = OrderedDict()
-        self._open: tuple[float, Caller] | None = None
+        self._look_ups: OrderedDict[bytes, _LookUp] = OrderedDict()
         self._closed = False
 
     async def authorize(self, method: str, authorization: str | None) -> Caller:
@@ -72,44 +87,61 @@ class Authenticator:
         return caller
 
     async def _without_token(self) -> Caller:
-        now = time.monotonic()
-        if self._open is not None and now < self._open[0]:
-            return self._open[1]
-        self._open = None
-        if self._closed or await asyncio.to_thread(any_token, self._store):
+        known = None if self._closed else await self._known(_NO_TOKEN, self._find_open)
+        if known is None:
             self._closed = True
             raise UnauthenticatedError(
                 "the call carries no access token; send `authorization: Bearer TOKEN`",
                 reason="TOKEN_MISSING",
             )
-        caller = Caller(await asyncio.to_thread(self._ensure_open_organization), SCOPES)
-        self._open = (now + self._cache_seconds, caller)
-        return caller
+        return known.caller
 
     async def _with_token(self, secret: str) -> Caller:
         key = token_sha256(secret)
-        now = time.monotonic()
-        cached = self._cache.get(key)
-        if cached is not None and now < cached[0]:
-            known = cached[1]
-        else:
-            found = await asyncio.to_thread(self._find, key)
-            if found is None:
-                self._cache.pop(key, None)
-                raise UnauthenticatedError(
-                    "the access token is none of this service's", reason="TOKEN_UNKNOWN"
-                )
-            known = found
-            self._cache[key] = (now + self._cache_seconds, known)
-            self._cache.move_to_end(key)
-            if len(self._cache) > _CACHED_TOKENS_MAX:
-                self._cache.popitem(last=False)
+        known = await self._known(key, partial(self._find, key))
+        if known is None:
+            raise UnauthenticatedError(
+                "the access token is none of this service's", reason="TOKEN_UNKNOWN"
+            )
         _check_alive(known)
         return known.caller
 
-    def _ensure_open_organization(self) -> Organization:
+    async def _known(self, key: bytes, find: Callable[[], _Known | None]) -> _Known | None:
+        """What is found for the key, by one look-up for all who ask within its time.
+
+        That time begins with the look-up, not with its answer: what was committed
+        before a call may be missing from a look-up that began earlier.
+        """
+        now = time.monotonic()
+        look_up = self._look_ups.get(key)
+        if look_up is None or now >= look_up.until:
+            look_up = self._look_up(key, find, now)
+        if not look_up.found.done():
+            # Not awaited itself: a caller who gives up must not end it for the others.
+            await asyncio.wait((look_up.found,))
+        return look_up.found.result()
+
+    def _look_up(self, key: bytes, find: Callable[[], _Known | None], now: float) -> _LookUp:
+        look_up = _LookUp(now + self._cache_seconds, asyncio.create_task(asyncio.to_thread(find)))
+        self._look_ups[key] = look_up
+        self._look_ups.move_to_end(key)
+        if len(self._look_ups) > _CACHED_TOKENS_MAX:
+            self._look_ups.popitem(last=False)
+
+        def forget_unless_found(found: asyncio.Task[_Known | None]) -> None:
+            has_failed = found.cancelled() or found.exception() is not None
+            if (has_failed or found.result() is None) and self._look_ups.get(key) is look_up:
+                del self._look_ups[key]
+
+        look_up.found.add_done_callback(forget_unless_found)
+        return look_up
+
+    def _find_open(self) -> _Known | None:
+        if any_token(self._store):
+            return None
         with self._store.write() as connection:
-            return ensure_organization(connection, self._open_organization)
+            found = ensure_organization(connection, self._open_organization)
+        return _Known(Caller(found, SCOPES), expires_us=None, revoked_us=None)
 
     def _find(self, key: bytes) -> _Known | None:
         statement = (

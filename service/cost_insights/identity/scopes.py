@@ -12,7 +12,8 @@ SCOPES = frozenset({EVENTS_READ, EVENTS_WRITE, METRICS_READ, REVENUE_READ, REVEN
 """Every scope that a token can have."""
 
 NEEDED: Mapping[str, frozenset[str]] = {
-    "/cost_insights.v1.EventService/IngestEvents": frozenset({EVENTS_WRITE}),
+    # The first for events, the second for system events.
+    "/cost_insights.v1.EventService/IngestEvents": frozenset({EVENTS_WRITE, REVENUE_WRITE}),
     "/cost_insights.v1.EventService/StreamEvents": frozenset({EVENTS_WRITE}),
     "/cost_insights.v1.EventService/ListEvents": frozenset({EVENTS_READ, EVENTS_WRITE}),
     "/cost_insights.v1.EventService/GetEvent": frozenset({EVENTS_READ, EVENTS_WRITE}),

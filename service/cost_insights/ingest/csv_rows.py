@@ -109,7 +109,9 @@ class _Columns:
         for (group, name), cell in zip(self._places, row, strict=True):
             if cell:
                 target = document.setdefault(group, {}) if group else document
-                target[name] = _metadata_value(cell) if group == "metadata" else cell
+                # A product whose id looks like a number is a product all the same.
+                is_typed = group == "metadata" and name != "product_id"
+                target[name] = _metadata_value(cell) if is_typed else cell
         if (cost := document.get("cost")) is not None:
             if "amount" in cost:
                 cost.setdefault("currency", "usd")

@@ -34,9 +34,11 @@ _GROUP_EVENTS_MAX = 50_000
 
 _MANY_REQUESTS = 8
 _FEW_EVENTS = 1_000
-_GATHERING_SECONDS = 0.003
-"""After a transaction of many requests the next one of few events waits so long for
-more: a transaction costs more than what it holds where requests are small."""
+_GATHERED = 0.9
+_GATHERING_SECONDS_MAX = 0.01
+"""After a transaction of many requests the next one of few events waits until this share
+of as many has arrived, but no longer: a transaction costs more than what it holds where
+requests are small."""
 
 _T = TypeVar("_T")
 
@@ -83,6 +85,8 @@ class Ingestor:
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
+        self._enough_requests = 0.0
+        self._enough = asyncio.Event()
         self._left = asyncio.Event()
         self._closing = False
         self._preparer = ThreadPoolExecutor(1, thread_name_prefix="preparer")
@@ -97,28 +101,39 @@ class Ingestor:
         """Refuses what arrives from now on, stores what waits and stops."""
         self._closing = True
         self._arrived.set()
+        self._enough.set()
         self._left.set()
         if self._task is not None:
             await self._task
         self._preparer.shutdown()
         self._writer.shutdown()
 
-    async def ingest(self, organization: Organization, request: bytes) -> Ingested:
-        """Stores the events of an encoded `IngestEventsRequest` and returns once they are on disk.
+    async def decode(self, organization: Organization, request: bytes) -> _native.EventBatch:
+        """Reads an encoded `IngestEventsRequest`, unless there is no room for what is in it.
+
+        Raises OverloadedError if too much waits, ShuttingDownError while the service stops.
+        """
+        # Refused before it costs anything, and again once it is known how much it holds.
+        self._admit(len(request))
+        return await self._decoded(
+            len(request),
+            lambda: _native.decode_events(request, **self._decoding(organization)),
+        )
+
+    async def store(
+        self, organization: Organization, batch: _native.EventBatch, request_bytes: int
+    ) -> Ingested:
+        """Stores events and returns once they are on disk; system events are no such events.
 
         Raises InvalidEventsError if an event is malformed and `accept_valid` was not
         asked for, OverloadedError if too much waits, StoreUnavailableError if the
         database does not answer, ShuttingDownError while the service stops.
         """
-        # Refused before it costs anything, and again once it is known how much it holds.
-        self._admit(len(request))
-        batch = await self._decoded(
-            len(request),
-            lambda: _native.decode_events(request, **self._decoding(organization)),
-        )
+        if batch.holds_system_events:
+            raise ValueError("system events are recorded, not stored")
         refuse_faults(batch)
-        self._admit(len(request), len(batch))
-        return ingested(await self.enqueue(organization, batch, len(request)))
+        self._admit(request_bytes, len(batch))
+        return ingested(await self.enqueue(organization, batch, request_bytes))
 
     async def decode_streamed(
         self, organization: Organization, request: bytes, stream_id: str
@@ -149,6 +164,8 @@ class Ingestor:
         self._waiting_events += len(batch)
         self._waiting_bytes += request_bytes
         self._arrived.set()
+        if len(self._waiting) >= self._enough_requests or self._waiting_events >= _FEW_EVENTS:
+            self._enough.set()
         return waiting.outcome
 
     async def until_room(self) -> None:
@@ -189,11 +206,14 @@ class Ingestor:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            stored = 0
+            stored = stored_before = 0
             ahead = False
             while self._waiting:
                 if stored >= _MANY_REQUESTS and self._waiting_events < _FEW_EVENTS:
-                    await asyncio.sleep(_GATHERING_SECONDS)
+                    # Callers who wait for their answers are in one of two transactions
+                    # in turn. Both come to be of one size, and neither waits for those
+                    # whom the other has just set free to send again.
+                    await self._gather(_GATHERED * (stored + stored_before) / 2)
                 group = self._next_group()
                 if not group:
                     continue
@@ -205,9 +225,19 @@ class Ingestor:
                 ahead = self._waiting_events >= _FEW_EVENTS
                 if not ahead:
                     await storing
-                stored = len(group)
+                stored, stored_before = len(group), stored
             if self._closing:
                 return
+
+    async def _gather(self, requests: float) -> None:
+        """Returns once so many wait, or none would have come for too long."""
+        if len(self._waiting) >= requests or self._closing:
+            return
+        self._enough_requests = requests
+        self._enough.clear()
+        timer = asyncio.get_running_loop().call_later(_GATHERING_SECONDS_MAX, self._enough.set)
+        await self._enough.wait()
+        timer.cancel()
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -238,7 +268,8 @@ class Ingestor:
             self._insert,
             submissions,
             self._preparer.submit(prepare).result if ahead else prepare,
-            lambda: loop.call_soon_threadsafe(written.set),
+            # Nobody is woken for a few events, which are not prepared ahead anyway.
+            lambda: self._waiting_events >= _FEW_EVENTS and loop.call_soon_threadsafe(written.set),
         )
         written.set()
         for waiting, outcome in zip(group, outcomes, strict=True):

@@ -1,10 +1,184 @@
-"""Placeholder."""
+"""The orders and subscriptions of organizations, kept in memory and up to date.
+
+The database numbers what is recorded of an organization, without gaps and in the order
+of commits, so that whoever has read up to a number has everything before it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger
+from cost_insights.store import Deadline
+from cost_insights.store.schema import ledger_entry, organization, subscription
+
+_RECORDS_AT_ONCE = 20_000
+"""How many records are read and added at a time."""
 
 
 class Ledgers:
-    def current(self, connection: sa.Connection, organization_number: int) -> Ledger:
-        raise NotImplementedError
+    """The ledgers of the organizations that were asked about last, bounded by their bytes.
+
+    Several threads may use them.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def current(
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        deadline: Deadline | None = None,
+    ) -> Ledger:
+        """A ledger with everything that the snapshot of the connection has.
+
+        It may have more: what was committed since, if another thread, whose snapshot is
+        younger, has read it. Raises QueryTooSlowError if the deadline is over first; what
+        was read by then stays.
+        """
+        kept = self._of(organization_number)
+        count = connection.scalar(
+            sa.select(organization.c.records_count).where(
+                organization.c.number == organization_number
+            )
+        )
+        if kept.ledger.position < (count or 0):
+            kept.refresh(connection, organization_number, count or 0, deadline)
+            self._make_room()
+        return kept.ledger
+
+    def _of(self, organization_number: int) -> "_Kept":
+        with self._lock:
+            kept = self._kept.setdefault(organization_number, _Kept())
+            self._kept.move_to_end(organization_number)
+            return kept
+
+    def _make_room(self) -> None:
+        """Forgets what was asked about least recently. The last one stays, however large:
+        to read it again for each question would only be worse."""
+        with self._lock:
+            total = sum(kept.bytes for kept in self._kept.values())
+            while total > self._bytes_max and len(self._kept) > 1:
+                _, forgotten = self._kept.popitem(last=False)
+                total -= forgotten.bytes
+
+
+class _Kept:
+    """The ledger of one organization."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.bytes = self.ledger.bytes
+        self._lock = threading.Lock()
+        self._count_max = 0
+
+    def refresh(
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        count: int,
+        deadline: Deadline | None,
+    ) -> None:
+        """Adds the records up to the last; whoever comes while another adds waits for it."""
+        seconds = -1 if deadline is None else deadline.seconds_left()
+        if not self._lock.acquire(timeout=seconds):
+            assert deadline is not None  # noqa: S101 (without one there is no time limit)
+            deadline.check()
+            return
+        try:
+            if count < self._count_max:
+                # A younger snapshot was read in part. What it had changed since ours is
+                # not where we would look for it.
+                self.ledger = Ledger()
+            self._count_max = max(self._count_max, count)
+            # Each step leaves a ledger that has everything up to its position, so that
+            # one that fails takes nothing back and the next reader goes on from there.
+            while (position := self.ledger.position) < count:
+                if deadline is not None:
+                    deadline.check()
+                last = min(position + _RECORDS_AT_ONCE, count)
+                records = _Records(connection, organization_number, position, last)
+                self.ledger.add(records.entries(), records.subscriptions(), last)
+        finally:
+            self.bytes = self.ledger.bytes
+            self._lock.release()
+
+
+class _Records:
+    """The records of one organization from after one number up to another."""
+
+    def __init__(
+        self, connection: sa.Connection, organization_number: int, after: int, last: int
+    ) -> None:
+        self._connection = connection
+        self._organization_number = organization_number
+        self._after = after
+        self._last = last
+
+    def entries(self) -> Sequence[tuple[Any, ...]]:
+        """The entries, as `Ledger.add` takes them."""
+        columns = ledger_entry.c
+        return self._rows(
+            columns.organization_number,
+            columns.number,
+            columns.revenue_us,
+            columns.order_us,
+            columns.customer_number,
+            columns.product_id,
+            columns.billing_type,
+            columns.subscription_id,
+            columns.currency,
+            columns.exchange_rate_e12,
+            _digits(columns.revenue_picocents),
+            _digits(columns.net_revenue_picocents),
+            columns.orders,
+            _digits(columns.order_revenue_picocents),
+            _digits(columns.order_net_revenue_picocents),
+        )
+
+    def subscriptions(self) -> Sequence[tuple[Any, ...]]:
+        """The states of subscriptions, as `Ledger.add` takes them."""
+        columns = subscription.c
+        return self._rows(
+            columns.organization_number,
+            columns.record_number,
+            columns.subscription_id,
+            columns.customer_number,
+            columns.product_id,
+            columns.currency,
+            _digits(columns.amount_picocents),
+            columns.recurring_interval,
+            columns.recurring_interval_count,
+            columns.started_us,
+            columns.trial_end_us,
+            columns.canceled_us,
+            columns.cancel_reason,
+            columns.uncanceled_us,
+            columns.ends_us,
+            columns.ended_us,
+        )
+
+    def _rows(
+        self,
+        owner: sa.Column[int],
+        number: sa.Column[int],
+        *columns: sa.ColumnElement[Any],
+    ) -> Sequence[tuple[Any, ...]]:
+        found = self._connection.execute(
+            sa.select(*columns)
+            .where(owner == self._organization_number)
+            .where(number > self._after, number <= self._last)
+            .order_by(number)
+        )
+        return [tuple(row) for row in found]
+
+
+def _digits(amount: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+    """The amount as native reads it: integers of Python would be made of it twice."""
+    return sa.cast(amount, sa.Text)

@@ -1,19 +1,17 @@
 """What orders and refunds add to metrics, as entries of a ledger.
 
 Entries only ever add up: a change takes back what was added before and adds what
-is right now, so that sums over entries are right whatever came first. Orders,
-refunds and entries are rows here, by the names of their columns.
+is right now, so that sums over entries are right whatever came first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from cost_insights.identity import Organization
+from cost_insights.revenue.rows import Row, stored, stored_by_id
 from cost_insights.store.numbers import number_records
-from cost_insights.store.schema import ledger_entry
-
-Row = Mapping[str, Any]
+from cost_insights.store.schema import ledger_entry, paid_order, refund
 
 _NOBODY = {
     "customer_number": -1,
@@ -34,16 +32,39 @@ _SUMMED = (
 )
 
 
-def order_entries(before: Row | None, after: Row, refunds: Sequence[Row]) -> Iterator[Row]:
-    """The entries that make an order count as it is `after`.
+def book_orders(
+    connection: sa.Connection,
+    organization: Organization,
+    changes: Sequence[tuple[Row | None, Row]],
+) -> None:
+    """Lets orders, each as it was booked, if it was, and as it is now, count as they are now."""
+    refunds: dict[str, list[Row]] = {order["order_id"]: [] for _, order in changes}
+    for one in stored(connection, organization, refund.c.order_id, refunds.keys()):
+        refunds[one["order_id"]].append(one)
+    entries = [
+        entry
+        for before, after in changes
+        for entry in _order_entries(before, after, refunds[after["order_id"]])
+    ]
+    _append(connection, organization, entries)
 
-    `refunds` are all of the order that were booked; `before` is how it was then, None
-    where it was not recorded.
-    """
+
+def book_refunds(
+    connection: sa.Connection, organization: Organization, refunds: Sequence[Row]
+) -> None:
+    """Lets new refunds count, those of recorded orders as theirs."""
+    order_ids = {one["order_id"] for one in refunds}
+    orders = stored_by_id(connection, organization, paid_order, order_ids)
+    entries = [_refund_entry(one, orders.get(one["order_id"])) for one in refunds]
+    _append(connection, organization, entries)
+
+
+def _order_entries(before: Row | None, after: Row, refunds: Sequence[Row]) -> Iterator[Row]:
+    """The entries that make an order count as it is `after`, and its booked refunds too."""
     changes: list[tuple[Row | None, Row]] = [
         (None if before is None else _order_entry(before), _order_entry(after))
     ]
-    changes += [(refund_entry(one, before), refund_entry(one, after)) for one in refunds]
+    changes += [(_refund_entry(one, before), _refund_entry(one, after)) for one in refunds]
     for booked, right in changes:
         if booked == right:
             continue
@@ -52,7 +73,7 @@ def order_entries(before: Row | None, after: Row, refunds: Sequence[Row]) -> Ite
         yield right
 
 
-def refund_entry(refund: Row, order: Row | None) -> Row:
+def _refund_entry(refund: Row, order: Row | None) -> Row:
     """The entry of a refund of an order, None where that is not recorded.
 
     Without its order it is booked at its own time as nobody's, and it does not count
@@ -71,15 +92,15 @@ def refund_entry(refund: Row, order: Row | None) -> Row:
     }
 
 
-def append(connection: sa.Connection, organization_number: int, entries: Sequence[Row]) -> None:
+def _append(connection: sa.Connection, organization: Organization, entries: Sequence[Row]) -> None:
     """Writes entries behind those that are there."""
     if not entries:
         return
-    numbers = number_records(connection, organization_number, len(entries))
+    numbers = number_records(connection, organization.number, len(entries))
     connection.execute(
         sa.insert(ledger_entry),
         [
-            {"organization_number": organization_number, "number": number, **entry}
+            {"organization_number": organization.number, "number": number, **entry}
             for number, entry in zip(numbers, entries, strict=True)
         ],
     )

@@ -4,26 +4,35 @@ The ledger says what they add to metrics, and is written with them.
 """
 
 import asyncio
-import time
-import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights.errors import FieldFault, InvalidRequestError, OverloadedError
+from cost_insights.errors import InvalidRequestError, OverloadedError
 from cost_insights.identity import Organization
-from cost_insights.revenue.ledger import append, order_entries, refund_entry
+from cost_insights.revenue.ledger import book_orders, book_refunds
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
+from cost_insights.revenue.rows import (
+    Outcome,
+    Row,
+    customer_not_found,
+    customer_numbers_of,
+    insert_new,
+    row_of,
+    stored_by_id,
+)
+from cost_insights.revenue.subscriptions import replace_states
+from cost_insights.revenue.system_events import (
+    RecordedEvents,
+    SystemEvent,
+    record_system_events,
+)
 from cost_insights.store import Store
-from cost_insights.store.numbers import known_customers, number_customers, number_records
-from cost_insights.store.schema import Key, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
-
-_Row = dict[str, Any]
-"""The values of a row by the names of their columns."""
+from cost_insights.store.schema import paid_order, refund, subscription
 
 _WAITING_CALLS_MAX = 64
 """So many calls of a thousand records each are held, and no more."""
@@ -75,12 +84,12 @@ class Recorder:
         def record(connection: sa.Connection) -> Recorded:
             customers = _customers(connection, organization, "orders", orders)
             rows = [
-                _row(paid_order, order, organization, customer_number=number)
+                row_of(paid_order, order, organization, customer_number=number)
                 for order, number in zip(orders, customers, strict=True)
             ]
-            recorded, new = _insert_new(connection, organization, paid_order, rows)
-            _book_orders(connection, organization, [(None, row) for row in new])
-            return recorded
+            outcomes, new = insert_new(connection, organization, paid_order, rows)
+            book_orders(connection, organization, [(None, row) for row in new])
+            return _recorded(outcomes, [order.order_id for order in orders])
 
         return await self._write(organization, record)
 
@@ -88,10 +97,10 @@ class Recorder:
         """Stores refunds that are not stored yet."""
 
         def record(connection: sa.Connection) -> Recorded:
-            rows = [_row(refund, one, organization) for one in refunds]
-            recorded, new = _insert_new(connection, organization, refund, rows)
-            _book_refunds(connection, organization, new)
-            return recorded
+            rows = [row_of(refund, one, organization) for one in refunds]
+            outcomes, new = insert_new(connection, organization, refund, rows)
+            book_refunds(connection, organization, new)
+            return _recorded(outcomes, [one.refund_id for one in refunds])
 
         return await self._write(organization, record)
 
@@ -103,10 +112,31 @@ class Recorder:
         def record(connection: sa.Connection) -> list[SubscriptionOutcome]:
             customers = _customers(connection, organization, "subscriptions", subscriptions)
             rows = [
-                _row(subscription, state, organization, customer_number=number)
+                row_of(subscription, state, organization, customer_number=number)
                 for state, number in zip(subscriptions, customers, strict=True)
             ]
             return _replace_earlier(connection, organization, rows)
+
+        return await self._write(organization, record)
+
+    async def system_events(
+        self,
+        organization: Organization,
+        events: Sequence[tuple[int, SystemEvent]],
+        *,
+        accept_valid: bool,
+    ) -> RecordedEvents:
+        """Records what system events say, each with its place in the request.
+
+        Raises InvalidRequestError if one names an unknown `customer_id` or an unknown
+        subscription, unless those are to be left out: `accept_valid`.
+        """
+
+        def record(connection: sa.Connection) -> RecordedEvents:
+            recorded = record_system_events(connection, organization, events)
+            if recorded.faults and not accept_valid:
+                raise InvalidRequestError([fault for _, fault in recorded.faults])
+            return recorded
 
         return await self._write(organization, record)
 
@@ -142,6 +172,18 @@ def _overloaded(waiting: int) -> OverloadedError:
     )
 
 
+def _recorded(outcomes: Sequence[Outcome], ids: Sequence[str]) -> Recorded:
+    return Recorded(
+        outcomes.count(Outcome.INSERTED),
+        outcomes.count(Outcome.DUPLICATE),
+        [
+            (index, record_id)
+            for index, (outcome, record_id) in enumerate(zip(outcomes, ids, strict=True))
+            if outcome is Outcome.CONFLICT
+        ],
+    )
+
+
 def _customers(
     connection: sa.Connection,
     organization: Organization,
@@ -150,96 +192,24 @@ def _customers(
 ) -> list[int]:
     """The number of the customer of each; raises InvalidRequestError for unknown ids."""
     names = [record.customer for record in records]
-    ids = {name.bytes for name in names if isinstance(name, uuid.UUID)}
-    known = known_customers(connection, organization.number, ids)
+    numbers = customer_numbers_of(connection, organization, names)
     faults = [
-        FieldFault(
-            f"{path}[{index}].customer_id",
-            "CUSTOMER_NOT_FOUND",
-            f"the organization has no customer {name}; only the id of one of its customers "
-            "is allowed",
-            str(name),
-        )
-        for index, name in enumerate(names)
-        if isinstance(name, uuid.UUID) and name.bytes not in known
+        customer_not_found(f"{path}[{index}]", name)
+        for index, (name, number) in enumerate(zip(names, numbers, strict=True))
+        if number is None
     ]
     if faults:
         raise InvalidRequestError(faults)
-    external_ids = list(dict.fromkeys(name for name in names if isinstance(name, str)))
-    registered = number_customers(
-        connection,
-        organization.number,
-        organization.id,
-        external_ids,
-        now_us=time.time_ns() // 1_000,
-    )
-    return [registered[name] if isinstance(name, str) else known[name.bytes] for name in names]
-
-
-def _row(table: sa.Table, record: object, organization: Organization, **numbers: int) -> _Row:
-    """The row of a record; `numbers` are columns that it does not know itself."""
-    row: _Row = {"organization_number": organization.number, **numbers}
-    columns = [name for name in _content(table) if name not in row]
-    return row | {name: getattr(record, name) for name in columns}
-
-
-def _insert_new(
-    connection: sa.Connection, organization: Organization, table: sa.Table, rows: Sequence[_Row]
-) -> tuple[Recorded, list[_Row]]:
-    """Inserts the rows whose ids are not taken, and returns them; the first of an id takes it."""
-    id_name = _id_column(table).name
-    known = _stored_by_id(connection, organization, table, {row[id_name] for row in rows})
-    new: list[_Row] = []
-    duplicates = 0
-    conflicts: list[tuple[int, str]] = []
-    for index, row in enumerate(rows):
-        row_id = row[id_name]
-        if row_id not in known:
-            known[row_id] = row
-            new.append(row)
-        elif known[row_id] == row:
-            duplicates += 1
-        else:
-            conflicts.append((index, row_id))
-    if new:
-        connection.execute(sa.insert(table), new)
-    return Recorded(len(new), duplicates, conflicts), new
-
-
-def _book_orders(
-    connection: sa.Connection,
-    organization: Organization,
-    changes: Sequence[tuple[_Row | None, _Row]],
-) -> None:
-    """Lets orders, each as it was booked and as it is now, count as they are now."""
-    refunds: dict[str, list[_Row]] = {order["order_id"]: [] for _, order in changes}
-    for one in _stored(connection, organization, refund.c.order_id, refunds.keys()):
-        refunds[one["order_id"]].append(one)
-    entries = [
-        entry
-        for before, after in changes
-        for entry in order_entries(before, after, refunds[after["order_id"]])
-    ]
-    append(connection, organization.number, entries)
-
-
-def _book_refunds(
-    connection: sa.Connection, organization: Organization, refunds: Sequence[_Row]
-) -> None:
-    """Lets new refunds count, those of recorded orders as theirs."""
-    order_ids = {one["order_id"] for one in refunds}
-    orders = _stored_by_id(connection, organization, paid_order, order_ids)
-    entries = [refund_entry(one, orders.get(one["order_id"])) for one in refunds]
-    append(connection, organization.number, entries)
+    return [number for number in numbers if number is not None]
 
 
 def _replace_earlier(
-    connection: sa.Connection, organization: Organization, rows: Sequence[_Row]
+    connection: sa.Connection, organization: Organization, rows: Sequence[Row]
 ) -> list[SubscriptionOutcome]:
     """Keeps the latest state of each subscription, of the stored and the given ones."""
     ids = {row["subscription_id"] for row in rows}
-    stored = _stored_by_id(connection, organization, subscription, ids)
-    latest: dict[str, _Row] = {}
+    stored = stored_by_id(connection, organization, subscription, ids)
+    latest: dict[str, Row] = {}
     outcomes: list[SubscriptionOutcome] = []
     for row in rows:
         row_id = row["subscription_id"]
@@ -255,63 +225,5 @@ def _replace_earlier(
         if outcome in {SubscriptionOutcome.INSERTED, SubscriptionOutcome.UPDATED}:
             latest[row_id] = row
         outcomes.append(outcome)
-    if latest:
-        connection.execute(
-            sa.delete(subscription).where(_are(organization, subscription, latest.keys()))
-        )
-        numbers = number_records(connection, organization.number, len(latest))
-        connection.execute(
-            sa.insert(subscription),
-            [
-                {**row, "record_number": number}
-                for row, number in zip(latest.values(), numbers, strict=True)
-            ],
-        )
+    replace_states(connection, organization, latest)
     return outcomes
-
-
-def _stored_by_id(
-    connection: sa.Connection, organization: Organization, table: sa.Table, ids: Collection[str]
-) -> dict[str, _Row]:
-    """The contents of the stored rows of these ids, by id."""
-    column = _id_column(table)
-    return {row[column.name]: row for row in _stored(connection, organization, column, ids)}
-
-
-def _stored(
-    connection: sa.Connection,
-    organization: Organization,
-    column: sa.Column[str],
-    values: Collection[str],
-) -> list[_Row]:
-    """The contents of the stored rows with one of these values in a column."""
-    if not values:
-        return []
-    table = column.table
-    # Joined, not compared with a list: PostgreSQL goes through a whole organization
-    # with the list in hand where it has no statistics of the table yet.
-    asked = sa.values(sa.column("value", Key), name="asked").data([(one,) for one in values]).cte()
-    found = connection.execute(
-        sa.select(*(table.c[name] for name in _content(table)))
-        .join(asked, column == asked.c.value)
-        .where(table.c.organization_number == organization.number)
-    )
-    return [dict(row) for row in found.mappings()]
-
-
-def _content(table: sa.FromClause) -> list[str]:
-    """The columns that a record fills: all but the number that storing it takes."""
-    return [column.name for column in table.c if column.name != "record_number"]
-
-
-def _are(
-    organization: Organization, table: sa.Table, ids: Collection[str]
-) -> sa.ColumnElement[bool]:
-    """Whether a row is the organization's and has one of these ids."""
-    return (table.c.organization_number == organization.number) & _id_column(table).in_(ids)
-
-
-def _id_column(table: sa.Table) -> sa.Column[str]:
-    """The column of the caller's own identifier, which is unique in the organization."""
-    _, column = table.primary_key.columns
-    return column

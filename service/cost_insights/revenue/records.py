@@ -6,6 +6,7 @@ texts are empty.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -126,3 +127,36 @@ class StoredSubscription(Subscription):
 
     customer_id: uuid.UUID
     external_customer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderPart:
+    """What one system event says of an order; what it does not say is empty, 0 or false."""
+
+    order_id: str
+    part: str
+    """The name of the event."""
+
+    customer: CustomerName
+    product_id: str
+    billing_type: str
+    subscription_id: str
+    time_us: int
+    currency: str = ""
+    exchange_rate_e12: int = 0
+    amount_picocents: int = 0
+    is_net: bool = False
+    """Whether what settled a debt is already taken off the amount."""
+
+    applied_balance_picocents: int = 0
+    fee_picocents: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionChange:
+    """What a system event changed of a subscription that is known."""
+
+    subscription_id: str
+    time_us: int
+    columns: Mapping[str, str | int | None]
+    """The new values of those that change."""

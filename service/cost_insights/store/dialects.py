@@ -1,11 +1,12 @@
 """The few places where SQLite and PostgreSQL differ."""
 
+import logging
 import math
 import sqlite3
 import threading
 import uuid
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
@@ -17,12 +18,22 @@ import stamina
 
 from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy, cells_of_events
 from cost_insights.store.deadline import Deadline
+from cost_insights.store.segments import NewBatch, insert_batches
 
 WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
 
 _EVENTS_AT_ONCE = 50_000
 """How many events are read at a time."""
+
+
+class Inserted(NamedTuple):
+    """What an insertion tells of its transaction."""
+
+    transaction_id: str
+
+    has_pruned: bool
+    """Whether any organization of the batches has pruned events."""
 
 
 class TransactionTrace(NamedTuple):
@@ -47,20 +58,19 @@ class Dialect(Protocol):
     """What makes a transaction see one snapshot."""
 
     def encode_events(self, group: Group) -> object:
-        """What is left in the group, as `insert_events` takes it."""
+        """What is left in the group, as `insert` takes it."""
 
-    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
-        """Inserts encoded events; raises `sqlalchemy.exc.IntegrityError` where an id
-        is stored already."""
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
+        """Inserts encoded events and then their batches; raises
+        `sqlalchemy.exc.IntegrityError` where the id of an event is stored already."""
 
     def cells_of_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
     ) -> Iterator[tuple[bytes, int]]:
         """The packed cells of the events of a time, part by part, and how many events each
         part has."""
-
-    def begin(self, connection: sa.Connection) -> str:
-        """Begins the transaction of the connection and returns its id."""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         """What came of a transaction whose connection was lost while it committed."""
@@ -160,8 +170,11 @@ class Sqlite:
     def encode_events(self, group: Group) -> object:
         return group.rows()
 
-    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
         connection.exec_driver_sql(self._INSERT, encoded)
+        return Inserted("", insert_batches(connection, batches))
 
     _NUMBERS = (
         "SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
@@ -176,9 +189,6 @@ class Sqlite:
         while part := rows.fetchmany(_EVENTS_AT_ONCE):
             columns = zip("qqii", zip(*part, strict=True), strict=True)
             yield cells_of_events(*(array(code, numbers) for code, numbers in columns)), len(part)
-
-    def begin(self, connection: sa.Connection) -> str:
-        return ""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # There is no connection to lose: a commit that fails has changed nothing.
@@ -244,6 +254,20 @@ _SQLITE_TRANSIENT = frozenset(
 )
 
 
+class _Array(bytes):
+    """An array as PostgreSQL's binary protocol has it."""
+
+
+class _ArrayDumper(psycopg.adapt.Dumper):
+    """Passes an array on as it is; the statement says of what."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = 0
+
+    def dump(self, obj: _Array) -> bytes:
+        return obj
+
+
 class Postgresql:
     """The production database."""
 
@@ -253,13 +277,29 @@ class Postgresql:
 
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
+    _TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
-    _BEGIN = "SELECT pg_current_xact_id()::text"
+    _INSERT = (
+        f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
+        "SELECT * FROM unnest(%s::uuid[], %s::int4[], %s::int4[], %s::int4[], %s::int8[], "
+        "%s::int8[], %s::int8[], %s::uuid[], %s::text[], %s::text[], %s::json[], %s::json[])"
+    )
+    _INSERT_BATCHES = (
+        "INSERT INTO batch (organization_number, id, created_us, cells) "
+        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %s::bytea[]) "
+        "RETURNING (SELECT events_from_us FROM organization "
+        "WHERE number = batch.organization_number)"
+    )
+    _COPY_EVENTS_MIN = 500
+    """So many events are better copied than inserted."""
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        return sa.create_engine(
+        # Where a statement of a pipeline fails, which is raised, it may warn that those
+        # behind it were not executed.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
+        engine = sa.create_engine(
             url,
             pool_size=connections_max,
             max_overflow=0,
@@ -267,13 +307,41 @@ class Postgresql:
             connect_args={"application_name": "cost-insights", "connect_timeout": 10},
         )
 
-    def encode_events(self, group: Group) -> object:
-        return group.copy_payload()
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: psycopg.Connection[Any], _record: object) -> None:
+            connection.adapters.register_dumper(_Array, _ArrayDumper)
 
-    def insert_events(self, connection: sa.Connection, encoded: Any) -> None:
+        return engine
+
+    def encode_events(self, group: Group) -> object:
+        if len(group) >= self._COPY_EVENTS_MIN:
+            return group.copy_payload()
+        return [_Array(column) for column in group.arrays()]
+
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-        with _driver_errors(self._COPY), driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
-            copy.write(encoded)
+        columns = [list(column) for column in zip(*batches, strict=True)]
+        with _driver_errors(self._INSERT):
+            if isinstance(encoded, bytes):
+                with driver.pipeline():
+                    transaction = driver.execute(self._TRANSACTION_ID)
+                with driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
+                    copy.write(encoded)
+                inserted = driver.execute(self._INSERT_BATCHES, columns)
+            else:
+                # BEGIN and these go together: the database is asked once, not four
+                # times, and each time this thread would wait for the interpreter too.
+                with driver.pipeline():
+                    transaction = driver.execute(self._TRANSACTION_ID)
+                    driver.execute(self._INSERT, encoded)
+                    inserted = driver.execute(self._INSERT_BATCHES, columns)
+            ((transaction_id,),) = transaction.fetchall()
+            return Inserted(
+                str(transaction_id),
+                any(events_from_us is not None for (events_from_us,) in inserted.fetchall()),
+            )
 
     _COPY_NUMBERS = (
         "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
@@ -296,14 +364,6 @@ class Postgresql:
             blocks = iter(copy)
             while part := b"".join(islice(blocks, _EVENTS_AT_ONCE)):
                 yield cells_of_copy(part)
-
-    def begin(self, connection: sa.Connection) -> str:
-        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-        # BEGIN and the statement go together: the database is asked once, not twice.
-        with _driver_errors(self._BEGIN), driver.pipeline():
-            cursor = driver.execute(self._BEGIN)
-        ((transaction_id,),) = cursor.fetchall()
-        return str(transaction_id)
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # The id of a transaction of which nothing reached the disk is given out

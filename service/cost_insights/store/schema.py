@@ -236,7 +236,33 @@ paid_order = sa.Table(
         "order_id",
     ),
 )
-"""What was earned. Rows are only ever added."""
+"""What was earned. Rows are only ever added, and completed where an order comes in parts."""
+
+order_part = sa.Table(
+    "order_part",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("order_id", Key, primary_key=True),
+    # The system event that it came by: order.paid, balance.order or balance.credit_order.
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("customer_number", sa.Integer, nullable=False),
+    # What a part does not say is empty, 0 or false.
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("billing_type", sa.Text, nullable=False),
+    sa.Column("subscription_id", Key, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
+    sa.Column("amount_picocents", WideInteger, nullable=False),
+    # Whether what settled a debt is already taken off the amount.
+    sa.Column("is_net", sa.Boolean, nullable=False),
+    sa.Column("applied_balance_picocents", WideInteger, nullable=False),
+    sa.Column("fee_picocents", WideInteger, nullable=False),
+    sa.Column("time_us", sa.BigInteger, nullable=False),
+)
+"""What each system event said of an order; its row of `paid_order` follows from them.
+Orders that were recorded whole have none. Rows are only ever added."""
 
 refund = sa.Table(
     "refund",

@@ -78,35 +78,33 @@ def pending(connection: sa.Connection) -> list[Pending]:
     return [Pending(number, count, int(size), oldest) for number, count, size, oldest in rows]
 
 
-class InsertedBatches(NamedTuple):
-    """The batches of one transaction."""
+class NewBatch(NamedTuple):
+    """The cells of the events that one transaction stores for one organization."""
 
-    cells: Mapping[uuid.UUID, bytes]
-    """Packed, by id."""
+    organization_number: int
+    id: uuid.UUID
+    created_us: int
+    cells: bytes
 
-    has_pruned: bool
-    """Whether any of their organizations has pruned events."""
+
+def new_batches(cells: Iterable[tuple[int, bytes]], *, now_us: int) -> list[NewBatch]:
+    """The batches of one transaction, of its packed cells by organization."""
+    return [NewBatch(number, uuid.uuid4(), now_us, packed) for number, packed in cells]
 
 
-def insert_batches(
-    connection: sa.Connection, cells: Iterable[tuple[int, bytes]], *, now_us: int
-) -> InsertedBatches:
-    """Stores the packed cells of one transaction, given by organization."""
-    rows = [
-        {"organization_number": number, "id": uuid.uuid4(), "created_us": now_us, "cells": packed}
-        for number, packed in cells
-    ]
+def insert_batches(connection: sa.Connection, batches: Iterable[NewBatch]) -> bool:
+    """Stores the batches of one transaction; whether any of their organizations has
+    pruned events."""
     # Asked along the way: another statement would cost every transaction a round trip.
     # As text, because SQLAlchemy relates no subquery to the table of an INSERT.
     events_from_us: sa.ColumnElement[int | None] = sa.literal_column(
         "(SELECT events_from_us FROM organization WHERE number = batch.organization_number)",
         sa.BigInteger,
     )
-    boundaries = connection.scalars(sa.insert(batch).returning(events_from_us), rows)
-    return InsertedBatches(
-        {row["id"]: row["cells"] for row in rows},  # type: ignore[misc]
-        any(boundary is not None for boundary in boundaries),
+    boundaries = connection.scalars(
+        sa.insert(batch).returning(events_from_us), [one._asdict() for one in batches]
     )
+    return any(boundary is not None for boundary in boundaries)
 
 
 NewSegment = tuple[int, int, int, int, bytes]

@@ -19,7 +19,7 @@ from cost_insights.store.numbers import (
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.pruned_events import PrunedError, pruned_digests
 from cost_insights.store.schema import event
-from cost_insights.store.segments import insert_batches
+from cost_insights.store.segments import new_batches
 
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Room for the numbers of some 600 000 customers."""
@@ -144,9 +144,9 @@ class EventWriter:
         left: int | None = None
         while True:
             transaction = connection.begin()
-            transaction_id = self._dialect.begin(connection)
             self._found, self._batches = [], {}
             left_before, left = left, None
+            trace: TransactionTrace | None = None
             try:
                 grouped = prepared.grouped or self._number(connection, prepared.submissions, now_us)
                 group, encoded, cells = grouped.group, prepared.encoded, prepared.cells
@@ -157,14 +157,16 @@ class EventWriter:
                 left = len(group)
                 if left and encoded is None:
                     encoded, cells = self._dialect.encode_events(group), group.cells()
-                if left:
-                    self._dialect.insert_events(connection, encoded)
-                    inserted = insert_batches(connection, cells, now_us=now_us)
+                event_id = group.any_id()
+                if event_id is not None:
+                    batches = new_batches(cells, now_us=now_us)
+                    inserted = self._dialect.insert(connection, encoded, batches)
                     # What is pruned just now can be inserted only once that is committed,
                     # and from then on it is found.
                     if inserted.has_pruned and pruned_digests(connection, group):
                         raise PrunedError
-                    self._batches = inserted.cells
+                    self._batches = {one.id: one.cells for one in batches}
+                    trace = TransactionTrace(event_id, inserted.transaction_id)
             except (sa.exc.IntegrityError, PrunedError):
                 transaction.rollback()
                 if looks and left == left_before:
@@ -172,8 +174,6 @@ class EventWriter:
                     raise
                 looks = True
             else:
-                event_id = group.any_id()
-                trace = None if event_id is None else TransactionTrace(event_id, transaction_id)
                 return Written(transaction, grouped.outcomes(), trace)
 
     def committed(self) -> None:

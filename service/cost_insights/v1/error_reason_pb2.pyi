@@ -240,6 +240,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
     """
+    ERROR_REASON_NAME_RESERVED: _ErrorReason.ValueType  # 38
+    """A system event, which says what was earned, stands where none is taken: in a
+    stream, or in one request with events of other names.
+
+        { "reason": "NAME_RESERVED", "domain": "cost-insights",
+          "metadata": { "path": "events[0].name", "value": "order.paid" } }
+    """
+    ERROR_REASON_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 39
+    """A system event changes a subscription that the organization does not have.
+
+        { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
+          "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -466,5 +479,18 @@ ERROR_REASON_QUERY_TOO_SLOW: ErrorReason.ValueType  # 37
 customers take less.
 
     { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
+"""
+ERROR_REASON_NAME_RESERVED: ErrorReason.ValueType  # 38
+"""A system event, which says what was earned, stands where none is taken: in a
+stream, or in one request with events of other names.
+
+    { "reason": "NAME_RESERVED", "domain": "cost-insights",
+      "metadata": { "path": "events[0].name", "value": "order.paid" } }
+"""
+ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 39
+"""A system event changes a subscription that the organization does not have.
+
+    { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
+      "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

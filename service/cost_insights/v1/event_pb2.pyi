@@ -37,7 +37,9 @@ class NewEvent(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What happened, such as `llm.inference`. 1 to 128 characters."""
+    """What happened, such as `llm.inference`. 1 to 128 characters. The names of
+    system events are reserved, see `IngestEvents`.
+    """
     external_customer_id: _builtins.str
     """The caller's own identifier of the customer, 1 to 256 characters. A
     customer seen for the first time is registered.

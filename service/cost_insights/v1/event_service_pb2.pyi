@@ -184,9 +184,11 @@ class EventConflict(_message.Message):
     index: _builtins.int
     """Where the event stands in the request, from 0."""
     external_id: _builtins.str
-    """The idempotency key that is taken."""
+    """The idempotency key that is taken; of a system event the id of the order,
+    refund or subscription.
+    """
     event_id: _builtins.str
-    """The id of the event that holds the key."""
+    """The id of the event that holds the key; empty for a system event."""
     def __init__(
         self,
         *,

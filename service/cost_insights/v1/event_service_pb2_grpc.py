@@ -74,7 +74,18 @@ class EventServiceServicer:
         events are flushed to disk and every answer contains them.
 
         Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
-        fault by its path. Needs the scope `events:write`.
+        fault by its path.
+
+        Needs the scope `events:write`, or `revenue:write` for system events, which
+        say in their metadata what the calls of `RevenueService` say in fields, and
+        become records instead of events: `order.paid`, `balance.order`,
+        `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
+        `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
+        `subscription.canceled`, `subscription.uncanceled`,
+        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
+        `subscription.product_updated`. A request holds either up to 1000 of these or
+        other events. They need a `timestamp`, come in any order and may be sent
+        again: what counts is the id of the order, refund or subscription.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,7 +105,8 @@ class EventServiceServicer:
         event without an `external_id` is identified by the stream, the sequence of
         its batch and its place therein, so nothing is lost and nothing counts twice.
 
-        Needs the scope `events:write`.
+        System events are refused: send them by `IngestEvents`. Needs the scope
+        `events:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,18 @@ class EventServiceStub:
     events are flushed to disk and every answer contains them.
 
     Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
-    fault by its path. Needs the scope `events:write`.
+    fault by its path.
+
+    Needs the scope `events:write`, or `revenue:write` for system events, which
+    say in their metadata what the calls of `RevenueService` say in fields, and
+    become records instead of events: `order.paid`, `balance.order`,
+    `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
+    `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
+    `subscription.canceled`, `subscription.uncanceled`,
+    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
+    `subscription.product_updated`. A request holds either up to 1000 of these or
+    other events. They need a `timestamp`, come in any order and may be sent
+    again: what counts is the id of the order, refund or subscription.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
     """Stores batches of events as they come, and acknowledges each after its
@@ -57,7 +68,8 @@ class EventServiceStub:
     event without an `external_id` is identified by the stream, the sequence of
     its batch and its place therein, so nothing is lost and nothing counts twice.
 
-    Needs the scope `events:write`.
+    System events are refused: send them by `IngestEvents`. Needs the scope
+    `events:write`.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists events, the latest first.
@@ -89,7 +101,18 @@ class EventServiceAsyncStub(EventServiceStub):
     events are flushed to disk and every answer contains them.
 
     Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
-    fault by its path. Needs the scope `events:write`.
+    fault by its path.
+
+    Needs the scope `events:write`, or `revenue:write` for system events, which
+    say in their metadata what the calls of `RevenueService` say in fields, and
+    become records instead of events: `order.paid`, `balance.order`,
+    `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
+    `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
+    `subscription.canceled`, `subscription.uncanceled`,
+    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
+    `subscription.product_updated`. A request holds either up to 1000 of these or
+    other events. They need a `timestamp`, come in any order and may be sent
+    again: what counts is the id of the order, refund or subscription.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Stores batches of events as they come, and acknowledges each after its
@@ -105,7 +128,8 @@ class EventServiceAsyncStub(EventServiceStub):
     event without an `external_id` is identified by the stream, the sequence of
     its batch and its place therein, so nothing is lost and nothing counts twice.
 
-    Needs the scope `events:write`.
+    System events are refused: send them by `IngestEvents`. Needs the scope
+    `events:write`.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists events, the latest first.
@@ -140,7 +164,18 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         events are flushed to disk and every answer contains them.
 
         Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
-        fault by its path. Needs the scope `events:write`.
+        fault by its path.
+
+        Needs the scope `events:write`, or `revenue:write` for system events, which
+        say in their metadata what the calls of `RevenueService` say in fields, and
+        become records instead of events: `order.paid`, `balance.order`,
+        `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
+        `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
+        `subscription.canceled`, `subscription.uncanceled`,
+        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
+        `subscription.product_updated`. A request holds either up to 1000 of these or
+        other events. They need a `timestamp`, come in any order and may be sent
+        again: what counts is the id of the order, refund or subscription.
         """
 
     @_abc_1.abstractmethod
@@ -162,7 +197,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         event without an `external_id` is identified by the stream, the sequence of
         its batch and its place therein, so nothing is lost and nothing counts twice.
 
-        Needs the scope `events:write`.
+        System events are refused: send them by `IngestEvents`. Needs the scope
+        `events:write`.
         """
 
     @_abc_1.abstractmethod

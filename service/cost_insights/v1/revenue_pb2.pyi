@@ -292,7 +292,9 @@ Global___NewOrder: _TypeAlias = NewOrder  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
-    """A paid order as it is stored. It never changes."""
+    """A paid order as it is stored. It changes only where it comes as several system
+    events, and then it is what those so far say.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

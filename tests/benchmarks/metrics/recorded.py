@@ -14,7 +14,9 @@ from rich.progress import track
 
 from cost_insights.v1.revenue_service_pb2 import (
     RecordOrdersRequest,
+    RecordOrdersResponse,
     RecordRefundsRequest,
+    RecordRefundsResponse,
     RecordSubscriptionsRequest,
 )
 from cost_insights.v1.revenue_service_pb2_grpc import RevenueServiceStub
@@ -81,6 +83,9 @@ def recorded(stored: Stored, revenue: RevenueDataSet) -> Recorded:
 
 def _record(stub: Any, revenue: RevenueDataSet) -> float:
     """Returns how long it took to record the orders."""
+    # Before later states replace those of subscriptions that are kept.
+    first = next(revenue.orders.records())
+    _check_unconflicted(stub.RecordOrders(RecordOrdersRequest(orders=[first.message()])))
     _send(
         "subscriptions",
         revenue.subscriptions,
@@ -109,9 +114,9 @@ def _send(
     seconds = 0.0
 
     def record(one: Any) -> None:
-        answer = call(one, timeout=CALL_SECONDS_MAX, wait_for_ready=True)
-        if what != "subscriptions" and answer.conflicts:
-            raise UnequalError(f"other {what} are stored already: {answer.conflicts[0]}")
+        answer = call(one, timeout=CALL_SECONDS_MAX)
+        if what != "subscriptions":
+            _check_unconflicted(answer)
 
     with ThreadPoolExecutor(CALLS_IN_FLIGHT) as pool:
         records = REQUEST_RECORDS * PART_REQUESTS
@@ -126,6 +131,11 @@ def _send(
                 pass
             seconds += time.perf_counter() - start
     return seconds
+
+
+def _check_unconflicted(answer: RecordOrdersResponse | RecordRefundsResponse) -> None:
+    if answer.conflicts:
+        raise UnequalError("the database holds what was earned in another data set")
 
 
 def _parts(

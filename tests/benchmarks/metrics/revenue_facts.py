@@ -87,8 +87,8 @@ def facts_of(data_set: RevenueDataSet, question: Question) -> Facts:
 
 def check_revenue(question: Question, facts: Facts, answer: GetMetricsResponse) -> None:
     """Raises UnequalError unless the answer is the right one, to the last digit."""
-    found = [_numbers_in(period) for period in answer.periods]
-    check_equal(f"{question.what}, revenue of periods", found, facts.periods)
+    for period, expected in zip(answer.periods, facts.periods, strict=True):
+        check_equal(f"{question.what}, {period.timestamp}", _numbers_in(period), expected)
     check_equal(f"{question.what}, revenue in all", _numbers_in(answer.totals), facts.totals)
 
 

@@ -459,6 +459,20 @@ def test_51_keys_of_metadata(caller: Caller) -> None:
     assert sizes == {"keys 51": 51, "keys 128": 128}
 
 
+def test_a_product_may_be_named_in_metadata(caller: Caller) -> None:
+    """A text under `product_id` is the product, and stays metadata; other values are neither."""
+    caller.ingest_json(
+        *(
+            {"name": f"{n}", "external_customer_id": "c", "metadata": {"product_id": value}}
+            for n, value in enumerate(["pro", 17, "p" * 129])
+        )
+    )
+    stored = {event.name: event for event in caller.list_events()}
+    assert [stored[name].product_id for name in "012"] == ["pro", "", ""]
+    kept = [stored[name].metadata["product_id"] for name in "012"]
+    assert kept == ["pro", 17, "p" * 129]
+
+
 def test_numbers_in_metadata_come_back_the_same(caller: Caller) -> None:
     """A double in metadata comes back bit for bit, whole numbers of any size too."""
     numbers = [0.0, 1.5, -2.0, 1e-300, 1e300, 2.0**53, 2.0**53 + 2, 0.1, 1 / 3, 123456789.0]

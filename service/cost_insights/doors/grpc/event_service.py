@@ -11,6 +11,7 @@ from cost_insights import _native
 from cost_insights.doors.grpc.calls import AnyCall, Authorize, RawCall, StreamCall
 from cost_insights.doors.grpc.checks import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.doors.grpc.status import status_of
+from cost_insights.doors.grpc.system_events import RecordSystemEvents, check_may_store_events
 from cost_insights.doors.grpc.times import timestamp_of
 from cost_insights.events import EventQuestion, EventReader, StoredEvent
 from cost_insights.identity import Caller, Organization
@@ -25,14 +26,22 @@ SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
 
 
 def event_calls(
-    ingestor: Ingestor, reader: EventReader, stopping: asyncio.Event
+    ingestor: Ingestor,
+    reader: EventReader,
+    stopping: asyncio.Event,
+    record_system_events: RecordSystemEvents,
 ) -> Mapping[str, AnyCall]:
     """The calls of the service by the names of their methods; `stopping` ends its streams."""
 
     async def ingest_events(
         caller: Caller, request: bytes
     ) -> event_service_pb2.IngestEventsResponse:
-        return _ingested(await ingestor.ingest(caller.organization, request))
+        batch = await ingestor.decode(caller.organization, request)
+        if batch.holds_system_events:
+            return await record_system_events(caller, request)
+        if len(batch):
+            check_may_store_events(caller)
+        return _ingested(await ingestor.store(caller.organization, batch, len(request)))
 
     async def stream_events(
         requests: AsyncIterator[bytes], authorize: Authorize

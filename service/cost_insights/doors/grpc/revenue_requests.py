@@ -85,7 +85,7 @@ def slug_prefix(enum: descriptor.EnumDescriptor) -> str:
     return enum.values[0].name.removesuffix("UNSPECIFIED")
 
 
-class _Item:
+class Item:
     """One item of a request: reads its fields and names what is wrong with them.
 
     What is read in place of a wrong field is never stored, because the request is
@@ -305,11 +305,11 @@ class _Item:
 
 
 def _read(
-    path: str, messages: Sequence[Any], latest_us: int, read: Callable[[_Item], _T]
+    path: str, messages: Sequence[Any], latest_us: int, read: Callable[[Item], _T]
 ) -> list[_T]:
     checks = Checks()
     records = [
-        read(_Item(checks, f"{path}[{index}]", message, latest_us))
+        read(Item(checks, f"{path}[{index}]", message, latest_us))
         for index, message in enumerate(checks.values(path, messages, values_max=_ITEMS_MAX))
     ]
     checks.finish()
@@ -320,7 +320,7 @@ def _shown(text: str) -> str:
     return text if len(text) <= 64 else text[:63] + "…"
 
 
-def _new_order(item: _Item) -> NewOrder:
+def _new_order(item: Item) -> NewOrder:
     net_picocents, currency = item.money("net_amount", negative=True)
     applied_balance_picocents = item.amount("applied_balance")
     exchange_rate_e12 = item.exchange_rate_e12(currency)
@@ -344,7 +344,7 @@ def _new_order(item: _Item) -> NewOrder:
     )
 
 
-def _new_refund(item: _Item) -> Refund:
+def _new_refund(item: Item) -> Refund:
     amount_picocents, currency = item.money("amount", negative=False)
     exchange_rate_e12 = item.exchange_rate_e12(currency)
     item.check_in_usd("amount.amount", amount_picocents, exchange_rate_e12)
@@ -360,7 +360,7 @@ def _new_refund(item: _Item) -> Refund:
     )
 
 
-def _new_subscription(item: _Item) -> NewSubscription:
+def _new_subscription(item: Item) -> NewSubscription:
     amount_picocents, currency = item.money("amount", negative=False)
     return NewSubscription(
         subscription_id=item.required_text("subscription_id"),

@@ -51,6 +51,29 @@ def upgrade() -> None:
         ["organization_number", "customer_number", "created_us", "order_id"],
     )
     op.create_table(
+        "order_part",
+        sa.Column("organization_number", sa.Integer, nullable=False),
+        sa.Column("order_id", Key, nullable=False),
+        sa.Column("part", sa.Text, nullable=False),
+        sa.Column("customer_number", sa.Integer, nullable=False),
+        sa.Column("product_id", Key, nullable=False),
+        sa.Column("billing_type", sa.Text, nullable=False),
+        sa.Column("subscription_id", Key, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
+        sa.Column("amount_picocents", WideInteger, nullable=False),
+        sa.Column("is_net", sa.Boolean, nullable=False),
+        sa.Column("applied_balance_picocents", WideInteger, nullable=False),
+        sa.Column("fee_picocents", WideInteger, nullable=False),
+        sa.Column("time_us", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("organization_number", "order_id", "part", name="order_part_pkey"),
+        sa.ForeignKeyConstraint(
+            ["organization_number"],
+            ["organization.number"],
+            name="order_part_organization_number_fkey",
+        ),
+    )
+    op.create_table(
         "refund",
         sa.Column("organization_number", sa.Integer, nullable=False),
         sa.Column("refund_id", Key, nullable=False),

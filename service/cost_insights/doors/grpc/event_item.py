@@ -1,0 +1,318 @@
+"""A system event as it is read: what its metadata says, or what is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Final
+
+from google.protobuf import struct_pb2, timestamp_pb2
+
+from cost_insights import _native
+from cost_insights.doors.grpc.checks import Checks
+from cost_insights.doors.grpc.revenue_requests import Item
+from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.v1 import event_pb2
+
+ID_CHARS_MAX: Final = 256
+PRODUCT_CHARS_MAX: Final = 128
+
+_E12: Final = 10**12
+_USD: Final = "usd"
+_WHOLE_MAX: Final = 2**53
+"""Up to which a double is the whole number that was sent."""
+
+
+class EventItem(Item):
+    """A system event: reads its metadata and names what is wrong with it.
+
+    Null in metadata is as good as nothing.
+    """
+
+    def __init__(
+        self, checks: Checks, index: int, event: event_pb2.NewEvent, latest_us: int
+    ) -> None:
+        super().__init__(checks, f"events[{index}]", event, latest_us)
+        self.event = event
+        self._amounts: dict[str, int | None] = {}
+        self.happened_us = self.required_past_us("timestamp")
+        if event.HasField("cost") or "_cost" in event.metadata.fields:
+            self._fault(
+                "name",
+                "NAME_RESERVED",
+                f'the name "{event.name}" is a system event\'s, which carries no cost',
+                event.name,
+            )
+
+    def said_text(self, key: str, *, chars_max: int = ID_CHARS_MAX) -> str:
+        """A text, empty where it is absent."""
+        value = self._value(key)
+        if value is None:
+            return ""
+        if value.WhichOneof("kind") != "string_value":
+            self._wrong_type(key, value, "text")
+            return ""
+        return self._checks.text(
+            f"{self._path}.metadata.{key}", value.string_value, chars_max=chars_max
+        )
+
+    def required_said_text(self, key: str, *, chars_max: int = ID_CHARS_MAX) -> str:
+        """A text that must be there."""
+        self.require(key)
+        return self.said_text(key, chars_max=chars_max)
+
+    def require(self, *keys: str) -> None:
+        """Names those that are absent or empty."""
+        for key in keys:
+            value = self._value(key)
+            if value is None or value == struct_pb2.Value(string_value=""):
+                self._required(f"metadata.{key}")
+
+    def product_id(self) -> str:
+        """What it is about, named by the event or in its metadata."""
+        said = self.said_text("product_id", chars_max=PRODUCT_CHARS_MAX)
+        field = self.text("product_id", chars_max=PRODUCT_CHARS_MAX)
+        if said and field:
+            other = f"{self._path}.product_id"
+            self._fault(
+                "metadata.product_id",
+                "FIELDS_CONFLICT",
+                f"{other} is there too and means the same; only one of them is allowed",
+                facts={"other": other},
+            )
+        return said or field
+
+    def said_slug(self, key: str, allowed: Sequence[str]) -> str:
+        """One of a few words, empty where it is absent."""
+        text = self.said_text(key)
+        if text and text not in allowed:
+            words = ", ".join(allowed)
+            self._fault(
+                f"metadata.{key}",
+                "VALUE_UNKNOWN",
+                f'"{_short(text)}" is no {key.replace("_", " ")}; allowed are {words}',
+                text,
+                {"allowed": words},
+            )
+            return ""
+        return text
+
+    def said_count(self, key: str, *, count_max: int) -> int:
+        """A number from 1 on, 1 where it is absent."""
+        value = self._value(key)
+        if value is None:
+            return 1
+        if value.WhichOneof("kind") != "number_value":
+            self._wrong_type(key, value, "number")
+            return 1
+        number = value.number_value
+        if number not in range(1, count_max + 1):
+            self._fault(
+                f"metadata.{key}",
+                "NUMBER_OUT_OF_RANGE",
+                f"the number {_digits(number)} is not a whole one from 1 to {count_max}",
+                _digits(number),
+                {"min": "1", "max": str(count_max)},
+            )
+            return 1
+        return int(number)
+
+    def said_amount(self, key: str) -> int | None:
+        """An amount of money in picocents; None where it is absent."""
+        # Read once, so that what is wrong with it is named once.
+        if key not in self._amounts:
+            self._amounts[key] = self._read_amount(key)
+        return self._amounts[key]
+
+    def earned(self) -> tuple[str, int]:
+        """The key of the net amount, or else of the amount, and what stands there."""
+        for key in ("net_amount", "amount"):
+            if self._value(key) is not None:
+                return key, self.said_amount(key) or 0
+        self._required("metadata.amount")
+        return "amount", 0
+
+    def currency_and_rate_e12(self, *, of_presentment: bool) -> tuple[str, int]:
+        """The currency of the amounts, and what one of it is worth in usd, times 10¹².
+
+        Where no rate is given, it is the amount over the amount that was presented,
+        if that counts: `of_presentment`.
+        """
+        currency = self.said_currency("currency")
+        presented = self.said_currency("presentment_currency")
+        rate = self._said_rate_e12()
+        if rate is None and of_presentment and presented != (currency or _USD):
+            rate = self._presentment_rate_e12()
+        if currency not in {_USD, ""}:
+            if rate is None:
+                self._fault(
+                    "metadata.exchange_rate",
+                    "FIELD_REQUIRED",
+                    "metadata.exchange_rate is absent or 0; it is required where the currency "
+                    f"is not {_USD}",
+                )
+            return currency, rate or _E12
+        if rate is None or rate == _E12:
+            return _USD, _E12
+        # What is worth anything else than 1 was not usd, but what the customer saw.
+        if presented in {_USD, ""}:
+            self._fault(
+                "metadata.presentment_currency",
+                "CURRENCY_UNSUPPORTED" if presented else "FIELD_REQUIRED",
+                f"the exchange rate is {_native.format_amount(rate)}; a presentment_currency "
+                f"other than {_USD} is required where it is not 1",
+                presented,
+            )
+        return presented, rate
+
+    def said_time_us(self, key: str) -> int | None:
+        """A time in microseconds since 1970."""
+        text = self.said_text(key)
+        if not text:
+            return None
+        moment = timestamp_pb2.Timestamp()
+        try:
+            moment.FromJsonString(text)
+        except ValueError:
+            example = "2026-11-23T12:00:00Z"
+            self._fault(
+                f"metadata.{key}",
+                "TYPE_UNSUPPORTED",
+                f'"{_short(text)}" is no time with an offset; one such as {example} is allowed',
+                text,
+                {"allowed": f"a time such as {example}"},
+            )
+            return None
+        return self._checks.timestamp_us(f"{self._path}.metadata.{key}", moment)
+
+    def said_past_us(self, key: str) -> int | None:
+        """A time that must not lie ahead."""
+        time_us = self.said_time_us(key)
+        if time_us is not None and time_us > self._latest_us:
+            found = timestamp_of(time_us).ToJsonString()
+            latest = timestamp_of(self._latest_us).ToJsonString()
+            self._fault(
+                f"metadata.{key}",
+                "TIMESTAMP_IN_FUTURE",
+                f"the time {found} lies ahead; at most {latest} is allowed",
+                found,
+                {"max": latest},
+            )
+        return time_us
+
+    def amount_fault(self, key: str, picocents: int, cents_min: int, cents_max: int) -> None:
+        """Names an amount that has the wrong sign."""
+        text = _native.format_amount(picocents)
+        self._fault(
+            f"metadata.{key}",
+            "AMOUNT_OUT_OF_RANGE",
+            f"the amount {text} of a {self.event.name} is out of range; {cents_min} to "
+            f"{cents_max} cents are allowed",
+            text,
+            {"min": str(cents_min), "max": str(cents_max)},
+        )
+
+    def said_currency(self, key: str) -> str:
+        """The 3 letters of a currency, small; empty where it is absent."""
+        text = self.said_text(key)
+        return self._currency(f"metadata.{key}", text) if text else ""
+
+    def _value(self, key: str) -> struct_pb2.Value | None:
+        if key not in self.event.metadata.fields:
+            return None
+        value = self.event.metadata.fields[key]
+        return None if value.WhichOneof("kind") in {"null_value", None} else value
+
+    def _read_amount(self, key: str) -> int | None:
+        value = self._value(key)
+        if value is None:
+            return None
+        kind = value.WhichOneof("kind")
+        if kind == "number_value":
+            amount = _money_of(value.number_value)
+        elif kind == "string_value":
+            amount = _native.parse_money(value.string_value)
+        else:
+            self._wrong_type(key, value, "number, text")
+            return None
+        if isinstance(amount, int):
+            return amount
+        self._fault(f"metadata.{key}", amount.reason, amount.message, amount.value, amount.facts)
+        return None
+
+    def _said_rate_e12(self) -> int | None:
+        """The rate that is given; None where there is none, or 0."""
+        value = self._value("exchange_rate")
+        if value is None:
+            return None
+        kind = value.WhichOneof("kind")
+        if kind == "number_value":
+            text = _digits(value.number_value)
+            rate = _native.round_amount(value.number_value)
+        elif kind == "string_value":
+            text = value.string_value
+            rate = _native.parse_amount(text)
+        else:
+            self._wrong_type("exchange_rate", value, "number, text")
+            return _E12
+        if isinstance(rate, _native.Fault) or rate < 0:
+            self._rate_fault("metadata.exchange_rate", text)
+            return _E12
+        return rate or None
+
+    def _presentment_rate_e12(self) -> int | None:
+        amount, presented = self.said_amount("amount"), self.said_amount("presentment_amount")
+        if not amount or not presented:
+            return None
+        rate = round(Fraction(amount * _E12, presented))
+        if not 0 < rate <= _native.AMOUNT_CENTS_MAX * _E12:
+            text = f"{_native.format_amount(amount)}/{_native.format_amount(presented)}"
+            self._rate_fault("metadata.presentment_amount", text)
+            return _E12
+        return rate
+
+    def _rate_fault(self, field: str, text: str) -> None:
+        rate_min, rate_max = _native.format_amount(1), str(_native.AMOUNT_CENTS_MAX)
+        self._fault(
+            field,
+            "NUMBER_OUT_OF_RANGE",
+            f'the exchange rate "{_short(text)}" is not allowed; it must be a decimal number '
+            f"from {rate_min} to {rate_max} of at most 17 digits",
+            text,
+            {"min": rate_min, "max": rate_max},
+        )
+
+    def _wrong_type(self, key: str, value: struct_pb2.Value, allowed: str) -> None:
+        name = _TYPES[value.WhichOneof("kind")]
+        self._fault(
+            f"metadata.{key}",
+            "TYPE_UNSUPPORTED",
+            f"the value has the type {name}; allowed: {allowed}",
+            name,
+            {"allowed": allowed},
+        )
+
+
+_TYPES: Mapping[str | None, str] = {
+    "number_value": "number",
+    "string_value": "text",
+    "bool_value": "boolean",
+    "struct_value": "object",
+    "list_value": "list",
+}
+
+
+def _money_of(number: float) -> "int | _native.Fault":
+    """The picocents of a double, rounded to 12 decimals where it has more."""
+    if number.is_integer() and abs(number) <= _WHOLE_MAX:
+        return _native.parse_money(str(int(number)))
+    if abs(number) < _native.AMOUNT_CENTS_MAX:
+        return _native.round_amount(number)
+    # Doubles that large have fewer than 12 decimals.
+    return _native.parse_money(repr(number))
+
+
+def _digits(number: float) -> str:
+    return repr(number).removesuffix(".0")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 64 else text[:63] + "…"

@@ -1,0 +1,144 @@
+"""Rows of records: made, looked up and written.
+
+All in transactions that hold the row of the organization, so that what was looked
+up still holds when it is written.
+"""
+
+import time
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any
+
+import sqlalchemy as sa
+
+from cost_insights.errors import FieldFault
+from cost_insights.identity import Organization
+from cost_insights.revenue.records import CustomerName
+from cost_insights.store.numbers import known_customers, number_customers
+from cost_insights.store.schema import Key
+
+Row = dict[str, Any]
+"""The values of a row by the names of their columns."""
+
+
+class Outcome(Enum):
+    """What became of a record whose id is unique."""
+
+    INSERTED = auto()
+    DUPLICATE = auto()
+    CONFLICT = auto()
+    """The id is taken by other content."""
+
+
+def row_of(table: sa.Table, record: object, organization: Organization, **numbers: int) -> Row:
+    """The row of a record; `numbers` are columns that it does not know itself."""
+    row: Row = {"organization_number": organization.number, **numbers}
+    columns = [name for name in _content(table) if name not in row]
+    return row | {name: getattr(record, name) for name in columns}
+
+
+def stored_by_id(
+    connection: sa.Connection, organization: Organization, table: sa.Table, ids: Collection[str]
+) -> dict[str, Row]:
+    """The contents of the stored rows of these ids, by id."""
+    column = id_column(table)
+    return {row[column.name]: row for row in stored(connection, organization, column, ids)}
+
+
+def stored(
+    connection: sa.Connection,
+    organization: Organization,
+    column: sa.Column[str],
+    values: Collection[str],
+) -> list[Row]:
+    """The contents of the stored rows with one of these values in a column."""
+    if not values:
+        return []
+    table = column.table
+    # Joined, not compared with a list: PostgreSQL goes through a whole organization
+    # with the list in hand where it has no statistics of the table yet.
+    asked = sa.values(sa.column("value", Key), name="asked").data([(one,) for one in values]).cte()
+    found = connection.execute(
+        sa.select(*(table.c[name] for name in _content(table)))
+        .join(asked, column == asked.c.value)
+        .where(table.c.organization_number == organization.number)
+    )
+    return [dict(row) for row in found.mappings()]
+
+
+def insert_new(
+    connection: sa.Connection, organization: Organization, table: sa.Table, rows: Sequence[Row]
+) -> tuple[list[Outcome], list[Row]]:
+    """Inserts the rows whose ids are not taken; the first of an id takes it.
+
+    Returns what became of each, and the inserted ones.
+    """
+    id_name = id_column(table).name
+    known = stored_by_id(connection, organization, table, {row[id_name] for row in rows})
+    new: list[Row] = []
+    outcomes: list[Outcome] = []
+    for row in rows:
+        if (stored_row := known.setdefault(row[id_name], row)) is row:
+            new.append(row)
+            outcomes.append(Outcome.INSERTED)
+        else:
+            outcomes.append(Outcome.DUPLICATE if stored_row == row else Outcome.CONFLICT)
+    insert(connection, table, new)
+    return outcomes, new
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Inserts rows whose ids are not taken."""
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def delete(
+    connection: sa.Connection, organization: Organization, table: sa.Table, ids: Collection[str]
+) -> None:
+    """Deletes rows by id, to insert others in their place."""
+    if ids:
+        connection.execute(
+            sa.delete(table).where(
+                table.c.organization_number == organization.number, id_column(table).in_(ids)
+            )
+        )
+
+
+def customer_numbers_of(
+    connection: sa.Connection, organization: Organization, names: Sequence[CustomerName]
+) -> list[int | None]:
+    """The number of each customer, None for unknown ids of ours; others are registered."""
+    ids = {name.bytes for name in names if isinstance(name, uuid.UUID)}
+    known: Mapping[bytes, int] = known_customers(connection, organization.number, ids)
+    external_ids = list(dict.fromkeys(name for name in names if isinstance(name, str)))
+    registered = number_customers(
+        connection,
+        organization.number,
+        organization.id,
+        external_ids,
+        now_us=time.time_ns() // 1_000,
+    )
+    return [registered[name] if isinstance(name, str) else known.get(name.bytes) for name in names]
+
+
+def customer_not_found(path: str, name: CustomerName) -> FieldFault:
+    """The fault of an id that is no customer's; `path` is that of the record."""
+    return FieldFault(
+        f"{path}.customer_id",
+        "CUSTOMER_NOT_FOUND",
+        f"the organization has no customer {name}; only the id of one of its customers is allowed",
+        str(name),
+    )
+
+
+def id_column(table: sa.Table) -> sa.Column[str]:
+    """The column of the caller's own identifier, which is the second of the primary key."""
+    column: sa.Column[str] = list(table.primary_key.columns)[1]
+    return column
+
+
+def _content(table: sa.FromClause) -> list[str]:
+    """The columns that a record fills: all but the number that storing it takes."""
+    return [column.name for column in table.c if column.name != "record_number"]

@@ -1,0 +1,231 @@
+"""Recording what system events say, all of a request in one transaction.
+
+Orders come first, then refunds, then subscriptions by the times of their events, so
+that the order within a request makes no difference.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from cost_insights.errors import FieldFault
+from cost_insights.identity import Organization
+from cost_insights.revenue.ledger import book_orders, book_refunds
+from cost_insights.revenue.order_parts import agrees, order_of
+from cost_insights.revenue.records import NewSubscription, OrderPart, Refund, SubscriptionChange
+from cost_insights.revenue.rows import (
+    Outcome,
+    Row,
+    customer_not_found,
+    customer_numbers_of,
+    delete,
+    insert,
+    insert_new,
+    row_of,
+    stored,
+    stored_by_id,
+)
+from cost_insights.revenue.subscriptions import replace_states
+from cost_insights.store.schema import order_part, paid_order, refund, subscription
+
+SystemEvent = OrderPart | Refund | NewSubscription | SubscriptionChange
+"""What one event says. A new subscription makes a state, and never replaces one."""
+
+_T = TypeVar("_T")
+_Placed = Sequence[tuple[int, _T]]
+"""Things with the places of their events in the request."""
+
+
+@dataclass
+class RecordedEvents:
+    """What became of the system events of a request."""
+
+    inserted: int = 0
+    duplicates: int = 0
+    conflicts: list[tuple[int, str]] = field(default_factory=list)
+    """The place in the request and the id of each whose id is taken by other content."""
+
+    faults: list[tuple[int, FieldFault]] = field(default_factory=list)
+    """What names an unknown customer or subscription and was left out, by place."""
+
+    def add(self, index: int, record_id: str, outcome: Outcome) -> None:
+        """Counts an event."""
+        if outcome is Outcome.INSERTED:
+            self.inserted += 1
+        elif outcome is Outcome.DUPLICATE:
+            self.duplicates += 1
+        else:
+            self.conflicts.append((index, record_id))
+
+
+def record_system_events(
+    connection: sa.Connection,
+    organization: Organization,
+    events: _Placed[SystemEvent],
+) -> RecordedEvents:
+    """Records events that are not recorded yet, those with faults left out.
+
+    The transaction must hold the row of the organization.
+    """
+    recorded = RecordedEvents()
+    _record_parts(
+        connection,
+        organization,
+        [(index, one) for index, one in events if isinstance(one, OrderPart)],
+        recorded,
+    )
+    _record_refunds(
+        connection,
+        organization,
+        [(index, one) for index, one in events if isinstance(one, Refund)],
+        recorded,
+    )
+    _record_subscriptions(
+        connection,
+        organization,
+        [
+            (index, one)
+            for index, one in events
+            if isinstance(one, NewSubscription | SubscriptionChange)
+        ],
+        recorded,
+    )
+    recorded.conflicts.sort()
+    recorded.faults.sort(key=lambda fault: fault[0])
+    return recorded
+
+
+def _record_parts(
+    connection: sa.Connection,
+    organization: Organization,
+    parts: _Placed[OrderPart],
+    recorded: RecordedEvents,
+) -> None:
+    numbers = _customers(connection, organization, parts, recorded)
+    ids = {one.order_id for _, one in parts}
+    orders = stored_by_id(connection, organization, paid_order, ids)
+    known: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in stored(connection, organization, order_part.c.order_id, ids):
+        known[row["order_id"]][row["part"]] = row
+    new: list[Row] = []
+    for index, one in parts:
+        number = numbers[index]
+        if number is None:
+            continue
+        row = row_of(order_part, one, organization, customer_number=number)
+        outcome = _part_outcome(row, known[one.order_id], orders.get(one.order_id))
+        recorded.add(index, one.order_id, outcome)
+        if outcome is Outcome.INSERTED:
+            known[one.order_id][one.part] = row
+            new.append(row)
+    insert(connection, order_part, new)
+    changed = dict.fromkeys(row["order_id"] for row in new)
+    changes = [(orders.get(one), order_of(known[one])) for one in changed]
+    changes = [(before, after) for before, after in changes if before != after]
+    delete(connection, organization, paid_order, {one["order_id"] for one, _ in changes if one})
+    insert(connection, paid_order, [after for _, after in changes])
+    book_orders(connection, organization, changes)
+
+
+def _part_outcome(part: Row, known: dict[str, Row], order: Row | None) -> Outcome:
+    """What becomes of a part of an order, of which other parts or the whole may be known."""
+    if part["part"] in known:
+        same = known[part["part"]] == part
+    elif known or order is None:
+        return Outcome.INSERTED
+    else:
+        same = agrees(part, order)
+    return Outcome.DUPLICATE if same else Outcome.CONFLICT
+
+
+def _record_refunds(
+    connection: sa.Connection,
+    organization: Organization,
+    refunds: _Placed[Refund],
+    recorded: RecordedEvents,
+) -> None:
+    rows = [row_of(refund, one, organization) for _, one in refunds]
+    outcomes, new = insert_new(connection, organization, refund, rows)
+    book_refunds(connection, organization, new)
+    for (index, one), outcome in zip(refunds, outcomes, strict=True):
+        recorded.add(index, one.refund_id, outcome)
+
+
+def _record_subscriptions(
+    connection: sa.Connection,
+    organization: Organization,
+    events: _Placed[NewSubscription | SubscriptionChange],
+    recorded: RecordedEvents,
+) -> None:
+    starts = [(index, one) for index, one in events if isinstance(one, NewSubscription)]
+    numbers = _customers(connection, organization, starts, recorded)
+    ids = {one.subscription_id for _, one in events}
+    states = stored_by_id(connection, organization, subscription, ids)
+    latest: dict[str, Row] = {}
+    for index, one in sorted(events, key=_time_and_kind):
+        state = latest.get(one.subscription_id) or states.get(one.subscription_id)
+        after: Row | None
+        if isinstance(one, SubscriptionChange):
+            if state is None:
+                recorded.faults.append((index, _subscription_not_found(index, one)))
+                continue
+            after = {**state, **one.columns, "update_us": one.time_us}
+            outcome = Outcome.INSERTED if one.time_us > state["update_us"] else Outcome.DUPLICATE
+        else:
+            number = numbers[index]
+            if number is None:
+                continue
+            after = row_of(subscription, one, organization, customer_number=number)
+            outcome = _start_outcome(after, state)
+        recorded.add(index, one.subscription_id, outcome)
+        if outcome is Outcome.INSERTED:
+            latest[one.subscription_id] = after
+    replace_states(connection, organization, latest)
+
+
+def _start_outcome(start: Row, state: Row | None) -> Outcome:
+    """What becomes of a new subscription, which may be known already."""
+    if state is None:
+        return Outcome.INSERTED
+    # A state that is later may differ in everything: it is what became of this one.
+    if start == state or start["update_us"] < state["update_us"]:
+        return Outcome.DUPLICATE
+    return Outcome.CONFLICT
+
+
+def _time_and_kind(event: tuple[int, NewSubscription | SubscriptionChange]) -> tuple[int, bool]:
+    """By time, at one time the start before the changes."""
+    _, one = event
+    if isinstance(one, NewSubscription):
+        return one.update_us, False
+    return one.time_us, True
+
+
+def _customers(
+    connection: sa.Connection,
+    organization: Organization,
+    records: _Placed[OrderPart | NewSubscription],
+    recorded: RecordedEvents,
+) -> dict[int, int | None]:
+    """The numbers of the customers by place; unknown ids have none, but faults."""
+    names = [one.customer for _, one in records]
+    numbers = customer_numbers_of(connection, organization, names)
+    found: dict[int, int | None] = {}
+    for (index, one), number in zip(records, numbers, strict=True):
+        found[index] = number
+        if number is None:
+            recorded.faults.append((index, customer_not_found(f"events[{index}]", one.customer)))
+    return found
+
+
+def _subscription_not_found(index: int, change: SubscriptionChange) -> FieldFault:
+    return FieldFault(
+        f"events[{index}].metadata.subscription_id",
+        "SUBSCRIPTION_NOT_FOUND",
+        f"the organization has no subscription {change.subscription_id}; only one that "
+        "subscription.created or RecordSubscriptions made can change",
+        change.subscription_id,
+    )

@@ -1,0 +1,114 @@
+"""Look-ups of who calls: how many there are, and what becomes of those that fail."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import identity
+from cost_insights.errors import UnauthenticatedError
+from cost_insights.identity import Authenticator
+from cost_insights.store import Store
+from tests.support.samples import METRICS
+
+METHOD = f"{METRICS}/GetMetricsLimits"
+CALLERS = 50
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store whose database has no tables yet."""
+    store = Store(f"sqlite:///{tmp_path / 'events.db'}")
+    yield store
+    store.close()
+
+
+@contextmanager
+def statements_of(table: str) -> Iterator[list[str]]:
+    """The statements that name a table, as they are executed."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if table in statement:
+            seen.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    yield seen
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def token_of(store: Store, name: str) -> str:
+    """The authorization of a new token."""
+    with store.write() as connection:
+        organization = identity.ensure_organization(connection, name)
+        _, secret = identity.create_token(
+            connection, organization, ["metrics:read"], expires_us=None
+        )
+    return f"Bearer {secret}"
+
+
+def test_callers_at_once_share_a_look_up(store: Store) -> None:
+    """However many calls come at once, with a token or without, the database is asked once."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
+
+    async def organizations(authorization: str | None) -> set[str]:
+        callers = await asyncio.gather(
+            *(authenticator.authorize(METHOD, authorization) for _ in range(CALLERS))
+        )
+        return {caller.organization.name for caller in callers}
+
+    with statements_of("access_token") as statements:
+        assert asyncio.run(organizations(None)) == {"default"}
+    assert len(statements) == 1
+    authorization = token_of(store, "acme")
+    with statements_of("access_token") as statements:
+        assert asyncio.run(organizations(authorization)) == {"acme"}
+    assert len(statements) == 1
+
+
+def test_nothing_is_shared_where_nothing_is_remembered(store: Store) -> None:
+    """Where the cache is off each call asks for itself: an older look-up may know less."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=0)
+
+    async def authorize() -> None:
+        await asyncio.gather(*(authenticator.authorize(METHOD, None) for _ in range(3)))
+
+    with statements_of("access_token") as statements:
+        asyncio.run(authorize())
+    assert len(statements) == 3
+
+
+def test_a_caller_who_gives_up(store: Store) -> None:
+    """A caller who gives up does not end the look-up for those who wait for it too."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
+
+    async def authorize() -> None:
+        first = asyncio.create_task(authenticator.authorize(METHOD, None))
+        second = asyncio.create_task(authenticator.authorize(METHOD, None))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).organization.name == "default"
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(authorize())
+
+
+def test_what_fails_is_not_remembered(store: Store) -> None:
+    """A look-up that fails, or finds nothing, fails those who wait for it and nobody later."""
+    authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
+    with pytest.raises(sa.exc.OperationalError):
+        asyncio.run(authenticator.authorize(METHOD, None))
+    store.upgrade()
+    assert asyncio.run(authenticator.authorize(METHOD, None)).organization.name == "default"
+    with statements_of("access_token") as statements:
+        for _ in range(2):
+            with pytest.raises(UnauthenticatedError):
+                asyncio.run(authenticator.authorize(METHOD, "Bearer ci_wrong"))
+    assert len(statements) == 2

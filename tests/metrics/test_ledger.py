@@ -1,0 +1,238 @@
+"""Ledgers in memory: what the database has, read once, whoever asks."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import identity
+from cost_insights._native import Ledger, LedgerQuestion
+from cost_insights.errors import QueryTooSlowError
+from cost_insights.identity import Organization
+from cost_insights.metrics import ledger as module
+from cost_insights.metrics.ledger import Ledgers
+from cost_insights.revenue import NewOrder, NewSubscription, Recorder, Refund
+from cost_insights.store import Deadline, Store
+from cost_insights.store.schema import organization
+from tests.support.databases import Databases
+
+_CENT = 10**12
+
+names = itertools.count(1)
+
+WHOLE = LedgerQuestion(bounds_us=[0, 100], whole_bounds_us=[0, 100], by_year=False)
+
+
+@pytest.fixture(scope="module")
+def store(engine: str, databases: Databases) -> Iterator[Store]:
+    """A store that all tests share, each as an organization of its own."""
+    with databases.fresh(engine) as url, closing(Store(url)) as store:
+        store.upgrade()
+        yield store
+
+
+@pytest.fixture
+def acme(store: Store) -> Organization:
+    """An organization."""
+    return new_organization(store)
+
+
+def new_organization(store: Store) -> Organization:
+    """A new organization."""
+    with store.write() as connection:
+        return identity.create_organization(connection, f"organization {next(names)}")
+
+
+def order(order_id: str, **fields: Any) -> NewOrder:
+    """An order of 29 dollars; what is not given is something valid."""
+    known: dict[str, Any] = {
+        "order_id": order_id,
+        "customer": "c",
+        "product_id": "p",
+        "billing_type": "recurring",
+        "subscription_id": "s",
+        "currency": "usd",
+        "exchange_rate_e12": 10**12,
+        "net_picocents": 2_900 * _CENT,
+        "applied_balance_picocents": 0,
+        "fee_picocents": 0,
+        "created_us": 5,
+        "paid_us": 6,
+    }
+    return NewOrder(**known | fields)
+
+
+def state(subscription_id: str, update_us: int = 1, **fields: Any) -> NewSubscription:
+    """The state of a subscription."""
+    known: dict[str, Any] = {
+        "customer": "c",
+        "product_id": "p",
+        "currency": "usd",
+        "amount_picocents": 2_900 * _CENT,
+        "recurring_interval": "month",
+        "recurring_interval_count": 1,
+        "started_us": 1,
+        "trial_end_us": None,
+        "canceled_us": None,
+        "cancel_reason": "",
+        "uncanceled_us": None,
+        "ends_us": None,
+        "ended_us": None,
+        "update_us": update_us,
+    }
+    return NewSubscription(subscription_id=subscription_id, **known | fields)
+
+
+def current(store: Store, ledgers: Ledgers, owner: Organization) -> Ledger:
+    """The ledger of an organization."""
+    with store.read() as connection:
+        return ledgers.current(connection, owner.number)
+
+
+def facts(ledger: Ledger, *names: str) -> list[int]:
+    """What facts of the whole time are."""
+    tally = ledger.tally(WHOLE)
+    return [number for name in names for number in tally.column(name)]
+
+
+def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> None:
+    """Each question sees what was committed before; each record is added once."""
+    recorder, ledgers = Recorder(store), Ledgers(2**30)
+    assert facts(current(store, ledgers, acme), "revenue", "subscriptions") == [0, 0]
+    asyncio.run(recorder.orders(acme, [order("o", net_picocents=10**15 * _CENT)]))
+    ledger = current(store, ledgers, acme)
+    assert (ledger.position, facts(ledger, "revenue")) == (1, [10**27])
+    asyncio.run(recorder.subscriptions(acme, [state("s"), state("t")]))
+    refund = Refund(
+        refund_id="r",
+        kind="refund",
+        order_id="o",
+        currency="usd",
+        exchange_rate_e12=10**12,
+        amount_picocents=900 * _CENT,
+        fee_picocents=1,
+        created_us=9,
+    )
+    asyncio.run(recorder.refunds(acme, [refund]))
+    asyncio.run(recorder.subscriptions(acme, [state("t", 2, ended_us=50)]))
+    assert current(store, ledgers, acme) is ledger
+    assert ledger.position == 5
+    assert facts(ledger, "revenue", "net_revenue", "subscriptions", "churned", "mrr") == [
+        10**27,
+        10**27 - 900 * _CENT - 1,
+        2,
+        1,
+        2_900 * _CENT,
+    ]
+    assert facts(current(store, Ledgers(0), acme), "net_revenue", "orders", "churned") == [
+        10**27 - 900 * _CENT - 1,
+        1,
+        1,
+    ]
+
+
+def test_ledgers_are_of_one_organization(store: Store, acme: Organization) -> None:
+    """What one organization records is in no other's ledger."""
+    other = new_organization(store)
+    asyncio.run(Recorder(store).orders(other, [order("o")]))
+    ledgers = Ledgers(2**30)
+    assert facts(current(store, ledgers, acme), "orders") == [0]
+    assert facts(current(store, ledgers, other), "orders") == [1]
+
+
+def test_records_are_read_in_parts(
+    store: Store, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many records are read some at a time; a failure between leaves a ledger that the
+    next reader completes."""
+    recorder = Recorder(store)
+    asyncio.run(recorder.orders(acme, [order(f"o{i}") for i in range(7)]))
+    asyncio.run(recorder.subscriptions(acme, [state(f"s{i}") for i in range(4)]))
+    monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 3)
+    ledgers = Ledgers(2**30)
+    with store.read() as connection:
+        break_after(connection, 4)
+        with pytest.raises(RuntimeError, match="broken"):
+            ledgers.current(connection, acme.number)
+    ledger = current(store, ledgers, acme)
+    assert ledger.position == 11
+    assert facts(ledger, "entries", "orders", "subscriptions") == [7, 7, 4]
+
+
+def break_after(connection: sa.Connection, statements: int) -> None:
+    """Lets a connection execute so many statements and no more."""
+    left = itertools.count(statements, -1)
+
+    def execute(*_: object) -> None:
+        if next(left) == 0:
+            raise RuntimeError("broken")
+
+    sa.event.listen(connection, "before_cursor_execute", execute)
+
+
+def test_threads_add_each_record_once(store: Store, acme: Organization) -> None:
+    """Readers at the same time wait for each other, while more is recorded."""
+    ledgers, recorder = Ledgers(2**30), Recorder(store)
+    start = threading.Barrier(5)
+
+    def read(_: int) -> int:
+        start.wait()
+        seen = 0
+        for _ in range(20):
+            with store.read() as connection:
+                stored = connection.scalar(
+                    sa.select(organization.c.records_count).where(
+                        organization.c.number == acme.number
+                    )
+                )
+                ledger = ledgers.current(connection, acme.number)
+            (seen,) = facts(ledger, "entries")
+            assert seen >= (stored or 0)
+        return seen
+
+    def record(_: int) -> int:
+        start.wait()
+        for number in range(30):
+            asyncio.run(recorder.orders(acme, [order(f"o{number}")]))
+        return 0
+
+    with ThreadPoolExecutor(5) as pool:
+        works: list[Callable[[int], int]] = [read, read, read, read, record]
+        for future in [pool.submit(work, number) for number, work in enumerate(works)]:
+            future.result()
+    assert facts(current(store, ledgers, acme), "entries", "orders") == [30, 30]
+
+
+def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
+    """The ledger that was asked for least recently is forgotten; the last one stays."""
+    others = [new_organization(store) for _ in range(2)]
+    recorder = Recorder(store)
+    for owner in (acme, *others):
+        asyncio.run(recorder.orders(owner, [order("o")]))
+    one = current(store, Ledgers(2**30), acme).bytes
+    ledgers = Ledgers(2 * one + one // 2)
+    first, second = (current(store, ledgers, owner) for owner in (acme, others[0]))
+    assert current(store, ledgers, acme) is first
+    third = current(store, ledgers, others[1])
+    assert current(store, ledgers, acme) is first
+    assert current(store, ledgers, others[1]) is third
+    assert current(store, ledgers, others[0]) is not second
+
+    tiny = Ledgers(0)
+    last = current(store, tiny, acme)
+    assert current(store, tiny, acme) is last
+
+
+def test_a_deadline_ends_the_reading(store: Store, acme: Organization) -> None:
+    """Records are not read for a call that is over."""
+    asyncio.run(Recorder(store).orders(acme, [order("o")]))
+    ledgers = Ledgers(2**30)
+    with store.read() as connection, pytest.raises(QueryTooSlowError):
+        ledgers.current(connection, acme.number, Deadline(0))
+    assert current(store, ledgers, acme).position == 1
