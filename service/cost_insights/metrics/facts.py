@@ -151,7 +151,8 @@ class Sums:
     def before(self) -> "Sums":
         """What was when the span began, as if that were its only period."""
         cumulative = {CUMULATIVE[name]: [number] for name, number in self.history.items()}
-        return Sums({**dict.fromkeys(self.columns, [0]), **cumulative}, self.distinct, self.history)
+        columns = {name: cumulative.get(name, [0]) for name in self.columns}
+        return Sums(columns, self.distinct, self.history)
 
     def __or__(self, other: "Sums") -> "Sums":
         """With the facts of another source."""

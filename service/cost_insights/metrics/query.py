@@ -138,9 +138,7 @@ class _Query:
         numbers = MetricsNumbers.of(others, metrics)
         if members > len(shown) or _holds_anything(others, numbers, metrics):
             groups.append(
-                MetricsGroup(
-                    "", None, others=True, members=members - len(shown), numbers=numbers
-                )
+                MetricsGroup("", None, others=True, members=members - len(shown), numbers=numbers)
             )
         return whole, groups
 
