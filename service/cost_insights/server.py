@@ -116,7 +116,11 @@ class Server:
             ),
             maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
         )
-        metrics = MetricsReader(self.store, query_seconds_max=self.settings.query_seconds_max)
+        metrics = MetricsReader(
+            self.store,
+            query_seconds_max=self.settings.query_seconds_max,
+            ledger_bytes_max=self.settings.ledger_bytes_max,
+        )
         exporter = MetricsExporter(
             self.store,
             metrics,

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     cache_bytes_max: int = Field(default=256 * 1024 * 1024, ge=0)
     """How many bytes of sums a process remembers, so that it need not read them again."""
 
+    ledger_bytes_max: int = Field(default=512 * 1024 * 1024, ge=0)
+    """How many bytes of orders and subscriptions a process keeps, of the organizations asked
+    about last; those of one organization are kept whatever they take."""
+
     database_retry_seconds: float = Field(default=10, ge=0, le=300)
     """For how long a transaction is tried again while the database fails in passing."""
 

@@ -76,6 +76,7 @@ class _Kept:
         self.ledger = Ledger()
         self.bytes = self.ledger.bytes
         self._lock = threading.Lock()
+        self._count_max = 0
 
     def refresh(
         self,
@@ -91,6 +92,11 @@ class _Kept:
             deadline.check()
             return
         try:
+            if count < self._count_max:
+                # A younger snapshot was read in part. What it had changed since ours is
+                # not where we would look for it.
+                self.ledger = Ledger()
+            self._count_max = max(self._count_max, count)
             # Each step leaves a ledger that has everything up to its position, so that
             # one that fails takes nothing back and the next reader goes on from there.
             while (position := self.ledger.position) < count:

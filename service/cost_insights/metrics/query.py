@@ -32,10 +32,10 @@ from cost_insights.store.schema import customer
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
-    def __init__(self, store: Store, *, query_seconds_max: float) -> None:
+    def __init__(self, store: Store, *, query_seconds_max: float, ledger_bytes_max: int) -> None:
         self._store = store
         self._query_seconds_max = query_seconds_max
-        self.ledgers = Ledgers()
+        self.ledgers = Ledgers(ledger_bytes_max)
         """What is remembered of each organization's orders and subscriptions."""
 
     async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
@@ -235,7 +235,9 @@ class _Query:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        return self._ledgers.current(self._connection, self._snapshot.organization_number)
+        return self._ledgers.current(
+            self._connection, self._snapshot.organization_number, self._deadline
+        )
 
     @cached_property
     def _products(self) -> frozenset[str] | None:

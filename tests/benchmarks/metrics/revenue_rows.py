@@ -123,4 +123,4 @@ def _ledger_bytes(recorded: Recorded) -> int:
     """How much memory it takes, read as the service reads it."""
     with contextlib.closing(Store(recorded.stored.url)) as store, store.read() as connection:
         number = connection.scalars(sa.select(organization.c.number)).one()
-        return Ledgers(bytes_max=0).current(connection, number).bytes
+        return Ledgers(0).current(connection, number).bytes
