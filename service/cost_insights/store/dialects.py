@@ -293,7 +293,6 @@ class Postgresql:
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
     _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-    _TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
     _INSERT = (
         f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
@@ -302,9 +301,9 @@ class Postgresql:
     )
     _INSERT_BATCHES = (
         "INSERT INTO batch (organization_number, id, created_us, cells) "
-        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %s::bytea[]) "
+        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %b::bytea[]) "
         "RETURNING (SELECT events_from_us FROM organization "
-        "WHERE number = batch.organization_number)"
+        "WHERE number = batch.organization_number), pg_current_xact_id()::text"
     )
     _COPY_EVENTS_MIN = 500
     """So many events are better copied than inserted."""
@@ -344,31 +343,25 @@ class Postgresql:
         columns = [list(column) for column in zip(*batches, strict=True)]
         with _driver_errors(self._INSERT):
             if isinstance(encoded, bytes):
-                with driver.pipeline():
-                    transaction = self._begin_unless_begun(driver)
+                self._begin_unless_begun(driver)
                 with driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
                     copy.write(encoded)
                 inserted = driver.execute(self._INSERT_BATCHES, columns)
             else:
-                # They go together: the database is asked once, not four times, and each
+                # They go together: the database is asked once, not three times, and each
                 # time this thread would wait for the interpreter too.
                 with driver.pipeline():
-                    transaction = self._begin_unless_begun(driver)
+                    self._begin_unless_begun(driver)
                     driver.execute(self._INSERT, encoded)
                     inserted = driver.execute(self._INSERT_BATCHES, columns)
-            ((transaction_id,),) = transaction.fetchall()
+            rows = inserted.fetchall()
             return Inserted(
-                str(transaction_id),
-                any(events_from_us is not None for (events_from_us,) in inserted.fetchall()),
+                rows[0][1], any(events_from_us is not None for events_from_us, _ in rows)
             )
 
-    def _begin_unless_begun(
-        self, driver: "psycopg.Connection[Any]"
-    ) -> "psycopg.Cursor[tuple[Any, ...]]":
-        """Asks for the id of the transaction."""
+    def _begin_unless_begun(self, driver: "psycopg.Connection[Any]") -> None:
         if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
             driver.execute(self._BEGIN)
-        return driver.execute(self._TRANSACTION_ID)
 
     _COPY_NUMBERS = (
         "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
