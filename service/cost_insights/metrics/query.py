@@ -23,7 +23,7 @@ from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import periods_of
 from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks, first
-from cost_insights.metrics.slugs import METRICS, Metric, fraction
+from cost_insights.metrics.slugs import METRICS, Metric, divide_half_even
 from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.schema import customer
@@ -253,7 +253,7 @@ class _Query:
             known = frozenset(self._ledger.billed_products(sorted(BILLING_TYPES)))
         self._deadline.check()
         unattributed, costs = self._costs_of([METRICS["costs"]]).unattributed(known)
-        return UnattributedCosts(unattributed, fraction(unattributed, costs))
+        return UnattributedCosts(unattributed, divide_half_even(unattributed * 10**12, costs))
 
 
 def _sources_of(metrics: Sequence[Metric]) -> frozenset[Source]:

@@ -128,14 +128,12 @@ def question(
 
 
 def _unknown_metric(path: str, slug: str) -> FieldFault:
-    allowed = ", ".join(METRICS)
-    return FieldFault(
-        path,
-        "VALUE_UNKNOWN",
-        f"{slug[:64]!r} is no metric; allowed are {allowed}",
-        slug[:64],
-        {"allowed": allowed},
+    similar = ", ".join(difflib.get_close_matches(slug[:64], METRICS, n=3))
+    message = f"{slug[:64]!r} is no metric; "
+    message += (
+        f"similar: {similar}" if similar else f"an answer to no metrics lists all {len(METRICS)}"
     )
+    return FieldFault(path, "VALUE_UNKNOWN", message, slug[:64], {"similar": similar})
 
 
 def _order(text: str, group_by: GroupBy | None, faults: list[FieldFault]) -> GroupOrder | None:

@@ -125,7 +125,7 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
-def fraction(part: int, whole: int) -> int:
+def _fraction(part: int, whole: int) -> int:
     """How much of the whole the part is, times 10¹²; 0 where the whole is not positive."""
     return divide_half_even(part * _E12, whole) if whole > 0 else 0
 
@@ -135,7 +135,7 @@ def _lifetime_value(revenue_per_user: int, cost_per_user: int, churn_rate: int) 
 
 
 def _margin_share(revenue: int, costs: int) -> int:
-    return fraction(revenue - costs, revenue)
+    return _fraction(revenue - costs, revenue)
 
 
 def _less(revenue: int, costs: int) -> int:
@@ -282,7 +282,7 @@ METRICS: Mapping[str, Metric] = {
             _PERCENTAGE,
             ("churn_canceled", "churn_base"),
             Total.LAST,
-            fraction,
+            _fraction,
         ),
         _plain("canceled_subscriptions", "Canceled Subscriptions", _SCALAR, "canceled"),
         *(

@@ -412,11 +412,14 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     span = {"start_date": "2026-11-01", "end_date": "2026-11-02"}
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["costs", "cost"])
-    assert call.refusal.facts == {
-        "path": "metrics[1]",
-        "value": "cost",
-        "allowed": ", ".join(SLUGS),
-    }
+    similar = "costs, cost_per_user"
+    assert call.refusal.message == f"metrics[1]: 'cost' is no metric; similar: {similar}"
+    assert call.refusal.facts == {"path": "metrics[1]", "value": "cost", "similar": similar}
+    with refused("VALUE_UNKNOWN") as call:
+        caller.get_metrics(**span, metrics=["?"])
+    assert call.refusal.message == (
+        "metrics[0]: '?' is no metric; an answer to no metrics lists all 44"
+    )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
     allowed = "INTERVAL_HOUR, INTERVAL_DAY, INTERVAL_WEEK, INTERVAL_MONTH, INTERVAL_YEAR"
@@ -468,9 +471,7 @@ def test_orders_of_groups_are_checked(caller: Caller) -> None:
         assert not caller.get_metrics(**asked, order_by=order).groups
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**asked, order_by="margin asc")
-    assert call.refusal.message == (
-        f"order_by: 'margin' is no metric; allowed are {', '.join(SLUGS)}"
-    )
+    assert call.refusal.message == ("order_by: 'margin' is no metric; similar: gross_margin")
     for order in ("costs up", "costs desc, revenue"):
         with refused("VALUE_UNKNOWN") as call:
             caller.get_metrics(**asked, order_by=order)
