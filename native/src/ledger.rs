@@ -8,10 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod chunk;
+mod groups;
 mod interned;
+mod orders;
 mod question;
 mod rates;
+mod states;
 mod subscription;
+mod sums;
 mod tally;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,11 +24,12 @@ use std::mem::size_of;
 use foldhash::fast::RandomState;
 
 use chunk::{Chunk, Kind, Row};
+pub use groups::Keys;
 use interned::{Interned, Slot};
 pub use question::{FACTS, Fact, Question, QuestionError};
 use rates::Rates;
 use subscription::{RecurringInterval, Subscription};
-pub use tally::{Keys, Tally, TallyError};
+pub use tally::{Tally, TallyError};
 
 use crate::time::{DAY_US, TIME_US_MAX, TIME_US_MIN, month_and_year_of};
 

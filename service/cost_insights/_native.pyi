@@ -17,6 +17,7 @@ __all__ = [
     "LEDGER_FACTS",
     "MONEY_CENTS_MAX",
     "REASONS",
+    "SYSTEM_EVENTS",
     "Compaction",
     "Cover",
     "EventBatch",

@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     """Whether `serve` brings the schema of the database up to date when it starts."""
 
     database_connections_max: int = Field(default=8, ge=3, le=100)
-    """How many connections a process opens: one writes, one compacts, the others read."""
+    """How many connections a process opens: one writes, one compacts, the others read, and half of
+    these at most export rows of FOCUS."""
 
     compact: bool = True
     """Whether the service merges what was stored into larger segments in the background."""
@@ -75,7 +76,8 @@ class Settings(BaseSettings):
     """The longest text in metadata."""
 
     query_seconds_max: float = Field(default=30, ge=0.1, le=3_600)
-    """For how long an answer of `GetMetrics` may be worked on before it is given up."""
+    """For how long an answer of `GetMetrics`, or a part of an export, may be worked on before it
+    is given up."""
 
     clock_skew_ms: int = Field(default=60_000, ge=0, le=86_400_000)
     """How far ahead of the service's clock a timestamp may lie."""

@@ -70,6 +70,16 @@ def test_callers_at_once_share_a_look_up(store: Store) -> None:
     assert len(statements) == 1
 
 
+def test_nobody_waits_for_a_writer(store: Store) -> None:
+    """Once there is the open organization, callers without a token need not write."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=0)
+    asyncio.run(authenticator.authorize(METHOD, None))
+    with store.write():
+        caller = asyncio.run(authenticator.authorize(METHOD, None))
+    assert caller.organization.name == "default"
+
+
 def test_nothing_is_shared_where_nothing_is_remembered(store: Store) -> None:
     """Where the cache is off each call asks for itself: an older look-up may know less."""
     store.upgrade()

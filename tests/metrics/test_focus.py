@@ -459,7 +459,7 @@ def many_events() -> Iterator[event_pb2.NewEvent]:
         )
 
 
-MARCH = {"start_date": "2026-03-01", "end_date": "2026-03-31"}
+MARCH: dict[str, Any] = {"start_date": "2026-03-01", "end_date": "2026-03-31"}
 
 
 @pytest.fixture

@@ -121,7 +121,8 @@ class Caller:
             (streamed,) = stream(iter([content]), **options)
             return streamed
         if METHODS[method].server_streaming:
-            return b"".join(self.channel.unary_stream(method)(content, **options))
+            answers: Callable[..., Iterator[bytes]] = self.channel.unary_stream(method)
+            return b"".join(answers(content, **options))
         return raw_call(self.channel, method)(content, **options)
 
     def ingest(

@@ -80,6 +80,18 @@ pub type Pair<T> = (T, T);
 #[derive(Debug, Default)]
 pub struct AmountPair(pub Amounts, pub Amounts);
 
+impl AmountPair {
+    /// A range of both, if they are of eight bytes.
+    pub fn narrow(&self, range: Range<usize>) -> Option<(&[i64], &[i64])> {
+        match (&self.0.items, &self.1.items) {
+            (Items::Narrow(one), Items::Narrow(other)) => {
+                Some((&one[range.clone()], &other[range]))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Columns that no question about its kind needs are empty.
 #[derive(Debug, Default)]
 pub struct Chunk {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::chunk::Kind;
 use crate::time::{DAY_US, TIME_US_MAX, TIME_US_MIN};
 
 macro_rules! facts {
@@ -263,3 +264,74 @@ fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
     }
     Ok(())
 }
+
+/// What is true from one period to another.
+pub const LASTING: [Fact; 10] = [
+    Fact::Subscriptions,
+    Fact::ActiveSubscriptions,
+    Fact::CommittedSubscriptions,
+    Fact::Mrr,
+    Fact::CommittedMrr,
+    Fact::TrialMrr,
+    Fact::TrialCommittedMrr,
+    Fact::ActiveCustomers,
+    Fact::ChurnCanceled,
+    Fact::ChurnBase,
+];
+
+/// What must be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Wants {
+    pub entries: bool,
+    pub revenue: bool,
+    pub orders: bool,
+    pub classes: bool,
+    pub subscriptions: bool,
+}
+
+impl Wants {
+    pub fn of(question: &Question, is_ranking: bool) -> Self {
+        let classes = question.asks_any(&[
+            Fact::NewRevenue,
+            Fact::NewNetRevenue,
+            Fact::RenewedSubscriptions,
+            Fact::RenewedRevenue,
+            Fact::RenewedNetRevenue,
+        ]);
+        let orders = question.asks_any(&[
+            Fact::Orders,
+            Fact::OrderRevenue,
+            Fact::OrderNetRevenue,
+            Fact::OneTimeOrders,
+            Fact::OneTimeRevenue,
+            Fact::OneTimeNetRevenue,
+        ]);
+        let subscriptions = LASTING
+            .into_iter()
+            .chain([Fact::NewSubscriptions, Fact::Churned]);
+        let subscriptions: Vec<Fact> = subscriptions.chain(CANCELED).collect();
+        Self {
+            entries: is_ranking || question.asks_any(&[Fact::Entries]),
+            revenue: question.asks_any(&[Fact::Revenue, Fact::NetRevenue]),
+            orders: orders || classes,
+            classes,
+            subscriptions: is_ranking || question.asks_any(&subscriptions),
+        }
+    }
+
+    pub fn looks_at(self, kind: Kind) -> bool {
+        self.entries || self.revenue && kind.has_revenue() || self.orders && kind.has_order()
+    }
+}
+
+const CANCELED: [Fact; 9] = [
+    Fact::Canceled,
+    Fact::CanceledCustomerService,
+    Fact::CanceledLowQuality,
+    Fact::CanceledMissingFeatures,
+    Fact::CanceledSwitchedService,
+    Fact::CanceledTooComplex,
+    Fact::CanceledTooExpensive,
+    Fact::CanceledUnused,
+    Fact::CanceledOther,
+];

@@ -11,7 +11,11 @@ from functools import partial
 import sqlalchemy as sa
 
 from cost_insights.errors import PermissionDeniedError, UnauthenticatedError
-from cost_insights.identity.organizations import Organization, ensure_organization
+from cost_insights.identity.organizations import (
+    Organization,
+    ensure_organization,
+    find_organization,
+)
 from cost_insights.identity.scopes import NEEDED, SCOPES
 from cost_insights.identity.tokens import token_sha256
 from cost_insights.store import Store
@@ -139,8 +143,12 @@ class Authenticator:
     def _find_open(self) -> _Known | None:
         if any_token(self._store):
             return None
-        with self._store.write() as connection:
-            found = ensure_organization(connection, self._open_organization)
+        # Looked for first: who writes may have to wait for others who do.
+        with self._store.read() as connection:
+            found = find_organization(connection, self._open_organization)
+        if found is None:
+            with self._store.write() as connection:
+                found = ensure_organization(connection, self._open_organization)
         return _Known(Caller(found, SCOPES), expires_us=None, revoked_us=None)
 
     def _find(self, key: bytes) -> _Known | None:

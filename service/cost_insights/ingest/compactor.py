@@ -28,8 +28,12 @@ are rewritten all the time, the database on its own would do that too seldom."""
 _FAILED_SECONDS = 60
 """How long an organization waits whose compaction has failed."""
 
-_REST = 4
-"""How many times as long as it worked it rests while new batches come."""
+_REST = 9
+"""How many times as long as it worked it rests while new batches come.
+
+Much of a round is the same however many batches it takes in. So it works a tenth of
+the time under load, whatever the load; where it rested less it would only do more rounds.
+"""
 
 
 class Compactor:

@@ -65,13 +65,7 @@ class CostFacts:
 
     def of_values(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
         """Of everything, and of each value shown, with all others at the end."""
-        places = {value: place for place, value in enumerate(shown)}
-        values, value_of_series = self._values
-        group_of_value = [places.get(value, len(shown)) for value in values]
-        groups = array(
-            "i",
-            [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series],
-        )
+        groups = self._series_of(shown, others=len(shown))
         tally = self._tally(groups, groups=len(shown) + 1, by_series=True)
         return self._sums_of_all(tally), self._sums(tally)
 
@@ -125,70 +119,62 @@ class CostFacts:
         )
         return members, dict(first)
 
-    def ranks(self) -> Ranks:
-        """What metrics of each value, or of each customer, are ranked by."""
+    @cached_property
+    def members(self) -> Mapping[Key, int]:
+        """What each value, or each customer, with an event in the span cost, in picocents."""
         if self._asked.group_by is GroupBy.CUSTOMER:
-            return self._customer_ranks()
-        return self._value_ranks()
+            return self.first_customers(_ALL)[1]
+        return self.first_values(_ALL)[1]
 
-    def _value_ranks(self) -> Ranks:
-        _, found = self.first_values(_ALL)
-        keys = list(found)
-        columns = {"costs": list(found.values())}
+    def ranks(self, keys: Sequence[Key]) -> Ranks:
+        """What metrics of these values, or of these customers, are ranked by."""
+        costs = [self.members.get(key, 0) for key in keys]
         if not (self._needs_history or self._needs_customers):
-            return Ranks(keys, columns, {}, {})
-        values, value_of_series = self._values
-        places = {value: place for place, value in enumerate(keys)}
-        group_of_value = [places.get(value, _LEFT_OUT) for value in values]
-        groups = array(
-            "i", [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series]
-        )
-        cells = self._cells_of_last_period()
-        tally = tally_cells(
-            cells.cover,
-            self._sources_from(cells, by_series=True),
-            series_groups=groups,
-            groups=len(keys),
-            customer_groups=self._in_their_series,
-            customers_wanted=self._needs_customers,
-        )
-        return self._ranks_of(keys, columns, tally)
-
-    def _customer_ranks(self) -> Ranks:
-        _, found = self.first_customers(_ALL)
-        keys = list(found)
-        columns = {"costs": list(found.values())}
-        if not (self._needs_history or self._needs_customers):
-            return Ranks(keys, columns, {}, {})
-        cells = self._cells_of_last_period()
-        tally = tally_cells(
-            cells.cover,
-            cells.of_customers(sorted(map(int, keys)), by_series=self._chooses_series),
-            series_groups=self._series,
-            groups=len(keys),
-            customer_groups=[(int(number), group) for group, number in enumerate(keys)],
-            customers_wanted=self._needs_customers,
-        )
-        return self._ranks_of(keys, columns, tally)
-
-    def _cells_of_last_period(self) -> CellReader:
-        """The cells of two periods: all but the last one, and that."""
-        *_, last, end = self._periods.bounds_us
-        first = self._periods.bounds_us[0]
-        return self._reader(Periods(bounds_us=(first, last, end), whole_bounds_us=(), starts=()))
-
-    def _ranks_of(
-        self, keys: Sequence[Key], columns: Mapping[str, list[int]], tally: Tally
-    ) -> Ranks:
+            return Ranks(keys, {"costs": costs}, {}, {})
+        tally = self._tally_of_last_period(keys)
         history, _, last = (tally.costs[slot :: tally.slots] for slot in range(tally.slots))
-        last_columns = {"costs": last}
-        if self._needs_history:
-            last_columns["cumulative_costs"] = list(map(add, history, columns["costs"]))
+        last_columns: dict[str, Sequence[int]] = {"costs": last}
         distinct = {}
+        if self._needs_history:
+            last_columns["cumulative_costs"] = list(map(add, history, costs))
         if self._needs_customers:
             last_columns["customers_by_event"] = tally.customers[2 :: tally.slots]
             distinct["customers_by_event"] = tally.customers_of_groups
-        return Ranks(keys, columns, last_columns, distinct)
+        return Ranks(keys, {"costs": costs}, last_columns, distinct)
+
+    def _tally_of_last_period(self, keys: Sequence[Key]) -> Tally:
+        """A group of each key, of two periods: all but the last one, and that."""
+        first, *_, last, end = (self._periods.bounds_us[0], *self._periods.bounds_us[-2:])
+        cells = self._reader(Periods(bounds_us=(first, last, end), whole_bounds_us=(), starts=()))
+        self._deadline.check()
+        customer_groups: list[tuple[int, int]] | None
+        if self._asked.group_by is GroupBy.CUSTOMER:
+            numbers = [int(key) for key in keys]
+            sources = cells.of_customers(sorted(numbers), by_series=self._chooses_series)
+            customer_groups = [(number, group) for group, number in enumerate(numbers)]
+            series_groups = self._series
+        else:
+            sources = self._sources_from(cells, by_series=True)
+            customer_groups = self._in_their_series
+            series_groups = self._series_of(keys, others=_LEFT_OUT)
+        return tally_cells(
+            cells.cover,
+            sources,
+            series_groups=series_groups,
+            groups=len(keys),
+            customer_groups=customer_groups,
+            customers_wanted=self._needs_customers,
+        )
+
+    def _series_of(self, keys: Sequence[Key], *, others: int) -> "array[int]":
+        """The place of the value of each series among the keys, or what stands for the others."""
+        places = {key: place for place, key in enumerate(keys)}
+        values, value_of_series = self._values
+        group_of_value = [places.get(value, others) for value in values]
+        return array(
+            "i",
+            [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series],
+        )
 
     def unattributed(self, known_products: frozenset[str] | None) -> tuple[int, int]:
         """The costs of the span that no product can be told of, and all costs: in picocents,

@@ -150,7 +150,9 @@ class DetailReader:
         return chosen
 
     def _ledger(self) -> Ledger:
-        return self._ledgers.current(self._connection, self._organization_number)
+        return self._ledgers.current(
+            self._connection, self._organization_number, self._snapshot.deadline
+        )
 
     def _customers_called(self, numbers: set[int]) -> dict[int, Customer]:
         called: dict[int, Customer] = {}

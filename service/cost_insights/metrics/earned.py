@@ -1,13 +1,14 @@
 """The facts of the ledger: what was earned, and which subscriptions there were."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add
+from functools import cached_property
 
 from cost_insights._native import Ledger, LedgerQuestion, LedgerTally
 from cost_insights.metrics.facts import CUMULATIVE, FACTS, LEDGER_SOURCES, Source, Sums, Total
 from cost_insights.metrics.periods import Interval, Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
+from cost_insights.store import chunks
 
 _MEMBERS: Mapping[Source, str] = {
     Source.ENTRIES: "entries",
@@ -49,19 +50,45 @@ class EarnedFacts:
         question = self._question(self._facts)
         return self._sums(self._ledger.tally(question, by=self._by, keys=keys))
 
-    def ranks(self, sources: Iterable[Source]) -> tuple[Ranks, Sequence[Key]]:
-        """What metrics of each customer or product are ranked by, and those of them that
-        have anything of these sources in the span."""
-        counted = [_MEMBERS[source] for source in sources]
-        keys, tally = self._ledger.rank(self._question({*self._facts, *counted}), by=self._by)
-        columns = {name: tally.column(name) for name in self._facts}
-        sums = {name: columns[name] for name in self._facts if FACTS[name].total is Total.SUM}
-        last = {name: columns[name] for name in self._facts if FACTS[name].total is Total.LAST}
-        for name in self._history:
-            last[CUMULATIVE[name]] = list(map(add, tally.history(name), columns[name]))
-        counts = [tally.column(name) for name in counted]
-        members = [key for key, *of_key in zip(keys, *counts, strict=True) if any(of_key)]
-        return Ranks(keys, sums, last, {}), members
+    def members(self, sources: Iterable[Source]) -> Sequence[Key]:
+        """The customers or products that have anything of these sources in the span."""
+        keys, tally = self._ranking
+        counts = [tally.column(_MEMBERS[source]) for source in sources]
+        return [key for key, *of_key in zip(keys, *counts, strict=True) if any(of_key)]
+
+    def ranks(self, keys: Sequence[Key]) -> Ranks:
+        """What metrics of these customers or products are ranked by."""
+        totals: dict[str, dict[Key, int]] = {name: {} for name in self._facts}
+        history: dict[str, dict[Key, int]] = {name: {} for name in self._history}
+        found, tally = self._ranking
+        for name, of_key in totals.items():
+            of_key.update(zip(found, tally.column(name), strict=True))
+        for name, of_key in history.items():
+            of_key.update(zip(found, tally.history(name), strict=True))
+        # What has nothing in the span may have had something before it.
+        known = frozenset(found)
+        for chunk in chunks([key for key in keys if key not in known]):
+            for key, sums in zip(chunk, self.of_each(chunk), strict=False):  # but the others
+                for name, of_key in totals.items():
+                    column = sums.columns[name]
+                    is_sum = FACTS[name].total is Total.SUM
+                    of_key[key] = sum(column) if is_sum else column[-1]
+                for name, of_key in history.items():
+                    of_key[key] = sums.history[name]
+
+        def column_of(name: str) -> list[int]:
+            return [totals[name][key] for key in keys]
+
+        last = {name: column_of(name) for name in self._facts if FACTS[name].total is Total.LAST}
+        for name, before in history.items():
+            last[CUMULATIVE[name]] = [before[key] + totals[name][key] for key in keys]
+        sums_ = {name: column_of(name) for name in self._facts if FACTS[name].total is Total.SUM}
+        return Ranks(keys, sums_, last, {})
+
+    @cached_property
+    def _ranking(self) -> tuple[Sequence[Key], LedgerTally]:
+        """Who has anything in the span, and what they are ranked by."""
+        return self._ledger.rank(self._question({*self._facts, *_MEMBERS.values()}), by=self._by)
 
     def _question(self, facts: Iterable[str]) -> LedgerQuestion:
         return LedgerQuestion(

@@ -167,19 +167,20 @@ class _Query:
     def _ranks(self, sources: frozenset[Source]) -> Ranks:
         """What the order needs of all that have anything of these sources in the span."""
         metric = self._asked.order.metric
-        members = dict[Key, None]()
-        ranks = Ranks([], {}, {}, {})
-        if (sources | metric.sources) & COST_SOURCES:
-            found = self._costs_of([metric]).ranks()
-            ranks = ranks | found
-            if sources & COST_SOURCES:
-                members |= dict.fromkeys(found.keys)
+        costs, members = self._costs_of([metric]), dict[Key, None]()
+        if sources & COST_SOURCES:
+            members |= dict.fromkeys(costs.members)
         if (sources | metric.sources) & LEDGER_SOURCES:
             self._deadline.check()
-            found, here = self._earned_of([metric]).ranks(sources & LEDGER_SOURCES)
-            ranks = ranks | found
-            members |= dict.fromkeys(here)
-        return ranks.only(list(members))
+            earned = self._earned_of([metric])
+            members |= dict.fromkeys(earned.members(sources & LEDGER_SOURCES))
+        # What one source has of them counts where only another one has it in the span.
+        ranks = Ranks(list(members), {}, {}, {})
+        if metric.sources & COST_SOURCES:
+            ranks = ranks | costs.ranks(ranks.keys)
+        if metric.sources & LEDGER_SOURCES:
+            ranks = ranks | earned.ranks(ranks.keys)
+        return ranks
 
     def _texts_of(self, keys: Sequence[Key]) -> Mapping[Key, str]:
         return {key: called.value for key, called in self._called(keys).items()}

@@ -16,8 +16,7 @@ Key = str | int
 
 @dataclass(frozen=True)
 class Ranks:
-    """Facts of each value or customer with something in the span. Each column has a
-    number for each key."""
+    """Facts of values or customers. Each column has a number for each key."""
 
     keys: Sequence[Key]
 
@@ -30,28 +29,13 @@ class Ranks:
     distinct: Mapping[str, Sequence[int]]
     """Of the whole span, where they have to be counted anew."""
 
-    def only(self, keys: Sequence[Key]) -> "Ranks":
-        """Of these keys; numbers of those that are not here are 0."""
-        places = {key: place for place, key in enumerate(self.keys)}
-        chosen = [places.get(key) for key in keys]
-
-        def picked(columns: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
-            return {
-                name: [0 if place is None else column[place] for place in chosen]
-                for name, column in columns.items()
-            }
-
-        return Ranks(keys, picked(self.sums), picked(self.last), picked(self.distinct))
-
     def __or__(self, other: "Ranks") -> "Ranks":
-        """With the facts of another source, of all keys of both."""
-        keys = list(dict.fromkeys([*self.keys, *other.keys]))
-        ours, theirs = self.only(keys), other.only(keys)
+        """With the facts of another source, of the same keys."""
         return Ranks(
-            keys,
-            {**ours.sums, **theirs.sums},
-            {**ours.last, **theirs.last},
-            {**ours.distinct, **theirs.distinct},
+            self.keys,
+            {**self.sums, **other.sums},
+            {**self.last, **other.last},
+            {**self.distinct, **other.distinct},
         )
 
     def total(self, metric: Metric) -> Sequence[int]:

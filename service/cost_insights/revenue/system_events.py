@@ -1,7 +1,8 @@
 """Recording what system events say, all of a request in one transaction.
 
 Orders come first, then refunds, then subscriptions by the times of their events, so
-that the order within a request makes no difference.
+that places in a request make no difference, but for changes of a subscription at one
+time.
 """
 
 from collections import defaultdict
@@ -33,6 +34,16 @@ from cost_insights.store.schema import order_part, paid_order, refund, subscript
 
 SystemEvent = OrderPart | Refund | NewSubscription | SubscriptionChange
 """What one event says. A new subscription makes a state, and never replaces one."""
+
+_LASTING = (
+    "customer_number",
+    "currency",
+    "amount_picocents",
+    "recurring_interval",
+    "recurring_interval_count",
+    "started_us",
+)
+"""The columns of a subscription that no later event changes."""
 
 _T = TypeVar("_T")
 _Placed = Sequence[tuple[int, _T]]
@@ -166,14 +177,16 @@ def _record_subscriptions(
     states = stored_by_id(connection, organization, subscription, ids)
     latest: dict[str, Row] = {}
     for index, one in sorted(events, key=_time_and_kind):
-        state = latest.get(one.subscription_id) or states.get(one.subscription_id)
-        after: Row | None
+        before = states.get(one.subscription_id)
+        state = latest.get(one.subscription_id) or before
         if isinstance(one, SubscriptionChange):
             if state is None:
                 recorded.faults.append((index, _subscription_not_found(index, one)))
                 continue
             after = {**state, **one.columns, "update_us": one.time_us}
-            outcome = Outcome.INSERTED if one.time_us > state["update_us"] else Outcome.DUPLICATE
+            # Several changes of one time are all later than what was stored before.
+            is_late = before is not None and one.time_us <= before["update_us"]
+            outcome = Outcome.DUPLICATE if is_late or after == state else Outcome.INSERTED
         else:
             number = numbers[index]
             if number is None:
@@ -191,9 +204,10 @@ def _start_outcome(start: Row, state: Row | None) -> Outcome:
     if state is None:
         return Outcome.INSERTED
     # A state that is later may differ in everything: it is what became of this one.
-    if start == state or start["update_us"] < state["update_us"]:
+    if start["update_us"] < state["update_us"]:
         return Outcome.DUPLICATE
-    return Outcome.CONFLICT
+    is_same = all(start[name] == state[name] for name in ("update_us", *_LASTING))
+    return Outcome.DUPLICATE if is_same else Outcome.CONFLICT
 
 
 def _time_and_kind(event: tuple[int, NewSubscription | SubscriptionChange]) -> tuple[int, bool]:

@@ -57,14 +57,21 @@ class Dialect(Protocol):
     snapshot_options: Mapping[str, Any]
     """What makes a transaction see one snapshot."""
 
+    insert_options: Mapping[str, Any]
+    """Those of the connection that `begin` and `insert` are for."""
+
     def encode_events(self, group: Group) -> object:
         """What is left in the group, as `insert` takes it."""
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begins the transaction of the connection, for statements before `insert`."""
 
     def insert(
         self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
     ) -> Inserted:
-        """Inserts encoded events and then their batches; raises
-        `sqlalchemy.exc.IntegrityError` where the id of an event is stored already."""
+        """Inserts encoded events and then their batches, in the transaction of the
+        connection, which it begins if need be; raises `sqlalchemy.exc.IntegrityError`
+        where the id of an event is stored already."""
 
     def cells_of_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
@@ -129,6 +136,7 @@ class Sqlite:
 
     # Every transaction sees one snapshot already.
     snapshot_options: Mapping[str, Any] = {}
+    insert_options: Mapping[str, Any] = {WRITES: True}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.database and url.database != ":memory:":
@@ -169,6 +177,9 @@ class Sqlite:
 
     def encode_events(self, group: Group) -> object:
         return group.rows()
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Does nothing: SQLAlchemy has begun it."""
 
     def insert(
         self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
@@ -275,9 +286,13 @@ class Postgresql:
 
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
+    # The driver begins transactions on its own, but asks the database for it first. A
+    # transaction that is begun here is committed or rolled back like any other.
+    insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
-    _TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
+    _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
     _INSERT = (
         f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
@@ -286,9 +301,9 @@ class Postgresql:
     )
     _INSERT_BATCHES = (
         "INSERT INTO batch (organization_number, id, created_us, cells) "
-        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %s::bytea[]) "
+        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %b::bytea[]) "
         "RETURNING (SELECT events_from_us FROM organization "
-        "WHERE number = batch.organization_number)"
+        "WHERE number = batch.organization_number), pg_current_xact_id()::text"
     )
     _COPY_EVENTS_MIN = 500
     """So many events are better copied than inserted."""
@@ -318,6 +333,9 @@ class Postgresql:
             return group.copy_payload()
         return [_Array(column) for column in group.arrays()]
 
+    def begin(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(self._BEGIN)
+
     def insert(
         self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
     ) -> Inserted:
@@ -325,23 +343,25 @@ class Postgresql:
         columns = [list(column) for column in zip(*batches, strict=True)]
         with _driver_errors(self._INSERT):
             if isinstance(encoded, bytes):
-                with driver.pipeline():
-                    transaction = driver.execute(self._TRANSACTION_ID)
+                self._begin_unless_begun(driver)
                 with driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
                     copy.write(encoded)
                 inserted = driver.execute(self._INSERT_BATCHES, columns)
             else:
-                # BEGIN and these go together: the database is asked once, not four
-                # times, and each time this thread would wait for the interpreter too.
+                # They go together: the database is asked once, not three times, and each
+                # time this thread would wait for the interpreter too.
                 with driver.pipeline():
-                    transaction = driver.execute(self._TRANSACTION_ID)
+                    self._begin_unless_begun(driver)
                     driver.execute(self._INSERT, encoded)
                     inserted = driver.execute(self._INSERT_BATCHES, columns)
-            ((transaction_id,),) = transaction.fetchall()
+            rows = inserted.fetchall()
             return Inserted(
-                str(transaction_id),
-                any(events_from_us is not None for (events_from_us,) in inserted.fetchall()),
+                rows[0][1], any(events_from_us is not None for events_from_us, _ in rows)
             )
+
+    def _begin_unless_begun(self, driver: "psycopg.Connection[Any]") -> None:
+        if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+            driver.execute(self._BEGIN)
 
     _COPY_NUMBERS = (
         "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "

@@ -261,7 +261,7 @@ class Store:
     def _writing(self) -> Iterator[sa.Connection]:
         """The connection that writes; it stays open until it fails."""
         if self._writing_connection is None:
-            engine = self._engine.execution_options(**{WRITES: True})
+            engine = self._engine.execution_options(**self._dialect.insert_options)
             self._writing_connection = engine.connect()
         connection = self._writing_connection
         try:

@@ -148,6 +148,8 @@ class EventWriter:
             left_before, left = left, None
             trace: TransactionTrace | None = None
             try:
+                if looks or prepared.grouped is None:
+                    self._dialect.begin(connection)
                 grouped = prepared.grouped or self._number(connection, prepared.submissions, now_us)
                 group, encoded, cells = grouped.group, prepared.encoded, prepared.cells
                 if looks:

@@ -160,7 +160,8 @@ class _ExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportFo
     """
     EXPORT_FORMAT_FOCUS: _ExportFormat.ValueType  # 3
     """The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
-    a row for each day, customer, event name, vendor, model and product.
+    a row for each day, customer, event name, vendor, model and product. A span is
+    as long as the interval of a day allows.
     """
 
 class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
@@ -180,7 +181,8 @@ counts as numbers and all else as text. With `group_by` also `group` and
 """
 EXPORT_FORMAT_FOCUS: ExportFormat.ValueType  # 3
 """The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
-a row for each day, customer, event name, vendor, model and product.
+a row for each day, customer, event name, vendor, model and product. A span is
+as long as the interval of a day allows.
 """
 Global___ExportFormat: _TypeAlias = ExportFormat  # noqa: Y015
 

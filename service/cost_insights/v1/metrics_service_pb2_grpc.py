@@ -73,8 +73,11 @@ class MetricsServiceServicer:
         """Returns the same, or the costs in full detail, as rows of text for other
         programs.
 
-        Each answer holds whole lines; together they are the file. Errors and scope
-        are those of `GetMetrics`.
+        Each answer holds whole lines, some 64 KiB of them; together they are the
+        file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
+        for their paths, which begin with `metrics`. The time that an answer is given
+        is for each part. It is for the caller too: who takes no part for that long,
+        or less than one a second for long, gets `DEADLINE_EXCEEDED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

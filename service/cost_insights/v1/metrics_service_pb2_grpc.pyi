@@ -46,8 +46,11 @@ class MetricsServiceStub:
     """Returns the same, or the costs in full detail, as rows of text for other
     programs.
 
-    Each answer holds whole lines; together they are the file. Errors and scope
-    are those of `GetMetrics`.
+    Each answer holds whole lines, some 64 KiB of them; together they are the
+    file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
+    for their paths, which begin with `metrics`. The time that an answer is given
+    is for each part. It is for the caller too: who takes no part for that long,
+    or less than one a second for long, gets `DEADLINE_EXCEEDED`.
     """
     GetMetricsLimits: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]
     """Returns how long a span each interval allows.
@@ -73,8 +76,11 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     """Returns the same, or the costs in full detail, as rows of text for other
     programs.
 
-    Each answer holds whole lines; together they are the file. Errors and scope
-    are those of `GetMetrics`.
+    Each answer holds whole lines, some 64 KiB of them; together they are the
+    file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
+    for their paths, which begin with `metrics`. The time that an answer is given
+    is for each part. It is for the caller too: who takes no part for that long,
+    or less than one a second for long, gets `DEADLINE_EXCEEDED`.
     """
     GetMetricsLimits: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]  # type: ignore[assignment]
     """Returns how long a span each interval allows.
@@ -109,8 +115,11 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the same, or the costs in full detail, as rows of text for other
         programs.
 
-        Each answer holds whole lines; together they are the file. Errors and scope
-        are those of `GetMetrics`.
+        Each answer holds whole lines, some 64 KiB of them; together they are the
+        file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
+        for their paths, which begin with `metrics`. The time that an answer is given
+        is for each part. It is for the caller too: who takes no part for that long,
+        or less than one a second for long, gets `DEADLINE_EXCEEDED`.
         """
 
     @_abc_1.abstractmethod

@@ -157,7 +157,9 @@ def test_what_is_asked_for_is_required(caller: Caller) -> None:
     with refused("FIELD_REQUIRED") as call:
         caller.call(METHOD, metrics_service_pb2.ExportMetricsRequest())
     assert call.refusal.message == "metrics: metrics is absent or empty; it is required"
-    request = metrics_service_pb2.ExportMetricsRequest(metrics={})
+    request = metrics_service_pb2.ExportMetricsRequest(
+        metrics=metrics_service_pb2.GetMetricsRequest()
+    )
     request.MergeFromString(b"\x10\x07")
     with refused("VALUE_UNKNOWN") as call:
         caller.call(METHOD, request)

@@ -416,6 +416,16 @@ def test_a_life_in_one_request(service: Service, caller: Caller) -> None:
     assert recorded(service, caller) == recorded(service, other)
 
 
+def test_changes_of_one_time(service: Service, caller: Caller) -> None:
+    """In one request changes of one time go by their places, and each counts once."""
+    events = [created(10), changed("canceled", 10), changed("revoked", 10), changed("revoked", 10)]
+    assert caller.ingest(*events) == Response(inserted=3, duplicates=1)
+    assert caller.ingest(*events) == Response(duplicates=4)
+    assert caller.ingest(changed("uncanceled", 10)) == Response(duplicates=1)
+    (state,) = recorded(service, caller).subscriptions
+    assert (state.canceled_time, state.ends_time, state.ended_time) == (at(10), at(10), at(10))
+
+
 def test_a_late_change_is_outdated(service: Service, caller: Caller) -> None:
     """A change that is not later than the state changes nothing and counts as a duplicate."""
     caller.ingest(created(10), changed("canceled", 30))
