@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -294,9 +293,6 @@ def check(caller: Caller, recorded: Recorded, question: Question) -> None:
     assert question.asked(caller) == question.on_paper(recorded.facts)
 
 
-@hypothesis.settings(
-    max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
 @given(data=st.data())
 def test_any_question_about_any_facts(service: Service, data: st.DataObject) -> None:
     """Whatever was recorded in whatever batches and order, every answer is the one on paper."""
