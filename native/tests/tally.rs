@@ -251,13 +251,13 @@ proptest! {
         let sources = Sources { segments: &segments, batches: &batches, events: &loose };
         let mut expected_cells: BTreeMap<(u32, usize, u32), (i64, i128)> = BTreeMap::new();
         for event in &database.events {
-            if let Some(slot @ 1..) = cover.slot_of_time(event.timestamp_us) {
-                if series_groups[event.series as usize] >= 0 {
-                    let place = (event.customer, slot, event.series);
-                    let sums = expected_cells.entry(place).or_default();
-                    sums.0 += 1;
-                    sums.1 += i128::from(event.cost_picocents);
-                }
+            if let Some(slot @ 1..) = cover.slot_of_time(event.timestamp_us)
+                && series_groups[event.series as usize] >= 0
+            {
+                let place = (event.customer, slot, event.series);
+                let sums = expected_cells.entry(place).or_default();
+                sums.0 += 1;
+                sums.1 += i128::from(event.cost_picocents);
             }
         }
         let mut listed = Vec::new();
