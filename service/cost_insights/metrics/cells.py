@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from cost_insights._native import Cover, Sources
 from cost_insights.metrics.periods import Periods
-from cost_insights.store import Kind, Needed, PackedCache, read_batches, read_segments
-from cost_insights.store.schema import event
+from cost_insights.store import Kind, Needed, PackedCache, StoredCells, read_cells, read_segments
+from cost_insights.store.schema import event, organization
 
 _QUARTER_US = 900_000_000
 
@@ -31,6 +31,7 @@ class CellReader:
         self._cache = cache
         self._needs_history = needs_history
         self._needs_customers = needs_customers
+        self._stored: StoredCells | None = None
         self.cover = Cover(periods.bounds_us)
 
     def of_everyone(self, *, by_series: bool) -> Sources:
@@ -46,15 +47,38 @@ class CellReader:
         """The same of the periods alone."""
         return self._sources(iter([self._customer_quarters()]), customers)
 
-    def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
-        segments = read_segments(
-            self._connection, self._organization_number, needed, self._cache, customers=customers
+    @property
+    def series_count(self) -> int:
+        """How many series the organization has: known once any cells were read, before
+        that it takes a statement of its own."""
+        if self._stored is not None:
+            return self._stored.series_count
+        count = self._connection.scalar(
+            sa.select(organization.c.series_count).where(
+                organization.c.number == self._organization_number
+            )
         )
-        return Sources(segments=segments, batches=self._batches, events=self._loose_events)
+        return count or 0
 
-    @cached_property
-    def _batches(self) -> Sequence[bytes]:
-        return read_batches(self._connection, self._organization_number, self._cache)
+    def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
+        if self._stored is None:
+            self._stored = read_cells(
+                self._connection,
+                self._organization_number,
+                needed,
+                self._cache,
+                customers=customers,
+            )
+            segments = self._stored.segments
+        else:
+            segments = read_segments(
+                self._connection,
+                self._organization_number,
+                needed,
+                self._cache,
+                customers=customers,
+            )
+        return Sources(segments=segments, batches=self._stored.batches, events=self._loose_events)
 
     @cached_property
     def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:

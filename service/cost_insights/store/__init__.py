@@ -9,17 +9,26 @@ from cost_insights.store.check import (
     mend_beyond_months,
     mend_month,
 )
+from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.prune import count_events_before, prune_events
-from cost_insights.store.segments import Kind, Needed, Pending, read_batches, read_segments
+from cost_insights.store.segments import (
+    Kind,
+    Needed,
+    Pending,
+    StoredCells,
+    read_cells,
+    read_segments,
+)
 from cost_insights.store.store import Store
 from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
     "CellCheck",
+    "CustomerCache",
     "Deadline",
     "Difference",
     "EventFilter",
@@ -31,6 +40,7 @@ __all__ = [
     "Prepared",
     "SpanCheck",
     "Store",
+    "StoredCells",
     "Submission",
     "Sums",
     "chunks",
@@ -41,6 +51,6 @@ __all__ = [
     "mend_month",
     "parse_uuid",
     "prune_events",
-    "read_batches",
+    "read_cells",
     "read_segments",
 ]

@@ -119,7 +119,7 @@ class EventWriter:
         self._packed_cache = packed_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
         self._found: list[_Found] = []
-        self._batches: Mapping[uuid.UUID, bytes] = {}
+        self._batches: Mapping[bytes, bytes] = {}
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Does what needs no database; any thread may call it."""
