@@ -99,11 +99,13 @@ def customer_numbers(
     external_ids = [one for one in external_ids if one not in numbers]
     if ids or external_ids:
         named = {*ids, *external_ids}
+        # An empty list beside another one would keep SQLite from using any index.
+        columns = ((customer.c.id, ids), (customer.c.external_id, external_ids))
+        conditions = [column.in_(asked) for column, asked in columns if asked]
         found: dict[CustomerName, int] = {}
         for number, *names in connection.execute(
             sa.select(customer.c.number, customer.c.id, customer.c.external_id).where(
-                customer.c.organization_number == organization_number,
-                customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
+                customer.c.organization_number == organization_number, sa.or_(*conditions)
             )
         ):
             found.update((name, number) for name in names if name in named)
