@@ -5,15 +5,17 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
 from cost_insights.identity import Organization
-from cost_insights.store import Store
+from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import customer, event, series
 from tests.store.test_events import NOW_US, counts, submission
 from tests.support.databases import Databases
+from tests.support.postgresql import libpq_url
 from tests.support.service import new_event
 
 
@@ -134,6 +136,22 @@ def test_a_connection_lost_before_the_commit(store: Store, acme: Organization) -
     assert counts(outcome) == (3, 0, 0)
     assert len(calls) == 2
     assert stored(store) == 3
+
+
+def test_a_connection_lost_in_the_pool(databases: Databases) -> None:
+    """What the server closed while nobody used it is not used again."""
+    with (
+        databases.fresh("postgresql") as url,
+        contextlib.closing(Store(url)) as store,
+        psycopg.connect(libpq_url(url), autocommit=True) as other,
+    ):
+        pids = set()
+        for number in range(3):
+            with store.read(Deadline(60)) as connection:
+                pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            pids.add(pid)
+            assert len(pids) == number + 1
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
 
 
 def stored(store: Store) -> int:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ from cost_insights import identity
 from cost_insights._native import Compaction, Cover, Sources, tally_cells
 from cost_insights.client import Client
 from cost_insights.errors import StoreUnavailableError
-from cost_insights.store import Kind, Needed, PackedCache, Store, read_segments
+from cost_insights.store import Kind, Needed, PackedCache, Store, read_cells, read_segments
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     OvertakenError,
@@ -104,6 +105,7 @@ def test_spans_of_one_event() -> None:
         Kind.CUSTOMER_QUARTERS: month,
         Kind.CUSTOMER_MONTHS: year,
         Kind.CUSTOMER_YEARS: 0,
+        Kind.HOUR_EVERYONE: day,
     }
 
 
@@ -195,6 +197,30 @@ def test_segments_of_some_customers(store: Store, organization: int) -> None:
                 )
                 theirs = [cents for _, customer, _, cents in events if customer in asked]
                 assert tally.costs[1] == sum(int(Decimal(cents).scaleb(12)) for cents in theirs)
+
+
+def test_one_statement_reads_what_is_remembered(store: Store, organization: int) -> None:
+    """The database is asked for contents only once; for what there is, once a question."""
+    pending = packed_cells([(0, 1, 0, "1")])
+    add_batches(store, organization, packed_cells([(40 * 86_400, 2, 1, "2")]))
+    assert store.compact(organization)
+    add_batches(store, organization, pending)
+    statements: list[str] = []
+
+    def before(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    sa.event.listen(store._engine, "before_cursor_execute", before)
+    needed = [Needed(Kind.DAYS, 0, 1), Needed(Kind.YEARS, 0, 0)]
+    for expected in (3, 1):
+        statements.clear()
+        with store.read() as connection:
+            found = read_cells(connection, organization, needed, store.packed_cache)
+        selects = [one for one in statements if one.startswith("SELECT")]
+        assert len(selects) == expected
+        assert list(found.batches) == [pending]
+        assert sorted(kind for kind, _ in found.segments) == [Kind.DAYS, Kind.YEARS]
+        assert found.series_count == 0  # none was numbered
 
 
 # Who compacts
@@ -360,7 +386,7 @@ def test_others_are_compacted_beside_damage(
 def test_the_cache_is_bounded() -> None:
     """It never holds more than its bytes, and lets go first of what nobody asked for."""
     cache = PackedCache(10_000)
-    contents = {uuid.uuid4(): bytes(n) for n in range(1, 1_000)}
+    contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
     cache.remember({favourite: contents[favourite]})
     for one in others:
@@ -373,7 +399,7 @@ def test_the_cache_is_bounded() -> None:
 
 def test_what_does_not_fit_is_not_remembered() -> None:
     """A content larger than the cache leaves it empty; no bytes at all keep nothing."""
-    one, other = uuid.uuid4(), uuid.uuid4()
+    one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache = PackedCache(1_000)
     cache.remember({one: bytes(801)})
     assert cache.known([one]) == {}
@@ -387,7 +413,7 @@ def test_what_does_not_fit_is_not_remembered() -> None:
 def test_the_cache_is_shared_by_threads() -> None:
     """Whatever threads do at once, an id has its own content and no byte is lost count of."""
     cache = PackedCache(20_000)
-    contents = {one: one.bytes * 20 for one in (uuid.uuid4() for _ in range(200))}
+    contents = {one: one * 20 for one in (uuid.uuid4().bytes for _ in range(200))}
 
     def work(seed: int) -> None:
         rng = random.Random(seed)
@@ -404,7 +430,7 @@ def test_the_cache_is_shared_by_threads() -> None:
     assert cache.known(contents) == {}
     # Bytes that are still counted would leave no room for this, bytes counted too
     # few would leave room for more.
-    whole, one_more = uuid.uuid4(), uuid.uuid4()
+    whole, one_more = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache.remember({whole: bytes(20_000 - 200)})
     assert cache.known([whole])
     cache.remember({one_more: b""})
@@ -429,6 +455,6 @@ def test_a_service_remembers_no_more_than_it_may(
                 store.compact(waiting.organization_number)
             rows |= ids(store, batch) | ids(store, segment)
             assert caller.get_metrics(**lately()).totals.costs == str(40 * (number + 1))
-            known = store.packed_cache.known(rows)
+            known = store.packed_cache.known(one.bytes for one in rows)
             assert known
             assert sum(map(len, known.values())) + 200 * len(known) <= bound

@@ -12,12 +12,13 @@ from cost_insights.store import (
     Kind,
     Needed,
     PackedCache,
+    StoredCells,
     customer_ranges,
-    read_batches,
+    read_cells,
     read_segment_contents,
     read_segments,
 )
-from cost_insights.store.schema import event
+from cost_insights.store.schema import event, organization
 
 _QUARTER_US = 900_000_000
 
@@ -40,6 +41,7 @@ class CellReader:
         self._cache = cache
         self._needs_history = needs_history
         self._needs_customers = needs_customers
+        self._stored: StoredCells | None = None
         self.cover = Cover(periods.bounds_us)
 
     def of_everyone(self, *, by_series: bool) -> Sources:
@@ -71,17 +73,47 @@ class CellReader:
             self._connection, self._organization_number, customers.segment_ids, self._cache
         )
         segments = [(int(Kind.CUSTOMER_QUARTERS), packed) for packed in contents]
-        return Sources(segments=segments, batches=self._batches, events=self._loose_events)
+        batches = self._any_stored().batches
+        return Sources(segments=segments, batches=batches, events=self._loose_events)
+
+    @property
+    def series_count(self) -> int:
+        """How many series the organization has: known once any cells were read, before
+        that it takes a statement of its own."""
+        if self._stored is not None:
+            return self._stored.series_count
+        count = self._connection.scalar(
+            sa.select(organization.c.series_count).where(
+                organization.c.number == self._organization_number
+            )
+        )
+        return count or 0
 
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
-        segments = read_segments(
-            self._connection, self._organization_number, needed, self._cache, customers=customers
-        )
-        return Sources(segments=segments, batches=self._batches, events=self._loose_events)
+        if self._stored is None:
+            self._stored = read_cells(
+                self._connection,
+                self._organization_number,
+                needed,
+                self._cache,
+                customers=customers,
+            )
+            segments = self._stored.segments
+        else:
+            segments = read_segments(
+                self._connection,
+                self._organization_number,
+                needed,
+                self._cache,
+                customers=customers,
+            )
+        return Sources(segments=segments, batches=self._stored.batches, events=self._loose_events)
 
-    @cached_property
-    def _batches(self) -> Sequence[bytes]:
-        return read_batches(self._connection, self._organization_number, self._cache)
+    def _any_stored(self) -> StoredCells:
+        """What is of no segment: read with the first segments, or alone."""
+        if self._stored is None:
+            self._stored = read_cells(self._connection, self._organization_number, (), self._cache)
+        return self._stored
 
     @cached_property
     def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:
@@ -115,10 +147,13 @@ class CellReader:
             yield Needed(Kind.YEARS, 0, 0)
         if self._needs_customers:
             yield Needed(Kind.DAY_CUSTOMERS if by_series else Kind.DAY_EVERYONE, first, last)
+        # Customers of an hour are few beside those of its quarters and series.
+        by_quarter = by_series or self.cover.cuts_hours
+        customers = Kind.QUARTER_CUSTOMERS if by_quarter else Kind.HOUR_EVERYONE
         for first_day, last_day in _ranges(self.cover.cut_days):
             yield Needed(Kind.QUARTERS, first_day, last_day)
             if self._needs_customers:
-                yield Needed(Kind.QUARTER_CUSTOMERS, first_day, last_day)
+                yield Needed(customers, first_day, last_day)
 
     def _needed_of_customers(self, *, by_series: bool) -> Iterator[Needed]:
         if not self._needs_history:

@@ -18,7 +18,7 @@ from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
 from cost_insights.metrics.snapshot import Snapshot
-from cost_insights.store.schema import organization, series
+from cost_insights.store.schema import series
 
 _LEFT_OUT = -1
 _BY_SERIES = -1
@@ -61,6 +61,7 @@ class CostFacts:
 
     def whole(self) -> Sums:
         """Of everything."""
+        self._sources(by_series=self._chooses_series)  # tells how many series there are
         return self._sums(self._tally(self._series, groups=1))[0]
 
     def of_values(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
@@ -264,12 +265,7 @@ class CostFacts:
 
     @cached_property
     def _series_count(self) -> int:
-        count = self._connection.scalar(
-            sa.select(organization.c.series_count).where(
-                organization.c.number == self._organization_number
-            )
-        )
-        return count or 0
+        return self._cells.series_count
 
     @cached_property
     def _in_their_series(self) -> list[tuple[int, int]] | None:

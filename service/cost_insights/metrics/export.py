@@ -108,7 +108,7 @@ class MetricsExporter:
     ) -> Generator[str, None, None]:
         deadline.renew()
         with self._store.read(deadline) as connection:
-            snapshot = Snapshot(connection, organization.number, self._store.packed_cache, deadline)
+            snapshot = Snapshot.of(self._store, connection, organization, deadline)
             details = DetailReader(snapshot, asked, self._reader.ledgers)
             rows = (row for part in details.parts() for row in focus_rows(organization, part))
             yield from _in_parts(_lines_of_csv(COLUMNS, rows))

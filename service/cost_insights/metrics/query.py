@@ -55,7 +55,7 @@ class MetricsReader:
         self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
         with self._store.read(deadline) as connection:
-            snapshot = Snapshot(connection, organization.number, self._store.packed_cache, deadline)
+            snapshot = Snapshot.of(self._store, connection, organization, deadline)
             return _Query(snapshot, asked, self.ledgers).answer()
 
 
@@ -77,7 +77,7 @@ class _Query:
         self._ledgers = ledgers
         self._periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
         self._customers = asked.filter.customer_numbers(
-            snapshot.connection, snapshot.organization_number
+            snapshot.connection, snapshot.organization_number, snapshot.customer_cache
         )
 
     def answer(self) -> MetricsAnswer:

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights.store import Deadline, PackedCache
+from cost_insights.identity import Organization
+from cost_insights.store import CustomerCache, Deadline, PackedCache, Store
 
 
 class Snapshot(NamedTuple):
@@ -13,7 +14,20 @@ class Snapshot(NamedTuple):
     connection: sa.Connection
     organization_number: int
     packed_cache: PackedCache
-    """What is remembered of former snapshots."""
+    customer_cache: CustomerCache
+    """What is remembered of former snapshots, in both."""
 
     deadline: Deadline
     """When reading ends, finished or not."""
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        connection: sa.Connection,
+        organization: Organization,
+        deadline: Deadline,
+    ) -> "Snapshot":
+        """Of a transaction that reads."""
+        caches = store.packed_cache, store.customer_cache
+        return cls(connection, organization.number, *caches, deadline)

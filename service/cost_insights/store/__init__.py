@@ -9,6 +9,7 @@ from cost_insights.store.check import (
     mend_beyond_months,
     mend_month,
 )
+from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
 from cost_insights.store.numbers import chunks
@@ -19,8 +20,9 @@ from cost_insights.store.segments import (
     Kind,
     Needed,
     Pending,
+    StoredCells,
     customer_ranges,
-    read_batches,
+    read_cells,
     read_segment_contents,
     read_segments,
 )
@@ -29,6 +31,7 @@ from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
     "CellCheck",
+    "CustomerCache",
     "CustomerRange",
     "Deadline",
     "Difference",
@@ -41,6 +44,7 @@ __all__ = [
     "Prepared",
     "SpanCheck",
     "Store",
+    "StoredCells",
     "Submission",
     "Sums",
     "chunks",
@@ -52,7 +56,7 @@ __all__ = [
     "mend_month",
     "parse_uuid",
     "prune_events",
-    "read_batches",
+    "read_cells",
     "read_segment_contents",
     "read_segments",
 ]

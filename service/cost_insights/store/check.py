@@ -34,7 +34,7 @@ _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
-_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS)
+_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS, Kind.HOUR_EVERYONE)
 _BY_MONTH = (Kind.DAYS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE, Kind.CUSTOMER_QUARTERS)
 _BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
 """Kinds whose spans hold several months: they are compared when all months are known."""
@@ -313,7 +313,7 @@ def mend_month(store: Store, organization_number: int, month: int) -> bool:
         wrong = [one for one in check.month(month) if not one.is_right]
         mended = [one for one in wrong if not one.is_lost]
         _replace(connection, organization_number, mended)
-    store.packed_cache.forget(_ids(mended))
+    store.packed_cache.forget(one.bytes for one in _ids(mended))
     return len(mended) == len(wrong)
 
 
@@ -325,7 +325,7 @@ def mend_beyond_months(store: Store, organization_number: int) -> None:
         check.trust_customer_quarters()
         wrong = [one for one in check.beyond_months() if not one.is_right]
         _replace(connection, organization_number, wrong)
-    store.packed_cache.forget(_ids(wrong))
+    store.packed_cache.forget(one.bytes for one in _ids(wrong))
 
 
 def drop_batches(store: Store, organization_number: int, ids: Sequence[uuid.UUID]) -> bool:

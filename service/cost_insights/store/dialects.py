@@ -2,8 +2,10 @@
 
 import logging
 import math
+import select
 import sqlite3
 import threading
+import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,6 +281,28 @@ class _ArrayDumper(psycopg.adapt.Dumper):
         return obj
 
 
+_IDLE_FROM = "cost_insights_idle_from"
+"""Since when a connection has been in the pool, kept with it."""
+
+_IDLE_SECONDS_MAX = 10
+"""After how long a connection may have been cut by what lies between, unseen."""
+
+
+def _may_be_lost(connection: "psycopg.Connection[Any]", idle_from: float | None) -> bool:
+    """Whether a connection from the pool should be tried before it is used.
+
+    A server that closes one says so, and the word waits to be read. To ask it each
+    time would cost every answer a round trip.
+    """
+    if idle_from is None:
+        return False
+    if time.monotonic() - idle_from > _IDLE_SECONDS_MAX or connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.pgconn.socket, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class Postgresql:
     """The production database."""
 
@@ -308,6 +332,10 @@ class Postgresql:
     _COPY_EVENTS_MIN = 500
     """So many events are better copied than inserted."""
 
+    def __init__(self) -> None:
+        self._unlimited: dict[psycopg.Connection[Any], Deadline] = {}
+        """The deadlines of transactions whose first statement is still to come."""
+
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
@@ -318,13 +346,50 @@ class Postgresql:
             url,
             pool_size=connections_max,
             max_overflow=0,
-            pool_pre_ping=True,
             connect_args={"application_name": "cost-insights", "connect_timeout": 10},
         )
 
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: psycopg.Connection[Any], _record: object) -> None:
             connection.adapters.register_dumper(_Array, _ArrayDumper)
+
+        @sa.event.listens_for(engine, "checkin")
+        def _checkin(connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+            record.info[_IDLE_FROM] = time.monotonic()
+
+        @sa.event.listens_for(engine, "checkout")
+        def _checkout(
+            connection: "psycopg.Connection[Any]",
+            record: sa.pool.ConnectionPoolEntry,
+            proxy: object,
+        ) -> None:
+            if _may_be_lost(connection, record.info.get(_IDLE_FROM)):
+                try:
+                    engine.dialect.do_ping(cast("sa.engine.interfaces.DBAPIConnection", connection))
+                except psycopg.Error as error:
+                    # The pool opens another one instead.
+                    raise sa.exc.InvalidatePoolError from error
+
+        @sa.event.listens_for(engine, "do_execute")
+        def _do_execute(
+            cursor: "psycopg.Cursor[Any]",
+            statement: str,
+            parameters: Any,
+            context: object,
+        ) -> bool:
+            # A time limit is set by the first statement that it is for: BEGIN, the
+            # limit and the statement go together, and the database is asked once.
+            deadline = self._unlimited.pop(cursor.connection, None)
+            if deadline is None:
+                return False
+            # The limit is for each statement; 0 would mean none.
+            limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
+            with cursor.connection.pipeline():
+                cursor.connection.execute(
+                    f"SET LOCAL statement_timeout = {limit_ms}", prepare=False
+                )
+                cursor.execute(statement, parameters)
+            return True
 
         return engine
 
@@ -433,13 +498,11 @@ class Postgresql:
                 driver.cancel_safe(timeout=self._STOP_SECONDS)
 
         with deadline.calling(stop):
-            # The limit is for each statement; 0 would mean none.
-            limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
-            limit = f"SET LOCAL statement_timeout = {limit_ms}"
-            # BEGIN goes along with it.
-            with _driver_errors(limit), driver.pipeline():
-                driver.execute(limit)
-            yield
+            self._unlimited[driver] = deadline
+            try:
+                yield
+            finally:
+                self._unlimited.pop(driver, None)
 
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         return isinstance(error.orig, psycopg.errors.QueryCanceled)

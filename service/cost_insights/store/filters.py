@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from cost_insights.store.customer_cache import CustomerCache, CustomerName
 from cost_insights.store.schema import customer, event, series
 
 
@@ -42,13 +43,23 @@ class EventFilter:
         return conditions
 
     def customer_numbers(
-        self, connection: sa.Connection, organization_number: int
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        cache: CustomerCache | None = None,
     ) -> Sequence[int] | None:
-        """The numbers of the customers, in ascending order; None where all are meant."""
+        """The numbers of the customers, in ascending order; None where all are meant.
+
+        With a cache the database is asked only for those that it does not know.
+        """
         if not self.customer_ids and not self.external_customer_ids:
             return None
         return customer_numbers(
-            connection, organization_number, self.customer_ids, self.external_customer_ids
+            connection,
+            organization_number,
+            self.customer_ids,
+            self.external_customer_ids,
+            cache,
         )
 
     @property
@@ -74,21 +85,33 @@ def customer_numbers(
     organization_number: int,
     customer_ids: Iterable[str],
     external_customer_ids: Iterable[str],
+    cache: CustomerCache | None = None,
 ) -> Sequence[int]:
     """The numbers of the organization's customers that a filter names, in ascending order.
 
     What is no UUID in `customer_ids` is the caller's own identifier.
     """
+    cache = CustomerCache(0) if cache is None else cache
     ids, external_ids = _customer_ids(customer_ids)
     external_ids += external_customer_ids
-    return connection.scalars(
-        sa.select(customer.c.number)
-        .where(
-            customer.c.organization_number == organization_number,
-            customer.c.id.in_(ids) | customer.c.external_id.in_(external_ids),
-        )
-        .order_by(customer.c.number)
-    ).all()
+    numbers = cache.known(organization_number, (*ids, *external_ids))
+    ids = [one for one in ids if one not in numbers]
+    external_ids = [one for one in external_ids if one not in numbers]
+    if ids or external_ids:
+        named = {*ids, *external_ids}
+        # An empty list beside another one would keep SQLite from using any index.
+        columns = ((customer.c.id, ids), (customer.c.external_id, external_ids))
+        conditions = [column.in_(asked) for column, asked in columns if asked]
+        found: dict[CustomerName, int] = {}
+        for number, *names in connection.execute(
+            sa.select(customer.c.number, customer.c.id, customer.c.external_id).where(
+                customer.c.organization_number == organization_number, sa.or_(*conditions)
+            )
+        ):
+            found.update((name, number) for name in names if name in named)
+        cache.remember(organization_number, found)
+        numbers |= found
+    return sorted(set(numbers.values()))
 
 
 def _customer_ids(texts: Iterable[str]) -> tuple[list[uuid.UUID], list[str]]:

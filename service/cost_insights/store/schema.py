@@ -190,7 +190,16 @@ segment = sa.Table(
     sa.Column("customer_first", sa.Integer, nullable=False),
     sa.Column("customer_last", sa.Integer, nullable=False),
     sa.Column("packed", sa.LargeBinary, nullable=False),
-    sa.Index("segment_organization_number_kind_span_idx", "organization_number", "kind", "span"),
+    # The customers are at its end so that of a month's hundreds of segments only those
+    # of the customers that are asked for are looked at.
+    sa.Index(
+        "segment_organization_number_kind_span_customers_idx",
+        "organization_number",
+        "kind",
+        "span",
+        "customer_first",
+        "customer_last",
+    ),
 )
 """The cells of all compacted batches, by kind, span of time and range of customers.
 

@@ -6,9 +6,10 @@ waits for it.
 """
 
 import enum
+import functools
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ class Kind(enum.IntEnum):
     """Each customer's cells of the months of one year, over all series."""
     CUSTOMER_YEARS = 9
     """Each customer's cells of all years."""
+    HOUR_EVERYONE = 10
+    """Who was active in each hour of one day."""
 
 
 class Needed(NamedTuple):
@@ -292,15 +295,47 @@ def _delete(
             raise OvertakenError
 
 
-def read_batches(
-    connection: sa.Connection, organization_number: int, cache: PackedCache
-) -> list[bytes]:
-    """The cells of all pending batches of an organization."""
-    ids = connection.scalars(
-        sa.select(batch.c.id).where(batch.c.organization_number == organization_number)
-    ).all()
-    contents = _remembered(connection, batch, organization_number, ids, cache)
-    return [contents[one] for one in ids]
+class StoredCells(NamedTuple):
+    """What a question reads of an organization."""
+
+    series_count: int
+    """How many series there are."""
+
+    batches: Sequence[bytes]
+    """The cells of all pending batches."""
+
+    segments: Sequence[tuple[int, bytes]]
+    """(kind, packed contents)"""
+
+
+def read_cells(
+    connection: sa.Connection,
+    organization_number: int,
+    needed: Iterable[Needed],
+    cache: PackedCache,
+    *,
+    customers: Sequence[int] | None = None,
+) -> StoredCells:
+    """All batches, and the segments that a question needs, in one statement as long as the
+    cache knows them all.
+
+    Of customers in ascending order, where given, only segments that hold one of them.
+    """
+    series_count, batch_ids = 0, []
+    segments: list[tuple[int, bytes]] = []
+    for what, first, _, one in _look_up(
+        connection, organization_number, tuple(needed), customers, only_segments=False
+    ):
+        if what == _ORGANIZATION:
+            series_count = first
+        elif what == _BATCH:
+            batch_ids.append(one)
+        else:
+            segments.append((what, one))
+    cells = _remembered(connection, batch, organization_number, batch_ids, cache)
+    return StoredCells(
+        series_count, cells, _packed_segments(connection, organization_number, segments, cache)
+    )
 
 
 def read_segments(
@@ -311,27 +346,69 @@ def read_segments(
     *,
     customers: Sequence[int] | None = None,
 ) -> list[tuple[int, bytes]]:
-    """(kind, packed contents) of the segments that a question needs.
+    """The same of segments alone."""
+    found = _look_up(connection, organization_number, tuple(needed), customers, only_segments=True)
+    segments = [(kind, one) for kind, _, _, one in found]
+    return _packed_segments(connection, organization_number, segments, cache)
 
-    Of customers in ascending order, where given, only what holds one of them.
-    """
-    conditions = [
-        (segment.c.kind == one.kind) & segment.c.span.between(one.first, one.last) for one in needed
-    ]
-    statement = sa.select(
-        segment.c.id, segment.c.kind, segment.c.customer_first, segment.c.customer_last
-    ).where(segment.c.organization_number == organization_number, sa.or_(*conditions))
+
+# What a row of the look-up is of, where it is not the kind of a segment.
+_BATCH = 0
+_ORGANIZATION = -1
+
+_Found = tuple[int, int, int, bytes]
+"""(what, first customer, last customer, id)"""
+
+
+def _look_up(
+    connection: sa.Connection,
+    organization_number: int,
+    needed: Sequence[Needed],
+    customers: Sequence[int] | None,
+    *,
+    only_segments: bool,
+) -> Iterator[_Found]:
+    values = {"organization": organization_number}
+    for place, (kind, first, last) in enumerate(needed):
+        values |= {f"kind_{place}": kind, f"first_{place}": first, f"last_{place}": last}
     if customers:
-        statement = statement.where(
-            segment.c.customer_first <= customers[-1], segment.c.customer_last >= customers[0]
+        values |= {"customer_first": customers[0], "customer_last": customers[-1]}
+    statement = _look_up_statement(
+        len(needed), bool(customers), only_segments, connection.dialect.name
+    )
+    for what, first, last, one in connection.execute(statement, values):
+        if what <= 0 or customers is None or _any_within(customers, first, last):
+            yield what, first, last, one
+
+
+@functools.cache
+def _look_up_statement(
+    needed: int, of_customers: bool, only_segments: bool, dialect: str
+) -> sa.TextClause:
+    # As text, for to build and compile expressions takes longer than to run them.
+    one = "uuid_send(id)" if dialect == "postgresql" else "id"
+    spans = " OR ".join(
+        f"(kind = CAST(:kind_{place} AS INTEGER) AND span BETWEEN "
+        f"CAST(:first_{place} AS INTEGER) AND CAST(:last_{place} AS INTEGER))"
+        for place in range(needed)
+    )
+    statement = (
+        f"SELECT kind, customer_first, customer_last, {one} FROM segment "  # noqa: S608 (our own names)
+        f"WHERE organization_number = CAST(:organization AS INTEGER) AND ({spans or '1 = 0'})"
+    )
+    if of_customers:
+        statement += (
+            " AND customer_first <= CAST(:customer_last AS INTEGER)"
+            " AND customer_last >= CAST(:customer_first AS INTEGER)"
         )
-    kinds = {
-        one: kind
-        for one, kind, first, last in connection.execute(statement)
-        if customers is None or _any_within(customers, first, last)
-    }
-    contents = _remembered(connection, segment, organization_number, list(kinds), cache)
-    return [(kind, contents[one]) for one, kind in kinds.items()]
+    if not only_segments:
+        statement += (
+            f" UNION ALL SELECT {_BATCH}, 0, 0, {one} FROM batch "  # noqa: S608 (likewise)
+            "WHERE organization_number = CAST(:organization AS INTEGER)"
+            f" UNION ALL SELECT {_ORGANIZATION}, series_count, 0, NULL FROM organization "
+            "WHERE number = CAST(:organization AS INTEGER)"
+        )
+    return sa.text(statement)
 
 
 class CustomerRange(NamedTuple):
@@ -388,10 +465,10 @@ def read_segment_contents(
 ) -> list[bytes]:
     """The packed contents of segments. What is not remembered is not remembered hereafter
     either: whoever reads all there is would drive out what is asked for again and again."""
-    contents = cache.known(ids)
-    missing = [one for one in ids if one not in contents]
-    contents |= _read_packed(connection, segment, organization_number, missing)
-    return [contents[one] for one in ids]
+    known = cache.known([one.bytes for one in ids])
+    missing = [one for one in ids if one.bytes not in known]
+    read = _read_packed(connection, segment, organization_number, missing) if missing else {}
+    return [known.get(one.bytes) or read[one] for one in ids]
 
 
 def _any_within(customers: Sequence[int], first: int, last: int) -> bool:
@@ -399,18 +476,33 @@ def _any_within(customers: Sequence[int], first: int, last: int) -> bool:
     return place < len(customers) and customers[place] <= last
 
 
+def _packed_segments(
+    connection: sa.Connection,
+    organization_number: int,
+    segments: Sequence[tuple[int, bytes]],
+    cache: PackedCache,
+) -> list[tuple[int, bytes]]:
+    ids = [one for _, one in segments]
+    contents = _remembered(connection, segment, organization_number, ids, cache)
+    return [(kind, packed) for (kind, _), packed in zip(segments, contents, strict=True)]
+
+
 def _remembered(
     connection: sa.Connection,
     table: sa.Table,
     organization_number: int,
-    ids: Sequence[uuid.UUID],
+    ids: Sequence[bytes],
     cache: PackedCache,
-) -> Mapping[uuid.UUID, bytes]:
-    """The packed contents of these rows, read only where they are not in memory."""
+) -> list[bytes]:
+    """The packed contents of these rows, in this order, read only where they are not in
+    memory."""
+    if not ids:
+        return []
     contents = cache.known(ids)
-    missing = [one for one in ids if one not in contents]
+    missing = [uuid.UUID(bytes=one) for one in ids if one not in contents]
     if missing:
-        read = _read_packed(connection, table, organization_number, missing)
+        found = _read_packed(connection, table, organization_number, missing)
+        read = {one.bytes: packed for one, packed in found.items()}
         cache.remember(read)
         contents |= read
-    return contents
+    return [contents[one] for one in ids]

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import stamina
 
 from cost_insights.errors import QueryTooSlowError, StoreUnavailableError
+from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.packed_cache import PackedCache
@@ -46,8 +47,12 @@ class Store:
         self.url = url
         self._dialect = dialect_of(url)
         self._engine = self._dialect.engine(url, connections_max=connections_max)
+        self._reading_engine = self._engine.execution_options(
+            **self._dialect.snapshot_options, postgresql_readonly=True
+        )
         self._retry_seconds = retry_seconds
         self.packed_cache = PackedCache(cache_bytes_max)
+        self.customer_cache = CustomerCache()
         self._writer = EventWriter(self._dialect, self.packed_cache)
         self._writing_connection: sa.Connection | None = None
 
@@ -78,10 +83,7 @@ class Store:
         Statements that run when the deadline is over are stopped, and
         QueryTooSlowError is raised.
         """
-        engine = self._engine.execution_options(
-            **self._dialect.snapshot_options, postgresql_readonly=True
-        )
-        with self._transaction(engine) as connection:
+        with self._transaction(self._reading_engine) as connection:
             if deadline is None:
                 yield connection
                 return
@@ -208,7 +210,9 @@ class Store:
                 write_compaction(connection, compacted)
         except OvertakenError:
             return 0
-        self.packed_cache.forget([*compacted.batch_ids, *compacted.replaced_ids])
+        self.packed_cache.forget(
+            one.bytes for one in (*compacted.batch_ids, *compacted.replaced_ids)
+        )
         return compacted.replaced_bytes
 
     def reclaim(self) -> None:

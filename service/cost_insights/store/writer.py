@@ -119,7 +119,7 @@ class EventWriter:
         self._packed_cache = packed_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
         self._found: list[_Found] = []
-        self._batches: Mapping[uuid.UUID, bytes] = {}
+        self._batches: Mapping[bytes, bytes] = {}
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Does what needs no database; any thread may call it."""
@@ -167,7 +167,7 @@ class EventWriter:
                     # and from then on it is found.
                     if inserted.has_pruned and pruned_digests(connection, group):
                         raise PrunedError
-                    self._batches = {one.id: one.cells for one in batches}
+                    self._batches = {one.id.bytes: one.cells for one in batches}
                     trace = TransactionTrace(event_id, inserted.transaction_id)
             except (sa.exc.IntegrityError, PrunedError):
                 transaction.rollback()

@@ -32,9 +32,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_number", "id", name="segment_pkey"),
     )
     op.create_index(
-        "segment_organization_number_kind_span_idx",
+        "segment_organization_number_kind_span_customers_idx",
         "segment",
-        ["organization_number", "kind", "span"],
+        ["organization_number", "kind", "span", "customer_first", "customer_last"],
     )
     if op.get_bind().dialect.name == "postgresql":
         # They are packed already: trying to compress them only costs time.

@@ -1,0 +1,85 @@
+"""Customers are found by both their names, and asked for again only where they are not known."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights import identity
+from cost_insights.identity import Organization
+from cost_insights.store import CustomerCache, EventFilter, Store
+from tests.store.test_events import NOW_US, submission
+from tests.support.service import new_event
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store of a new database."""
+    with closing(Store(database_url)) as store:
+        store.upgrade()
+        yield store
+
+
+def add(store: Store, organization: Organization, *names: str) -> None:
+    """Stores an event of each customer."""
+    events = [new_event(external_customer_id=name) for name in names]
+    store.insert_events(store.prepare([submission(organization, *events)]), now_us=NOW_US)
+
+
+def test_numbers_of_customers(store: Store) -> None:
+    """Each organization has its own; who is remembered is not looked for again."""
+    with store.write() as connection:
+        acme, other = (identity.create_organization(connection, name) for name in ("a", "b"))
+    add(store, acme, "one", "two")
+    add(store, other, "two")
+    statements: list[str] = []
+
+    def before(*arguments: Any) -> None:
+        if arguments[2].startswith("SELECT"):
+            statements.append(arguments[2])
+
+    sa.event.listen(store._engine, "before_cursor_execute", before)
+
+    def numbers(organization: Organization, *names: str, asked: int) -> list[int]:
+        statements.clear()
+        found = EventFilter(external_customer_ids=names)
+        with store.read() as connection:
+            known = found.customer_numbers(connection, organization.number, store.customer_cache)
+        assert known is not None
+        assert len(statements) == asked
+        return list(known)
+
+    assert numbers(acme, "two", "one", "two", asked=1) == [0, 1]
+    assert numbers(acme, "one", "two", asked=0) == [0, 1]
+    assert numbers(other, "two", asked=1) == [0]
+    assert numbers(other, "two", "one", asked=1) == [0]
+    add(store, other, "one")
+    assert numbers(other, "two", "one", asked=1) == [0, 1]
+    assert numbers(other, "two", "one", asked=0) == [0, 1]
+
+
+def test_both_names_of_a_customer(store: Store) -> None:
+    """A customer that is named twice is one."""
+    with store.write() as connection:
+        acme = identity.create_organization(connection, "acme")
+    add(store, acme, "one")
+    with store.read() as connection:
+        own = connection.execute(sa.text("SELECT id FROM customer")).scalar_one()
+        own = own if isinstance(own, uuid.UUID) else uuid.UUID(bytes=own)
+        both = EventFilter(customer_ids=[str(own)], external_customer_ids=["one"])
+        for _ in range(2):
+            assert both.customer_numbers(connection, acme.number, store.customer_cache) == [0]
+        assert EventFilter().customer_numbers(connection, acme.number) is None
+
+
+def test_the_cache_is_bounded() -> None:
+    """Who was asked for least recently goes first."""
+    cache = CustomerCache(2)
+    cache.remember(1, {"one": 1, "two": 2})
+    assert cache.known(1, ["one"]) == {"one": 1}
+    cache.remember(1, {"three": 3})
+    assert cache.known(1, ["one", "two", "three"]) == {"one": 1, "three": 3}
+    assert cache.known(2, ["one"]) == {}
