@@ -40,20 +40,39 @@ impl Customers<'_> {
         many: &mut Vec<RoaringBitmap>,
     ) -> Result<(), Damaged> {
         match self {
-            Self::Few(bytes) => {
-                let mut unpacker = Unpacker::new(bytes);
-                let mut customer = 0_u32;
-                while !unpacker.is_empty() {
-                    customer = customer.checked_add(unpacker.number()?).ok_or(Damaged)?;
-                    few.push(customer);
-                }
-            }
+            Self::Few(bytes) => for_each_of(bytes, |customer| few.push(customer)),
             Self::Many(bytes) => {
                 many.push(RoaringBitmap::deserialize_from(bytes).map_err(|_| Damaged)?);
+                Ok(())
             }
         }
-        Ok(())
     }
+}
+
+/// Calls with each number of a list, in ascending order.
+#[inline]
+fn for_each_of(mut bytes: &[u8], mut each: impl FnMut(u32)) -> Result<(), Damaged> {
+    let mut customer = 0_u32;
+    while !bytes.is_empty() {
+        let more = match *bytes {
+            // Which of the two lengths comes next nobody can foresee: to look at both
+            // bytes at once takes less time than a wrong guess.
+            [low, high, ..] if low & high & 0x80 == 0 => {
+                let has_two = low >> 7;
+                bytes = &bytes[1 + usize::from(has_two)..];
+                u32::from(low & 0x7f) | u32::from(high * has_two) << 7
+            }
+            _ => {
+                let mut unpacker = Unpacker::new(bytes);
+                let number = unpacker.number()?;
+                bytes = unpacker.rest();
+                number
+            }
+        };
+        customer = customer.checked_add(more).ok_or(Damaged)?;
+        each(customer);
+    }
+    Ok(())
 }
 
 /// The customers of one bucket and series.
@@ -299,10 +318,7 @@ fn push_united(packer: &mut Packer, met: &[Entry<'_>]) -> Result<(), Damaged> {
 /// The union of customers that were collected by [`Customers::append_to`].
 pub fn united(few: Vec<u32>, many: Vec<RoaringBitmap>) -> RoaringBitmap {
     let mut many = many;
-    match flagged(few) {
-        Ok(flags) => many.push(flags.to_bitmap()),
-        Err(few) => many.push(few),
-    }
+    many.push(bitmap_of(few));
     many.into_iter().union()
 }
 
@@ -312,18 +328,18 @@ const FLAGS_CUSTOMERS_MIN: usize = 256;
 /// Up to which number that takes no more than two mebibytes.
 const FLAGS_CUSTOMER_MAX: u32 = 1 << 24;
 
-/// The customers as flags where that is fast, else as a bitmap.
-fn flagged(mut customers: Vec<u32>) -> Result<Flags, RoaringBitmap> {
+fn bitmap_of(mut customers: Vec<u32>) -> RoaringBitmap {
     let greatest = customers.iter().copied().max().unwrap_or_default();
     if customers.len() < FLAGS_CUSTOMERS_MIN || greatest > FLAGS_CUSTOMER_MAX {
         customers.sort_unstable();
-        return Err(customers.into_iter().collect());
+        return customers.into_iter().collect();
     }
-    let mut flags = vec![0_u64; greatest as usize / 64 + 1];
+    let mut flags = Flags::default();
+    flags.reach(greatest);
     for customer in customers {
-        flags[customer as usize / 64] |= 1 << (customer % 64);
+        flags.insert(customer);
     }
-    Ok(Flags(flags))
+    flags.to_bitmap()
 }
 
 /// A flag for each customer from 0 on.
@@ -331,6 +347,26 @@ fn flagged(mut customers: Vec<u32>) -> Result<Flags, RoaringBitmap> {
 struct Flags(Vec<u64>);
 
 impl Flags {
+    /// Makes room for customers up to this one.
+    fn reach(&mut self, customer: u32) {
+        let words = customer as usize / 64 + 1;
+        if self.0.len() < words {
+            self.0.resize(words, 0);
+        }
+    }
+
+    /// Adds a customer, if there is room for it.
+    #[inline(always)]
+    fn insert(&mut self, customer: u32) -> bool {
+        match self.0.get_mut(customer as usize / 64) {
+            Some(flags) => {
+                *flags |= 1 << (customer % 64);
+                true
+            }
+            None => false,
+        }
+    }
+
     fn add(&mut self, others: &Self) {
         if self.0.len() < others.0.len() {
             self.0.resize(others.0.len(), 0);
@@ -357,46 +393,200 @@ impl Flags {
     }
 }
 
-/// A set of customers that is counted and united with others, no more. Its two parts
-/// may overlap.
+/// What a serialized bitmap without runs consists of: for each 65,536 numbers of which
+/// it has any a sorted list, or as many bits where that is shorter.
+///
+/// To build the bitmap only to unite it takes several times as long.
+struct Containers<'a> {
+    /// Of each its place and how many numbers it has but one, both of two bytes.
+    descriptions: &'a [u8],
+    contents: &'a [u8],
+}
+
+const NO_RUNS: u32 = 12_346;
+const LIST_MAX: usize = 4_096;
+const BITS_WORDS: usize = 1_024;
+
+impl<'a> Containers<'a> {
+    /// `None` where it has runs, which are nowhere written.
+    fn of(bytes: &'a [u8]) -> Result<Option<Self>, Damaged> {
+        let (cookie, rest) = bytes.split_first_chunk().ok_or(Damaged)?;
+        if u32::from_le_bytes(*cookie) != NO_RUNS {
+            return Ok(None);
+        }
+        let (count, rest) = rest.split_first_chunk().ok_or(Damaged)?;
+        let bytes = u32::from_le_bytes(*count) as usize * 4;
+        let (descriptions, rest) = rest.split_at_checked(bytes).ok_or(Damaged)?;
+        // Where each begins, which follows from how long those before it are.
+        let (_, contents) = rest.split_at_checked(bytes).ok_or(Damaged)?;
+        Ok(Some(Self {
+            descriptions,
+            contents,
+        }))
+    }
+
+    /// (place, how many numbers) of each.
+    fn each(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        self.descriptions.chunks_exact(4).map(|one| {
+            let number = |at: usize| usize::from(u16::from_le_bytes([one[at], one[at + 1]]));
+            (number(0), number(2) + 1)
+        })
+    }
+
+    /// How many numbers there are.
+    fn len(&self) -> usize {
+        self.each().map(|(_, numbers)| numbers).sum()
+    }
+
+    /// What no number is greater than.
+    fn greatest(&self) -> u32 {
+        let last = self.each().next_back();
+        last.map_or(0, |(place, _)| (place as u32) << 16 | 0xffff)
+    }
+
+    /// Sets the flags of all numbers, for which there must be room.
+    fn add_to(&self, flags: &mut Flags) -> Result<(), Damaged> {
+        let mut contents = self.contents;
+        for (place, numbers) in self.each() {
+            let here = flags.0.get_mut(place * BITS_WORDS..).ok_or(Damaged)?;
+            let here = here.first_chunk_mut::<BITS_WORDS>().ok_or(Damaged)?;
+            let is_list = numbers <= LIST_MAX;
+            let bytes = if is_list { 2 * numbers } else { 8 * BITS_WORDS };
+            let (content, rest) = contents.split_at_checked(bytes).ok_or(Damaged)?;
+            contents = rest;
+            if is_list {
+                for number in content.chunks_exact(2) {
+                    let number = u16::from_le_bytes([number[0], number[1]]);
+                    here[usize::from(number / 64)] |= 1 << (number % 64);
+                }
+            } else {
+                for (flags, bits) in here.iter_mut().zip(content.as_chunks().0) {
+                    *flags |= u64::from_le_bytes(*bits);
+                }
+            }
+        }
+        if contents.is_empty() {
+            Ok(())
+        } else {
+            Err(Damaged)
+        }
+    }
+}
+
+/// A set of customers that grows, is united with others and counted, no more.
+///
+/// It has flags up to the greatest customer as soon as these take little more than
+/// what was added: a flag is set many times faster than a list is sorted or a bitmap
+/// is searched. What is beyond the flags waits beside them, and may be in both.
 #[derive(Clone, Debug, Default)]
 pub struct Set {
     flags: Flags,
-    bitmap: RoaringBitmap,
+    few: Vec<u32>,
+    many: Vec<RoaringBitmap>,
+    /// How many customers were added, each as often as it was.
+    added: usize,
+    greatest: u32,
 }
 
+/// Flags take at most sixteen bytes for each customer that was added.
+const FLAGS_PER_CUSTOMER: usize = 128;
+
 impl Set {
-    /// The set of customers that were collected by [`Customers::append_to`].
-    pub fn new(few: Vec<u32>, mut many: Vec<RoaringBitmap>) -> Self {
-        let flags = flagged(few).unwrap_or_else(|few| {
-            many.push(few);
-            Flags::default()
-        });
-        Self {
-            flags,
-            bitmap: many.into_iter().union(),
+    /// Adds a customer.
+    #[inline]
+    pub fn insert(&mut self, customer: u32) {
+        if self.flags.insert(customer) || self.few.last() == Some(&customer) {
+            return;
+        }
+        self.greatest = self.greatest.max(customer);
+        self.added += 1;
+        if self.few.len() == self.few.capacity() {
+            self.use_flags();
+        }
+        if !self.flags.insert(customer) {
+            self.few.push(customer);
         }
     }
 
-    /// The union of sets.
-    pub fn union<'a>(sets: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        let mut flags = Flags::default();
-        for set in sets.clone() {
-            flags.add(&set.flags);
+    /// Adds packed customers.
+    pub fn extend(&mut self, customers: Customers<'_>) -> Result<(), Damaged> {
+        match customers {
+            Customers::Few(bytes) => {
+                let (few, flags) = (&mut self.few, self.flags.0.as_mut_slice());
+                let (mut added, mut last) = (0, 0);
+                for_each_of(bytes, |customer| {
+                    added += 1;
+                    last = customer;
+                    match flags.get_mut(customer as usize / 64) {
+                        Some(flags) => *flags |= 1 << (customer % 64),
+                        None => few.push(customer),
+                    }
+                })?;
+                self.added += added;
+                self.greatest = self.greatest.max(last);
+            }
+            Customers::Many(bytes) => match Containers::of(bytes)? {
+                Some(containers)
+                    if self.may_have_flags(containers.greatest(), containers.len()) =>
+                {
+                    self.flags.reach(containers.greatest());
+                    self.added += containers.len();
+                    containers.add_to(&mut self.flags)?;
+                }
+                _ => {
+                    let bitmap = RoaringBitmap::deserialize_from(bytes).map_err(|_| Damaged)?;
+                    self.added += bitmap.len() as usize;
+                    self.many.push(bitmap);
+                }
+            },
         }
-        Self {
-            flags,
-            bitmap: sets.map(|set| &set.bitmap).union(),
+        self.use_flags();
+        Ok(())
+    }
+
+    /// Whether flags up to a customer take little enough once so many more are added.
+    fn may_have_flags(&self, greatest: u32, more: usize) -> bool {
+        greatest as usize / FLAGS_PER_CUSTOMER <= self.added + more
+    }
+
+    /// Moves the list to flags where these take little enough by now.
+    fn use_flags(&mut self) {
+        if self.few.is_empty() || !self.may_have_flags(self.greatest, 0) {
+            return;
         }
+        self.flags.reach(self.greatest);
+        for customer in self.few.drain(..) {
+            self.flags.insert(customer);
+        }
+    }
+
+    /// Adds the customers of another set.
+    pub fn unite(&mut self, other: &Self) {
+        self.flags.add(&other.flags);
+        self.few.extend(&other.few);
+        if !other.many.is_empty() {
+            self.many = vec![self.many.iter().chain(&other.many).union()];
+        }
+        self.added += other.added;
+        self.greatest = self.greatest.max(other.greatest);
+        self.use_flags();
     }
 
     /// How many customers it has.
-    pub fn count(&self) -> u64 {
-        match (self.flags.0.is_empty(), self.bitmap.is_empty()) {
-            (true, _) => self.bitmap.len(),
-            (_, true) => self.flags.len(),
-            _ => self.bitmap.union_len(&self.flags.to_bitmap()),
+    pub fn count(mut self) -> u64 {
+        self.use_flags();
+        if self.many.is_empty() {
+            if self.flags.0.is_empty() {
+                self.few.sort_unstable();
+                self.few.dedup();
+                return self.few.len() as u64;
+            }
+            if self.few.is_empty() {
+                return self.flags.len();
+            }
         }
+        self.many.push(self.flags.to_bitmap());
+        united(self.few, self.many).len()
     }
 }
 
@@ -439,6 +629,24 @@ mod tests {
         assert_eq!(packed(&few).len(), 2 + 4 + 1 + 1 + 4 + 4);
         let many = Sets::from([((20_780, 0), (0..50_000).step_by(2).collect())]);
         assert_eq!(packed(&many).len(), 8_192 + 2 + 3 + 1 + 3 + 16 + 4);
+    }
+
+    /// Many customers are counted by flags, far more of them than were added by none.
+    #[test]
+    fn flags_are_few() {
+        let mut set = Set::default();
+        for customer in (0..50_000).rev() {
+            set.insert(customer);
+        }
+        assert_eq!(set.flags.0.len(), 50_000_usize.div_ceil(64));
+        assert!(set.few.is_empty());
+        let mut far = Set::default();
+        for customer in (0..100).map(|n| u32::MAX - n) {
+            far.insert(customer);
+        }
+        assert!(far.flags.0.is_empty());
+        far.unite(&set);
+        assert_eq!(far.count(), 50_100);
     }
 
     fn sealed(bytes: &[u8]) -> Vec<u8> {
@@ -489,9 +697,37 @@ mod tests {
             prop_assert_eq!(unpacked(&merge(&lists).unwrap()).unwrap(), expected);
         }
 
+        /// A set that grows counts each customer once, however it came to have it.
+        #[test]
+        fn counted_like_sets(
+            lists in prop::collection::vec(any_sets(), 0..4),
+            single in prop::collection::vec(0_u32..70_000, 0..600),
+        ) {
+            let (mut one, mut other) = (Set::default(), Set::default());
+            let mut expected: BTreeSet<u32> = single.iter().copied().collect();
+            for sets in &lists {
+                let bytes = packed(sets);
+                let mut entries = Entries::new(&bytes).unwrap();
+                while let Some(entry) = entries.next_entry().unwrap() {
+                    one.extend(entry.customers).unwrap();
+                }
+                expected.extend(sets.values().flatten());
+            }
+            for &customer in &single {
+                other.insert(customer);
+            }
+            prop_assert_eq!(other.clone().count(), BTreeSet::from_iter(single).len() as u64);
+            one.unite(&other);
+            prop_assert_eq!(one.count(), expected.len() as u64);
+        }
+
         /// No bytes make it panic.
         #[test]
         fn any_bytes(bytes: Vec<u8>) {
+            let mut set = Set::default();
+            let _ = set.extend(Customers::Many(&bytes));
+            let bitmap = [&NO_RUNS.to_le_bytes()[..], &bytes].concat();
+            let _ = set.extend(Customers::Many(&bitmap));
             let mut packed = vec![VERSION];
             packed.extend(bytes);
             seal(&mut packed);

@@ -132,6 +132,7 @@ fn is_of_span((kind, span): Span, bucket: i32) -> bool {
     match kind {
         Kind::Quarters | Kind::QuarterCustomers => day_of(bucket) == span,
         Kind::Days | Kind::DayCustomers | Kind::DayEveryone => month_and_year_of(bucket).0 == span,
+        Kind::HourEveryone => bucket.div_euclid(24) == span,
         Kind::CustomerQuarters => month_and_year_of(day_of(bucket)).0 == span,
         Kind::CustomerMonths => 1970 + bucket.div_euclid(12) == span,
         Kind::Years | Kind::CustomerYears => span == 0,
@@ -461,6 +462,7 @@ pub fn bucket_in_words(kind: Kind, bucket: i32) -> String {
         Kind::Quarters | Kind::QuarterCustomers | Kind::CustomerQuarters => {
             rfc3339(i64::from(bucket) * crate::time::QUARTER_US)
         }
+        Kind::HourEveryone => rfc3339(i64::from(bucket) * crate::time::HOUR_US),
         Kind::Days | Kind::DayCustomers | Kind::DayEveryone => date(i64::from(bucket)),
         Kind::CustomerMonths => {
             let (year, month) = (bucket.div_euclid(12), bucket.rem_euclid(12));
@@ -577,6 +579,7 @@ mod tests {
     fn buckets_in_words() {
         for (kind, bucket, words) in [
             (Kind::Quarters, 1, "1970-01-01T00:15:00Z"),
+            (Kind::HourEveryone, 25, "1970-01-02T01:00:00Z"),
             (Kind::DayCustomers, -1, "1969-12-31"),
             (Kind::CustomerMonths, 671, "2025-12"),
             (Kind::CustomerMonths, i32::MIN, "-178955001-05"),
@@ -654,7 +657,7 @@ mod tests {
 
         /// No stored bytes make it panic.
         #[test]
-        fn any_bytes(bytes: Vec<u8>, kind in 0_usize..9, span: i32) {
+        fn any_bytes(bytes: Vec<u8>, kind in 0_usize..10, span: i32) {
             let mut stored = vec![1];
             stored.extend(bytes);
             seal(&mut stored);

@@ -6,7 +6,9 @@
 //! cuts in two is in no cell's slot: its events are looked at one by one.
 #![forbid(unsafe_code)]
 
-use crate::time::{DAY_QUARTERS, DAY_US, QUARTER_US, day_of, month_and_year_of, quarter_of};
+use crate::time::{
+    DAY_QUARTERS, DAY_US, HOUR_QUARTERS, HOUR_US, QUARTER_US, day_of, month_and_year_of, quarter_of,
+};
 
 /// Where what happened counts: 0 is the history, period i is slot i + 1.
 pub type Slot = usize;
@@ -75,6 +77,11 @@ impl Cover {
         self.cut(DAY_US)
     }
 
+    /// Whether a bound cuts an hour in two.
+    pub fn cuts_hours(&self) -> bool {
+        !self.cut(HOUR_US).is_empty()
+    }
+
     /// The quarters of an hour that a bound cuts in two.
     pub fn cut_quarters(&self) -> Vec<i32> {
         self.cut(QUARTER_US)
@@ -138,6 +145,15 @@ impl Cover {
         }
     }
 
+    /// The slot of an hour whose day no slot holds as a whole.
+    pub fn slot_of_edge_hour(&self, hour: i32) -> Option<Slot> {
+        // What is no hour of any year is in no slot, as with days.
+        let first = hour.checked_mul(HOUR_QUARTERS)?;
+        let last = first.checked_add(HOUR_QUARTERS - 1)?;
+        let slot = self.slot_of_edge_quarter(first)?;
+        (self.slot_of_quarter(last) == Some(slot)).then_some(slot)
+    }
+
     /// The history, if it holds all of a month.
     #[inline]
     pub fn history_of_month(&self, month: i32) -> Option<Slot> {
@@ -161,8 +177,6 @@ impl Cover {
 mod tests {
     use super::*;
 
-    const HOUR_US: i64 = 4 * QUARTER_US;
-
     fn cover(bounds_us: &[i64]) -> Cover {
         Cover::new(bounds_us.to_vec()).unwrap()
     }
@@ -181,6 +195,25 @@ mod tests {
         assert_eq!(cover.slot_of_edge_quarter(2 * 96), None);
         assert_eq!(cover.slot_of_edge_quarter(3 * 96), Some(2));
         assert_eq!(cover.slot_of_edge_quarter(3 * 96 + 4), None);
+    }
+
+    /// An hour belongs to a slot where all its quarters do and its day does not.
+    #[test]
+    fn hours() {
+        let hours = cover(&[0, 2 * DAY_US, 3 * DAY_US + HOUR_US]);
+        assert!(!hours.cuts_hours());
+        assert_eq!(hours.slot_of_edge_hour(2 * 24), None);
+        assert_eq!(hours.slot_of_edge_hour(3 * 24), Some(2));
+        assert_eq!(hours.slot_of_edge_hour(3 * 24 + 1), None);
+        let quarters = cover(&[0, HOUR_US + QUARTER_US, 3 * HOUR_US]);
+        assert!(quarters.cuts_hours());
+        assert_eq!(quarters.slot_of_edge_hour(-1), None); // the whole day is history
+        assert_eq!(quarters.slot_of_edge_hour(0), Some(1));
+        assert_eq!(quarters.slot_of_edge_hour(1), None);
+        assert_eq!(quarters.slot_of_edge_hour(2), Some(2));
+        for damaged in [i32::MIN, i32::MAX] {
+            assert_eq!(quarters.slot_of_edge_hour(damaged), None);
+        }
     }
 
     /// A quarter that a bound cuts is in no slot.

@@ -594,6 +594,11 @@ impl Cover {
     }
 
     #[getter]
+    fn cuts_hours(&self) -> bool {
+        self.0.cuts_hours()
+    }
+
+    #[getter]
     fn cut_quarters(&self) -> Vec<i32> {
         self.0.cut_quarters()
     }

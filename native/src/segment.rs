@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::activity;
 use crate::cell::{self, Cell, combine};
 use crate::packed::Damaged;
-use crate::time::{day_of, month_and_year_of};
+use crate::time::{day_of, hour_of, month_and_year_of};
 
 /// What a segment holds, and of which span. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +35,13 @@ pub enum Kind {
     CustomerMonths = 8,
     /// Each customer's cells of all years.
     CustomerYears = 9,
+    /// Who was active in each hour of one day.
+    HourEveryone = 10,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Quarters,
         Self::Days,
         Self::Years,
@@ -49,6 +51,7 @@ impl Kind {
         Self::CustomerQuarters,
         Self::CustomerMonths,
         Self::CustomerYears,
+        Self::HourEveryone,
     ];
 
     /// The kind of that number.
@@ -68,7 +71,7 @@ impl Kind {
     pub fn is_activity(self) -> bool {
         matches!(
             self,
-            Self::QuarterCustomers | Self::DayCustomers | Self::DayEveryone
+            Self::QuarterCustomers | Self::DayCustomers | Self::DayEveryone | Self::HourEveryone
         )
     }
 }
@@ -347,6 +350,7 @@ struct Additions {
     quarter_customers: BTreeMap<i32, activity::Packer>,
     day_customers: BTreeMap<i32, activity::Packer>,
     day_everyone: BTreeMap<i32, activity::Packer>,
+    hour_everyone: BTreeMap<i32, activity::Packer>,
 }
 
 impl Additions {
@@ -433,6 +437,15 @@ impl Additions {
             active.push(of_place[0].bucket, of_place[0].series, &customers);
             quarters.push(everyones(of_place, of_place[0].bucket));
         }
+        let everyone = self.hour_everyone.entry(day).or_default();
+        for of_hour in in_quarters.chunk_by(|one, next| hour_of(one.bucket) == hour_of(next.bucket))
+        {
+            customers.clear();
+            customers.extend(of_hour.iter().map(|cell| cell.customer));
+            customers.sort_unstable();
+            customers.dedup();
+            everyone.push(hour_of(of_hour[0].bucket), 0, &customers);
+        }
     }
 
     fn finish(mut self) -> BTreeMap<Span, Addition> {
@@ -450,6 +463,7 @@ impl Additions {
             (Kind::QuarterCustomers, self.quarter_customers),
             (Kind::DayCustomers, self.day_customers),
             (Kind::DayEveryone, self.day_everyone),
+            (Kind::HourEveryone, self.hour_everyone),
         ];
         let mut additions = BTreeMap::new();
         for (kind, by_span) in cells {

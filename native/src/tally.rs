@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use roaring::RoaringBitmap;
 
 use crate::activity::{Entries, Set};
 use crate::cell::{Cell, Cells};
@@ -174,13 +173,6 @@ pub struct Tally {
     pub customers_in_all: u64,
 }
 
-/// Customers of one group and slot, not yet united.
-#[derive(Clone, Debug, Default)]
-struct Active {
-    few: Vec<u32>,
-    many: Vec<RoaringBitmap>,
-}
-
 /// Adds up what counts. Customers are not counted where they are not `wanted`.
 pub fn tally(
     cover: &Cover,
@@ -197,9 +189,10 @@ pub fn tally(
     let mut events: Vec<i64> = zeros(size).map_err(|_| too_many)?;
     let mut costs: Vec<i128> = zeros(size).map_err(|_| too_many)?;
     let sets = if customers_wanted { size } else { 0 };
-    let mut active: Vec<Active> = zeros(sets).map_err(|_| too_many)?;
+    let mut active: Vec<Set> = zeros(sets).map_err(|_| too_many)?;
     let mut grouping = Grouping::of(selection);
-    for_each_cell(cover, sources, |slot, cell, is_customers_own| {
+    let chosen = selection.customer_groups.as_ref();
+    for_each_cell(cover, sources, chosen, |slot, cell, is_customers_own| {
         let Some(group) = grouping.group(cell.customer, cell.series)? else {
             return Ok(());
         };
@@ -207,11 +200,7 @@ pub fn tally(
         events[place] += cell.events;
         costs[place] += cell.cost;
         if customers_wanted && is_customers_own && slot > 0 {
-            let few = &mut active[place].few;
-            // Cells of one customer lie together.
-            if few.last() != Some(&cell.customer) {
-                few.push(cell.customer);
-            }
+            active[place].insert(cell.customer);
         }
         Ok(())
     })?;
@@ -229,67 +218,79 @@ pub fn tally(
 }
 
 impl Tally {
-    fn count_customers(&mut self, active: Vec<Active>) {
-        let sets: Vec<Set> = active
-            .into_iter()
-            .map(|active| Set::new(active.few, active.many))
-            .collect();
-        self.customers = sets.iter().map(Set::count).collect();
-        let of_groups: Vec<Set> = sets
-            .chunks(self.slots)
-            .map(|group| Set::union(group.iter()))
-            .collect();
-        self.customers_of_groups = of_groups.iter().map(Set::count).collect();
-        self.customers_in_all = Set::union(of_groups.iter()).count();
-        self.customers_of_slots = match of_groups.len() {
-            // There is nothing to unite.
-            1 => self.customers.clone(),
-            _ => (0..self.slots)
-                .map(|slot| Set::union(sets.iter().skip(slot).step_by(self.slots)).count())
-                .collect(),
-        };
+    fn count_customers(&mut self, mut active: Vec<Set>) {
+        let groups = active.len() / self.slots;
+        let mut of_groups = vec![Set::default(); groups];
+        self.customers = vec![0; active.len()];
+        // What was counted is let go: of a slot, not of all, every set is there twice.
+        for slot in 0..self.slots {
+            let mut of_slot = Set::default();
+            for (group, of_group) in of_groups.iter_mut().enumerate() {
+                let place = group * self.slots + slot;
+                let set = std::mem::take(&mut active[place]);
+                of_group.unite(&set);
+                if groups > 1 {
+                    of_slot.unite(&set);
+                }
+                self.customers[place] = set.count();
+            }
+            self.customers_of_slots.push(match groups {
+                1 => self.customers[slot],
+                _ => of_slot.count(),
+            });
+        }
+        let mut in_all = Set::default();
+        for of_group in of_groups {
+            in_all.unite(&of_group);
+            self.customers_of_groups.push(of_group.count());
+        }
+        self.customers_in_all = in_all.count();
     }
 }
 
 /// Calls with (slot, cell, whether the cell is one customer's own) for each cell
-/// that some slot holds.
+/// that some slot holds, without those of customers that are not chosen, where some are.
 fn for_each_cell(
     cover: &Cover,
     sources: &Sources<'_>,
+    chosen: Option<&CustomerGroups>,
     mut each: impl FnMut(Slot, &Cell, bool) -> Result<(), Damaged>,
 ) -> Result<(), Damaged> {
     for &(kind, packed) in sources.segments {
         match kind {
             Kind::Quarters => {
                 let slot_of = |quarter| cover.slot_of_edge_quarter(quarter);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Days => {
                 let slot_of = |day| cover.slot_of_day(day);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Years => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::CustomerQuarters => {
                 let slot_of = |quarter| cover.slot_of_quarter(quarter);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerMonths => {
                 let slot_of = |month| cover.history_of_month(month);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerYears => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
-            Kind::QuarterCustomers | Kind::DayCustomers | Kind::DayEveryone => {}
+            Kind::QuarterCustomers
+            | Kind::DayCustomers
+            | Kind::DayEveryone
+            | Kind::HourEveryone => {}
         }
     }
     for packed in sources.batches {
         let slot_of = |quarter| cover.slot_of_quarter(quarter);
-        cells_of(packed, slot_of, |slot, cell| each(slot, cell, true))?;
+        cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
     }
     for event in sources.events {
         if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
@@ -306,30 +307,43 @@ fn for_each_cell(
     Ok(())
 }
 
+#[inline(always)]
 fn cells_of(
     packed: &[u8],
+    chosen: Option<&CustomerGroups>,
     slot_of: impl Fn(i32) -> Option<Slot>,
     mut each: impl FnMut(Slot, &Cell) -> Result<(), Damaged>,
 ) -> Result<(), Damaged> {
-    let mut cells = Cells::new(packed)?;
+    let is_chosen = |customer| chosen.is_none_or(|chosen| chosen.contains_key(&customer));
+    let mut last_customer = (0, is_chosen(0));
     // Cells of one bucket mostly lie together.
     let mut last = (0, slot_of(0));
-    while let Some(cell) = cells.next_cell()? {
+    Cells::new(packed)?.for_each(|cell| {
+        // A segment holds many customers beside one that is asked for: to go past them
+        // is most of the work, and the less is looked at the better.
+        if chosen.is_some() {
+            if cell.customer != last_customer.0 {
+                last_customer = (cell.customer, is_chosen(cell.customer));
+            }
+            if !last_customer.1 {
+                return Ok(());
+            }
+        }
         if cell.bucket != last.0 {
             last = (cell.bucket, slot_of(cell.bucket));
         }
-        if let Some(slot) = last.1 {
-            each(slot, &cell)?;
+        match last.1 {
+            Some(slot) => each(slot, &cell),
+            None => Ok(()),
         }
-    }
-    Ok(())
+    })
 }
 
 fn collect_activity(
     cover: &Cover,
     segments: &[(Kind, &[u8])],
     selection: &Selection<'_>,
-    active: &mut [Active],
+    active: &mut [Set],
 ) -> Result<(), Damaged> {
     let grouping = Grouping::of(selection);
     for &(kind, packed) in segments {
@@ -340,20 +354,23 @@ fn collect_activity(
         while let Some(entry) = entries.next_entry()? {
             let slot = match kind {
                 Kind::QuarterCustomers => cover.slot_of_edge_quarter(entry.bucket),
+                Kind::HourEveryone => cover.slot_of_edge_hour(entry.bucket),
                 _ => cover.slot_of_day(entry.bucket),
             };
             let Some(slot) = slot.filter(|&slot| slot > 0) else {
                 continue;
             };
-            let group = if kind == Kind::DayEveryone {
+            let group = if matches!(kind, Kind::DayEveryone | Kind::HourEveryone) {
                 0
             } else {
                 grouping.by_series(entry.series)?
             };
             if let Ok(group) = usize::try_from(group) {
                 let place = group * cover.slots() + slot;
-                let of = active.get_mut(place).ok_or(Damaged)?;
-                entry.customers.append_to(&mut of.few, &mut of.many)?;
+                active
+                    .get_mut(place)
+                    .ok_or(Damaged)?
+                    .extend(entry.customers)?;
             }
         }
     }
@@ -370,6 +387,46 @@ pub struct Ranking {
     pub first: Vec<(u32, i128)>,
 }
 
+/// What each value adds up to.
+#[derive(Debug, Default)]
+struct SumsOfValues {
+    /// By value, as far as the values of those that were added fill a good part of it: to
+    /// look for each in a table takes as long as to read several cells.
+    dense: Vec<(i64, i128)>,
+    others: HashMap<u32, (i64, i128), RandomState>,
+    added: usize,
+}
+
+impl SumsOfValues {
+    fn add(&mut self, value: u32, (events, cost): (i64, i128)) {
+        self.added += 1;
+        let place = value as usize;
+        if place >= self.dense.len() && place < 1_024 + 4 * self.added {
+            self.dense.resize(place + 1, (0, 0));
+        }
+        let sum = match self.dense.get_mut(place) {
+            Some(sum) => sum,
+            None => self.others.entry(value).or_default(),
+        };
+        sum.0 += events;
+        sum.1 += cost;
+    }
+
+    /// (value, picocents) of all that have an event.
+    fn finish(mut self) -> Vec<(u32, i128)> {
+        // Some were added before the list reached so far.
+        for (value, sum) in std::mem::take(&mut self.others) {
+            self.add(value, sum);
+        }
+        let dense = (0..).zip(self.dense);
+        dense
+            .chain(self.others)
+            .filter(|(_, (events, _))| *events != 0)
+            .map(|(value, (_, cost))| (value, cost))
+            .collect()
+    }
+}
+
 /// Ranks the groups of the selection, or the customers instead of them.
 pub fn rank(
     cover: &Cover,
@@ -379,16 +436,12 @@ pub fn rank(
     count: usize,
 ) -> Result<Ranking, TallyError> {
     selection.check()?;
-    let mut sums: HashMap<u32, (i64, i128), RandomState> = HashMap::default();
-    let mut add = |value, (events, cost): (i64, i128)| {
-        let sum = sums.entry(value).or_default();
-        sum.0 += events;
-        sum.1 += cost;
-    };
+    let mut sums = SumsOfValues::default();
     let mut grouping = Grouping::of(selection);
     // Cells of one value lie together, where they are each customer's own.
     let mut run: (u32, (i64, i128)) = Default::default();
-    for_each_cell(cover, sources, |slot, cell, _| {
+    let chosen = selection.customer_groups.as_ref();
+    for_each_cell(cover, sources, chosen, |slot, cell, _| {
         if slot == 0 {
             return Ok(());
         }
@@ -399,7 +452,7 @@ pub fn rank(
                 group as u32
             };
             if run.0 != value {
-                add(run.0, run.1);
+                sums.add(run.0, run.1);
                 run = (value, (0, 0));
             }
             run.1.0 += cell.events;
@@ -407,12 +460,8 @@ pub fn rank(
         }
         Ok(())
     })?;
-    add(run.0, run.1);
-    let mut first: Vec<(u32, i128)> = sums
-        .into_iter()
-        .filter(|(_, (events, _))| *events != 0)
-        .map(|(value, (_, cost))| (value, cost))
-        .collect();
+    sums.add(run.0, run.1);
+    let mut first = sums.finish();
     let values = first.len();
     if count < values {
         if count > 0 {

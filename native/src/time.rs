@@ -9,6 +9,12 @@ pub const QUARTER_US: i64 = 900_000_000;
 /// How long a day is.
 pub const DAY_US: i64 = DAY_SECONDS * 1_000_000;
 
+/// How long an hour is.
+pub const HOUR_US: i64 = 3_600_000_000;
+
+/// How many quarters an hour has.
+pub const HOUR_QUARTERS: i32 = 4;
+
 /// How many quarters of an hour a day has.
 pub const DAY_QUARTERS: i32 = 96;
 
@@ -16,6 +22,11 @@ pub const DAY_QUARTERS: i32 = 96;
 /// years 1 to 9999 has one.
 pub fn quarter_of(time_us: i64) -> i32 {
     time_us.div_euclid(QUARTER_US) as i32
+}
+
+/// The hour that holds a quarter, counted from 1970.
+pub fn hour_of(quarter: i32) -> i32 {
+    quarter.div_euclid(HOUR_QUARTERS)
 }
 
 /// The day that holds a quarter, counted from 1970-01-01.

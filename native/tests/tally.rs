@@ -84,8 +84,11 @@ impl Database {
         let days: HashSet<i32> = cover.cut_days().into_iter().collect();
         let (first, last) = cover.months();
         let from_january = cover.history_month()..=last;
+        let by_hour = !by_series && !cover.cuts_hours();
         let needed = |&(kind, of): &(Kind, i32)| match kind {
-            Kind::Quarters | Kind::QuarterCustomers => !by_customer && days.contains(&of),
+            Kind::Quarters => !by_customer && days.contains(&of),
+            Kind::QuarterCustomers => !by_customer && !by_hour && days.contains(&of),
+            Kind::HourEveryone => !by_customer && by_hour && days.contains(&of),
             Kind::Days => !by_customer && from_january.contains(&of),
             Kind::Years => !by_customer,
             Kind::DayCustomers => !by_customer && by_series && (first..=last).contains(&of),

@@ -326,6 +326,9 @@ class Cover:
     def cut_days(self) -> list[int]:
         """The days that a bound cuts in two: their segments of quarters are needed."""
     @property
+    def cuts_hours(self) -> bool:
+        """Whether a bound cuts an hour in two: segments of hours are of no use then."""
+    @property
     def cut_quarters(self) -> list[int]:
         """The quarters of an hour since 1970 that a bound cuts in two: their events are needed."""
     @property
@@ -422,7 +425,7 @@ class Compaction:
     years (span 0); 4 who was active in each quarter of a day, by series, 5 on each day
     of a month, by series, 6 on each day of a month; 7 each customer's quarters of a
     month, 8 each customer's months of a year, over all series, 9 each customer's years
-    (span 0).
+    (span 0); 10 who was active in each hour of a day.
     """
 
     def __new__(cls, batches: Sequence[bytes]) -> Compaction:

@@ -104,6 +104,7 @@ def test_spans_of_one_event() -> None:
         Kind.CUSTOMER_QUARTERS: month,
         Kind.CUSTOMER_MONTHS: year,
         Kind.CUSTOMER_YEARS: 0,
+        Kind.HOUR_EVERYONE: day,
     }
 
 

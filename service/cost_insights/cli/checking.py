@@ -36,11 +36,17 @@ KINDS: Final[Mapping[int, str]] = {
     Kind.CUSTOMER_QUARTERS: "customers' quarters of an hour",
     Kind.CUSTOMER_MONTHS: "customers' months",
     Kind.CUSTOMER_YEARS: "customers' years",
+    Kind.HOUR_EVERYONE: "who was active in each hour",
 }
 
 _OF_EVERYONE: Final = (Kind.QUARTERS, Kind.DAYS, Kind.YEARS)
-_OVER_ALL_SERIES: Final = (Kind.DAY_EVERYONE, Kind.CUSTOMER_MONTHS)
-_ACTIVITY: Final = (Kind.QUARTER_CUSTOMERS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE)
+_OVER_ALL_SERIES: Final = (Kind.DAY_EVERYONE, Kind.HOUR_EVERYONE, Kind.CUSTOMER_MONTHS)
+_ACTIVITY: Final = (
+    Kind.QUARTER_CUSTOMERS,
+    Kind.DAY_CUSTOMERS,
+    Kind.DAY_EVERYONE,
+    Kind.HOUR_EVERYONE,
+)
 
 
 @dataclass

@@ -112,10 +112,13 @@ class CellReader:
             yield Needed(Kind.YEARS, 0, 0)
         if self._needs_customers:
             yield Needed(Kind.DAY_CUSTOMERS if by_series else Kind.DAY_EVERYONE, first, last)
+        # Customers of an hour are few beside those of its quarters and series.
+        by_quarter = by_series or self.cover.cuts_hours
+        customers = Kind.QUARTER_CUSTOMERS if by_quarter else Kind.HOUR_EVERYONE
         for first_day, last_day in _ranges(self.cover.cut_days):
             yield Needed(Kind.QUARTERS, first_day, last_day)
             if self._needs_customers:
-                yield Needed(Kind.QUARTER_CUSTOMERS, first_day, last_day)
+                yield Needed(customers, first_day, last_day)
 
     def _needed_of_customers(self, *, by_series: bool) -> Iterator[Needed]:
         if not self._needs_history:

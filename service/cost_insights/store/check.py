@@ -34,7 +34,7 @@ _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
-_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS)
+_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS, Kind.HOUR_EVERYONE)
 _BY_MONTH = (Kind.DAYS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE, Kind.CUSTOMER_QUARTERS)
 _BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
 """Kinds whose spans hold several months: they are compared when all months are known."""

@@ -42,6 +42,8 @@ class Kind(enum.IntEnum):
     """Each customer's cells of the months of one year, over all series."""
     CUSTOMER_YEARS = 9
     """Each customer's cells of all years."""
+    HOUR_EVERYONE = 10
+    """Who was active in each hour of one day."""
 
 
 class Needed(NamedTuple):
