@@ -490,7 +490,8 @@ pub fn list(
     selection.check()?;
     let mut grouping = Grouping::of(selection);
     let mut cells: Vec<Cell> = Vec::new();
-    for_each_cell(cover, sources, |slot, cell, _| {
+    let chosen = selection.customer_groups.as_ref();
+    for_each_cell(cover, sources, chosen, |slot, cell, _| {
         if slot > 0
             && (customers.0..=customers.1).contains(&cell.customer)
             && grouping.group(cell.customer, cell.series)?.is_some()

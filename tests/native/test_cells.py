@@ -102,7 +102,7 @@ def test_bounds_that_are_no_times() -> None:
         Cover([0.5])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("kind", [0, 10, -1])
+@pytest.mark.parametrize("kind", [0, 11, -1])
 def test_kinds_that_there_are_not(kind: int) -> None:
     """A segment of no kind is refused, as a source and as stored."""
     words = f"^there is no segment of kind {kind}$"
