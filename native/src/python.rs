@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
@@ -44,6 +45,7 @@ mod _native {
         module.add("LEDGER_FACTS", PyTuple::new(py, ledger::FACTS)?)?;
         module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
         module.add("SYSTEM_EVENTS", PyFrozenSet::new(py, event::SYSTEM_EVENTS)?)?;
+        module.add("PanicException", py.get_type::<PanicException>())?;
         module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
     }
 }

@@ -28,6 +28,7 @@ __all__ = [
     "LedgerTally",
     "Limits",
     "NumberCache",
+    "PanicException",
     "Receipt",
     "Sources",
     "StreamedBatch",
@@ -66,6 +67,9 @@ REASONS: Final[frozenset[str]]
 
 SYSTEM_EVENTS: Final[frozenset[str]]
 """The names of events that say what was earned, and are recorded instead of stored."""
+
+class PanicException(BaseException):
+    """Something in here is wrong: a bug, which Python does not count among its exceptions."""
 
 @final
 class Fault:

@@ -22,8 +22,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import grpc
 
+from cost_insights._native import PanicException
+
 if TYPE_CHECKING:
     from cost_insights._native import Fault
+
+FAILURES: tuple[type[BaseException], ...] = (Exception, PanicException)
+"""Whatever may fail in the course of work; a panic of native is no `Exception`."""
 
 DOMAIN = "cost-insights"
 """The domain of every `google.rpc.ErrorInfo`."""

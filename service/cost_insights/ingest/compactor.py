@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from cost_insights.errors import StoreUnavailableError
+from cost_insights.errors import FAILURES, StoreUnavailableError
 from cost_insights.store import Pending, Store
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Compactor:
                     self._compact_on(is_mine)
             except StoreUnavailableError:
                 _log.warning("the database does not answer; batches are compacted later")
-            except Exception:  # noqa: BLE001 (logged; the thread must go on)
+            except FAILURES:  # logged; the thread must go on
                 _log.exception("batches could not be compacted; they are counted all the same")
                 self._stopping.wait(_AGE_ENOUGH_SECONDS)
 
@@ -97,7 +97,7 @@ class Compactor:
             return self._store.compact(organization_number) or 0
         except StoreUnavailableError:
             raise
-        except Exception:  # noqa: BLE001 (logged; the other organizations must go on)
+        except FAILURES:  # logged; the other organizations must go on
             _log.exception("batches of organization %s are not compacted", organization_number)
             self._not_before[organization_number] = time.monotonic() + _FAILED_SECONDS
             return 0

@@ -18,6 +18,7 @@ from typing import TypedDict, TypeVar
 
 from cost_insights import _native
 from cost_insights.errors import (
+    FAILURES,
     InvalidEventsError,
     OverloadedError,
     ShuttingDownError,
@@ -285,14 +286,14 @@ class Ingestor:
         submissions: Sequence[Submission],
         prepare: Callable[[], Prepared],
         written: Callable[[], object],
-    ) -> Sequence[Outcome | Exception]:
+    ) -> Sequence[Outcome | BaseException]:
         try:
             return self._store.insert_events(
                 prepare(), now_us=time.time_ns() // 1_000, written=written
             )
         except StoreUnavailableError as error:
             return [error] * len(submissions)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the callers must learn of it)
+        except FAILURES as error:  # whatever it is, the callers must learn of it
             if len(submissions) == 1:
                 return [error]
             # What is wrong with one request must not fail its neighbours.

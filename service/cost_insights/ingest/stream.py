@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cost_insights import _native
 from cost_insights.errors import (
+    FAILURES,
     CostInsightsError,
     FieldFault,
     InvalidEventsError,
@@ -64,13 +65,13 @@ class EventStream:
         part of the stream, ShuttingDownError while the service stops, and what
         `authorize` raises, each after the acknowledgements of all batches before.
         """
-        pending: asyncio.Queue[_Pending | Exception | None] = asyncio.Queue(
+        pending: asyncio.Queue[_Pending | BaseException | None] = asyncio.Queue(
             _UNACKNOWLEDGED_BATCHES_MAX
         )
         reading = asyncio.create_task(self._read(pending))
         try:
             while (one := await pending.get()) is not None:
-                if isinstance(one, Exception):
+                if isinstance(one, BaseException):
                     raise one
                 yield Acknowledgement(one.sequence, await _outcome(one))
         finally:
@@ -78,11 +79,11 @@ class EventStream:
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
-    async def _read(self, pending: "asyncio.Queue[_Pending | Exception | None]") -> None:
+    async def _read(self, pending: "asyncio.Queue[_Pending | BaseException | None]") -> None:
         try:
             while (request := await self._next_request()) is not None:
                 await pending.put(await self._begin(request))
-        except Exception as error:  # noqa: BLE001 (raised where the acknowledgements are)
+        except FAILURES as error:  # raised where the acknowledgements are
             await pending.put(error)
         else:
             await pending.put(None)

@@ -89,7 +89,7 @@ class DetailReader:
         self._asked = asked
         self._ledgers = ledgers
         self._customers = asked.filter.customer_numbers(
-            snapshot.connection, snapshot.organization_number
+            snapshot.connection, snapshot.organization_number, snapshot.customer_cache
         )
         self._series: dict[int, Series] = {}
 

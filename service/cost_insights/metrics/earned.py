@@ -99,6 +99,7 @@ class EarnedFacts:
             products=_texts(self._asked.products),
             billing_types=_texts(self._asked.billing_types),
             facts=sorted(facts),
+            history=bool(self._history),
         )
 
     def _sums(self, tally: LedgerTally) -> list[Sums]:

@@ -67,7 +67,7 @@ class MetricsExporter:
     async def _answer_parts(
         self, organization: Organization, asked: MetricsQuestion, written: ExportFormat
     ) -> AsyncGenerator[str, None]:
-        answer = await self._reader.answer(organization, asked)
+        answer = await self._reader.answer(organization, asked, lambda answer: answer)
         is_grouped = asked.group_by is not None
         lines = _json_lines if written is ExportFormat.JSON_LINES else _csv_lines
         parts = _in_parts(lines(answer, is_grouped=is_grouped))

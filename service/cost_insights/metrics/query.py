@@ -2,9 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -28,6 +28,8 @@ from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.schema import customer
 
+_T = TypeVar("_T")
+
 
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
@@ -38,15 +40,26 @@ class MetricsReader:
         self.ledgers = Ledgers(ledger_bytes_max)
         """What is remembered of each organization's orders and subscriptions."""
 
-    async def answer(self, organization: Organization, asked: MetricsQuestion) -> MetricsAnswer:
-        """The metrics of the periods asked for; contains all that is committed.
+    async def answer(
+        self,
+        organization: Organization,
+        asked: MetricsQuestion,
+        encode: Callable[[MetricsAnswer], _T],
+    ) -> _T:
+        """The metrics of the periods asked for, encoded; contains all that is committed.
 
         Raises QueryTooSlowError where it takes too long. The work in the database
         ends with the task that waits for it.
         """
         deadline = Deadline(self._query_seconds_max)
+
+        def work() -> _T:
+            # In the same thread: a thousand groups of a year's days take a while, and
+            # other calls wait.
+            return encode(self._answer(organization, asked, deadline))
+
         try:
-            return await asyncio.to_thread(self._answer, organization, asked, deadline)
+            return await asyncio.to_thread(work)
         except asyncio.CancelledError:
             deadline.cancel()
             raise

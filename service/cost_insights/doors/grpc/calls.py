@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import descriptor, message, message_factory
 
 from cost_insights.doors.grpc.status import status_of
-from cost_insights.errors import LimitExceededError, malformed_request
+from cost_insights.errors import FAILURES, LimitExceededError, malformed_request
 from cost_insights.identity import Authenticator, Caller
 
 Call = Callable[[Caller, Any], Awaitable[message.Message]]
@@ -117,7 +117,7 @@ def _unary(
             return response.SerializeToString()
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 (no error leaves without a status)
+        except FAILURES as error:  # no error leaves without a status
             await _abort(context, error, path)
 
     return handle
@@ -143,7 +143,7 @@ def _stream(
                 await context.write(response.SerializeToString())
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 (no error leaves without a status)
+        except FAILURES as error:  # no error leaves without a status
             await _abort(context, error, path)
 
     return handle
@@ -171,7 +171,7 @@ def _server_stream(
                     await context.write(response.SerializeToString())
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 (no error leaves without a status)
+        except FAILURES as error:  # no error leaves without a status
             await _abort(context, error, path)
 
     return handle
@@ -200,7 +200,7 @@ def _check_size(request: bytes, request_bytes_max: int) -> None:
         )
 
 
-async def _abort(context: _Context, error: Exception, path: str) -> NoReturn:
+async def _abort(context: _Context, error: BaseException, path: str) -> NoReturn:
     code, words, details = status_of(error, method=path)
     await context.abort(code, words, ((_STATUS_TRAILER, details),))
     raise AssertionError("abort returned")

@@ -21,7 +21,7 @@ _FACT_CHARS_MAX = 128
 _VIOLATIONS_BYTES_MAX = 3_000
 
 
-def status_of(error: Exception, *, method: str) -> tuple[grpc.StatusCode, str, bytes]:
+def status_of(error: BaseException, *, method: str) -> tuple[grpc.StatusCode, str, bytes]:
     """(code, message, encoded `google.rpc.Status`) of whatever a call raised.
 
     An error that is none of ours is logged under an incident number, and the
