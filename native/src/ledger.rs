@@ -52,6 +52,8 @@ pub struct Entry {
     pub orders: i64,
     pub order_revenue: i128,
     pub order_net_revenue: i128,
+    /// 1, or −1 where it takes another one back.
+    pub records: i64,
 }
 
 /// The state of a subscription. The amount is picocents of its currency.
@@ -83,6 +85,8 @@ pub enum RecordError {
     Customer(i32),
     /// An entry of more than one order.
     Orders(i64),
+    /// An entry that is neither one record nor takes one back.
+    Records(i64),
     /// No such interval.
     RecurringInterval(String),
     /// Not this many intervals.
@@ -101,6 +105,9 @@ impl std::fmt::Display for RecordError {
             Self::Time(us) => write!(f, "the time {us} is not of the years 1 to 9999"),
             Self::Customer(number) => {
                 write!(f, "there is no customer {number}; -1 or more is allowed")
+            }
+            Self::Records(records) => {
+                write!(f, "an entry of {records} records; -1 and 1 are allowed")
             }
             Self::Orders(orders) => {
                 write!(f, "an entry of {orders} orders; -1, 0 and 1 are allowed")
@@ -130,8 +137,8 @@ pub struct Ledger {
     currencies: Interned<Box<str>>,
     /// (product, billing type) of entries.
     offers: Interned<(Slot, Slot)>,
-    /// The offers that were ordered.
-    ordered: HashSet<Slot, RandomState>,
+    /// How often each offer was ordered.
+    ordered: HashMap<Slot, i64, RandomState>,
     subscription_slots: HashMap<Box<str>, Slot, RandomState>,
     /// By slot; [`NOT_RECORDED`] where only orders know the subscription.
     started_us: Vec<i64>,
@@ -166,7 +173,7 @@ impl Default for Ledger {
             billing_types: Interned::default(),
             currencies: Interned::default(),
             offers: Interned::default(),
-            ordered: HashSet::default(),
+            ordered: HashMap::default(),
             subscription_slots: HashMap::default(),
             started_us: Vec::new(),
             subscriptions: Vec::new(),
@@ -230,7 +237,8 @@ impl Ledger {
             let text = self.billing_types.get(slot);
             billing_types.iter().any(|wanted| **wanted == **text)
         };
-        let ordered = self.ordered.iter().filter_map(|&offer| {
+        let ordered = self.ordered.iter().filter(|&(_, &orders)| orders > 0);
+        let ordered = ordered.filter_map(|(&offer, _)| {
             let &(product, billing_type) = self.offers.get(offer);
             is_wanted(billing_type).then_some(product)
         });
@@ -253,7 +261,7 @@ impl Ledger {
             id => Some(self.subscription(id)),
         };
         if entry.orders != 0 {
-            self.ordered.insert(offer);
+            *self.ordered.entry(offer).or_default() += entry.orders;
             let currency = self.currency(&entry.currency);
             if currency != USD {
                 let rates = &mut self.rates[currency as usize];
@@ -265,6 +273,7 @@ impl Ledger {
             offer,
             subscription,
             orders: entry.orders as i8,
+            records: entry.records as i8,
             revenue: (entry.revenue, entry.net_revenue),
             order_revenue: (entry.order_revenue, entry.order_net_revenue),
         };
@@ -352,9 +361,10 @@ fn check_entry(entry: &Entry) -> Result<(), RecordError> {
     check_time(entry.revenue_us)?;
     check_time(entry.order_us)?;
     check_customer(entry.customer)?;
-    match entry.orders {
-        -1..=1 => Ok(()),
-        other => Err(RecordError::Orders(other)),
+    match (entry.orders, entry.records) {
+        (-1..=1, 1 | -1) => Ok(()),
+        (-1..=1, other) => Err(RecordError::Records(other)),
+        (other, _) => Err(RecordError::Orders(other)),
     }
 }
 

@@ -1235,7 +1235,7 @@ impl<'py> FromPyObject<'_, 'py> for LedgerEntry {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let mut items = Items::of(&object, 13)?;
+        let mut items = Items::of(&object, 14)?;
         Ok(Self(ledger::Entry {
             revenue_us: items.next()?,
             order_us: items.next()?,
@@ -1250,6 +1250,7 @@ impl<'py> FromPyObject<'_, 'py> for LedgerEntry {
             orders: items.next()?,
             order_revenue: items.next_wide()?,
             order_net_revenue: items.next_wide()?,
+            records: items.next()?,
         }))
     }
 }

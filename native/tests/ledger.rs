@@ -109,8 +109,9 @@ impl<'a> Twin<'a> {
     fn is_present(&self) -> bool {
         let span = self.asked.span();
         let is_within =
-            |one: &&Entry| span.contains(&one.revenue_us) || span.contains(&one.order_us);
-        self.entries.iter().any(is_within) || self.present_states() > 0
+            |one: &&&Entry| span.contains(&one.revenue_us) || span.contains(&one.order_us);
+        let within = self.entries.iter().filter(is_within);
+        within.map(|one| one.records).sum::<i64>() > 0 || self.present_states() > 0
     }
 
     fn present_states(&self) -> i128 {
@@ -195,7 +196,8 @@ impl<'a> Twin<'a> {
                     true => clipped.contains(&one.revenue_us),
                     false => clipped.contains(&one.order_us),
                 };
-                self.entries.iter().filter(is_counted).count() as i128
+                let counted = self.entries.iter().filter(is_counted);
+                counted.map(|one| i128::from(one.records)).sum()
             }
             "subscriptions" => self.present_states(),
             "revenue" => earned(false),
@@ -460,7 +462,12 @@ fn entry() -> impl Strategy<Value = Entry> {
         text(&["", "one_time", "recurring"]),
         text(&SUBSCRIPTIONS),
     );
-    let rate = (text(&CURRENCIES), 0_i64..2_000_000_000_000, -1_i64..=1);
+    let rate = (
+        text(&CURRENCIES),
+        0_i64..2_000_000_000_000,
+        -1_i64..=1,
+        prop::sample::select(&[-1_i64, 1, 1][..]),
+    );
     let amounts = (amount(), amount(), amount(), amount());
     (when, who, rate, amounts).prop_map(|(when, who, rate, amounts)| Entry {
         revenue_us: when.0,
@@ -476,6 +483,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         net_revenue: amounts.1,
         order_revenue: amounts.2,
         order_net_revenue: amounts.3,
+        records: rate.3,
     })
 }
 
@@ -596,6 +604,7 @@ fn plain_entry() -> Entry {
         orders: 1,
         order_revenue: 10,
         order_net_revenue: 9,
+        records: 1,
     }
 }
 
@@ -713,6 +722,10 @@ fn records_are_checked() {
         (
             of_entry(|entry| entry.orders = 2),
             "an entry of 2 orders; -1, 0 and 1 are allowed",
+        ),
+        (
+            of_entry(|entry| entry.records = 0),
+            "an entry of 0 records; -1 and 1 are allowed",
         ),
         (
             of_state(|state| state.ended_us = Some(i64::MAX)),
@@ -871,7 +884,16 @@ fn billed_products() {
         billing_type: "recurring".to_owned(),
         ..plain_entry()
     };
-    let entries = [plain_entry(), refund, nothing, renewal];
+    let taken_back = Entry {
+        product_id: "t".to_owned(),
+        ..plain_entry()
+    };
+    let back = Entry {
+        orders: -1,
+        records: -1,
+        ..taken_back.clone()
+    };
+    let entries = [plain_entry(), refund, nothing, renewal, taken_back, back];
     ledger.add(&entries, &[plain_state()], 1).unwrap();
     let of = |types: &[&str]| {
         let types: Vec<String> = types.iter().map(|&one| one.to_owned()).collect();

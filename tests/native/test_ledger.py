@@ -9,7 +9,7 @@ from cost_insights._native import LEDGER_FACTS, Ledger, LedgerQuestion
 
 ENTRY: tuple[Any, ...] = (
     *(5, 6, 1, "p", "one_time", "", "eur", 1_500_000_000_000),
-    *(10**20, -7, 1, str(10**20), "-8"),
+    *(10**20, -7, 1, str(10**20), "-8", 1),
 )
 SUBSCRIPTION: tuple[Any, ...] = (
     *("s", 2, "q", "eur", 1_000, "month", 1, 0),

@@ -25,6 +25,7 @@ def rows(store: Store, table: sa.Table, owner: Organization) -> list[dict[str, A
 
 
 SUMMED = (
+    "records",
     "revenue_picocents",
     "net_revenue_picocents",
     "orders",
@@ -71,12 +72,14 @@ def expected(
         worth = net - max(one["applied_balance_usd_picocents"], 0)
         add("revenue_picocents", one, one, net)
         add("net_revenue_picocents", one, one, net - one["fee_picocents"])
+        add("records", one, one, 1)
         add("orders", one, one, 1)
         add("order_revenue_picocents", one, one, worth)
         add("order_net_revenue_picocents", one, one, worth - one["fee_picocents"])
     for one in refunds:
         owner = by_id.get(one["order_id"])
         value = one["adjustment_usd_picocents"] - one["fee_picocents"]
+        add("records", one, owner, 1)
         add("net_revenue_picocents", one, owner, value)
         if owner is not None and one["kind"].startswith("refund"):
             add("order_net_revenue_picocents", one, owner, value)

@@ -69,6 +69,7 @@ pub struct Row {
     pub offer: Slot,
     pub subscription: Option<Slot>,
     pub orders: i8,
+    pub records: i8,
     pub revenue: (i128, i128),
     pub order_revenue: (i128, i128),
 }
@@ -103,6 +104,7 @@ pub struct Chunk {
     pub offers: Vec<Slot>,
     pub subscriptions: Vec<Slot>,
     pub orders: Vec<i8>,
+    pub records: Vec<i8>,
     /// When the revenue of an order alone was.
     pub elsewhere_us: Vec<i64>,
     pub revenue: AmountPair,
@@ -123,6 +125,7 @@ impl Chunk {
         push(&mut self.times_us, time_us);
         push(&mut self.customers, row.customer);
         push(&mut self.offers, row.offer);
+        push(&mut self.records, row.records);
         if kind.has_revenue() {
             self.revenue.0.push(row.revenue.0);
             self.revenue.1.push(row.revenue.1);
@@ -151,6 +154,7 @@ impl Chunk {
         permute(&mut self.offers, &order);
         permute(&mut self.subscriptions, &order);
         permute(&mut self.orders, &order);
+        permute(&mut self.records, &order);
         permute(&mut self.elsewhere_us, &order);
         for amounts in self.amounts_mut() {
             amounts.permute(&order);
@@ -197,6 +201,7 @@ impl Chunk {
             + size_of::<Slot>() * (self.customers.capacity() + self.offers.capacity())
             + size_of::<Slot>() * self.subscriptions.capacity()
             + self.orders.capacity()
+            + self.records.capacity()
             + amounts.iter().map(|one| one.bytes()).sum::<usize>()
     }
 

@@ -93,7 +93,10 @@ impl Scan<'_> {
         range: Range<usize>,
     ) -> Result<(), Overflow> {
         sums.entries += match kind.has_revenue() {
-            true => range.len() as i64,
+            true => chunk.records[range.clone()]
+                .iter()
+                .map(|&one| i64::from(one))
+                .sum::<i64>(),
             false => range.clone().map(|place| self.counts(chunk, place)).sum(),
         };
         if self.wants.revenue && kind.has_revenue() {
@@ -124,7 +127,7 @@ impl Scan<'_> {
             };
             let sums = &mut orders[group];
             sums.entries += match kind.has_revenue() {
-                true => 1,
+                true => i64::from(chunk.records[place]),
                 false => self.counts(chunk, place),
             };
             if self.wants.revenue && kind.has_revenue() {
@@ -145,7 +148,11 @@ impl Scan<'_> {
     /// An order alone is an entry of its own where its revenue is not of the span.
     fn counts(&self, chunk: &Chunk, place: usize) -> i64 {
         let is_counted = self.span_us.contains(&chunk.elsewhere_us[place]);
-        i64::from(!is_counted)
+        if is_counted {
+            0
+        } else {
+            i64::from(chunk.records[place])
+        }
     }
 
     /// Orders of subscriptions, all of one group.

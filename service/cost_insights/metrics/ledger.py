@@ -140,6 +140,7 @@ class _Records:
             columns.orders,
             _digits(columns.order_revenue_picocents),
             _digits(columns.order_net_revenue_picocents),
+            columns.records,
         )
 
     def subscriptions(self) -> Sequence[tuple[Any, ...]]:

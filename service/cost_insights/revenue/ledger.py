@@ -24,6 +24,7 @@ _NOBODY = {
 """Whose an entry is whose order is not recorded."""
 
 _SUMMED = (
+    "records",
     "revenue_picocents",
     "net_revenue_picocents",
     "orders",
@@ -83,6 +84,7 @@ def _refund_entry(refund: Row, order: Row | None) -> Row:
     is_refund = refund["kind"] in {"refund", "refund_reversal"}
     return {
         **_place(refund, order),
+        "records": 1,
         "revenue_picocents": 0,
         "net_revenue_picocents": adjustment,
         "orders": 0,
@@ -112,6 +114,7 @@ def _order_entry(order: Row) -> Row:
     fee = order["fee_picocents"]
     return {
         **_place(order, order),
+        "records": 1,
         "revenue_picocents": revenue,
         "net_revenue_picocents": revenue - fee,
         "orders": 1,

@@ -362,7 +362,8 @@ ledger_entry = sa.Table(
     # All in usd.
     sa.Column("revenue_picocents", WideInteger, nullable=False),
     sa.Column("net_revenue_picocents", WideInteger, nullable=False),
-    sa.Column("orders", sa.SmallInteger, nullable=False),  # 1, 0, or -1 to take it back
+    sa.Column("records", sa.SmallInteger, nullable=False),  # 1, or -1 to take one back
+    sa.Column("orders", sa.SmallInteger, nullable=False),  # likewise, or 0
     sa.Column("order_revenue_picocents", WideInteger, nullable=False),
     sa.Column("order_net_revenue_picocents", WideInteger, nullable=False),
 )

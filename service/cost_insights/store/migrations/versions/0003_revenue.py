@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
         sa.Column("revenue_picocents", WideInteger, nullable=False),
         sa.Column("net_revenue_picocents", WideInteger, nullable=False),
+        sa.Column("records", sa.SmallInteger, nullable=False),
         sa.Column("orders", sa.SmallInteger, nullable=False),
         sa.Column("order_revenue_picocents", WideInteger, nullable=False),
         sa.Column("order_net_revenue_picocents", WideInteger, nullable=False),
