@@ -349,9 +349,11 @@ class GetMetricsResponse(_message.Message):
         that of the whole to the last digit: `costs`, `revenue`, `orders`, counts of
         subscriptions, and so on, and the cumulative ones. What values without
         anything in the span cost or earned before it is in the cumulative metrics of
-        the others. Where it is not zero there is a group of the others, be it with no
-        members, if a cumulative metric was asked for. Numbers of distinct customers
-        add up only where the groups are customers. Revenue has no event name, vendor
+        the others, and so are refunds whose order, and so whose customer, is not
+        known. Where something would not add up without it there is a group of the
+        others, be it with no members. Numbers of distinct customers add up only where
+        the groups are customers, and a subscription with orders of several customers
+        or products is renewed in the group of each. Revenue has no event name, vendor
         or model: groups of these hold the metrics of costs alone, and the others are
         absent.
         """
