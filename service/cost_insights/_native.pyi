@@ -643,12 +643,12 @@ class Ledger:
         Entries are (revenue_us, order_us, customer number or −1, product id, billing
         type, subscription id, currency, exchange_rate_e12, revenue, net revenue, orders,
         order revenue, net order revenue, 1 or −1 where it takes another one back),
-        amounts in picocents of usd, as integers or their decimal digits. Subscriptions are (subscription id, customer number, product
-        id, currency, amount in picocents, recurring interval, its count, started_us,
-        trial_end_us, canceled_us, cancel reason, uncanceled_us, ends_us, ended_us), and
-        replace what was known of the subscription. Nothing happens where the position is
-        not beyond that of the ledger. Raises ValueError where a number has no meaning,
-        OverflowError where one is too great.
+        amounts in picocents of usd, as integers or their decimal digits. Subscriptions are
+        (subscription id, customer number, product id, currency, amount in picocents,
+        recurring interval, its count, started_us, trial_end_us, canceled_us, cancel reason,
+        uncanceled_us, ends_us, ended_us), and replace what was known of the subscription.
+        Nothing happens where the position is not beyond that of the ledger. Raises
+        ValueError where a number has no meaning, OverflowError where one is too great.
         """
     def billed_products(self, billing_types: Sequence[str]) -> list[str]:
         """The products that have an order of one of the types or, where `recurring` is
