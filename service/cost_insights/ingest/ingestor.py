@@ -33,13 +33,12 @@ _INLINE_BYTES_MAX = 16 * 1024
 _GROUP_EVENTS_MAX = 50_000
 """No further request joins a transaction that holds so many events."""
 
-_MANY_REQUESTS = 8
+_MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000
-_GATHERED = 0.9
-_GATHERING_SECONDS_MAX = 0.01
-"""After a transaction of many requests the next one of few events waits until this share
-of as many has arrived, but no longer: a transaction costs more than what it holds where
-requests are small."""
+_GATHERING_SECONDS = 0.008
+"""After a transaction of many requests the next one of few events waits so long for more: a
+transaction costs more than what it holds where requests are small, and whoever sends many
+goes on once those before are answered."""
 
 _T = TypeVar("_T")
 
@@ -86,7 +85,6 @@ class Ingestor:
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
-        self._enough_requests = 0.0
         self._enough = asyncio.Event()
         self._left = asyncio.Event()
         self._closing = False
@@ -165,7 +163,7 @@ class Ingestor:
         self._waiting_events += len(batch)
         self._waiting_bytes += request_bytes
         self._arrived.set()
-        if len(self._waiting) >= self._enough_requests or self._waiting_events >= _FEW_EVENTS:
+        if self._waiting_events >= _FEW_EVENTS:
             self._enough.set()
         return waiting.outcome
 
@@ -207,14 +205,11 @@ class Ingestor:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            stored = stored_before = 0
+            stored = 0
             ahead = False
             while self._waiting:
-                if stored >= _MANY_REQUESTS and self._waiting_events < _FEW_EVENTS:
-                    # Callers who wait for their answers are in one of two transactions
-                    # in turn. Both come to be of one size, and neither waits for those
-                    # whom the other has just set free to send again.
-                    await self._gather(_GATHERED * (stored + stored_before) / 2)
+                if stored >= _MANY_REQUESTS:
+                    await self._gather()
                 group = self._next_group()
                 if not group:
                     continue
@@ -226,17 +221,16 @@ class Ingestor:
                 ahead = self._waiting_events >= _FEW_EVENTS
                 if not ahead:
                     await storing
-                stored, stored_before = len(group), stored
+                stored = len(group)
             if self._closing:
                 return
 
-    async def _gather(self, requests: float) -> None:
-        """Returns once so many wait, or none would have come for too long."""
-        if len(self._waiting) >= requests or self._closing:
+    async def _gather(self) -> None:
+        """Returns once many events wait, or it has taken too long."""
+        if self._waiting_events >= _FEW_EVENTS or self._closing:
             return
-        self._enough_requests = requests
         self._enough.clear()
-        timer = asyncio.get_running_loop().call_later(_GATHERING_SECONDS_MAX, self._enough.set)
+        timer = asyncio.get_running_loop().call_later(_GATHERING_SECONDS, self._enough.set)
         await self._enough.wait()
         timer.cancel()
 
