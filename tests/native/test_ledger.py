@@ -125,7 +125,7 @@ def test_nothing_of_what_has_a_fault(
 
 def test_records_have_a_length(ledger: Ledger) -> None:
     """Tuples that are too short or too long are refused."""
-    with pytest.raises(ValueError, match=r"^a record of 12 items; there must be 13\b"):
+    with pytest.raises(ValueError, match=r"^a record of 13 items; there must be 14\b"):
         ledger.add([ENTRY[:-1]], [], 4)
     with pytest.raises(ValueError, match=r"^a record of 15 items; there must be 14\b"):
         ledger.add([], [(*SUBSCRIPTION, 1)], 4)

@@ -200,14 +200,14 @@ def test_an_order_after_its_refunds(store: Store, acme: Organization) -> None:
     nine = 900 * _CENT
     whole = 2_900 * _CENT
     assert [tuple(row.values()) for row in rows(store, ledger_entry, acme)] == [
-        (1, *nobodys, "", 0, 0, -nine, 0, 0, 0),
-        (2, *nobodys, "", 0, 0, -nine, 0, 0, 0),
-        (3, *nobodys, "", 0, 0, -nine, 0, 0, 0),
-        (4, *known, "usd", _E12, whole, whole, 1, whole, whole),
-        (5, *nobodys, "", 0, 0, nine, 0, 0, 0),
-        (6, *known, "usd", _E12, 0, -nine, 0, 0, -nine),
-        (7, *nobodys, "", 0, 0, nine, 0, 0, 0),
-        (8, *known, "usd", _E12, 0, -nine, 0, 0, -nine),
+        (1, *nobodys, "", 0, 0, -nine, 1, 0, 0, 0),
+        (2, *nobodys, "", 0, 0, -nine, 1, 0, 0, 0),
+        (3, *nobodys, "", 0, 0, -nine, 1, 0, 0, 0),
+        (4, *known, "usd", _E12, whole, whole, 1, 1, whole, whole),
+        (5, *nobodys, "", 0, 0, nine, -1, 0, 0, 0),
+        (6, *known, "usd", _E12, 0, -nine, 1, 0, 0, -nine),
+        (7, *nobodys, "", 0, 0, nine, -1, 0, 0, 0),
+        (8, *known, "usd", _E12, 0, -nine, 1, 0, 0, -nine),
     ]
     assert records_count(store, acme) == 8
 
