@@ -40,7 +40,9 @@ class Databases:
             path = self._folder / f"{next(self._numbers)}.db"
             yield f"sqlite:///{path}"
             for file in self._folder.glob(f"{path.name}*"):
-                file.unlink()
+                file.unlink(
+                    missing_ok=True
+                )  # a connection that is closed just now takes its own along
             return
         server = self._postgresql()
         name = _new_name()
