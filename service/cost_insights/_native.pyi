@@ -44,6 +44,7 @@ __all__ = [
     "event_id",
     "format_amount",
     "is_sound_segment",
+    "list_cells",
     "merge_cells",
     "pack_segments",
     "parse_amount",
