@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from cost_insights import _native
 from cost_insights.doors.grpc.checks import Checks
-from cost_insights.doors.grpc.revenue_requests import Item
+from cost_insights.doors.grpc.revenue_requests import Item, shown
 from cost_insights.doors.grpc.times import timestamp_of
 from cost_insights.v1 import event_pb2
 
@@ -88,7 +88,7 @@ class EventItem(Item):
             self._fault(
                 f"metadata.{key}",
                 "VALUE_UNKNOWN",
-                f'"{_short(text)}" is no {key.replace("_", " ")}; allowed are {words}',
+                f'"{shown(text)}" is no {key.replace("_", " ")}; allowed are {words}',
                 text,
                 {"allowed": words},
             )
@@ -176,7 +176,7 @@ class EventItem(Item):
             self._fault(
                 f"metadata.{key}",
                 "TYPE_UNSUPPORTED",
-                f'"{_short(text)}" is no time with an offset; one such as {example} is allowed',
+                f'"{shown(text)}" is no time with an offset; one such as {example} is allowed',
                 text,
                 {"allowed": f"a time such as {example}"},
             )
@@ -187,15 +187,7 @@ class EventItem(Item):
         """A time that must not lie ahead."""
         time_us = self.said_time_us(key)
         if time_us is not None and time_us > self._latest_us:
-            found = timestamp_of(time_us).ToJsonString()
-            latest = timestamp_of(self._latest_us).ToJsonString()
-            self._fault(
-                f"metadata.{key}",
-                "TIMESTAMP_IN_FUTURE",
-                f"the time {found} lies ahead; at most {latest} is allowed",
-                found,
-                {"max": latest},
-            )
+            self._lies_ahead(f"metadata.{key}", timestamp_of(time_us))
         return time_us
 
     def amount_fault(self, key: str, picocents: int, cents_min: int, cents_max: int) -> None:
@@ -269,17 +261,6 @@ class EventItem(Item):
             return _E12
         return rate
 
-    def _rate_fault(self, field: str, text: str) -> None:
-        rate_min, rate_max = _native.format_amount(1), str(_native.AMOUNT_CENTS_MAX)
-        self._fault(
-            field,
-            "NUMBER_OUT_OF_RANGE",
-            f'the exchange rate "{_short(text)}" is not allowed; it must be a decimal number '
-            f"from {rate_min} to {rate_max} of at most 17 digits",
-            text,
-            {"min": rate_min, "max": rate_max},
-        )
-
     def _wrong_type(self, key: str, value: struct_pb2.Value, allowed: str) -> None:
         name = _TYPES[value.WhichOneof("kind")]
         self._fault(
@@ -312,7 +293,3 @@ def _money_of(number: float) -> "int | _native.Fault":
 
 def _digits(number: float) -> str:
     return repr(number).removesuffix(".0")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 64 else text[:63] + "…"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from google.protobuf import descriptor
+from google.protobuf import descriptor, timestamp_pb2
 
 from cost_insights import _native
 from cost_insights.doors.grpc.checks import CUSTOMER_CHARS_MAX, Checks
@@ -187,15 +187,7 @@ class Item:
             return _E12
         rate = _native.parse_amount(text)
         if isinstance(rate, _native.Fault) or rate <= 0:
-            rate_min, rate_max = _native.format_amount(1), str(_native.AMOUNT_CENTS_MAX)
-            self._fault(
-                "exchange_rate",
-                "NUMBER_OUT_OF_RANGE",
-                f'the exchange rate "{_shown(text)}" is not allowed; it must be a decimal number '
-                f"from {rate_min} to {rate_max} of at most 17 digits",
-                text,
-                {"min": rate_min, "max": rate_max},
-            )
+            self._rate_fault("exchange_rate", text)
             return _E12
         if currency == _USD and rate != _E12:
             self._fault(
@@ -223,15 +215,7 @@ class Item:
         """A time that must not lie ahead, in microseconds since 1970."""
         time_us = self.time_us(field)
         if time_us is not None and time_us > self._latest_us:
-            found = getattr(self._message, field).ToJsonString()
-            latest = timestamp_of(self._latest_us).ToJsonString()
-            self._fault(
-                field,
-                "TIMESTAMP_IN_FUTURE",
-                f"the time {found} lies ahead; at most {latest} is allowed",
-                found,
-                {"max": latest},
-            )
+            self._lies_ahead(field, getattr(self._message, field))
         return time_us
 
     def required_past_us(self, field: str) -> int:
@@ -271,7 +255,7 @@ class Item:
             self._fault(
                 field,
                 "CURRENCY_UNSUPPORTED",
-                f'the currency "{_shown(currency)}" is not supported; only {_CURRENCIES} '
+                f'the currency "{shown(currency)}" is not supported; only {_CURRENCIES} '
                 "are allowed",
                 currency,
                 {"allowed": _CURRENCIES},
@@ -289,6 +273,28 @@ class Item:
             {"min": str(cents_min), "max": str(cents_max)},
         )
 
+    def _rate_fault(self, field: str, text: str) -> None:
+        rate_min, rate_max = _native.format_amount(1), str(_native.AMOUNT_CENTS_MAX)
+        self._fault(
+            field,
+            "NUMBER_OUT_OF_RANGE",
+            f'the exchange rate "{shown(text)}" is not allowed; it must be a decimal number '
+            f"from {rate_min} to {rate_max} of at most 17 digits",
+            text,
+            {"min": rate_min, "max": rate_max},
+        )
+
+    def _lies_ahead(self, field: str, moment: timestamp_pb2.Timestamp) -> None:
+        found = moment.ToJsonString()
+        latest = timestamp_of(self._latest_us).ToJsonString()
+        self._fault(
+            field,
+            "TIMESTAMP_IN_FUTURE",
+            f"the time {found} lies ahead; at most {latest} is allowed",
+            found,
+            {"max": latest},
+        )
+
     def _required(self, field: str) -> None:
         self._fault(field, "FIELD_REQUIRED", f"{field} is absent or empty; it is required")
 
@@ -301,7 +307,7 @@ class Item:
         facts: dict[str, str] | None = None,
     ) -> None:
         path = f"{self._path}.{field}"
-        self._checks.faults.append(FieldFault(path, reason, message, _shown(value), facts or {}))
+        self._checks.faults.append(FieldFault(path, reason, message, shown(value), facts or {}))
 
 
 def _read(
@@ -316,7 +322,8 @@ def _read(
     return records
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A text as messages show it: its beginning."""
     return text if len(text) <= 64 else text[:63] + "…"
 
 
