@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cost_insights._native import format_amount
 from cost_insights.metrics.facts import Sums
-from cost_insights.metrics.slugs import Metric, Numbers
+from cost_insights.metrics.slugs import Metric, MetricType, Numbers
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class MetricsNumbers:
     totals: Mapping[str, int]
     """Of the whole span."""
 
+    def written(self, metric: Metric) -> Sequence[int | str]:
+        """The column of a metric as callers are told it: counts as they are, all else as
+        decimal digits."""
+        return _written(metric, self.columns[metric.slug])
+
+    def total_written(self, metric: Metric) -> int | str:
+        """The same of the total."""
+        return _written(metric, [self.totals[metric.slug]])[0]
+
     @classmethod
     def of(cls, sums: Sums, metrics: Sequence[Metric]) -> "MetricsNumbers":
         """The metrics that follow from what was added up."""
@@ -27,6 +37,12 @@ class MetricsNumbers:
             {metric.slug: numbers.column(metric) for metric in metrics},
             {metric.slug: numbers.total(metric) for metric in metrics},
         )
+
+
+def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:
+    if metric.type is MetricType.SCALAR:
+        return numbers
+    return [format_amount(number) for number in numbers]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Which cells answer a question, read from one snapshot of the database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from cost_insights.store import (
     read_segment_contents,
     read_segments,
 )
-from cost_insights.store.schema import event, organization
+from cost_insights.store.schema import event
 
 _QUARTER_US = 900_000_000
 
@@ -78,28 +78,15 @@ class CellReader:
 
     @property
     def series_count(self) -> int:
-        """How many series the organization has: known once any cells were read, before
-        that it takes a statement of its own."""
-        if self._stored is not None:
-            return self._stored.series_count
-        count = self._connection.scalar(
-            sa.select(organization.c.series_count).where(
-                organization.c.number == self._organization_number
-            )
-        )
-        return count or 0
+        """How many series the organization has."""
+        return self._any_stored().series_count
 
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
         if self._stored is None:
-            self._stored = read_cells(
-                self._connection,
-                self._organization_number,
-                needed,
-                self._cache,
-                customers=customers,
-            )
-            segments = self._stored.segments
+            stored = self._stored = self._read(needed, customers)
+            segments = stored.segments
         else:
+            stored = self._stored
             segments = read_segments(
                 self._connection,
                 self._organization_number,
@@ -107,13 +94,18 @@ class CellReader:
                 self._cache,
                 customers=customers,
             )
-        return Sources(segments=segments, batches=self._stored.batches, events=self._loose_events)
+        return Sources(segments=segments, batches=stored.batches, events=self._loose_events)
 
     def _any_stored(self) -> StoredCells:
         """What is of no segment: read with the first segments, or alone."""
         if self._stored is None:
-            self._stored = read_cells(self._connection, self._organization_number, (), self._cache)
+            self._stored = self._read((), None)
         return self._stored
+
+    def _read(self, needed: Iterable[Needed], customers: Sequence[int] | None) -> StoredCells:
+        return read_cells(
+            self._connection, self._organization_number, needed, self._cache, customers=customers
+        )
 
     @cached_property
     def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:

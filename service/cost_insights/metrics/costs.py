@@ -17,10 +17,9 @@ from cost_insights.metrics.facts import Source, Sums
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.snapshot import LEFT_OUT, Snapshot
 from cost_insights.store.schema import series
 
-_LEFT_OUT = -1
 _BY_SERIES = -1
 _ALL = 2**31 - 1
 
@@ -157,7 +156,7 @@ class CostFacts:
         else:
             sources = self._sources_from(cells, by_series=True)
             customer_groups = self._in_their_series
-            series_groups = self._series_of(keys, others=_LEFT_OUT)
+            series_groups = self._series_of(keys, others=LEFT_OUT)
         return tally_cells(
             cells.cover,
             sources,
@@ -174,7 +173,7 @@ class CostFacts:
         group_of_value = [places.get(value, others) for value in values]
         return array(
             "i",
-            [one if one == _LEFT_OUT else group_of_value[one] for one in value_of_series],
+            [one if one == LEFT_OUT else group_of_value[one] for one in value_of_series],
         )
 
     def unattributed(self, known_products: frozenset[str] | None) -> tuple[int, int]:
@@ -186,7 +185,7 @@ class CostFacts:
             return 0 if known else 1
 
         groups = self._empty_series()
-        for number, product, _ in self._rows_of_series():
+        for number, product, _ in self._snapshot.series(self._asked):
             groups[number] = group(product)
         tally = self._tally(groups, groups=2, by_series=True, customers_wanted=False)
         attributed, others = (
@@ -228,44 +227,23 @@ class CostFacts:
     @cached_property
     def _series(self) -> "array[int]":
         """One group, of the series that the question is about."""
-        if not self._chooses_series:
-            return array("i", [0]) * self._series_count
-        chosen = self._empty_series()
-        for number, product, _ in self._rows_of_series():
-            if self._products is None or product in self._products:
-                chosen[number] = 0
-        return chosen
+        return self._snapshot.chosen_series(
+            self._asked, self._products, count=self._cells.series_count
+        )
 
     @cached_property
     def _values(self) -> tuple[Sequence[str], "array[int]"]:
         """The distinct values that events are grouped by, and the place therein of each series."""
         place_of_series = self._empty_series()
         places: dict[str, int] = {}
-        for number, product, value in self._rows_of_series(
-            _COLUMNS[self._asked.group_by or GroupBy.EVENT_NAME]
-        ):
+        column = _COLUMNS[self._asked.group_by or GroupBy.EVENT_NAME]
+        for number, product, value in self._snapshot.series(self._asked, column):
             if self._products is None or product in self._products:
                 place_of_series[number] = places.setdefault(value, len(places))
         return list(places), place_of_series
 
-    def _rows_of_series(
-        self, value: sa.Column[str] = series.c.product_id
-    ) -> Sequence[tuple[int, str, str]]:
-        """The number, product and value of each series under all filters but those of products."""
-        rows = self._connection.execute(
-            sa.select(series.c.number, series.c.product_id, value.label("value")).where(
-                series.c.organization_number == self._organization_number,
-                *self._asked.filter.series_conditions(),
-            )
-        )
-        return [(number, product, text) for number, product, text in rows]
-
     def _empty_series(self) -> "array[int]":
-        return array("i", [_LEFT_OUT]) * self._series_count
-
-    @cached_property
-    def _series_count(self) -> int:
-        return self._cells.series_count
+        return array("i", [LEFT_OUT]) * self._cells.series_count
 
     @cached_property
     def _in_their_series(self) -> list[tuple[int, int]] | None:

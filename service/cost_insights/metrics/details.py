@@ -5,7 +5,6 @@ the customers in the order of their numbers, and of each customer the days.
 """
 
 import datetime
-import uuid
 import zoneinfo
 from array import array
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from cost_insights.metrics.costs import products_of_events
 from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.snapshot import Customer, Snapshot
 from cost_insights.store import CustomerRange, chunks
-from cost_insights.store.schema import customer, organization, series
+from cost_insights.store.schema import series
 
 _PART_BYTES_MAX = 512 * 1024
 """How large the packed segments of a part are: some 60 000 cells, 20 MB of rows at most."""
@@ -29,7 +28,6 @@ _PART_BYTES_MAX = 512 * 1024
 _SERIES_KNOWN_MAX = 50_000
 """How many series are remembered from one part to the next."""
 
-_LEFT_OUT = -1
 _DAY = datetime.timedelta(days=1)
 
 
@@ -43,14 +41,6 @@ class Month:
     end_us: int
     days: Periods
     """Those that are asked for."""
-
-
-@dataclass(frozen=True)
-class Customer:
-    """Who caused costs."""
-
-    id: uuid.UUID
-    external_id: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,8 @@ class DetailReader:
 
     def parts(self) -> Iterator[list[Detail]]:
         """The details, part by part; each part may take as long as an answer."""
-        chosen = self._chosen_series()
+        chosen: array[int] | None = None
+        products = products_of_events(self._asked, self._ledger)
         for month in months_of(self._asked.start, self._asked.end, self._asked.zone):
             self._snapshot.deadline.renew()
             cells = CellReader(
@@ -106,6 +97,10 @@ class DetailReader:
                 needs_history=False,
                 needs_customers=False,
             )
+            if chosen is None:
+                chosen = self._snapshot.chosen_series(
+                    self._asked, products, count=cells.series_count
+                )
             for customers in cells.customer_ranges(bytes_max=_PART_BYTES_MAX):
                 self._snapshot.deadline.renew()
                 yield self._part(month, cells, customers, chosen)
@@ -122,49 +117,17 @@ class DetailReader:
             customer_last=customers.last,
         )
         self._snapshot.deadline.check()
-        called = self._customers_called({one[0] for one in listed})
+        called = self._snapshot.customers(sorted({one[0] for one in listed}))
         series_called = self._series_called({one[2] for one in listed})
         return [
             Detail(month, slot - 1, called[of], series_called[number], events, cost)
             for of, slot, number, events, cost in listed
         ]
 
-    def _chosen_series(self) -> "array[int]":
-        """Group 0 for the series that the question is about."""
-        products = products_of_events(self._asked, self._ledger)
-        count = self._connection.scalar(
-            sa.select(organization.c.series_count).where(
-                organization.c.number == self._organization_number
-            )
-        )
-        chosen = array("i", [_LEFT_OUT]) * (count or 0)
-        rows = self._connection.execute(
-            sa.select(series.c.number, series.c.product_id).where(
-                series.c.organization_number == self._organization_number,
-                *self._asked.filter.series_conditions(),
-            )
-        )
-        for number, product in rows:
-            if products is None or product in products:
-                chosen[number] = 0
-        return chosen
-
     def _ledger(self) -> Ledger:
         return self._ledgers.current(
             self._connection, self._organization_number, self._snapshot.deadline
         )
-
-    def _customers_called(self, numbers: set[int]) -> dict[int, Customer]:
-        called: dict[int, Customer] = {}
-        for chunk in chunks(sorted(numbers)):
-            rows = self._connection.execute(
-                sa.select(customer.c.number, customer.c.id, customer.c.external_id).where(
-                    customer.c.organization_number == self._organization_number,
-                    customer.c.number.in_(chunk),
-                )
-            )
-            called.update((number, Customer(one, text)) for number, one, text in rows)
-        return called
 
     def _series_called(self, numbers: set[int]) -> dict[int, Series]:
         if len(self._series) > _SERIES_KNOWN_MAX:

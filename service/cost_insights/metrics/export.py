@@ -12,7 +12,6 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 
-from cost_insights._native import format_amount
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup, MetricsNumbers
@@ -20,7 +19,7 @@ from cost_insights.metrics.details import DetailReader
 from cost_insights.metrics.focus import COLUMNS, focus_rows
 from cost_insights.metrics.query import MetricsReader
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.metrics.slugs import Metric, MetricType
+from cost_insights.metrics.slugs import Metric
 from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import Deadline, Store
 
@@ -191,14 +190,9 @@ def _periods(
     else:
         numbers = [(None, answer.numbers, answer.metrics)]
     for group, of_group, metrics in numbers:
-        columns = {metric.slug: _column(of_group, metric) for metric in metrics}
+        columns = {metric.slug: of_group.written(metric) for metric in metrics}
         for place, start in enumerate(starts):
             yield start, group, {slug: column[place] for slug, column in columns.items()}
-
-
-def _column(numbers: MetricsNumbers, metric: Metric) -> Sequence[object]:
-    column = numbers.columns[metric.slug]
-    return column if metric.type is MetricType.SCALAR else [format_amount(one) for one in column]
 
 
 def _lines_of_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

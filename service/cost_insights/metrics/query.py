@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-import sqlalchemy as sa
-
 from cost_insights._native import Ledger
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
@@ -25,8 +23,7 @@ from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuesti
 from cost_insights.metrics.ranking import Key, Ranks, first
 from cost_insights.metrics.slugs import METRICS, Metric, divide_half_even
 from cost_insights.metrics.snapshot import Snapshot
-from cost_insights.store import Deadline, Store, chunks
-from cost_insights.store.schema import customer
+from cost_insights.store import Deadline, Store
 
 _T = TypeVar("_T")
 
@@ -201,16 +198,8 @@ class _Query:
     def _called(self, keys: Sequence[Key]) -> Mapping[Key, _Called]:
         if self._asked.group_by is not GroupBy.CUSTOMER:
             return {key: _Called(str(key), None) for key in keys}
-        called: dict[Key, _Called] = {}
-        for chunk in chunks(keys):
-            rows = self._connection.execute(
-                sa.select(customer.c.number, customer.c.external_id, customer.c.id).where(
-                    customer.c.organization_number == self._snapshot.organization_number,
-                    customer.c.number.in_(chunk),
-                )
-            )
-            called.update((number, _Called(text, one)) for number, text, one in rows)
-        return called
+        found = self._snapshot.customers(key for key in keys if isinstance(key, int))
+        return {number: _Called(one.external_id, one.id) for number, one in found.items()}
 
     # Where facts come from
 

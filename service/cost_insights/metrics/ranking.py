@@ -43,17 +43,17 @@ class Ranks:
         match metric.total:
             case Total.SUM:
                 # A formula of sums is the sum of the formula: that of such metrics is linear.
-                return _applied(metric, self._input(metric, self.sums, self.total))
+                return metric.apply(self._input(metric, self.sums, self.total))
             case Total.LAST:
                 return self._last(metric)
             case Total.DISTINCT:
                 (fact,) = metric.inputs
                 return self.distinct[fact]
             case slugs:
-                return _applied(metric, [self.total(METRICS[slug]) for slug in slugs])
+                return metric.apply([self.total(METRICS[slug]) for slug in slugs])
 
     def _last(self, metric: Metric) -> Sequence[int]:
-        return _applied(metric, self._input(metric, self.last, self._last))
+        return metric.apply(self._input(metric, self.last, self._last))
 
     def _input(
         self,
@@ -66,12 +66,6 @@ class Ranks:
             facts[name] if other is None else of_metric(other)
             for name, other in zip(metric.inputs, others, strict=True)
         ]
-
-
-def _applied(metric: Metric, columns: Sequence[Sequence[int]]) -> Sequence[int]:
-    if metric.formula is None:
-        return columns[0]
-    return list(map(metric.formula, *columns))
 
 
 def first(

@@ -62,6 +62,10 @@ class Metric:
         """The metric that an input is; None where it is a fact."""
         return None if name == self.slug else METRICS.get(name)
 
+    def apply(self, inputs: Sequence[Sequence[int]]) -> Sequence[int]:
+        """The numbers that follow from columns of its inputs."""
+        return inputs[0] if self.formula is None else list(map(self.formula, *inputs))
+
     @property
     def is_additive(self) -> bool:
         """Whether the numbers of parts that have nothing in common add up to the whole's."""
@@ -83,7 +87,7 @@ class Numbers:
     def column(self, metric: Metric) -> Sequence[int]:
         """A number a period."""
         if metric.slug not in self._columns:
-            self._columns[metric.slug] = _applied(metric, self._inputs(metric))
+            self._columns[metric.slug] = metric.apply(list(self._inputs(metric)))
         return self._columns[metric.slug]
 
     def _inputs(self, metric: Metric) -> Iterator[Sequence[int]]:
@@ -106,10 +110,6 @@ class Numbers:
             case slugs:
                 totals = [self.total(METRICS[slug]) for slug in slugs]
                 return metric.formula(*totals) if metric.formula else totals[0]
-
-
-def _applied(metric: Metric, columns: Iterator[Sequence[int]]) -> Sequence[int]:
-    return next(columns) if metric.formula is None else list(map(metric.formula, *columns))
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

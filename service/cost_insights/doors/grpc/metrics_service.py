@@ -276,18 +276,10 @@ def _add_numbers(
     metrics: Sequence[Metric],
 ) -> None:
     slugs = [metric.slug for metric in metrics]
-    columns = [_wire(numbers.columns[metric.slug], metric.type) for metric in metrics]
+    columns = [numbers.written(metric) for metric in metrics]
     # Made where they belong: a list of messages would be copied into the one that holds it.
     rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
     for start, row in zip(starts, rows):  # noqa: B905 (without a column rows do not end)
         message.periods.add(timestamp=start, **dict(zip(slugs, row, strict=True)))
-    totals = [_wire([numbers.totals[metric.slug]], metric.type)[0] for metric in metrics]
-    message.totals.CopyFrom(
-        metrics_service_pb2.MetricsTotals(**dict(zip(slugs, totals, strict=True)))
-    )
-
-
-def _wire(numbers: Sequence[int], kind: MetricType) -> Sequence[Any]:
-    if kind is MetricType.SCALAR:
-        return numbers
-    return [_native.format_amount(number) for number in numbers]
+    totals: dict[str, Any] = {metric.slug: numbers.total_written(metric) for metric in metrics}
+    message.totals.CopyFrom(metrics_service_pb2.MetricsTotals(**totals))
