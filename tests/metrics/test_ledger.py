@@ -6,25 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from cost_insights import identity
 from cost_insights._native import Ledger, LedgerQuestion
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics import ledger as module
 from cost_insights.metrics.ledger import Ledgers
-from cost_insights.revenue import NewOrder, NewSubscription, Recorder, Refund
+from cost_insights.revenue import Recorder, Refund
 from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import organization
 from tests.support.databases import Databases
-
-_CENT = 10**12
-
-names = itertools.count(1)
+from tests.support.records import CENT, new_organization, order, state
 
 WHOLE = LedgerQuestion(bounds_us=[0, 100], whole_bounds_us=[0, 100], by_year=False)
 
@@ -43,52 +38,6 @@ def acme(store: Store) -> Organization:
     return new_organization(store)
 
 
-def new_organization(store: Store) -> Organization:
-    """A new organization."""
-    with store.write() as connection:
-        return identity.create_organization(connection, f"organization {next(names)}")
-
-
-def order(order_id: str, **fields: Any) -> NewOrder:
-    """An order of 29 dollars; what is not given is something valid."""
-    known: dict[str, Any] = {
-        "order_id": order_id,
-        "customer": "c",
-        "product_id": "p",
-        "billing_type": "recurring",
-        "subscription_id": "s",
-        "currency": "usd",
-        "exchange_rate_e12": 10**12,
-        "net_picocents": 2_900 * _CENT,
-        "applied_balance_picocents": 0,
-        "fee_picocents": 0,
-        "created_us": 5,
-        "paid_us": 6,
-    }
-    return NewOrder(**known | fields)
-
-
-def state(subscription_id: str, update_us: int = 1, **fields: Any) -> NewSubscription:
-    """The state of a subscription."""
-    known: dict[str, Any] = {
-        "customer": "c",
-        "product_id": "p",
-        "currency": "usd",
-        "amount_picocents": 2_900 * _CENT,
-        "recurring_interval": "month",
-        "recurring_interval_count": 1,
-        "started_us": 1,
-        "trial_end_us": None,
-        "canceled_us": None,
-        "cancel_reason": "",
-        "uncanceled_us": None,
-        "ends_us": None,
-        "ended_us": None,
-        "update_us": update_us,
-    }
-    return NewSubscription(subscription_id=subscription_id, **known | fields)
-
-
 def current(store: Store, ledgers: Ledgers, owner: Organization) -> Ledger:
     """The ledger of an organization."""
     with store.read() as connection:
@@ -105,7 +54,7 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
     """Each question sees what was committed before; each record is added once."""
     recorder, ledgers = Recorder(store), Ledgers(2**30)
     assert facts(current(store, ledgers, acme), "revenue", "subscriptions") == [0, 0]
-    asyncio.run(recorder.orders(acme, [order("o", net_picocents=10**15 * _CENT)]))
+    asyncio.run(recorder.orders(acme, [order("o", net_picocents=10**15 * CENT)]))
     ledger = current(store, ledgers, acme)
     assert (ledger.position, facts(ledger, "revenue")) == (1, [10**27])
     asyncio.run(recorder.subscriptions(acme, [state("s"), state("t")]))
@@ -115,7 +64,7 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
         order_id="o",
         currency="usd",
         exchange_rate_e12=10**12,
-        amount_picocents=900 * _CENT,
+        amount_picocents=900 * CENT,
         fee_picocents=1,
         created_us=9,
     )
@@ -125,13 +74,13 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
     assert ledger.position == 5
     assert facts(ledger, "revenue", "net_revenue", "subscriptions", "churned", "mrr") == [
         10**27,
-        10**27 - 900 * _CENT - 1,
+        10**27 - 900 * CENT - 1,
         2,
         1,
-        2_900 * _CENT,
+        2_900 * CENT,
     ]
     assert facts(current(store, Ledgers(0), acme), "net_revenue", "orders", "churned") == [
-        10**27 - 900 * _CENT - 1,
+        10**27 - 900 * CENT - 1,
         1,
         1,
     ]

@@ -1,30 +1,25 @@
 """The ledger: numbers without gaps, and sums that are right whatever came first."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import hypothesis
 import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from cost_insights import identity
 from cost_insights.identity import Organization
-from cost_insights.revenue import NewOrder, NewSubscription, Recorder, Refund
+from cost_insights.revenue import NewOrder, Recorder, Refund
 from cost_insights.store import Store
 from cost_insights.store.schema import ledger_entry, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
 from tests.support.ledger import expected, rows, summed
+from tests.support.records import CENT, given_back, new_organization, order, state
 
-_CENT = 10**12
 _E12 = 10**12
-
-names = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -38,66 +33,7 @@ def store(engine: str, databases: Databases) -> Iterator[Store]:
 @pytest.fixture
 def acme(store: Store) -> Organization:
     """An organization."""
-    return organization(store)
-
-
-def organization(store: Store) -> Organization:
-    """A new organization."""
-    with store.write() as connection:
-        return identity.create_organization(connection, f"organization {next(names)}")
-
-
-def order(order_id: str, **fields: Any) -> NewOrder:
-    """An order of 29 dollars; what is not given is something valid."""
-    known: dict[str, Any] = {
-        "order_id": order_id,
-        "customer": "c",
-        "product_id": "p",
-        "billing_type": "recurring",
-        "subscription_id": "s",
-        "currency": "usd",
-        "exchange_rate_e12": _E12,
-        "net_picocents": 2_900 * _CENT,
-        "applied_balance_picocents": 0,
-        "fee_picocents": 0,
-        "created_us": 5,
-        "paid_us": 6,
-    }
-    return NewOrder(**known | fields)
-
-
-def given_back(refund_id: str, order_id: str, **fields: Any) -> Refund:
-    """A refund of 9 dollars; what is not given is something valid."""
-    known: dict[str, Any] = {
-        "kind": "refund",
-        "currency": "usd",
-        "exchange_rate_e12": _E12,
-        "amount_picocents": 900 * _CENT,
-        "fee_picocents": 0,
-        "created_us": 9,
-    }
-    return Refund(refund_id=refund_id, order_id=order_id, **known | fields)
-
-
-def state(subscription_id: str, update_us: int = 1) -> NewSubscription:
-    """The state of a subscription."""
-    return NewSubscription(
-        subscription_id=subscription_id,
-        customer="c",
-        product_id="p",
-        currency="usd",
-        amount_picocents=2_900 * _CENT,
-        recurring_interval="month",
-        recurring_interval_count=1,
-        started_us=1,
-        trial_end_us=None,
-        canceled_us=None,
-        cancel_reason="",
-        uncanceled_us=None,
-        ends_us=None,
-        ended_us=None,
-        update_us=update_us,
-    )
+    return new_organization(store)
 
 
 def records_count(store: Store, owner: Organization) -> int:
@@ -149,7 +85,7 @@ def test_a_negative_balance_changes_nothing(store: Store, acme: Organization) ->
     """Credit that paid a part of an order does not add to what the order was worth."""
     asyncio.run(Recorder(store).orders(acme, [order("o", applied_balance_picocents=-5)]))
     (entry,) = rows(store, ledger_entry, acme)
-    assert entry["order_revenue_picocents"] == entry["revenue_picocents"] == 2_900 * _CENT
+    assert entry["order_revenue_picocents"] == entry["revenue_picocents"] == 2_900 * CENT
 
 
 @pytest.mark.parametrize(
@@ -197,8 +133,8 @@ def test_an_order_after_its_refunds(store: Store, acme: Organization) -> None:
     assert asyncio.run(recorder.orders(acme, [order("o")])) == (1, 0, [])
     nobodys = (9, 9, -1, "", "", "")
     known = (5, 5, 0, "p", "recurring", "s")
-    nine = 900 * _CENT
-    whole = 2_900 * _CENT
+    nine = 900 * CENT
+    whole = 2_900 * CENT
     assert [tuple(row.values()) for row in rows(store, ledger_entry, acme)] == [
         (1, *nobodys, "", 0, 0, -nine, 1, 0, 0, 0),
         (2, *nobodys, "", 0, 0, -nine, 1, 0, 0, 0),
@@ -273,7 +209,7 @@ def test_recorders_at_once_leave_no_gap(store: Store, acme: Organization) -> Non
     )
 
 
-AMOUNTS = st.integers(-3, 3) | st.sampled_from([2_900 * _CENT, 10**27])
+AMOUNTS = st.integers(-3, 3) | st.sampled_from([2_900 * CENT, 10**27])
 IDS = st.sampled_from("abcd")
 ORDERS = st.builds(
     order,
@@ -311,7 +247,7 @@ def test_sums_are_those_of_the_rows(
     store: Store, calls: list[tuple[bool, list[NewOrder], list[Refund]]]
 ) -> None:
     """Whatever comes first and however often, entries add up to what the final rows say."""
-    owner = organization(store)
+    owner = new_organization(store)
     recorder = Recorder(store)
     for orders_first, orders, refunds in calls:
         for _ in range(2):

@@ -15,7 +15,6 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from cost_insights import identity
 from cost_insights.errors import InvalidRequestError, OverloadedError, StoreUnavailableError
 from cost_insights.identity import Organization
 from cost_insights.revenue import (
@@ -33,14 +32,11 @@ from cost_insights.store import Store
 from cost_insights.store.schema import customer, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
+from tests.support.records import CENT, new_organization, order, state
 
 ALL = RevenueQuestion(
     customer_ids=(), external_customer_ids=(), product_ids=(), start_us=None, end_us=None
 )
-
-_CENT = 10**12
-
-names = itertools.count(1)
 
 
 @pytest.fixture
@@ -55,54 +51,7 @@ def store(database_url: str) -> Iterator[Store]:
 @pytest.fixture
 def acme(store: Store) -> Organization:
     """An organization."""
-    return organization(store)
-
-
-def organization(store: Store) -> Organization:
-    """A new organization."""
-    with store.write() as connection:
-        return identity.create_organization(connection, f"organization {next(names)}")
-
-
-def order(order_id: str = "o", **fields: Any) -> NewOrder:
-    """An order; what is not given is something valid."""
-    known: dict[str, Any] = {
-        "order_id": order_id,
-        "customer": "c",
-        "product_id": "p",
-        "billing_type": "recurring",
-        "subscription_id": "s",
-        "currency": "usd",
-        "exchange_rate_e12": 10**12,
-        "net_picocents": 2_900 * _CENT,
-        "applied_balance_picocents": 0,
-        "fee_picocents": 0,
-        "created_us": 5,
-        "paid_us": 6,
-    }
-    return NewOrder(**known | fields)
-
-
-def state(subscription_id: str = "s", **fields: Any) -> NewSubscription:
-    """The state of a subscription; what is not given is something valid."""
-    known: dict[str, Any] = {
-        "subscription_id": subscription_id,
-        "customer": "c",
-        "product_id": "p",
-        "currency": "usd",
-        "amount_picocents": 2_900 * _CENT,
-        "recurring_interval": "month",
-        "recurring_interval_count": 1,
-        "started_us": 1,
-        "trial_end_us": None,
-        "canceled_us": None,
-        "cancel_reason": "",
-        "uncanceled_us": None,
-        "ends_us": None,
-        "ended_us": None,
-        "update_us": 1,
-    }
-    return NewSubscription(**known | fields)
+    return new_organization(store)
 
 
 def rows(store: Store, table: sa.Table) -> list[dict[str, Any]]:
@@ -161,7 +110,7 @@ def test_a_refund_is_what_plain_sql_expects(store: Store, acme: Organization) ->
         currency="eur",
         exchange_rate_e12=1_080_000_000_000,
         amount_picocents=10**20,
-        fee_picocents=1_500 * _CENT,
+        fee_picocents=1_500 * CENT,
         created_us=7,
     )
     assert asyncio.run(Recorder(store).refunds(acme, [sent])) == (1, 0, [])
@@ -175,7 +124,7 @@ def test_a_refund_is_what_plain_sql_expects(store: Store, acme: Organization) ->
             "exchange_rate_e12": 1_080_000_000_000,
             "amount_picocents": 10**20,
             "adjustment_usd_picocents": -108 * 10**18,
-            "fee_picocents": 1_500 * _CENT,
+            "fee_picocents": 1_500 * CENT,
             "created_us": 7,
         }
     ]
@@ -203,7 +152,7 @@ CHANGES: list[dict[str, Any]] = [
     {"subscription_id": ""},
     {"currency": "eur"},
     {"exchange_rate_e12": 10**12 + 1},
-    {"net_picocents": 2_900 * _CENT + 1},
+    {"net_picocents": 2_900 * CENT + 1},
     {"applied_balance_picocents": 1},
     {"fee_picocents": 1},
     {"created_us": 4},
@@ -441,7 +390,7 @@ STATES = st.builds(
 @hypothesis.settings(max_examples=40)
 def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscription]]) -> None:
     """Any calls in any order keep and tell what a dictionary keeps and tells."""
-    owner = organization(shared)
+    owner = new_organization(shared)
     kept: dict[str, NewSubscription] = {}
     for call in calls:
         wanted = []
@@ -479,7 +428,7 @@ def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscriptio
 @hypothesis.settings(max_examples=25)
 def test_orders_like_a_dictionary(shared: Store, calls: list[list[NewOrder]]) -> None:
     """Any calls in any order insert, repeat and refuse what a dictionary says."""
-    owner = organization(shared)
+    owner = new_organization(shared)
     kept: dict[str, NewOrder] = {}
     for call in calls:
         inserted = duplicates = 0
