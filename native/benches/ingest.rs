@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use cost_insights_native::cell::{self, Cell};
 use cost_insights_native::cover::Cover;
 use cost_insights_native::group::{Group, Member};
+use cost_insights_native::kept::Kept;
 use cost_insights_native::segment::Kind;
 use cost_insights_native::tally::{self, Selection, Sources};
 use cost_insights_native::time::QUARTER_US;
@@ -116,7 +117,8 @@ fn main() {
     let unpack = || cell::unpack_all([black_box(&packed[..])]);
     report("unpack them", median(unpack), packed.len());
     let cover = Cover::new(vec![0, 2_880 * QUARTER_US]).expect("bounds ascend");
-    let segments = [(Kind::CustomerQuarters, &packed[..])];
+    let kept = Kept::new(packed[..].into());
+    let segments = [(Kind::CustomerQuarters, &kept)];
     let sources = Sources {
         segments: &segments,
         batches: &[],
@@ -129,6 +131,37 @@ fn main() {
     };
     let ranking = || tally::rank(&cover, black_box(&sources), &selection, true, 100);
     report("rank their customers", median(ranking), packed.len());
+    let one = Selection {
+        customer_groups: Some([(cells[cells.len() / 2].customer, 0)].into_iter().collect()),
+        ..selection.clone()
+    };
+    let of_one = || tally::tally(&cover, black_box(&sources), &one, true);
+    report(
+        "find and add up one customer's",
+        median(of_one),
+        packed.len(),
+    );
+    let mut own = cells.clone();
+    own.iter_mut().for_each(|cell| cell.customer = 7);
+    cell::combine(&mut own);
+    let own_packed = cell::pack(&own);
+    let own_kept = Kept::new(own_packed[..].into());
+    let own_segments = [(Kind::CustomerQuarters, &own_kept)];
+    let of_own = Selection {
+        customer_groups: Some([(7, -1)].into_iter().collect()),
+        ..selection.clone()
+    };
+    for b in [false, true] {
+        let src = Sources {
+            segments: &own_segments,
+            ..sources.clone()
+        };
+        let run = || tally::tally(&cover, black_box(&src), &of_own, b);
+        eprintln!("{} cells", own.len());
+        report("add up many of one customer", median(run), own_packed.len());
+        let run = || tally::rank(&cover, black_box(&src), &of_own, b, 5);
+        report("rank many of one customer", median(run), own_packed.len());
+    }
     let compaction = || segment::Compaction::new(black_box(&cells));
     report(
         "what they add to segments",

@@ -99,7 +99,11 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// A reader of what [`Packer`] has written.
     pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
-        let mut unpacker = Unpacker::unsealed(packed)?;
+        Self::read(Unpacker::unsealed(packed)?)
+    }
+
+    /// The same of bytes whose seal was checked.
+    pub fn read(mut unpacker: Unpacker<'a>) -> Result<Self, Damaged> {
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
         }

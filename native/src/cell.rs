@@ -209,10 +209,23 @@ pub struct Cells<'a> {
     before: (u32, i32),
 }
 
+/// A place in packed cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// How many bytes follow.
+    bytes: usize,
+    left: usize,
+    before: (u32, i32),
+}
+
 impl<'a> Cells<'a> {
     /// A reader of what [`pack`] has written.
     pub fn new(packed: &'a [u8]) -> Result<Self, Damaged> {
-        let mut unpacker = Unpacker::unsealed(packed)?;
+        Self::read(Unpacker::unsealed(packed)?)
+    }
+
+    /// The same of bytes whose seal was checked.
+    pub fn read(mut unpacker: Unpacker<'a>) -> Result<Self, Damaged> {
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
         }
@@ -222,6 +235,28 @@ impl<'a> Cells<'a> {
             left,
             before: (0, 0),
         })
+    }
+
+    /// Where the next cell is.
+    pub fn place(&self) -> Place {
+        Place {
+            bytes: self.rest.len(),
+            left: self.left,
+            before: self.before,
+        }
+    }
+
+    /// Passes over the cells before a place, unless that has been passed already;
+    /// `first` is a reader of all these cells, from which the place was taken.
+    pub fn go_on_to(&mut self, place: Place, first: &Self) {
+        let passed = first.rest.len().checked_sub(place.bytes);
+        if let Some(rest) = passed.and_then(|passed| first.rest.get(passed..))
+            && place.left < self.left
+        {
+            self.rest = rest;
+            self.left = place.left;
+            self.before = place.before;
+        }
     }
 
     /// How many cells are left.
@@ -255,20 +290,36 @@ impl<'a> Cells<'a> {
         mut self,
         mut each: impl FnMut(Cell) -> Result<(), Damaged>,
     ) -> Result<(), Damaged> {
-        for _ in 0..self.left {
+        self.for_each_while(|cell| {
+            each(cell)?;
+            Ok(true)
+        })?;
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Damaged)
+        }
+    }
+
+    /// The same up to the first cell for which it returns false.
+    #[inline(always)]
+    pub fn for_each_while(
+        &mut self,
+        mut each: impl FnMut(Cell) -> Result<bool, Damaged>,
+    ) -> Result<(), Damaged> {
+        while self.left > 0 {
+            self.left -= 1;
             let (cell, bytes) = match self.rest.first_chunk() {
                 Some(chunk) => read_cell(chunk, self.before)?,
                 None => self.last_cell()?,
             };
             self.rest = self.rest.get(bytes..).ok_or(Damaged)?;
             self.before = (cell.customer, cell.bucket);
-            each(cell)?;
+            if !each(cell)? {
+                break;
+            }
         }
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Damaged)
-        }
+        Ok(())
     }
 
     /// A cell so close to the end that it must be read from a longer copy.

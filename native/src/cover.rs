@@ -135,6 +135,13 @@ impl Cover {
         self.slot_of_span(from, from.checked_add(DAY_US)?)
     }
 
+    /// The slot of a day where no bound cuts any day in two.
+    #[inline]
+    pub fn slot_of_uncut_day(&self, day: i32) -> Option<Slot> {
+        // What is no day of any year is in no slot here too.
+        self.slot_of_quarter(day.checked_mul(DAY_QUARTERS)?)
+    }
+
     /// The slot of a quarter whose day no slot holds as a whole.
     pub fn slot_of_edge_quarter(&self, quarter: i32) -> Option<Slot> {
         match self.slot_of_day(quarter.div_euclid(DAY_QUARTERS)) {

@@ -17,6 +17,7 @@ pub mod event;
 pub mod group;
 pub mod id;
 pub mod json;
+pub mod kept;
 pub mod ledger;
 pub mod message;
 pub mod number_cache;

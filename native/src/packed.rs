@@ -63,6 +63,12 @@ impl<'a> Unpacker<'a> {
         }
     }
 
+    /// A reader of sealed bytes whose seal was found whole before.
+    pub fn known_whole(sealed: &'a [u8]) -> Result<Self, Damaged> {
+        let (bytes, _) = sealed.split_last_chunk::<SEAL_BYTES>().ok_or(Damaged)?;
+        Ok(Self::new(bytes))
+    }
+
     /// The bytes that are not read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.rest

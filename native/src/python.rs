@@ -19,7 +19,7 @@ use crate::amount::column;
 use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
-    amount, array, batch, cell, check, copy, cover, error, event, group, id, ledger, packed,
+    amount, array, batch, cell, check, copy, cover, error, event, group, id, kept, ledger, packed,
     segment, sum, tally,
 };
 
@@ -29,8 +29,8 @@ mod _native {
 
     #[pymodule_export]
     use super::{
-        Compaction, Cover, EventBatch, Fault, Group, Ledger, LedgerQuestion, LedgerTally, Limits,
-        NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
+        Compaction, Cover, EventBatch, Fault, Group, Kept, Ledger, LedgerQuestion, LedgerTally,
+        Limits, NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
         cells_of_copy, cells_of_events, compare_segments, decode_events, decode_streamed,
         derive_segments, event_id, format_amount, is_sound_segment, list_cells, merge_cells,
         pack_segments, parse_amount, parse_amounts, parse_money, rank_cells, round_amount,
@@ -630,11 +630,28 @@ impl Cover {
     }
 }
 
+/// Packed cells or activity that stay in memory.
+#[pyclass(frozen, module = "cost_insights._native")]
+struct Kept(kept::Kept);
+
+#[pymethods]
+impl Kept {
+    #[new]
+    fn new(packed: PyBackedBytes) -> Self {
+        Self(kept::Kept::new(Box::from(&packed[..])))
+    }
+
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
 /// What is added up.
 #[pyclass(frozen, module = "cost_insights._native")]
 struct Sources {
-    segments: Vec<(segment::Kind, PyBackedBytes)>,
-    batches: Vec<PyBackedBytes>,
+    segments: Vec<(segment::Kind, Py<Kept>)>,
+    batches: Vec<Py<Kept>>,
     events: Vec<tally::LooseEvent>,
 }
 
@@ -646,13 +663,13 @@ impl Sources {
         text_signature = "(*, segments, batches, events=())",
     )]
     fn new(
-        segments: Vec<(i16, PyBackedBytes)>,
-        batches: Vec<PyBackedBytes>,
+        segments: Vec<(i16, Py<Kept>)>,
+        batches: Vec<Py<Kept>>,
         events: Vec<(i64, i64, u32, u32)>,
     ) -> PyResult<Self> {
         let segments = segments
             .into_iter()
-            .map(|(kind, packed)| Ok((kind_of(kind)?, packed)))
+            .map(|(kind, kept)| Ok((kind_of(kind)?, kept)))
             .collect::<PyResult<_>>()?;
         let events = events
             .into_iter()
@@ -675,12 +692,12 @@ impl Sources {
 
 impl Sources {
     fn with<T>(&self, work: impl FnOnce(&tally::Sources<'_>) -> T) -> T {
-        let segments: Vec<(segment::Kind, &[u8])> = self
+        let segments: Vec<(segment::Kind, &kept::Kept)> = self
             .segments
             .iter()
-            .map(|(kind, packed)| (*kind, &packed[..]))
+            .map(|(kind, kept)| (*kind, &kept.get().0))
             .collect();
-        let batches: Vec<&[u8]> = self.batches.iter().map(|packed| &packed[..]).collect();
+        let batches: Vec<&kept::Kept> = self.batches.iter().map(|kept| &kept.get().0).collect();
         work(&tally::Sources {
             segments: &segments,
             batches: &batches,

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::activity::{Entries, Set};
-use crate::cell::{Cell, Cells, combine};
+use crate::activity::Set;
+use crate::cell::{Cell, combine};
 use crate::cover::{Cover, Slot};
+use crate::kept::Kept;
 use crate::packed::Damaged;
 use crate::segment::{Kind, Range};
 use crate::sum::{GroupError, zeros};
@@ -20,9 +21,9 @@ use crate::sum::{GroupError, zeros};
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// Segments of everyone, or of customers, but not of both.
-    pub segments: &'a [(Kind, &'a [u8])],
+    pub segments: &'a [(Kind, &'a Kept)],
     /// The cells of batches that are in no segment yet.
-    pub batches: &'a [&'a [u8]],
+    pub batches: &'a [&'a Kept],
     /// Events of quarters that a bound cuts in two.
     pub events: &'a [LooseEvent],
 }
@@ -83,6 +84,25 @@ impl std::fmt::Display for TallyError {
 }
 
 impl Selection<'_> {
+    /// Which cells it takes; `by_series` where they must be told apart by series.
+    fn wanted(&self, by_series: bool) -> Wanted {
+        let customers = self.customer_groups.as_ref().map(|groups| {
+            let mut customers: Vec<u32> = groups.keys().copied().collect();
+            customers.sort_unstable();
+            customers
+        });
+        Wanted {
+            customers,
+            by_series,
+        }
+    }
+
+    /// Whether it depends on the series of an event if or where that counts.
+    fn is_by_series(&self) -> bool {
+        let groups = self.series_groups;
+        groups.iter().any(|&group| group != groups[0])
+    }
+
     fn check(&self) -> Result<(), GroupError> {
         let of_customers = || self.customer_groups.iter().flat_map(HashMap::values);
         // Customers that all have a group of their own leave none to their series.
@@ -191,8 +211,8 @@ pub fn tally(
     let sets = if customers_wanted { size } else { 0 };
     let mut active: Vec<Set> = zeros(sets).map_err(|_| too_many)?;
     let mut grouping = Grouping::of(selection);
-    let chosen = selection.customer_groups.as_ref();
-    for_each_cell(cover, sources, chosen, |slot, cell, is_customers_own| {
+    let wanted = selection.wanted(selection.is_by_series());
+    for_each_cell(cover, sources, &wanted, |slot, cell, is_customers_own| {
         let Some(group) = grouping.group(cell.customer, cell.series)? else {
             return Ok(());
         };
@@ -248,39 +268,54 @@ impl Tally {
     }
 }
 
-/// Calls with (slot, cell, whether the cell is one customer's own) for each cell
-/// that some slot holds, without those of customers that are not chosen, where some are.
+/// Which cells are looked at.
+struct Wanted {
+    /// Whose, in ascending order; `None` where it is everyone's.
+    customers: Option<Vec<u32>>,
+    /// Whether they must be told apart by series: fewer cells hold the same of all.
+    by_series: bool,
+}
+
+/// Calls with (slot, cell, whether the cell is one customer's own) for each cell that
+/// is wanted and that some slot holds.
 fn for_each_cell(
     cover: &Cover,
     sources: &Sources<'_>,
-    chosen: Option<&CustomerGroups>,
+    wanted: &Wanted,
     mut each: impl FnMut(Slot, &Cell, bool) -> Result<(), Damaged>,
 ) -> Result<(), Damaged> {
-    for &(kind, packed) in sources.segments {
+    let chosen = wanted.customers.as_deref();
+    let by_day = !wanted.by_series && cover.cut_days().is_empty();
+    for &(kind, kept) in sources.segments {
         match kind {
             Kind::Quarters => {
                 let slot_of = |quarter| cover.slot_of_edge_quarter(quarter);
-                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Days => {
                 let slot_of = |day| cover.slot_of_day(day);
-                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Years => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(packed, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
+            }
+            Kind::CustomerQuarters if by_day => {
+                let slot_of = |day| cover.slot_of_uncut_day(day);
+                let days = kept.days()?;
+                cells_of(days, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerQuarters => {
                 let slot_of = |quarter| cover.slot_of_quarter(quarter);
-                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerMonths => {
                 let slot_of = |month| cover.history_of_month(month);
-                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerYears => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::QuarterCustomers
             | Kind::DayCustomers
@@ -288,9 +323,9 @@ fn for_each_cell(
             | Kind::HourEveryone => {}
         }
     }
-    for packed in sources.batches {
+    for kept in sources.batches {
         let slot_of = |quarter| cover.slot_of_quarter(quarter);
-        cells_of(packed, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+        cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
     }
     for event in sources.events {
         if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
@@ -309,26 +344,14 @@ fn for_each_cell(
 
 #[inline(always)]
 fn cells_of(
-    packed: &[u8],
-    chosen: Option<&CustomerGroups>,
+    kept: &Kept,
+    chosen: Option<&[u32]>,
     slot_of: impl Fn(i32) -> Option<Slot>,
     mut each: impl FnMut(Slot, &Cell) -> Result<(), Damaged>,
 ) -> Result<(), Damaged> {
-    let is_chosen = |customer| chosen.is_none_or(|chosen| chosen.contains_key(&customer));
-    let mut last_customer = (0, is_chosen(0));
     // Cells of one bucket mostly lie together.
     let mut last = (0, slot_of(0));
-    Cells::new(packed)?.for_each(|cell| {
-        // A segment holds many customers beside one that is asked for: to go past them
-        // is most of the work, and the less is looked at the better.
-        if chosen.is_some() {
-            if cell.customer != last_customer.0 {
-                last_customer = (cell.customer, is_chosen(cell.customer));
-            }
-            if !last_customer.1 {
-                return Ok(());
-            }
-        }
+    let in_slot = |cell: Cell| {
         if cell.bucket != last.0 {
             last = (cell.bucket, slot_of(cell.bucket));
         }
@@ -336,21 +359,25 @@ fn cells_of(
             Some(slot) => each(slot, &cell),
             None => Ok(()),
         }
-    })
+    };
+    match chosen {
+        Some(customers) => kept.seeker()?.for_each_of(customers, in_slot),
+        None => kept.cells()?.for_each(in_slot),
+    }
 }
 
 fn collect_activity(
     cover: &Cover,
-    segments: &[(Kind, &[u8])],
+    segments: &[(Kind, &Kept)],
     selection: &Selection<'_>,
     active: &mut [Set],
 ) -> Result<(), Damaged> {
     let grouping = Grouping::of(selection);
-    for &(kind, packed) in segments {
+    for &(kind, kept) in segments {
         if !kind.is_activity() {
             continue;
         }
-        let mut entries = Entries::new(packed)?;
+        let mut entries = kept.entries()?;
         while let Some(entry) = entries.next_entry()? {
             let slot = match kind {
                 Kind::QuarterCustomers => cover.slot_of_edge_quarter(entry.bucket),
@@ -440,8 +467,8 @@ pub fn rank(
     let mut grouping = Grouping::of(selection);
     // Cells of one value lie together, where they are each customer's own.
     let mut run: (u32, (i64, i128)) = Default::default();
-    let chosen = selection.customer_groups.as_ref();
-    for_each_cell(cover, sources, chosen, |slot, cell, _| {
+    let wanted = selection.wanted(selection.is_by_series());
+    for_each_cell(cover, sources, &wanted, |slot, cell, _| {
         if slot == 0 {
             return Ok(());
         }
@@ -490,8 +517,7 @@ pub fn list(
     selection.check()?;
     let mut grouping = Grouping::of(selection);
     let mut cells: Vec<Cell> = Vec::new();
-    let chosen = selection.customer_groups.as_ref();
-    for_each_cell(cover, sources, chosen, |slot, cell, _| {
+    for_each_cell(cover, sources, &selection.wanted(true), |slot, cell, _| {
         if slot > 0
             && (customers.0..=customers.1).contains(&cell.customer)
             && grouping.group(cell.customer, cell.series)?.is_some()

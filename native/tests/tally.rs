@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cost_insights_native::cell::{self, Cell};
 use cost_insights_native::cover::Cover;
+use cost_insights_native::kept::Kept;
 use cost_insights_native::segment::{Compaction, Kind, Range, Segment, Stored};
 use cost_insights_native::tally::{LooseEvent, Selection, Sources, Tally, list, rank, tally};
 use cost_insights_native::time::{DAY_US, QUARTER_US, day_of, quarter_of};
@@ -79,7 +80,7 @@ impl Database {
     }
 
     /// The segments that a cover needs, by the rules that the stub documents.
-    fn segments(&self, cover: &Cover, by_customer: bool, by_series: bool) -> Vec<(Kind, &[u8])> {
+    fn segments(&self, cover: &Cover, by_customer: bool, by_series: bool) -> Vec<(Kind, Kept)> {
         let year = 1970 + cover.history_month() / 12;
         let days: HashSet<i32> = cover.cut_days().into_iter().collect();
         let (first, last) = cover.months();
@@ -101,7 +102,7 @@ impl Database {
         self.segments
             .iter()
             .filter(|segment| needed(&segment.span))
-            .map(|segment| (segment.span.0, segment.packed.as_slice()))
+            .map(|segment| (segment.span.0, kept(&segment.packed)))
             .collect()
     }
 
@@ -110,6 +111,14 @@ impl Database {
         let is_loose = |event: &&LooseEvent| cut.contains(&quarter_of(event.timestamp_us));
         self.events.iter().filter(is_loose).copied().collect()
     }
+}
+
+fn kept(packed: &[u8]) -> Kept {
+    Kept::new(packed.into())
+}
+
+fn borrowed(segments: &[(Kind, Kept)]) -> Vec<(Kind, &Kept)> {
+    segments.iter().map(|(kind, kept)| (*kind, kept)).collect()
 }
 
 /// The same by a look at each event.
@@ -216,7 +225,8 @@ proptest! {
             }
         }
         let cover = Cover::new(bounds).unwrap();
-        let batches: Vec<&[u8]> = database.batches.iter().map(Vec::as_slice).collect();
+        let batches: Vec<Kept> = database.batches.iter().map(|packed| kept(packed)).collect();
+        let batches: Vec<&Kept> = batches.iter().collect();
         let loose = database.loose(&cover);
         let selection = Selection {
             series_groups: &series_groups,
@@ -225,7 +235,7 @@ proptest! {
         };
         let by_customer = selection.customer_groups.is_some();
         let segments = database.segments(&cover, by_customer, true);
-        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let sources = Sources { segments: &borrowed(&segments), batches: &batches, events: &loose };
         let actual = tally(&cover, &sources, &selection, true).unwrap();
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &selection));
 
@@ -233,7 +243,7 @@ proptest! {
         let all_series = [0; SERIES as usize];
         let everyone = Selection { series_groups: &all_series, customer_groups: None, groups: 1 };
         let segments = database.segments(&cover, false, false);
-        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let sources = Sources { segments: &borrowed(&segments), batches: &batches, events: &loose };
         let actual = tally(&cover, &sources, &everyone, true).unwrap();
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &everyone));
 
@@ -244,14 +254,14 @@ proptest! {
             ..everyone
         };
         let segments = database.segments(&cover, true, false);
-        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let sources = Sources { segments: &borrowed(&segments), batches: &batches, events: &loose };
         let actual = tally(&cover, &sources, &customers, true).unwrap();
         prop_assert_eq!(&actual, &expected(&database.events, &cover, &customers));
 
         // Lists of ranges of customers, one after the other, hold each event once.
         let by_series = Selection { series_groups: &series_groups, customer_groups: None, groups: 3 };
         let segments = database.segments(&cover, true, true);
-        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let sources = Sources { segments: &borrowed(&segments), batches: &batches, events: &loose };
         let mut expected_cells: BTreeMap<(u32, usize, u32), (i64, i128)> = BTreeMap::new();
         for event in &database.events {
             if let Some(slot @ 1..) = cover.slot_of_time(event.timestamp_us)
@@ -274,7 +284,7 @@ proptest! {
         prop_assert_eq!(listed, expected_cells.into_iter().collect::<Vec<_>>());
 
         // The ranking of customers is that of their own sums.
-        let sources = Sources { segments: &segments, batches: &batches, events: &loose };
+        let sources = Sources { segments: &borrowed(&segments), batches: &batches, events: &loose };
         let mut sums: BTreeMap<u32, i128> = BTreeMap::new();
         for event in &database.events {
             if cover.slot_of_time(event.timestamp_us).is_some_and(|slot| slot > 0) {
@@ -345,7 +355,7 @@ fn large_segments_are_split() {
     let cover = Cover::new(vec![0, 31 * DAY_US]).unwrap();
     let segments = database.segments(&cover, true, true);
     let sources = Sources {
-        segments: &segments,
+        segments: &borrowed(&segments),
         batches: &[],
         events: &[],
     };
@@ -387,7 +397,7 @@ fn ranges_that_overlap() {
     let cover = Cover::new(vec![0, 31 * DAY_US]).unwrap();
     let segments = database.segments(&cover, true, true);
     let sources = Sources {
-        segments: &segments,
+        segments: &borrowed(&segments),
         batches: &[],
         events: &[],
     };

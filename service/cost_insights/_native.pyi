@@ -23,6 +23,7 @@ __all__ = [
     "EventBatch",
     "Fault",
     "Group",
+    "Kept",
     "Ledger",
     "LedgerQuestion",
     "LedgerTally",
@@ -358,18 +359,30 @@ class Cover:
         segments of months from here on, and those of years."""
 
 @final
+class Kept:
+    """Packed cells or activity that stay in memory and answer many questions: their
+    checksum is looked at once, and where each customer's cells are is remembered."""
+
+    def __new__(cls, packed: bytes) -> Kept:
+        """Copies the bytes, which may be damaged: whoever adds them up is told."""
+    @property
+    def bytes(self) -> int:
+        """How many bytes of memory it takes by now: more the more is found out."""
+
+@final
 class Sources:
     """What is added up; packed as `Compaction` and `Group.cells` have packed it."""
 
     def __new__(
         cls,
         *,
-        segments: Sequence[tuple[int, bytes]],
-        batches: Sequence[bytes],
+        segments: Sequence[tuple[int, Kept]],
+        batches: Sequence[Kept],
         events: Sequence[tuple[int, int, int, int]] = (),
     ) -> Sources:
-        """`segments` are (kind, packed), `events` (timestamp in microseconds, picocents,
-        customer number, series number) of the quarters that a bound cuts in two."""
+        """`segments` are (kind, packed contents), `events` (timestamp in microseconds,
+        picocents, customer number, series number) of the quarters that a bound cuts in
+        two."""
 
 @final
 class Tally:

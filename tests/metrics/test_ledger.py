@@ -15,6 +15,7 @@ from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics import ledger as module
 from cost_insights.metrics.ledger import Ledgers
+from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.revenue import Recorder, Refund
 from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import organization
@@ -41,7 +42,7 @@ def acme(store: Store) -> Organization:
 def current(store: Store, ledgers: Ledgers, owner: Organization) -> Ledger:
     """The ledger of an organization."""
     with store.read() as connection:
-        return ledgers.current(connection, owner.number)
+        return ledgers.current(Snapshot(store, owner, Deadline(60), connection))
 
 
 def facts(ledger: Ledger, *names: str) -> list[int]:
@@ -108,7 +109,7 @@ def test_records_are_read_in_parts(
     with store.read() as connection:
         break_after(connection, 4)
         with pytest.raises(RuntimeError, match="broken"):
-            ledgers.current(connection, acme.number)
+            ledgers.current(Snapshot(store, acme, Deadline(60), connection))
     ledger = current(store, ledgers, acme)
     assert ledger.position == 11
     assert facts(ledger, "entries", "orders", "subscriptions") == [7, 7, 4]
@@ -140,7 +141,7 @@ def test_threads_add_each_record_once(store: Store, acme: Organization) -> None:
                         organization.c.number == acme.number
                     )
                 )
-                ledger = ledgers.current(connection, acme.number)
+                ledger = ledgers.current(Snapshot(store, acme, Deadline(60), connection))
             (seen,) = facts(ledger, "entries")
             assert seen >= (stored or 0)
         return seen
@@ -183,5 +184,5 @@ def test_a_deadline_ends_the_reading(store: Store, acme: Organization) -> None:
     asyncio.run(Recorder(store).orders(acme, [order("o")]))
     ledgers = Ledgers(2**30)
     with store.read() as connection, pytest.raises(QueryTooSlowError):
-        ledgers.current(connection, acme.number, Deadline(0))
+        ledgers.current(Snapshot(store, acme, Deadline(0), connection))
     assert current(store, ledgers, acme).position == 1

@@ -28,7 +28,7 @@ def check_span(first: date, last: date, zone: ZoneInfo, interval: str) -> Period
     """Compares the periods of a span with those of the slow twin."""
     periods = periods_of(first, last, zone, Interval(interval))
     wanted = reference.periods_of(first, last, zone, interval)
-    assert [start.isoformat() for start in periods.starts] == [one.timestamp for one in wanted]
+    assert list(periods.starts) == [one.timestamp for one in wanted]
     lower, upper = (
         us(reference.start_of_day(first, zone)),
         us(reference.start_of_day(last + timedelta(days=1), zone)),
@@ -124,7 +124,9 @@ def test_periods_cover_the_span_without_gaps(
     """Bounds ascend, labels are in the asked zone, and no hour is longer than 60 minutes."""
     periods = periods_of(first, first + timedelta(days=days), zone, Interval(interval))
     assert list(periods.bounds_us) == sorted(periods.bounds_us)
-    assert all(start.tzinfo is zone for start in periods.starts)
+    for label in periods.starts:
+        start = datetime.fromisoformat(label)
+        assert start.utcoffset() == start.astimezone(zone).utcoffset()
     if interval == reference.HOUR:
         lengths = [after - before for before, after in pairwise(periods.bounds_us)]
         assert all(0 < length <= 3_600_000_000 for length in lengths)
@@ -132,7 +134,7 @@ def test_periods_cover_the_span_without_gaps(
 
 def labels(first: date, last: date, zone: str, interval: str) -> list[str]:
     """The timestamps of the periods of a span."""
-    return [one.isoformat() for one in check_span(first, last, ZoneInfo(zone), interval).starts]
+    return list(check_span(first, last, ZoneInfo(zone), interval).starts)
 
 
 def lengths_minutes(first: date, last: date, zone: str, interval: str) -> list[int]:

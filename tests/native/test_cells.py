@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights._native import Compaction, Cover, Sources, list_cells, rank_cells, tally_cells
+from cost_insights._native import (
+    Compaction,
+    Cover,
+    Kept,
+    Sources,
+    list_cells,
+    rank_cells,
+    tally_cells,
+)
 from tests.support.cells import packed_cells
 
 DAY = 86_400
@@ -33,7 +41,17 @@ SEGMENTS = segments_of(BATCH)
 
 def of(*kinds: int) -> Sources:
     """The segments of these kinds."""
-    return Sources(segments=[(one[0], one[4]) for one in SEGMENTS if one[0] in kinds], batches=[])
+    return sources_of(segments=[(one[0], one[4]) for one in SEGMENTS if one[0] in kinds])
+
+
+def sources_of(
+    *, segments: Sequence[tuple[int, bytes]] = (), batches: Sequence[bytes] = ()
+) -> Sources:
+    """Packed segments and batches, as if they were just read."""
+    return Sources(
+        segments=[(kind, Kept(packed)) for kind, packed in segments],
+        batches=[Kept(packed) for packed in batches],
+    )
 
 
 def tally(sources: Sources, **changes: Any) -> Any:
@@ -55,7 +73,7 @@ def rank(sources: Sources, **changes: Any) -> Any:
 
 @pytest.mark.parametrize(
     "sources",
-    [Sources(segments=[], batches=[BATCH]), of(1, 2, 3, 4, 5), of(7)],
+    [sources_of(batches=[BATCH]), of(1, 2, 3, 4, 5), of(7)],
     ids=["batch", "everyone's segments", "customers' segments"],
 )
 def test_batches_and_segments_say_the_same(sources: Sources) -> None:
@@ -72,7 +90,7 @@ def test_batches_and_segments_say_the_same(sources: Sources) -> None:
     assert rank(sources) == (2, [(1, 6 * cent), (0, cent)])
 
 
-@pytest.mark.parametrize("sources", [Sources(segments=[], batches=[BATCH]), of(7)])
+@pytest.mark.parametrize("sources", [sources_of(batches=[BATCH]), of(7)])
 def test_cells_are_listed(sources: Sources) -> None:
     """Each customer, period and series is listed once, of those customers and series that count."""
     cent = 10**12
@@ -107,7 +125,7 @@ def test_kinds_that_there_are_not(kind: int) -> None:
     """A segment of no kind is refused, as a source and as stored."""
     words = f"^there is no segment of kind {kind}$"
     with pytest.raises(ValueError, match=words):
-        Sources(segments=[(kind, BATCH)], batches=[])
+        sources_of(segments=[(kind, BATCH)])
     with pytest.raises(ValueError, match=words):
         Compaction([BATCH]).plan([(kind, 0, 0, 1, 10)])
 
@@ -128,7 +146,7 @@ def test_tables_of_other_types(series_groups: object) -> None:
 
 def test_series_without_a_group() -> None:
     """A table that ends before the series of a cell is refused, whatever holds the cell."""
-    for sources in (of(2), of(5), of(7), Sources(segments=[], batches=[BATCH])):
+    for sources in (of(2), of(5), of(7), sources_of(batches=[BATCH])):
         with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
             tally(sources, series_groups=array("i", [0]))
     with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
@@ -172,7 +190,7 @@ def test_more_groups_than_memory() -> None:
 def test_contents_of_another_kind(kind: int) -> None:
     """Cells that are said to be of another kind are damage, or are nowhere: never a panic."""
     for _, _, _, _, packed in SEGMENTS:
-        sources = Sources(segments=[(kind, packed)], batches=[])
+        sources = sources_of(segments=[(kind, packed)])
         for work in (tally, rank):
             with suppress(ValueError):
                 work(sources)
@@ -195,10 +213,10 @@ def test_changed_bytes_are_damage(packed: bytes, data: st.DataObject) -> None:
     )
     kinds = [one[0] for one in SEGMENTS if one[4] == packed]
     works: list[Callable[[], object]] = [
-        partial(tally, Sources(segments=[(kind, other)], batches=[])) for kind in kinds
+        partial(tally, sources_of(segments=[(kind, other)])) for kind in kinds
     ]
     if packed == BATCH:
-        pending = Sources(segments=[], batches=[other])
+        pending = sources_of(batches=[other])
         works = [partial(tally, pending), partial(rank, pending), partial(Compaction, [other])]
     for work in works:
         with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
@@ -232,5 +250,5 @@ def test_customers_of_stored_segments() -> None:
     ]
     places = compaction.plan(stored)
     merged = [one for one in compaction.merge([cells[4]] * len(places)) if one[:2] == (7, 0)]
-    sources = Sources(segments=[(one[0], one[4]) for one in merged], batches=[])
+    sources = sources_of(segments=[(one[0], one[4]) for one in merged])
     assert sum(tally(sources).events) == 2 * (1 + len(places))

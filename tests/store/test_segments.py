@@ -8,7 +8,7 @@ import time
 import uuid
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from decimal import Decimal
@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
-from cost_insights._native import Compaction, Cover, Sources, tally_cells
+from cost_insights._native import Compaction, Cover, Kept, Sources, tally_cells
 from cost_insights.client import Client
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store import Kind, Needed, PackedCache, Store, read_cells, read_segments
@@ -82,7 +82,7 @@ def test_kinds_are_those_of_native() -> None:
 
     def is_known(number: int) -> bool:
         try:
-            Sources(segments=[(number, b"")], batches=[])
+            Sources(segments=[(number, Kept(b""))], batches=[])
         except ValueError:
             return False
         return True
@@ -218,7 +218,7 @@ def test_one_statement_reads_what_is_remembered(store: Store, organization: int)
             found = read_cells(connection, organization, needed, store.packed_cache)
         selects = [one for one in statements if one.startswith("SELECT")]
         assert len(selects) == expected
-        assert list(found.batches) == [pending]
+        assert [one.bytes for one in found.batches] == [Kept(pending).bytes]
         assert sorted(kind for kind, _ in found.segments) == [Kind.DAYS, Kind.YEARS]
         assert found.series_count == 0  # none was numbered
 
@@ -388,23 +388,50 @@ def test_the_cache_is_bounded() -> None:
     cache = PackedCache(10_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
-    cache.remember({favourite: contents[favourite]})
+    kept = cache.remember({favourite: contents[favourite]})
     for one in others:
         cache.remember({one: contents[one]})
-        known = cache.known(contents)
-        assert sum(map(len, known.values())) + 200 * len(known) <= 10_000
-        assert cache.known([favourite]) == {favourite: contents[favourite]}
+        assert bytes_of(cache.known(contents)) <= 10_000
+        assert cache.known([favourite]) == kept
     assert others[-1] in cache.known(contents)
+
+
+def bytes_of(known: Mapping[bytes, Kept]) -> int:
+    """What entries of the cache count for."""
+    return sum(kept.bytes + 200 for kept in known.values())
+
+
+def test_what_is_found_out_counts() -> None:
+    """Marks and days that a question leaves behind drive out what nobody asked for."""
+    compaction = Compaction([packed_cells([(n * 900, n % 40, 0, "1") for n in range(2_000)])])
+    assert compaction.plan([]) == []
+    (packed,) = (one[4] for one in compaction.merge([]) if one[0] == Kind.CUSTOMER_QUARTERS)
+    one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
+    cache = PackedCache(2 * (Kept(packed).bytes + 200))
+    kept = cache.remember({one: packed, other: packed})
+    assert cache.known([one, other]) == kept
+    tally_cells(
+        Cover([0, 31 * 86_400_000_000]),
+        Sources(segments=[(Kind.CUSTOMER_QUARTERS, kept[one])], batches=[]),
+        series_groups=array("i", [0]),
+        groups=1,
+        customer_groups=[(3, 0)],
+        customers_wanted=False,
+    )
+    assert kept[one].bytes > Kept(packed).bytes
+    assert cache.known([one]) == {one: kept[one]}
+    assert cache.known([other]) == {}
 
 
 def test_what_does_not_fit_is_not_remembered() -> None:
     """A content larger than the cache leaves it empty; no bytes at all keep nothing."""
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache = PackedCache(1_000)
-    cache.remember({one: bytes(801)})
+    empty = Kept(b"").bytes
+    cache.remember({one: bytes(801 - empty)})
     assert cache.known([one]) == {}
-    cache.remember({other: bytes(800)})
-    assert cache.known([one, other]) == {other: bytes(800)}
+    kept = cache.remember({other: bytes(800 - empty)})
+    assert cache.known([one, other]) == kept
     nothing = PackedCache(0)
     nothing.remember({one: b""})
     assert nothing.known([one]) == {}
@@ -412,16 +439,17 @@ def test_what_does_not_fit_is_not_remembered() -> None:
 
 def test_the_cache_is_shared_by_threads() -> None:
     """Whatever threads do at once, an id has its own content and no byte is lost count of."""
-    cache = PackedCache(20_000)
-    contents = {one: one * 20 for one in (uuid.uuid4().bytes for _ in range(200))}
+    cache = PackedCache(30_000)
+    contents = {uuid.uuid4().bytes: bytes(n) for n in range(200)}
+    sizes = {one: Kept(packed).bytes for one, packed in contents.items()}
 
     def work(seed: int) -> None:
         rng = random.Random(seed)
         for _ in range(2_000):
             some = rng.sample(list(contents), 5)
             cache.remember({one: contents[one] for one in some})
-            for one, packed in cache.known(rng.sample(list(contents), 5)).items():
-                assert packed == contents[one]
+            for one, kept in cache.known(rng.sample(list(contents), 5)).items():
+                assert kept.bytes == sizes[one]
             cache.forget(some[:3])
 
     with ThreadPoolExecutor(8) as pool:
@@ -431,10 +459,10 @@ def test_the_cache_is_shared_by_threads() -> None:
     # Bytes that are still counted would leave no room for this, bytes counted too
     # few would leave room for more.
     whole, one_more = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache.remember({whole: bytes(20_000 - 200)})
+    cache.remember({whole: bytes(30_000 - 200 - Kept(b"").bytes)})
     assert cache.known([whole])
-    cache.remember({one_more: b""})
-    assert cache.known([whole, one_more]) == {one_more: b""}
+    kept = cache.remember({one_more: b""})
+    assert cache.known([whole, one_more]) == kept
 
 
 def test_a_service_remembers_no_more_than_it_may(
@@ -457,4 +485,4 @@ def test_a_service_remembers_no_more_than_it_may(
             assert caller.get_metrics(**lately()).totals.costs == str(40 * (number + 1))
             known = store.packed_cache.known(one.bytes for one in rows)
             assert known
-            assert sum(map(len, known.values())) + 200 * len(known) <= bound
+            assert bytes_of(known) <= bound

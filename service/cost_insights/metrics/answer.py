@@ -1,6 +1,5 @@
 """What a caller is told: numbers per period and in total, of everything and of each group."""
 
-import datetime
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +76,9 @@ class UnattributedCosts:
 class MetricsAnswer:
     """Numbers per period, of everything and of groups."""
 
-    starts: Sequence[datetime.datetime]
+    starts: Sequence[str]
+    """When each period starts; see `Periods`."""
+
     metrics: Sequence[Metric]
     numbers: MetricsNumbers
     group_metrics: Sequence[Metric]

@@ -1,22 +1,20 @@
 """Which cells answer a question, read from one snapshot of the database."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import sqlalchemy as sa
 
-from cost_insights._native import Cover, Sources
+from cost_insights._native import Sources
 from cost_insights.metrics.periods import Periods
+from cost_insights.metrics.snapshot import Snapshot
 from cost_insights.store import (
     CustomerRange,
     Kind,
     Needed,
-    PackedCache,
     StoredCells,
     customer_ranges,
-    read_cells,
     read_segment_contents,
-    read_segments,
 )
 from cost_insights.store.schema import event
 
@@ -27,22 +25,13 @@ class CellReader:
     """The cells of one organization that add up to some periods and to what lies before."""
 
     def __init__(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        periods: Periods,
-        cache: PackedCache,
-        *,
-        needs_history: bool,
-        needs_customers: bool,
+        self, snapshot: Snapshot, periods: Periods, *, needs_history: bool, needs_customers: bool
     ) -> None:
-        self._connection = connection
-        self._organization_number = organization_number
-        self._cache = cache
+        self._snapshot = snapshot
         self._needs_history = needs_history
         self._needs_customers = needs_customers
         self._stored: StoredCells | None = None
-        self.cover = Cover(periods.bounds_us)
+        self.cover = periods.cover
 
     def of_everyone(self, *, by_series: bool) -> Sources:
         """Cells that are not told apart by customer; `by_series` where a question tells
@@ -60,8 +49,8 @@ class CellReader:
     def customer_ranges(self, *, bytes_max: int) -> list[CustomerRange]:
         """Every customer, in ranges whose cells of the periods take about so many bytes."""
         return customer_ranges(
-            self._connection,
-            self._organization_number,
+            self._snapshot.connection,
+            self._snapshot.organization_number,
             self._customer_quarters(),
             bytes_max=bytes_max,
         )
@@ -70,9 +59,12 @@ class CellReader:
         """The cells of the periods that are each customer's own, of one of these ranges. Of
         others there may be some too."""
         contents = read_segment_contents(
-            self._connection, self._organization_number, customers.segment_ids, self._cache
+            self._snapshot.connection,
+            self._snapshot.organization_number,
+            customers.segment_ids,
+            self._snapshot.packed_cache,
         )
-        segments = [(int(Kind.CUSTOMER_QUARTERS), packed) for packed in contents]
+        segments = [(int(Kind.CUSTOMER_QUARTERS), kept) for kept in contents]
         batches = self._any_stored().batches
         return Sources(segments=segments, batches=batches, events=self._loose_events)
 
@@ -83,29 +75,18 @@ class CellReader:
 
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
         if self._stored is None:
-            stored = self._stored = self._read(needed, customers)
+            stored = self._stored = self._snapshot.cells(needed, customers)
             segments = stored.segments
         else:
             stored = self._stored
-            segments = read_segments(
-                self._connection,
-                self._organization_number,
-                needed,
-                self._cache,
-                customers=customers,
-            )
+            segments = self._snapshot.segments(needed, customers)
         return Sources(segments=segments, batches=stored.batches, events=self._loose_events)
 
     def _any_stored(self) -> StoredCells:
         """What is of no segment: read with the first segments, or alone."""
         if self._stored is None:
-            self._stored = self._read((), None)
+            self._stored = self._snapshot.cells(())
         return self._stored
-
-    def _read(self, needed: Iterable[Needed], customers: Sequence[int] | None) -> StoredCells:
-        return read_cells(
-            self._connection, self._organization_number, needed, self._cache, customers=customers
-        )
 
     @cached_property
     def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:
@@ -121,13 +102,16 @@ class CellReader:
             & (event.c.timestamp_us < (quarter + 1) * _QUARTER_US)
             for quarter in cut
         ]
-        rows = self._connection.execute(
+        rows = self._snapshot.connection.execute(
             sa.select(
                 event.c.timestamp_us,
                 sa.func.coalesce(event.c.cost_picocents, 0),
                 event.c.customer_number,
                 event.c.series_number,
-            ).where(event.c.organization_number == self._organization_number, sa.or_(*within))
+            ).where(
+                event.c.organization_number == self._snapshot.organization_number,
+                sa.or_(*within),
+            )
         )
         return [(timestamp, cost, customer, series) for timestamp, cost, customer, series in rows]
 

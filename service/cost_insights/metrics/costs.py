@@ -47,8 +47,6 @@ class CostFacts:
         """`sources` are those that are needed of events; of `customers`, ascending, and
         of `products`, or of all where they are None."""
         self._snapshot = snapshot
-        self._connection = snapshot.connection
-        self._organization_number = snapshot.organization_number
         self._deadline = snapshot.deadline
         self._asked = asked
         self._periods = periods
@@ -201,10 +199,8 @@ class CostFacts:
 
     def _reader(self, periods: Periods) -> CellReader:
         return CellReader(
-            self._connection,
-            self._organization_number,
+            self._snapshot,
             periods,
-            self._snapshot.packed_cache,
             needs_history=self._needs_history,
             needs_customers=self._needs_customers,
         )

@@ -73,14 +73,10 @@ class DetailReader:
     """The details of one question, from one snapshot of the database."""
 
     def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
-        self._connection = snapshot.connection
-        self._organization_number = snapshot.organization_number
         self._snapshot = snapshot
         self._asked = asked
         self._ledgers = ledgers
-        self._customers = asked.filter.customer_numbers(
-            snapshot.connection, snapshot.organization_number, snapshot.customer_cache
-        )
+        self._customers = snapshot.customer_numbers(asked.filter)
         self._series: dict[int, Series] = {}
 
     def parts(self) -> Iterator[list[Detail]]:
@@ -90,12 +86,7 @@ class DetailReader:
         for month in months_of(self._asked.start, self._asked.end, self._asked.zone):
             self._snapshot.deadline.renew()
             cells = CellReader(
-                self._connection,
-                self._organization_number,
-                month.days,
-                self._snapshot.packed_cache,
-                needs_history=False,
-                needs_customers=False,
+                self._snapshot, month.days, needs_history=False, needs_customers=False
             )
             if chosen is None:
                 chosen = self._snapshot.chosen_series(
@@ -125,15 +116,13 @@ class DetailReader:
         ]
 
     def _ledger(self) -> Ledger:
-        return self._ledgers.current(
-            self._connection, self._organization_number, self._snapshot.deadline
-        )
+        return self._ledgers.current(self._snapshot)
 
     def _series_called(self, numbers: set[int]) -> dict[int, Series]:
         if len(self._series) > _SERIES_KNOWN_MAX:
             self._series.clear()
         for chunk in chunks(sorted(numbers - self._series.keys())):
-            rows = self._connection.execute(
+            rows = self._snapshot.connection.execute(
                 sa.select(
                     series.c.number,
                     series.c.event_name,
@@ -141,7 +130,7 @@ class DetailReader:
                     series.c.llm_model,
                     series.c.product_id,
                 ).where(
-                    series.c.organization_number == self._organization_number,
+                    series.c.organization_number == self._snapshot.organization_number,
                     series.c.number.in_(chunk),
                 )
             ).all()
@@ -154,11 +143,11 @@ class DetailReader:
 
     def _names_of_llm(self, names: set[str]) -> set[str]:
         """Those of the event names of which any series is of an LLM."""
-        found = self._connection.scalars(
+        found = self._snapshot.connection.scalars(
             sa.select(series.c.event_name)
             .distinct()
             .where(
-                series.c.organization_number == self._organization_number,
+                series.c.organization_number == self._snapshot.organization_number,
                 series.c.event_name.in_(names),
                 (series.c.llm_vendor != "") | (series.c.llm_model != ""),
             )

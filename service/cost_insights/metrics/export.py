@@ -107,7 +107,7 @@ class MetricsExporter:
     ) -> Generator[str, None, None]:
         deadline.renew()
         with self._store.read(deadline) as connection:
-            snapshot = Snapshot.of(self._store, connection, organization, deadline)
+            snapshot = Snapshot(self._store, organization, deadline, connection)
             details = DetailReader(snapshot, asked, self._reader.ledgers)
             rows = (row for part in details.parts() for row in focus_rows(organization, part))
             yield from _in_parts(_lines_of_csv(COLUMNS, rows))
@@ -183,7 +183,6 @@ def _periods(
 
     A group has no value of a metric that is of revenue alone, where it is of events.
     """
-    starts = [start.isoformat() for start in answer.starts]
     numbers: Iterable[tuple[MetricsGroup | None, MetricsNumbers, Sequence[Metric]]]
     if is_grouped:
         numbers = ((group, group.numbers, answer.group_metrics) for group in answer.groups)
@@ -191,7 +190,7 @@ def _periods(
         numbers = [(None, answer.numbers, answer.metrics)]
     for group, of_group, metrics in numbers:
         columns = {metric.slug: of_group.written(metric) for metric in metrics}
-        for place, start in enumerate(starts):
+        for place, start in enumerate(answer.starts):
             yield start, group, {slug: column[place] for slug, column in columns.items()}
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger
-from cost_insights.store import Deadline
-from cost_insights.store.schema import ledger_entry, organization, subscription
+from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.store.schema import ledger_entry, subscription
 
 _RECORDS_AT_ONCE = 20_000
 """How many records are read and added at a time."""
@@ -30,26 +30,17 @@ class Ledgers:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def current(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        deadline: Deadline | None = None,
-    ) -> Ledger:
-        """A ledger with everything that the snapshot of the connection has.
+    def current(self, snapshot: Snapshot) -> Ledger:
+        """A ledger with everything that the snapshot has.
 
         It may have more: what was committed since, if another thread, whose snapshot is
-        younger, has read it. Raises QueryTooSlowError if the deadline is over first; what
-        was read by then stays.
+        younger, has read it. Raises QueryTooSlowError if the deadline of the snapshot is
+        over first; what was read by then stays.
         """
-        kept = self._of(organization_number)
-        count = connection.scalar(
-            sa.select(organization.c.records_count).where(
-                organization.c.number == organization_number
-            )
-        )
-        if kept.ledger.position < (count or 0):
-            kept.refresh(connection, organization_number, count or 0, deadline)
+        kept = self._of(snapshot.organization_number)
+        count = snapshot.records_count()
+        if kept.ledger.position < count:
+            kept.refresh(snapshot, count)
             self._make_room()
         return kept.ledger
 
@@ -78,17 +69,10 @@ class _Kept:
         self._lock = threading.Lock()
         self._count_max = 0
 
-    def refresh(
-        self,
-        connection: sa.Connection,
-        organization_number: int,
-        count: int,
-        deadline: Deadline | None,
-    ) -> None:
+    def refresh(self, snapshot: Snapshot, count: int) -> None:
         """Adds the records up to the last; whoever comes while another adds waits for it."""
-        seconds = -1 if deadline is None else deadline.seconds_left()
-        if not self._lock.acquire(timeout=seconds):
-            assert deadline is not None  # noqa: S101 (without one there is no time limit)
+        connection, deadline = snapshot.connection, snapshot.deadline
+        if not self._lock.acquire(timeout=deadline.seconds_left()):
             deadline.check()
             return
         try:
@@ -100,10 +84,9 @@ class _Kept:
             # Each step leaves a ledger that has everything up to its position, so that
             # one that fails takes nothing back and the next reader goes on from there.
             while (position := self.ledger.position) < count:
-                if deadline is not None:
-                    deadline.check()
+                deadline.check()
                 last = min(position + _RECORDS_AT_ONCE, count)
-                records = _Records(connection, organization_number, position, last)
+                records = _Records(connection, snapshot.organization_number, position, last)
                 self.ledger.add(records.entries(), records.subscriptions(), last)
         finally:
             self.bytes = self.ledger.bytes

@@ -19,6 +19,8 @@ import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cost_insights._native import Cover
+
 DATE_MIN = datetime.date(1973, 1, 1)
 DATE_MAX = datetime.date(9998, 12, 31)
 
@@ -47,8 +49,14 @@ class Periods:
     whole_bounds_us: tuple[int, ...]
     """The same where the span cuts no period short."""
 
-    starts: tuple[datetime.datetime, ...]
-    """Where each period starts in the asked zone, also where the span cuts it short."""
+    starts: tuple[str, ...]
+    """Where each period starts in the asked zone, also where the span cuts it short, with
+    its offset, such as `2026-03-01T00:00:00+01:00`."""
+
+    @functools.cached_property
+    def cover(self) -> Cover:
+        """Which cells add up to them."""
+        return Cover(self.bounds_us)
 
 
 @functools.lru_cache(maxsize=64)
@@ -81,7 +89,9 @@ def periods_of(
     return Periods(
         bounds_us=tuple(bound * 1_000_000 for bound in bounds),
         whole_bounds_us=tuple(bound * 1_000_000 for bound in [*instants, end_of_last]),
-        starts=tuple(datetime.datetime.fromtimestamp(instant, zone) for instant in instants),
+        starts=tuple(
+            datetime.datetime.fromtimestamp(instant, zone).isoformat() for instant in instants
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -23,7 +24,7 @@ from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuesti
 from cost_insights.metrics.ranking import Key, Ranks, first
 from cost_insights.metrics.slugs import METRICS, Metric, divide_half_even
 from cost_insights.metrics.snapshot import Snapshot
-from cost_insights.store import Deadline, Store
+from cost_insights.store import Deadline, NotRememberedError, Store
 
 _T = TypeVar("_T")
 
@@ -55,17 +56,25 @@ class MetricsReader:
             # other calls wait.
             return encode(self._answer(organization, asked, deadline))
 
+        over = asyncio.get_running_loop().call_later(self._query_seconds_max, deadline.cancel)
         try:
             return await asyncio.to_thread(work)
         except asyncio.CancelledError:
             deadline.cancel()
             raise
+        finally:
+            over.cancel()
 
     def _answer(
         self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
+        if not asked.tells_events_apart:
+            # Mostly everything but what was stored since is remembered.
+            with suppress(NotRememberedError):
+                snapshot = Snapshot(self._store, organization, deadline)
+                return _Query(snapshot, asked, self.ledgers).answer()
         with self._store.read(deadline) as connection:
-            snapshot = Snapshot.of(self._store, connection, organization, deadline)
+            snapshot = Snapshot(self._store, organization, deadline, connection)
             return _Query(snapshot, asked, self.ledgers).answer()
 
 
@@ -81,14 +90,11 @@ class _Query:
 
     def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
         self._snapshot = snapshot
-        self._connection = snapshot.connection
         self._deadline = snapshot.deadline
         self._asked = asked
         self._ledgers = ledgers
         self._periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
-        self._customers = asked.filter.customer_numbers(
-            snapshot.connection, snapshot.organization_number, snapshot.customer_cache
-        )
+        self._customers = snapshot.customer_numbers(asked.filter)
 
     def answer(self) -> MetricsAnswer:
         """The metrics, of everything and of each group."""
@@ -238,9 +244,7 @@ class _Query:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        return self._ledgers.current(
-            self._connection, self._snapshot.organization_number, self._deadline
-        )
+        return self._ledgers.current(self._snapshot)
 
     @cached_property
     def _products(self) -> frozenset[str] | None:

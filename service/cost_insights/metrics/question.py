@@ -73,6 +73,16 @@ class MetricsQuestion:
 
     order: GroupOrder
 
+    @property
+    def tells_events_apart(self) -> bool:
+        """Whether it takes more of events than whose they are."""
+        return (
+            self.group_by is not None
+            or self.products is not None
+            or self.billing_types is not None
+            or self.filter.chooses_series
+        )
+
 
 def question(
     *,

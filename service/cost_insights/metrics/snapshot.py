@@ -10,10 +10,23 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from cost_insights._native import Kept
 from cost_insights.identity import Organization
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.store import CustomerCache, Deadline, PackedCache, Store, chunks
-from cost_insights.store.schema import customer, series
+from cost_insights.store import (
+    Deadline,
+    EventFilter,
+    Needed,
+    NotRememberedError,
+    PackedCache,
+    Store,
+    StoredCells,
+    asked_of,
+    chunks,
+    read_cells,
+    read_segments,
+)
+from cost_insights.store.schema import customer, organization, series
 
 LEFT_OUT = -1
 """The group of a series whose events do not count, as native knows it."""
@@ -26,29 +39,87 @@ class Customer(NamedTuple):
     external_id: str
 
 
-class Snapshot(NamedTuple):
-    """What an organization had stored at one moment, as long as the transaction lasts."""
+class Snapshot:
+    """What an organization had stored at one moment.
 
-    connection: sa.Connection
-    organization_number: int
-    packed_cache: PackedCache
-    customer_cache: CustomerCache
-    """What is remembered of former snapshots, in both."""
+    It lasts as long as a transaction. Without one it is told by a single statement and by
+    what is remembered of former ones, and NotRememberedError is raised where that does
+    not suffice.
+    """
 
-    deadline: Deadline
-    """When reading ends, finished or not."""
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         store: Store,
-        connection: sa.Connection,
-        organization: Organization,
+        owner: Organization,
         deadline: Deadline,
-    ) -> "Snapshot":
-        """Of a transaction that reads."""
-        caches = store.packed_cache, store.customer_cache
-        return cls(connection, organization.number, *caches, deadline)
+        connection: sa.Connection | None = None,
+    ) -> None:
+        """The connection is that of a transaction that sees one snapshot of the database."""
+        self._store = store
+        self._connection = connection
+        self.organization_number = owner.number
+        self.deadline = deadline
+        """When reading ends, finished or not."""
+
+        self._cells: StoredCells | None = None
+
+    @property
+    def connection(self) -> sa.Connection:
+        """For whatever is not remembered."""
+        return asked_of(self._connection)
+
+    @property
+    def packed_cache(self) -> PackedCache:
+        """Packed cells that are remembered."""
+        return self._store.packed_cache
+
+    def cells(
+        self, needed: Iterable[Needed], customers: Sequence[int] | None = None
+    ) -> StoredCells:
+        """All batches and the segments that are needed; see `read_cells`."""
+        number = self.organization_number
+        if self._connection is not None:
+            cells = read_cells(
+                self._connection, number, needed, self.packed_cache, customers=customers
+            )
+        elif self._cells is None:
+            cells = self._store.read_cells_from_memory(
+                number, needed, customers=customers, deadline=self.deadline
+            )
+        else:
+            # Another statement would tell of another moment.
+            raise NotRememberedError
+        self._cells = cells
+        return cells
+
+    def segments(
+        self, needed: Iterable[Needed], customers: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, Kept]]:
+        """The same of segments alone."""
+        return read_segments(
+            self.connection,
+            self.organization_number,
+            needed,
+            self.packed_cache,
+            customers=customers,
+        )
+
+    def records_count(self) -> int:
+        """How many records there are of what was earned."""
+        if self._cells is not None:
+            return self._cells.records_count
+        count = self.connection.scalar(
+            sa.select(organization.c.records_count).where(
+                organization.c.number == self.organization_number
+            )
+        )
+        return count or 0
+
+    def customer_numbers(self, asked: EventFilter) -> Sequence[int] | None:
+        """The numbers of a filter's customers, in ascending order; None where all are meant."""
+        return asked.customer_numbers(
+            self._connection, self.organization_number, self._store.customer_cache
+        )
 
     def customers(self, numbers: Iterable[int]) -> dict[int, Customer]:
         """The customers of these numbers, so far as there are any."""

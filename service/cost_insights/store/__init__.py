@@ -12,6 +12,7 @@ from cost_insights.store.check import (
 from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
+from cost_insights.store.memory import NotRememberedError, asked_of
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.prune import count_events_before, prune_events
@@ -38,6 +39,7 @@ __all__ = [
     "EventFilter",
     "Kind",
     "Needed",
+    "NotRememberedError",
     "Outcome",
     "PackedCache",
     "Pending",
@@ -47,6 +49,7 @@ __all__ = [
     "StoredCells",
     "Submission",
     "Sums",
+    "asked_of",
     "chunks",
     "count_events_before",
     "customer_numbers",

@@ -59,8 +59,16 @@ class Dialect(Protocol):
     snapshot_options: Mapping[str, Any]
     """What makes a transaction see one snapshot."""
 
+    statement_options: Mapping[str, Any]
+    """What makes each statement a transaction of its own, for `rows`."""
+
     insert_options: Mapping[str, Any]
     """Those of the connection that `begin` and `insert` are for."""
+
+    def rows(
+        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """The rows of a statement as its driver takes it, by the shortest way."""
 
     def encode_events(self, group: Group) -> object:
         """What is left in the group, as `insert` takes it."""
@@ -138,6 +146,7 @@ class Sqlite:
 
     # Every transaction sees one snapshot already.
     snapshot_options: Mapping[str, Any] = {}
+    statement_options: Mapping[str, Any] = {}
     insert_options: Mapping[str, Any] = {WRITES: True}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
@@ -171,6 +180,11 @@ class Sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         return engine
+
+    def rows(
+        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        return connection.exec_driver_sql(statement, dict(values)).all()
 
     _INSERT = (
         f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
@@ -310,6 +324,8 @@ class Postgresql:
 
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
+    statement_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+
     # The driver begins transactions on its own, but asks the database for it first. A
     # transaction that is begun here is committed or rolled back like any other.
     insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
@@ -392,6 +408,14 @@ class Postgresql:
             return True
 
         return engine
+
+    def rows(
+        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        # Between the driver and us SQLAlchemy would take as long as the database.
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors(statement):
+            return driver.execute(statement, values).fetchall()
 
     def encode_events(self, group: Group) -> object:
         if len(group) >= self._COPY_EVENTS_MIN:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from cost_insights.store.customer_cache import CustomerCache, CustomerName
+from cost_insights.store.memory import asked_of
 from cost_insights.store.schema import customer, event, series
 
 
@@ -44,13 +45,14 @@ class EventFilter:
 
     def customer_numbers(
         self,
-        connection: sa.Connection,
+        connection: sa.Connection | None,
         organization_number: int,
         cache: CustomerCache | None = None,
     ) -> Sequence[int] | None:
         """The numbers of the customers, in ascending order; None where all are meant.
 
-        With a cache the database is asked only for those that it does not know.
+        With a cache the database is asked only for those that it does not know; without
+        a connection NotRememberedError is raised for them.
         """
         if not self.customer_ids and not self.external_customer_ids:
             return None
@@ -81,7 +83,7 @@ class EventFilter:
 
 
 def customer_numbers(
-    connection: sa.Connection,
+    connection: sa.Connection | None,
     organization_number: int,
     customer_ids: Iterable[str],
     external_customer_ids: Iterable[str],
@@ -89,7 +91,8 @@ def customer_numbers(
 ) -> Sequence[int]:
     """The numbers of the organization's customers that a filter names, in ascending order.
 
-    What is no UUID in `customer_ids` is the caller's own identifier.
+    What is no UUID in `customer_ids` is the caller's own identifier. Without a connection
+    NotRememberedError is raised for those that the cache does not know.
     """
     cache = CustomerCache(0) if cache is None else cache
     ids, external_ids = _customer_ids(customer_ids)
@@ -103,7 +106,7 @@ def customer_numbers(
         columns = ((customer.c.id, ids), (customer.c.external_id, external_ids))
         conditions = [column.in_(asked) for column, asked in columns if asked]
         found: dict[CustomerName, int] = {}
-        for number, *names in connection.execute(
+        for number, *names in asked_of(connection).execute(
             sa.select(customer.c.number, customer.c.id, customer.c.external_id).where(
                 customer.c.organization_number == organization_number, sa.or_(*conditions)
             )

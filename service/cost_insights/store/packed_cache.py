@@ -3,6 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cost_insights._native import Kept
 
 
 class PackedCache:
@@ -19,33 +22,55 @@ class PackedCache:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
+    def known(self, ids: Iterable[bytes]) -> dict[bytes, Kept]:
         """Those of the ids that are remembered, with their contents."""
-        known: dict[bytes, bytes] = {}
+        known: dict[bytes, Kept] = {}
         with self._lock:
             for one in ids:
-                if (packed := self._entries.get(one)) is not None:
+                if (entry := self._entries.get(one)) is not None:
                     self._entries.move_to_end(one)
-                    known[one] = packed
+                    self._count(entry)
+                    known[one] = entry.kept
+            self._make_room()
         return known
 
-    def remember(self, contents: Mapping[bytes, bytes]) -> None:
-        """Adds contents; only of what is committed."""
+    def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, Kept]:
+        """Adds contents, only of what is committed, and returns them as they are kept."""
+        added = {one: Kept(packed) for one, packed in contents.items()}
         with self._lock:
-            for one, packed in contents.items():
+            for one, kept in added.items():
                 if one not in self._entries:
-                    self._entries[one] = packed
-                    self._bytes += len(packed) + self._ENTRY_BYTES
-            while self._bytes > self._bytes_max:
-                _, packed = self._entries.popitem(last=False)
-                self._bytes -= len(packed) + self._ENTRY_BYTES
+                    self._entries[one] = entry = _Entry(kept)
+                    self._bytes += self._ENTRY_BYTES
+                    self._count(entry)
+            self._make_room()
+        return added
 
     def forget(self, ids: Iterable[bytes]) -> None:
         """Makes room: nobody will ask for these again."""
         with self._lock:
             for one in ids:
-                if (packed := self._entries.pop(one, None)) is not None:
-                    self._bytes -= len(packed) + self._ENTRY_BYTES
+                if (entry := self._entries.pop(one, None)) is not None:
+                    self._bytes -= entry.bytes + self._ENTRY_BYTES
+
+    def _count(self, entry: "_Entry") -> None:
+        """Counts what an entry takes by now."""
+        counted, entry.bytes = entry.bytes, entry.kept.bytes
+        self._bytes += entry.bytes - counted
+
+    def _make_room(self) -> None:
+        while self._bytes > self._bytes_max:
+            _, entry = self._entries.popitem(last=False)
+            self._bytes -= entry.bytes + self._ENTRY_BYTES
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is kept under one id."""
+
+    kept: Kept
+    bytes: int = 0
+    """How many of them are counted: questions make it grow."""

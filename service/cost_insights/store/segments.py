@@ -9,13 +9,14 @@ import enum
 import functools
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Compaction
+from cost_insights._native import Compaction, Kept
+from cost_insights.store.memory import asked_of
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.schema import batch, segment
@@ -301,10 +302,13 @@ class StoredCells(NamedTuple):
     series_count: int
     """How many series there are."""
 
-    batches: Sequence[bytes]
+    records_count: int
+    """How many orders, subscriptions and the like were recorded."""
+
+    batches: Sequence[Kept]
     """The cells of all pending batches."""
 
-    segments: Sequence[tuple[int, bytes]]
+    segments: Sequence[tuple[int, Kept]]
     """(kind, packed contents)"""
 
 
@@ -321,21 +325,8 @@ def read_cells(
 
     Of customers in ascending order, where given, only segments that hold one of them.
     """
-    series_count, batch_ids = 0, []
-    segments: list[tuple[int, bytes]] = []
-    for what, first, _, one in _look_up(
-        connection, organization_number, tuple(needed), customers, only_segments=False
-    ):
-        if what == _ORGANIZATION:
-            series_count = first
-        elif what == _BATCH:
-            batch_ids.append(one)
-        else:
-            segments.append((what, one))
-    cells = _remembered(connection, batch, organization_number, batch_ids, cache)
-    return StoredCells(
-        series_count, cells, _packed_segments(connection, organization_number, segments, cache)
-    )
+    look_up = LookUp(organization_number, tuple(needed), customers)
+    return look_up.found_in(look_up.rows(connection)).stored_cells(connection, cache)
 
 
 def read_segments(
@@ -345,70 +336,131 @@ def read_segments(
     cache: PackedCache,
     *,
     customers: Sequence[int] | None = None,
-) -> list[tuple[int, bytes]]:
+) -> Sequence[tuple[int, Kept]]:
     """The same of segments alone."""
-    found = _look_up(connection, organization_number, tuple(needed), customers, only_segments=True)
-    segments = [(kind, one) for kind, _, _, one in found]
-    return _packed_segments(connection, organization_number, segments, cache)
+    look_up = LookUp(organization_number, tuple(needed), customers, only_segments=True)
+    return look_up.found_in(look_up.rows(connection)).stored_segments(connection, cache)
 
 
 # What a row of the look-up is of, where it is not the kind of a segment.
 _BATCH = 0
 _ORGANIZATION = -1
 
-_Found = tuple[int, int, int, bytes]
-"""(what, first customer, last customer, id)"""
 
+class LookUp(NamedTuple):
+    """The statement that finds what a question needs."""
 
-def _look_up(
-    connection: sa.Connection,
-    organization_number: int,
-    needed: Sequence[Needed],
-    customers: Sequence[int] | None,
-    *,
-    only_segments: bool,
-) -> Iterator[_Found]:
-    values = {"organization": organization_number}
-    for place, (kind, first, last) in enumerate(needed):
-        values |= {f"kind_{place}": kind, f"first_{place}": first, f"last_{place}": last}
-    if customers:
-        values |= {"customer_first": customers[0], "customer_last": customers[-1]}
-    statement = _look_up_statement(
-        len(needed), bool(customers), only_segments, connection.dialect.name
-    )
-    for what, first, last, one in connection.execute(statement, values):
-        if what <= 0 or customers is None or _any_within(customers, first, last):
-            yield what, first, last, one
+    organization_number: int
+    needed: Sequence[Needed]
+    customers: Sequence[int] | None = None
+    """In ascending order; None where all segments count, whoever they hold."""
+
+    only_segments: bool = False
+
+    def rows(self, connection: sa.Connection) -> Iterable[Any]:
+        """The rows that it finds, as `found_in` takes them."""
+        return connection.exec_driver_sql(*self.statement(connection.dialect.name))
+
+    def statement(self, dialect: str) -> tuple[str, dict[str, int]]:
+        """The statement and its values, as the driver of the dialect takes them."""
+        values = {"organization": self.organization_number}
+        for place, (kind, first, last) in enumerate(self.needed):
+            values |= {f"kind_{place}": int(kind), f"first_{place}": first, f"last_{place}": last}
+        if self.customers:
+            values |= {"customer_first": self.customers[0], "customer_last": self.customers[-1]}
+        text = _look_up_statement(
+            len(self.needed), bool(self.customers), self.only_segments, dialect
+        )
+        return text, values
+
+    def found_in(self, rows: Iterable[Any]) -> "Found":
+        """What the rows tell."""
+        found = Found(self.organization_number)
+        customers = self.customers
+        for what, first, last, one in rows:
+            if what == _ORGANIZATION:
+                found.series_count, found.records_count = first, last
+            elif what == _BATCH:
+                found.batch_ids.append(one)
+            elif customers is None or _any_within(customers, first, last):
+                found.segments.append((what, one))
+        return found
 
 
 @functools.cache
-def _look_up_statement(
-    needed: int, of_customers: bool, only_segments: bool, dialect: str
-) -> sa.TextClause:
+def _look_up_statement(needed: int, of_customers: bool, only_segments: bool, dialect: str) -> str:
     # As text, for to build and compile expressions takes longer than to run them.
-    one = "uuid_send(id)" if dialect == "postgresql" else "id"
+    is_postgresql = dialect == "postgresql"
+    one = "uuid_send(id)" if is_postgresql else "id"
+
+    def number(name: str) -> str:
+        return f"CAST(%({name})s AS INTEGER)" if is_postgresql else f":{name}"
+
     spans = " OR ".join(
-        f"(kind = CAST(:kind_{place} AS INTEGER) AND span BETWEEN "
-        f"CAST(:first_{place} AS INTEGER) AND CAST(:last_{place} AS INTEGER))"
+        f"(kind = {number(f'kind_{place}')} AND span BETWEEN "
+        f"{number(f'first_{place}')} AND {number(f'last_{place}')})"
         for place in range(needed)
     )
     statement = (
         f"SELECT kind, customer_first, customer_last, {one} FROM segment "  # noqa: S608 (our own names)
-        f"WHERE organization_number = CAST(:organization AS INTEGER) AND ({spans or '1 = 0'})"
+        f"WHERE organization_number = {number('organization')} AND ({spans or '1 = 0'})"
     )
     if of_customers:
         statement += (
-            " AND customer_first <= CAST(:customer_last AS INTEGER)"
-            " AND customer_last >= CAST(:customer_first AS INTEGER)"
+            f" AND customer_first <= {number('customer_last')}"
+            f" AND customer_last >= {number('customer_first')}"
         )
     if not only_segments:
         statement += (
             f" UNION ALL SELECT {_BATCH}, 0, 0, {one} FROM batch "  # noqa: S608 (likewise)
-            "WHERE organization_number = CAST(:organization AS INTEGER)"
-            f" UNION ALL SELECT {_ORGANIZATION}, series_count, 0, NULL FROM organization "
-            "WHERE number = CAST(:organization AS INTEGER)"
+            f"WHERE organization_number = {number('organization')}"
+            f" UNION ALL SELECT {_ORGANIZATION}, series_count, records_count, NULL "
+            f"FROM organization WHERE number = {number('organization')}"
         )
-    return sa.text(statement)
+    return statement
+
+
+@dataclass
+class Found:
+    """Which rows hold what a question needs, at one moment."""
+
+    organization_number: int
+    series_count: int = 0
+    records_count: int = 0
+    batch_ids: list[bytes] = field(default_factory=list)
+    segments: list[tuple[int, bytes]] = field(default_factory=list)
+    """(kind, id)"""
+
+    def stored_cells(self, connection: sa.Connection | None, cache: PackedCache) -> StoredCells:
+        """With the contents of all, read only where they are not in memory.
+
+        Raises NotRememberedError where any are not and there is no connection.
+        """
+        batches = self._contents(connection, batch, self.batch_ids, cache)
+        segments = self.stored_segments(connection, cache)
+        return StoredCells(self.series_count, self.records_count, batches, segments)
+
+    def stored_segments(
+        self, connection: sa.Connection | None, cache: PackedCache
+    ) -> Sequence[tuple[int, Kept]]:
+        """The same of segments alone."""
+        ids = [one for _, one in self.segments]
+        contents = self._contents(connection, segment, ids, cache)
+        return [(kind, kept) for (kind, _), kept in zip(self.segments, contents, strict=True)]
+
+    def _contents(
+        self,
+        connection: sa.Connection | None,
+        table: sa.Table,
+        ids: Sequence[bytes],
+        cache: PackedCache,
+    ) -> Sequence[Kept]:
+        contents = cache.known(ids)
+        missing = [uuid.UUID(bytes=one) for one in ids if one not in contents]
+        if missing:
+            read = _read_packed(asked_of(connection), table, self.organization_number, missing)
+            contents |= cache.remember({one.bytes: packed for one, packed in read.items()})
+        return [contents[one] for one in ids]
 
 
 class CustomerRange(NamedTuple):
@@ -462,47 +514,15 @@ def read_segment_contents(
     organization_number: int,
     ids: Sequence[uuid.UUID],
     cache: PackedCache,
-) -> list[bytes]:
+) -> list[Kept]:
     """The packed contents of segments. What is not remembered is not remembered hereafter
     either: whoever reads all there is would drive out what is asked for again and again."""
     known = cache.known([one.bytes for one in ids])
     missing = [one for one in ids if one.bytes not in known]
     read = _read_packed(connection, segment, organization_number, missing) if missing else {}
-    return [known.get(one.bytes) or read[one] for one in ids]
+    return [known.get(one.bytes) or Kept(read[one]) for one in ids]
 
 
 def _any_within(customers: Sequence[int], first: int, last: int) -> bool:
     place = bisect_left(customers, first)
     return place < len(customers) and customers[place] <= last
-
-
-def _packed_segments(
-    connection: sa.Connection,
-    organization_number: int,
-    segments: Sequence[tuple[int, bytes]],
-    cache: PackedCache,
-) -> list[tuple[int, bytes]]:
-    ids = [one for _, one in segments]
-    contents = _remembered(connection, segment, organization_number, ids, cache)
-    return [(kind, packed) for (kind, _), packed in zip(segments, contents, strict=True)]
-
-
-def _remembered(
-    connection: sa.Connection,
-    table: sa.Table,
-    organization_number: int,
-    ids: Sequence[bytes],
-    cache: PackedCache,
-) -> list[bytes]:
-    """The packed contents of these rows, in this order, read only where they are not in
-    memory."""
-    if not ids:
-        return []
-    contents = cache.known(ids)
-    missing = [uuid.UUID(bytes=one) for one in ids if one not in contents]
-    if missing:
-        found = _read_packed(connection, table, organization_number, missing)
-        read = {one.bytes: packed for one, packed in found.items()}
-        cache.remember(read)
-        contents |= read
-    return [contents[one] for one in ids]

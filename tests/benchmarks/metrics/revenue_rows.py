@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import sqlalchemy as sa
-
+from cost_insights.identity import list_organizations
 from cost_insights.metrics.ledger import Ledgers
-from cost_insights.store import Store
-from cost_insights.store.schema import organization
+from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.store import Deadline, Store
 from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse
 from tests.benchmarks import replay
 from tests.benchmarks.metrics.questions import ALL_METRICS, Question, check_answer, questions
@@ -18,6 +17,7 @@ from tests.benchmarks.metrics.recorded import Recorded
 from tests.benchmarks.metrics.revenue_data_set import PLANS
 from tests.benchmarks.metrics.revenue_facts import best_customers, check_revenue, facts_of
 from tests.benchmarks.metrics.rows import (
+    CALL_SECONDS_MAX,
     GROUPS_MAX,
     Caller,
     Latencies,
@@ -122,5 +122,6 @@ def _notes(recorded: Recorded) -> Iterator[str]:
 def _ledger_bytes(recorded: Recorded) -> int:
     """How much memory it takes, read as the service reads it."""
     with contextlib.closing(Store(recorded.stored.url)) as store, store.read() as connection:
-        number = connection.scalars(sa.select(organization.c.number)).one()
-        return Ledgers(0).current(connection, number).bytes
+        (owner,) = list_organizations(connection)
+        snapshot = Snapshot(store, owner, Deadline(CALL_SECONDS_MAX), connection)
+        return Ledgers(0).current(snapshot).bytes

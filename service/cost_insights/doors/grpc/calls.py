@@ -7,7 +7,7 @@ decoded with INTERNAL, which is for faults of ours.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import descriptor, message, message_factory
@@ -20,6 +20,8 @@ Call = Callable[[Caller, Any], Awaitable[message.Message]]
 """What a service does for one method: (caller, request) to response."""
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
+
+_Message = TypeVar("_Message", bound=message.Message)
 
 _STATUS_TRAILER = "grpc-status-details-bin"
 
@@ -113,7 +115,7 @@ def _unary(
             if isinstance(call, RawCall):
                 response = await call.call(caller, request)
             else:
-                response = await call(caller, _decode(request_class, request))
+                response = await call(caller, decode(request_class, request))
             return response.SerializeToString()
         except asyncio.CancelledError:
             raise
@@ -165,7 +167,7 @@ def _server_stream(
             # What the responses are read from is given back at once, also where the
             # caller went away.
             async with contextlib.aclosing(
-                call.call(caller, _decode(request_class, request))
+                call.call(caller, decode(request_class, request))
             ) as responses:
                 async for response in responses:
                     await context.write(response.SerializeToString())
@@ -184,7 +186,8 @@ def _authorization(metadata: Iterable[Any] | None) -> str | None:
     return None
 
 
-def _decode(request_class: type[message.Message], request: bytes) -> message.Message:
+def decode(request_class: type[_Message], request: bytes) -> _Message:
+    """The message that a request is; raises InvalidRequestError where it is none."""
     try:
         return request_class.FromString(request)
     except message.DecodeError:

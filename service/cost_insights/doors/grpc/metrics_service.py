@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 from cost_insights import _native
-from cost_insights.doors.grpc.calls import AnyCall, ServerStreamCall
+from cost_insights.doors.grpc.calls import AnyCall, RawCall, ServerStreamCall, decode
 from cost_insights.doors.grpc.checks import Checks
 from cost_insights.doors.grpc.event_service import event_filter
 from cost_insights.errors import FieldFault, InvalidRequestError
@@ -36,6 +37,9 @@ _PRODUCT_CHARS_MAX = 128
 _ORDER_CHARS_MAX = 128
 _METRICS_MAX = 100
 _SLUG_CHARS_MAX = 128
+
+_REMEMBERED_BYTES_MAX = 4_096
+"""What a longer request asks is not remembered."""
 
 SERVICE = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
 
@@ -89,10 +93,10 @@ _EXPORT_FORMATS: Mapping[int, ExportFormat] = {
 def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[str, AnyCall]:
     """The calls of the service by the names of their methods."""
 
-    async def get_metrics(
-        caller: Caller, request: metrics_service_pb2.GetMetricsRequest
-    ) -> metrics_service_pb2.GetMetricsResponse:
-        return await reader.answer(caller.organization, _question(request), _response)
+    async def get_metrics(caller: Caller, request: bytes) -> metrics_service_pb2.GetMetricsResponse:
+        is_short = len(request) <= _REMEMBERED_BYTES_MAX
+        asked = _remembered_question(request) if is_short else _read_question(request)
+        return await reader.answer(caller.organization, asked, _response)
 
     async def export_metrics(
         caller: Caller, request: metrics_service_pb2.ExportMetricsRequest
@@ -121,10 +125,18 @@ def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[s
         )
 
     return {
-        "GetMetrics": get_metrics,
+        "GetMetrics": RawCall(get_metrics),
         "ExportMetrics": ServerStreamCall(export_metrics),
         "GetMetricsLimits": get_metrics_limits,
     }
+
+
+def _read_question(request: bytes) -> MetricsQuestion:
+    return _question(decode(metrics_service_pb2.GetMetricsRequest, request))
+
+
+# A page that is looked at again and again asks the same questions.
+_remembered_question = functools.lru_cache(maxsize=256)(_read_question)
 
 
 def _question(request: metrics_service_pb2.GetMetricsRequest) -> MetricsQuestion:
@@ -243,7 +255,6 @@ def _billing_types(checks: Checks, numbers: Sequence[int]) -> Sequence[str]:
 
 
 def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
-    starts = [start.isoformat() for start in answer.starts]
     response = metrics_service_pb2.GetMetricsResponse(
         metrics=[
             metrics_service_pb2.Metric(
@@ -254,7 +265,7 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
             for metric in answer.metrics
         ],
     )
-    _add_numbers(response, starts, answer.numbers, answer.metrics)
+    _add_numbers(response, answer.starts, answer.numbers, answer.metrics)
     for group in answer.groups:
         added = response.groups.add(
             value=group.value,
@@ -262,7 +273,7 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
             others=group.others,
             members=group.members,
         )
-        _add_numbers(added, starts, group.numbers, answer.group_metrics)
+        _add_numbers(added, answer.starts, group.numbers, answer.group_metrics)
     if answer.unattributed is not None:
         response.unattributed.costs = _native.format_amount(answer.unattributed.costs)
         response.unattributed.share = _native.format_amount(answer.unattributed.share)

@@ -1,0 +1,272 @@
+//! Packed cells and activity that stay in memory and answer many questions.
+//!
+//! What takes a look at all of it is done once: its seal is checked, marks say where
+//! the cells of some customers begin, so that a question about one customer reads its
+//! cells and not those of everybody before, and cells of quarters of an hour are added
+//! up to cells of days, of which there are far fewer.
+#![forbid(unsafe_code)]
+
+use std::sync::OnceLock;
+
+use crate::activity::Entries;
+use crate::cell::{self, Cell, Cells, Place};
+use crate::packed::{Damaged, Unpacker};
+use crate::time::day_of;
+
+/// A packed list of cells, or packed activity, in memory.
+#[derive(Debug)]
+pub struct Kept {
+    sealed: Box<[u8]>,
+    is_whole: OnceLock<bool>,
+    marks: OnceLock<Result<Box<[Mark]>, Damaged>>,
+    days: OnceLock<Result<Box<Kept>, Damaged>>,
+}
+
+/// Where the cells of a customer begin.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    customer: u32,
+    place: Place,
+}
+
+/// After so many cells there is a mark, where the next customer begins.
+const MARK_CELLS: usize = 128;
+
+impl Kept {
+    /// Looks at nothing yet.
+    pub fn new(sealed: Box<[u8]>) -> Self {
+        Self {
+            sealed,
+            is_whole: OnceLock::new(),
+            marks: OnceLock::new(),
+            days: OnceLock::new(),
+        }
+    }
+
+    /// How many bytes of memory it takes, with what was found out about it so far.
+    pub fn bytes(&self) -> usize {
+        let marks = match self.marks.get() {
+            Some(Ok(marks)) => size_of_val(&**marks),
+            _ => 0,
+        };
+        let days = match self.days.get() {
+            Some(Ok(days)) => days.bytes(),
+            _ => 0,
+        };
+        size_of::<Self>() + self.sealed.len() + marks + days
+    }
+
+    /// A reader of its cells.
+    pub fn cells(&self) -> Result<Cells<'_>, Damaged> {
+        Cells::read(self.unpacker()?)
+    }
+
+    /// A reader of its activity.
+    pub fn entries(&self) -> Result<Entries<'_>, Damaged> {
+        Entries::read(self.unpacker()?)
+    }
+
+    /// A reader of its cells that finds customers.
+    pub fn seeker(&self) -> Result<Seeker<'_>, Damaged> {
+        let cells = self.cells()?;
+        let marks = self.marks.get_or_init(|| marks_of(cells.clone()));
+        Ok(Seeker {
+            marks: marks.as_ref().map_err(|damaged| *damaged)?,
+            first: cells.clone(),
+            cells,
+        })
+    }
+
+    /// Each customer's cells of days, over all series, of cells of quarters of an hour.
+    pub fn days(&self) -> Result<&Self, Damaged> {
+        let days = self.days.get_or_init(|| {
+            let packed = cell::pack(&days_of(self.cells()?)?);
+            Ok(Box::new(Self::new(packed.into())))
+        });
+        days.as_deref().map_err(|damaged| *damaged)
+    }
+
+    fn unpacker(&self) -> Result<Unpacker<'_>, Damaged> {
+        let is_whole = || Unpacker::unsealed(&self.sealed).is_ok();
+        if *self.is_whole.get_or_init(is_whole) {
+            Unpacker::known_whole(&self.sealed)
+        } else {
+            Err(Damaged)
+        }
+    }
+}
+
+fn marks_of(mut cells: Cells<'_>) -> Result<Box<[Mark]>, Damaged> {
+    let mut marks = Vec::new();
+    let (mut customer, mut since) = (0, 0);
+    loop {
+        let place = cells.place();
+        let Some(cell) = cells.next_cell()? else {
+            return Ok(marks.into());
+        };
+        if cell.customer != customer && since >= MARK_CELLS {
+            marks.push(Mark {
+                customer: cell.customer,
+                place,
+            });
+            since = 0;
+        }
+        customer = cell.customer;
+        since += 1;
+    }
+}
+
+fn days_of(cells: Cells<'_>) -> Result<Vec<Cell>, Damaged> {
+    let mut days: Vec<Cell> = Vec::new();
+    cells.for_each(|cell| {
+        let day = day_of(cell.bucket);
+        match days.last_mut() {
+            Some(last) if last.customer == cell.customer && last.bucket == day => {
+                last.events += cell.events;
+                last.cost += cell.cost;
+                // One for all; of the greatest it is noticed where it is not known.
+                last.series = last.series.max(cell.series);
+            }
+            _ => days.push(Cell {
+                bucket: day,
+                ..cell
+            }),
+        }
+        Ok(())
+    })?;
+    Ok(days)
+}
+
+/// Reads the cells of some customers.
+#[derive(Clone, Debug)]
+pub struct Seeker<'a> {
+    marks: &'a [Mark],
+    /// All cells.
+    first: Cells<'a>,
+    /// Those that are not read or passed over yet.
+    cells: Cells<'a>,
+}
+
+impl Seeker<'_> {
+    /// Calls with each cell of these customers, which are in ascending order.
+    #[inline(always)]
+    pub fn for_each_of(
+        mut self,
+        customers: &[u32],
+        mut each: impl FnMut(Cell) -> Result<(), Damaged>,
+    ) -> Result<(), Damaged> {
+        let mut rest = customers;
+        while let Some(&sought) = rest.first() {
+            self.go_to(sought);
+            let mut wanted = sought;
+            self.cells.for_each_while(|cell| {
+                if cell.customer > wanted {
+                    let passed = rest.iter().take_while(|&&one| one < cell.customer);
+                    rest = &rest[passed.count()..];
+                    match rest.first() {
+                        Some(&next) if next == cell.customer => wanted = next,
+                        _ => return Ok(false),
+                    }
+                }
+                if cell.customer == wanted {
+                    each(cell)?;
+                }
+                Ok(true)
+            })?;
+            if self.cells.left() == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the last mark before the cells of a customer, if that is further on.
+    fn go_to(&mut self, customer: u32) {
+        let count = self.marks.partition_point(|mark| mark.customer <= customer);
+        if let Some(mark) = self.marks[..count].last() {
+            self.cells.go_on_to(mark.place, &self.first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cell::{self, combine};
+
+    fn cells_of(kept: &Kept, customers: &[u32]) -> Result<Vec<Cell>, Damaged> {
+        let mut found = Vec::new();
+        let push = |cell| {
+            found.push(cell);
+            Ok(())
+        };
+        kept.seeker()?.for_each_of(customers, push)?;
+        Ok(found)
+    }
+
+    fn one_each(customers: impl Iterator<Item = u32>) -> Vec<Cell> {
+        let cell = |customer| Cell {
+            customer,
+            events: 1,
+            ..Cell::default()
+        };
+        customers.map(cell).collect()
+    }
+
+    /// What is damaged is so however often one looks.
+    #[test]
+    fn damage_is_noticed() {
+        let packed = cell::pack(&one_each(0..1_000));
+        let mut other = packed.clone();
+        other[500] ^= 1;
+        for bytes in [&other[..], &packed[..packed.len() - 1], &[]] {
+            let kept = Kept::new(bytes.into());
+            for _ in 0..2 {
+                assert!(kept.cells().is_err());
+                assert!(kept.entries().is_err());
+                assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+            }
+        }
+        // Two cells are said to be there, and one is.
+        let mut short = vec![packed[0], 2, 0, 0];
+        crate::packed::seal(&mut short);
+        let kept = Kept::new(short.into());
+        assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+    }
+
+    /// A customer is found without a look at all before.
+    #[test]
+    fn others_are_passed_over() {
+        let kept = Kept::new(cell::pack(&one_each(0..10_000)).into());
+        let mut seeker = kept.seeker().unwrap();
+        seeker.go_to(9_000);
+        assert!(seeker.cells.left() <= 1_000 + MARK_CELLS);
+        // Never back.
+        let left = seeker.cells.left();
+        seeker.go_to(3);
+        assert_eq!(seeker.cells.left(), left);
+    }
+
+    proptest! {
+        /// The cells of some customers are those of all that are theirs.
+        #[test]
+        fn found_like_by_a_look_at_all(
+            runs in prop::collection::vec((0_u32..40, 1_i32..400), 0..40),
+            mut customers in prop::collection::vec(0_u32..45, 0..8),
+        ) {
+            let cell = |customer, bucket| Cell { customer, bucket, events: 1, ..Cell::default() };
+            let mut cells: Vec<Cell> = runs
+                .into_iter()
+                .flat_map(|(customer, count)| (0..count).map(move |n| cell(customer, n)))
+                .collect();
+            combine(&mut cells);
+            customers.sort_unstable();
+            customers.dedup();
+            let kept = Kept::new(cell::pack(&cells).into());
+            cells.retain(|cell| customers.contains(&cell.customer));
+            prop_assert_eq!(cells_of(&kept, &customers), Ok(cells));
+        }
+    }
+}
