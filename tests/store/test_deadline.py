@@ -62,6 +62,22 @@ def test_a_statement_is_stopped_from_another_thread(store: Store) -> None:
     assert one(store) == 1
 
 
+def test_a_statement_that_begins_late_is_stopped(store: Store) -> None:
+    """Whoever gives up between two statements stops the one that comes next too."""
+
+    def read() -> None:
+        deadline = Deadline(600)
+        with store.read(deadline) as connection:
+            connection.execute(sa.text("SELECT 1"))
+            deadline.cancel()
+            time.sleep(0.1)
+            connection.execute(MINUTES)
+
+    with pytest.raises(QueryTooSlowError):
+        read()
+    assert one(store) == 1
+
+
 def test_nothing_begins_after_the_deadline(store: Store) -> None:
     """A read that was given up while it waited for its turn does not begin."""
     over, cancelled = Deadline(0), Deadline(600)

@@ -27,13 +27,11 @@ from cost_insights.store import Kind, Needed, PackedCache, Store, read_cells, re
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     OvertakenError,
-    insert_batches,
-    new_batches,
     prepare_compaction,
     write_compaction,
 )
 from tests.ingest.test_crashes import ServiceProcess
-from tests.support.cells import packed_cells
+from tests.support.cells import add_batches, packed_cells
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
 from tests.support.service import Service, lately, new_event, now_us, refused
@@ -54,13 +52,6 @@ def organization(store: Store) -> int:
     """The number of an organization."""
     with store.write() as connection:
         return identity.create_organization(connection, "acme").number
-
-
-def add_batches(store: Store, organization_number: int, *batches: bytes) -> None:
-    """Stores packed cells as if events had come."""
-    with store.write() as connection:
-        cells = [(organization_number, packed) for packed in batches]
-        insert_batches(connection, new_batches(cells, now_us=now_us()))
 
 
 def ids(store: Store, table: sa.Table) -> set[uuid.UUID]:

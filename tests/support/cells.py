@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from cost_insights._native import Group, Limits, decode_events
+from cost_insights.store import Store
+from cost_insights.store.segments import insert_batches, new_batches
 from cost_insights.v1 import event_service_pb2
 from tests.support.service import new_event, now_us
 
@@ -28,3 +30,10 @@ def packed_cells(events: Iterable[tuple[int, int, int, str]]) -> bytes:
     series_numbers = [int(name) for name, *_ in batch.series]
     ((_, packed),) = Group([(batch, 1, customers, series_numbers)]).cells()
     return packed
+
+
+def add_batches(store: Store, organization_number: int, *batches: bytes) -> None:
+    """Stores packed cells as if events had come."""
+    with store.write() as connection:
+        cells = [(organization_number, packed) for packed in batches]
+        insert_batches(connection, new_batches(cells, now_us=now_us()))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from cost_insights.errors import QueryTooSlowError
 
+_STOP_AGAIN_SECONDS = 0.5
+
 
 class Deadline:
     """When a read is over: after some time, or as soon as nobody waits for it any more.
@@ -66,6 +68,11 @@ class Deadline:
                 self._stop = None
 
     def _call_stop(self) -> None:
-        with self._lock:
-            if self._stop is not None:
+        # Again until the block has ended: the database forgets a stop that comes before
+        # the statement or between two.
+        while True:
+            with self._lock:
+                if self._stop is None:
+                    return
                 self._stop()
+            time.sleep(_STOP_AGAIN_SECONDS)

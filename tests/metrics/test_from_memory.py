@@ -1,0 +1,112 @@
+"""Questions that are answered from memory: by one statement, and never by an old answer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from typing import Any, NoReturn
+
+import pytest
+
+from cost_insights.errors import QueryTooSlowError
+from cost_insights.identity import create_organization
+from cost_insights.store import (
+    Deadline,
+    Kind,
+    Needed,
+    NotRememberedError,
+    Store,
+    StoredCells,
+    read_cells,
+)
+from tests.support.cells import add_batches, packed_cells
+from tests.support.service import Service, lately, new_event
+
+StartServer = Callable[..., AbstractContextManager[Service]]
+
+QUESTIONS: list[dict[str, Any]] = [
+    {},
+    {"metrics": ["costs", "active_user_by_event"]},
+    {"external_customer_ids": ["acme", "zeta"]},
+    {"timezone": "Asia/Kolkata", "external_customer_ids": ["acme"]},
+]
+
+NEEDED = [Needed(Kind.DAYS, 0, 1), Needed(Kind.YEARS, 0, 0)]
+
+
+@pytest.fixture
+def service(start_server: StartServer, database_url: str) -> Iterator[Service]:
+    """A service that compacts only when it is told to."""
+    with start_server(database_url, compact=False, token_cache_ms=60_000) as service:
+        yield service
+
+
+def refuse(*_: object) -> NoReturn:
+    """Takes the place of what must not be called."""
+    raise AssertionError("a transaction was begun")
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda one: ", ".join(one) or "everything")
+def test_a_warm_question_begins_no_transaction(
+    service: Service, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
+) -> None:
+    """What was just stored counts, be it events of this process or records."""
+    caller, store = service.caller(), service.server.store
+    caller.ingest(*(new_event(cost="2", external_customer_id=one) for one in ("acme", "zeta")))
+    (waiting,) = store.pending()
+    store.compact(waiting.organization_number)
+    caller.get_metrics(**lately(), **question)
+    caller.ingest(new_event(cost="0.5", external_customer_id="acme"))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", refuse)
+        assert caller.get_metrics(**lately(), **question).totals.costs in {"4.5", "2.5"}
+
+
+def test_what_others_store_counts_at_once(service: Service, database_url: str) -> None:
+    """Batches and segments of other processes are read when they are first met."""
+    caller, store = service.caller(), service.server.store
+    caller.ingest(new_event(cost="1", external_customer_id="acme"))
+    assert caller.get_metrics(**lately()).totals.costs == "1"
+    (waiting,) = store.pending()
+    with closing(Store(database_url)) as other:
+        add_batches(other, waiting.organization_number, packed_cells([(0, 0, 0, "3")]))
+        assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
+        assert other.compact(waiting.organization_number)
+        assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store with nothing but an organization."""
+    with closing(Store(database_url)) as store:
+        store.upgrade()
+        yield store
+
+
+def test_cells_without_a_transaction(store: Store) -> None:
+    """They are those of a transaction where all are remembered; else nothing is read."""
+    with store.write() as connection:
+        number = create_organization(connection, "acme").number
+
+    def from_memory() -> StoredCells:
+        return store.read_cells_from_memory(number, NEEDED, deadline=Deadline(60))
+
+    def remembered() -> StoredCells:
+        with store.read() as connection:
+            return read_cells(connection, number, NEEDED, store.packed_cache)
+
+    assert from_memory() == remembered() == StoredCells(0, 0, [], [])
+    for compacts in (False, True):
+        add_batches(store, number, packed_cells([(40 * 86_400, 2, 1, "2")]))
+        if compacts:
+            assert store.compact(number)
+        with pytest.raises(NotRememberedError):
+            from_memory()
+        cells = remembered()
+        assert len(cells.batches) + len(cells.segments) == (2 if compacts else 1)
+        assert from_memory() == cells
+
+
+def test_the_deadline_holds_without_a_transaction(store: Store) -> None:
+    """Nothing is asked for a call that is over."""
+    with pytest.raises(QueryTooSlowError):
+        store.read_cells_from_memory(1, NEEDED, deadline=Deadline(0))
+    assert store.read_cells_from_memory(1, NEEDED, deadline=Deadline(60)).batches == []
