@@ -125,8 +125,8 @@ class Server:
             self.store,
             metrics,
             query_seconds_max=self.settings.query_seconds_max,
-            # Half of the connections that read, of which the writer and the compactor have none.
-            details_max=max(1, (self.settings.database_connections_max - 2) // 2),
+            # Half of the transactions that read: the writer and the compactor have one each.
+            details_max=max(1, (self.store.transactions_max - 2) // 2),
         )
         services = (
             (

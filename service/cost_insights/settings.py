@@ -31,9 +31,10 @@ class Settings(BaseSettings):
     database_upgrade: bool = True
     """Whether `serve` brings the schema of the database up to date when it starts."""
 
-    database_connections_max: int = Field(default=8, ge=3, le=100)
-    """How many connections a process opens: one writes, one compacts, the others read, and half of
-    these at most export rows of FOCUS."""
+    database_connections_max: int = Field(default=8, ge=4, le=100)
+    """How many connections a process opens: a quarter of them tell what there is to what is
+    remembered, one writes, one compacts, the others read, and half of these at most export rows of
+    FOCUS."""
 
     compact: bool = True
     """Whether the service merges what was stored into larger segments in the background."""

@@ -298,7 +298,7 @@ class Metrics(RuleBasedStateMachine):
     def compact_twice_at_once(self, organization: int) -> None:
         """Two processes that compact without knowing of each other."""
         number = self.numbers[organization]
-        other = Store(self.url, connections_max=2)
+        other = Store(self.url, connections_max=3)
         with contextlib.closing(other), ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda store: store.compact(number), (self.store, other)))
         assert self.rows(number)[0] == set()

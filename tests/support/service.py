@@ -220,7 +220,7 @@ class Service:
         except BaseException:
             loop.run(self.server.stop())
             raise
-        self.store = Store(settings.database_url, connections_max=2)
+        self.store = Store(settings.database_url, connections_max=3)
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -59,16 +59,18 @@ class Dialect(Protocol):
     snapshot_options: Mapping[str, Any]
     """What makes a transaction see one snapshot."""
 
-    statement_options: Mapping[str, Any]
-    """What makes each statement a transaction of its own, for `rows`."""
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        """Another one for the same database, or the same one, for `rows`."""
 
     insert_options: Mapping[str, Any]
     """Those of the connection that `begin` and `insert` are for."""
 
     def rows(
-        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
     ) -> Sequence[Any]:
-        """The rows of a statement as its driver takes it, by the shortest way."""
+        """The rows of a statement, written as the driver takes it, which is a transaction
+        of its own: by the shortest way there is. It is stopped where the deadline is
+        cancelled."""
 
     def encode_events(self, group: Group) -> object:
         """What is left in the group, as `insert` takes it."""
@@ -146,7 +148,6 @@ class Sqlite:
 
     # Every transaction sees one snapshot already.
     snapshot_options: Mapping[str, Any] = {}
-    statement_options: Mapping[str, Any] = {}
     insert_options: Mapping[str, Any] = {WRITES: True}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
@@ -181,10 +182,14 @@ class Sqlite:
 
         return engine
 
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        return engine
+
     def rows(
-        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
     ) -> Sequence[Any]:
-        return connection.exec_driver_sql(statement, dict(values)).all()
+        with engine.connect() as connection, self.stopping_at(deadline, connection):
+            return connection.exec_driver_sql(statement, dict(values)).all()
 
     _INSERT = (
         f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
@@ -317,6 +322,26 @@ def _may_be_lost(connection: "psycopg.Connection[Any]", idle_from: float | None)
     return bool(waiting.poll(0))
 
 
+def _replace_lost(engine: sa.Engine) -> None:
+    """Has the pool of an engine open another connection in the place of one that is lost."""
+
+    @sa.event.listens_for(engine, "checkin")
+    def _checkin(connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[_IDLE_FROM] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def _checkout(
+        connection: "psycopg.Connection[Any]",
+        record: sa.pool.ConnectionPoolEntry,
+        proxy: object,
+    ) -> None:
+        if _may_be_lost(connection, record.info.get(_IDLE_FROM)):
+            try:
+                engine.dialect.do_ping(cast("sa.engine.interfaces.DBAPIConnection", connection))
+            except psycopg.Error as error:
+                raise sa.exc.InvalidatePoolError from error
+
+
 class Postgresql:
     """The production database."""
 
@@ -324,12 +349,11 @@ class Postgresql:
 
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
-    statement_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
-
     # The driver begins transactions on its own, but asks the database for it first. A
     # transaction that is begun here is committed or rolled back like any other.
     insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 
+    _CONNECT: Mapping[str, Any] = {"application_name": "cost-insights", "connect_timeout": 10}
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _COMPACTION_LOCK = 0x636F7374_696E0002
     _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -359,32 +383,13 @@ class Postgresql:
         # behind it were not executed.
         logging.getLogger("psycopg").setLevel(logging.ERROR)
         engine = sa.create_engine(
-            url,
-            pool_size=connections_max,
-            max_overflow=0,
-            connect_args={"application_name": "cost-insights", "connect_timeout": 10},
+            url, pool_size=connections_max, max_overflow=0, connect_args=self._CONNECT
         )
+        _replace_lost(engine)
 
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: psycopg.Connection[Any], _record: object) -> None:
             connection.adapters.register_dumper(_Array, _ArrayDumper)
-
-        @sa.event.listens_for(engine, "checkin")
-        def _checkin(connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
-            record.info[_IDLE_FROM] = time.monotonic()
-
-        @sa.event.listens_for(engine, "checkout")
-        def _checkout(
-            connection: "psycopg.Connection[Any]",
-            record: sa.pool.ConnectionPoolEntry,
-            proxy: object,
-        ) -> None:
-            if _may_be_lost(connection, record.info.get(_IDLE_FROM)):
-                try:
-                    engine.dialect.do_ping(cast("sa.engine.interfaces.DBAPIConnection", connection))
-                except psycopg.Error as error:
-                    # The pool opens another one instead.
-                    raise sa.exc.InvalidatePoolError from error
 
         @sa.event.listens_for(engine, "do_execute")
         def _do_execute(
@@ -410,12 +415,28 @@ class Postgresql:
         return engine
 
     def rows(
-        self, connection: sa.Connection, statement: str, values: Mapping[str, Any]
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
     ) -> Sequence[Any]:
-        # Between the driver and us SQLAlchemy would take as long as the database.
-        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-        with _driver_errors(statement):
-            return driver.execute(statement, values).fetchall()
+        # SQLAlchemy would take as long as the database: it prepares for transactions,
+        # for any statement and for any column.
+        with _driver_errors(statement), closing(engine.raw_connection()) as connection:
+            driver = cast("psycopg.Connection[Any]", connection.driver_connection)
+            with self._cancelling(driver, deadline):
+                return driver.execute(statement, values).fetchall()
+
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        # To make a connection one that commits on its own, and to take that back, takes
+        # a good part of the time of a short statement: these are and stay so.
+        statements = sa.create_engine(
+            engine.url,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_size=connections_max,
+            max_overflow=0,
+            connect_args=self._CONNECT,
+        )
+        _replace_lost(statements)
+        return statements
 
     def encode_events(self, group: Group) -> object:
         if len(group) >= self._COPY_EVENTS_MIN:
@@ -515,18 +536,22 @@ class Postgresql:
     @contextmanager
     def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-
-        def stop() -> None:
-            # Where the server cannot be told it stops on its own, at the time limit.
-            with suppress(psycopg.Error):
-                driver.cancel_safe(timeout=self._STOP_SECONDS)
-
-        with deadline.calling(stop):
+        with self._cancelling(driver, deadline):
             self._unlimited[driver] = deadline
             try:
                 yield
             finally:
                 self._unlimited.pop(driver, None)
+
+    def _cancelling(
+        self, driver: "psycopg.Connection[Any]", deadline: Deadline
+    ) -> AbstractContextManager[None]:
+        def stop() -> None:
+            # Where the server cannot be told it stops on its own, at the time limit.
+            with suppress(psycopg.Error):
+                driver.cancel_safe(timeout=self._STOP_SECONDS)
+
+        return deadline.calling(stop)
 
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         return isinstance(error.orig, psycopg.errors.QueryCanceled)

@@ -49,11 +49,17 @@ class Store:
         url = sa.make_url(database_url)
         self.url = url
         self._dialect = dialect_of(url)
-        self._engine = self._dialect.engine(url, connections_max=connections_max)
+        for_statements = max(1, connections_max // 4)
+        self.transactions_max = max(1, connections_max - for_statements)
+        """How many transactions there can be at once."""
+
+        self._engine = self._dialect.engine(url, connections_max=self.transactions_max)
+        self._statement_engine = self._dialect.statement_engine(
+            self._engine, connections_max=for_statements
+        )
         self._reading_engine = self._engine.execution_options(
             **self._dialect.snapshot_options, postgresql_readonly=True
         )
-        self._statement_engine = self._engine.execution_options(**self._dialect.statement_options)
         self._retry_seconds = retry_seconds
         self.packed_cache = PackedCache(cache_bytes_max)
         self.customer_cache = CustomerCache()
@@ -70,6 +76,7 @@ class Store:
         if self._writing_connection is not None:
             self._writing_connection.close()
         self._engine.dispose()
+        self._statement_engine.dispose()
 
     def upgrade(self) -> None:
         """Brings the schema up to date; processes that do so at once wait for each other."""
@@ -91,7 +98,7 @@ class Store:
             if deadline is None:
                 yield connection
                 return
-            with self._stopping_at(deadline, connection):
+            with self._too_slow(deadline), self._dialect.stopping_at(deadline, connection):
                 yield connection
 
     def read_cells_from_memory(
@@ -109,19 +116,16 @@ class Store:
         which must be watched by somebody who cancels it, is over first.
         """
         look_up = LookUp(organization_number, tuple(needed), customers)
-        with (
-            self._errors_of_the_database(),
-            self._statement_engine.connect() as connection,
-            self._stopping_at(deadline, connection),
-        ):
-            rows = self._dialect.rows(connection, *look_up.statement(connection.dialect.name))
+        engine = self._statement_engine
+        statement, values = look_up.statement(engine.dialect.name)
+        with self._errors_of_the_database(), self._too_slow(deadline):
+            rows = self._dialect.rows(engine, statement, values, deadline)
         return look_up.found_in(rows).stored_cells(None, self.packed_cache)
 
     @contextmanager
-    def _stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
+    def _too_slow(self, deadline: Deadline) -> Iterator[None]:
         try:
-            with self._dialect.stopping_at(deadline, connection):
-                yield
+            yield
         except sa.exc.DBAPIError as error:
             if self._dialect.was_stopped(error):
                 raise QueryTooSlowError(deadline.seconds_max) from error

@@ -291,6 +291,10 @@ def _add_numbers(
     # Made where they belong: a list of messages would be copied into the one that holds it.
     rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
     for start, row in zip(starts, rows):  # noqa: B905 (without a column rows do not end)
-        message.periods.add(timestamp=start, **dict(zip(slugs, row, strict=True)))
+        # One field after the other takes half as long as all of them by name.
+        period = message.periods.add()
+        period.timestamp = start
+        for slug, number in zip(slugs, row, strict=True):
+            setattr(period, slug, number)
     totals: dict[str, Any] = {metric.slug: numbers.total_written(metric) for metric in metrics}
     message.totals.CopyFrom(metrics_service_pb2.MetricsTotals(**totals))
