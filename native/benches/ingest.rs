@@ -136,32 +136,12 @@ fn main() {
         ..selection.clone()
     };
     let of_one = || tally::tally(&cover, black_box(&sources), &one, true);
-    report(
-        "find and add up one customer's",
-        median(of_one),
-        packed.len(),
-    );
-    let mut own = cells.clone();
-    own.iter_mut().for_each(|cell| cell.customer = 7);
-    cell::combine(&mut own);
-    let own_packed = cell::pack(&own);
-    let own_kept = Kept::new(own_packed[..].into());
-    let own_segments = [(Kind::CustomerQuarters, &own_kept)];
-    let of_own = Selection {
-        customer_groups: Some([(7, -1)].into_iter().collect()),
-        ..selection.clone()
+    report("add up one customer", median(of_one), packed.len());
+    let days = || {
+        let kept = Kept::new(packed[..].into());
+        kept.days().is_ok() && kept.days().is_ok()
     };
-    for b in [false, true] {
-        let src = Sources {
-            segments: &own_segments,
-            ..sources.clone()
-        };
-        let run = || tally::tally(&cover, black_box(&src), &of_own, b);
-        eprintln!("{} cells", own.len());
-        report("add up many of one customer", median(run), own_packed.len());
-        let run = || tally::rank(&cover, black_box(&src), &of_own, b, 5);
-        report("rank many of one customer", median(run), own_packed.len());
-    }
+    report("add them up to days", median(days), packed.len());
     let compaction = || segment::Compaction::new(black_box(&cells));
     report(
         "what they add to segments",

@@ -1,12 +1,13 @@
 //! Packed cells and activity that stay in memory and answer many questions.
 //!
-//! What takes a look at all of it is done once: its seal is checked, marks say where
-//! the cells of some customers begin, so that a question about one customer reads its
-//! cells and not those of everybody before, and cells of quarters of an hour are added
-//! up to cells of days, of which there are far fewer.
+//! What takes a look at all of it is done once: its seal is checked, and for those that
+//! are asked for again marks say where the cells of some customers begin, so that a
+//! question about one customer does not read those of everybody before, and cells of
+//! quarters of an hour are added up to cells of days, of which there are far fewer.
 #![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::activity::Entries;
 use crate::cell::{self, Cell, Cells, Place};
@@ -18,8 +19,41 @@ use crate::time::day_of;
 pub struct Kept {
     sealed: Box<[u8]>,
     is_whole: OnceLock<bool>,
-    marks: OnceLock<Result<Box<[Mark]>, Damaged>>,
-    days: OnceLock<Result<Box<Kept>, Damaged>>,
+    marks: FromTheSecond<Box<[Mark]>>,
+    days: FromTheSecond<Box<Kept>>,
+}
+
+/// What is found out when it is asked for the second time: what is read only once, as
+/// there is no room to keep it, is not worth it.
+#[derive(Debug)]
+struct FromTheSecond<T> {
+    was_asked: AtomicBool,
+    found: OnceLock<Result<T, Damaged>>,
+}
+
+impl<T> FromTheSecond<T> {
+    fn new() -> Self {
+        Self {
+            was_asked: AtomicBool::new(false),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// `None` the first time.
+    fn get(&self, find_out: impl FnOnce() -> Result<T, Damaged>) -> Result<Option<&T>, Damaged> {
+        if !self.was_asked.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match self.found.get_or_init(find_out) {
+            Ok(found) => Ok(Some(found)),
+            Err(damaged) => Err(*damaged),
+        }
+    }
+
+    /// What was found out, if anything was.
+    fn found(&self) -> Option<&T> {
+        self.found.get()?.as_ref().ok()
+    }
 }
 
 /// Where the cells of a customer begin.
@@ -38,21 +72,15 @@ impl Kept {
         Self {
             sealed,
             is_whole: OnceLock::new(),
-            marks: OnceLock::new(),
-            days: OnceLock::new(),
+            marks: FromTheSecond::new(),
+            days: FromTheSecond::new(),
         }
     }
 
     /// How many bytes of memory it takes, with what was found out about it so far.
     pub fn bytes(&self) -> usize {
-        let marks = match self.marks.get() {
-            Some(Ok(marks)) => size_of_val(&**marks),
-            _ => 0,
-        };
-        let days = match self.days.get() {
-            Some(Ok(days)) => days.bytes(),
-            _ => 0,
-        };
+        let marks = self.marks.found().map_or(0, |marks| size_of_val(&**marks));
+        let days = self.days.found().map_or(0, |days| days.bytes());
         size_of::<Self>() + self.sealed.len() + marks + days
     }
 
@@ -66,24 +94,34 @@ impl Kept {
         Entries::read(self.unpacker()?)
     }
 
-    /// A reader of its cells that finds customers.
-    pub fn seeker(&self) -> Result<Seeker<'_>, Damaged> {
+    /// Calls with each cell of these customers, which are in ascending order.
+    #[inline(always)]
+    pub fn for_each_of(
+        &self,
+        customers: &[u32],
+        each: impl FnMut(Cell) -> Result<(), Damaged>,
+    ) -> Result<(), Damaged> {
+        self.seeker()?.for_each_of(customers, each)
+    }
+
+    /// Each customer's cells of days, over all series, of cells of quarters of an hour;
+    /// `None` where they are asked for the first time.
+    pub fn days(&self) -> Result<Option<&Self>, Damaged> {
+        let days = self.days.get(|| {
+            let packed = cell::pack(&days_of(self.cells()?)?);
+            Ok(Box::new(Self::new(packed.into())))
+        })?;
+        Ok(days.map(|days| &**days))
+    }
+
+    fn seeker(&self) -> Result<Seeker<'_>, Damaged> {
         let cells = self.cells()?;
-        let marks = self.marks.get_or_init(|| marks_of(cells.clone()));
+        let marks = self.marks.get(|| marks_of(cells.clone()))?;
         Ok(Seeker {
-            marks: marks.as_ref().map_err(|damaged| *damaged)?,
+            marks: marks.map_or(&[], |marks| &**marks),
             first: cells.clone(),
             cells,
         })
-    }
-
-    /// Each customer's cells of days, over all series, of cells of quarters of an hour.
-    pub fn days(&self) -> Result<&Self, Damaged> {
-        let days = self.days.get_or_init(|| {
-            let packed = cell::pack(&days_of(self.cells()?)?);
-            Ok(Box::new(Self::new(packed.into())))
-        });
-        days.as_deref().map_err(|damaged| *damaged)
     }
 
     fn unpacker(&self) -> Result<Unpacker<'_>, Damaged> {
@@ -138,8 +176,8 @@ fn days_of(cells: Cells<'_>) -> Result<Vec<Cell>, Damaged> {
 }
 
 /// Reads the cells of some customers.
-#[derive(Clone, Debug)]
-pub struct Seeker<'a> {
+struct Seeker<'a> {
+    /// None where nobody has looked for any.
     marks: &'a [Mark],
     /// All cells.
     first: Cells<'a>,
@@ -148,9 +186,8 @@ pub struct Seeker<'a> {
 }
 
 impl Seeker<'_> {
-    /// Calls with each cell of these customers, which are in ascending order.
     #[inline(always)]
-    pub fn for_each_of(
+    fn for_each_of(
         mut self,
         customers: &[u32],
         mut each: impl FnMut(Cell) -> Result<(), Damaged>,
@@ -202,7 +239,7 @@ mod tests {
             found.push(cell);
             Ok(())
         };
-        kept.seeker()?.for_each_of(customers, push)?;
+        kept.for_each_of(customers, push)?;
         Ok(found)
     }
 
@@ -233,13 +270,20 @@ mod tests {
         let mut short = vec![packed[0], 2, 0, 0];
         crate::packed::seal(&mut short);
         let kept = Kept::new(short.into());
-        assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+        for _ in 0..2 {
+            assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+        }
+        assert!(kept.days().unwrap().is_none());
+        assert!(kept.days().is_err());
     }
 
-    /// A customer is found without a look at all before.
+    /// The second time a customer is found without a look at all before.
     #[test]
     fn others_are_passed_over() {
         let kept = Kept::new(cell::pack(&one_each(0..10_000)).into());
+        let mut seeker = kept.seeker().unwrap();
+        seeker.go_to(9_000);
+        assert_eq!(seeker.cells.left(), 10_000);
         let mut seeker = kept.seeker().unwrap();
         seeker.go_to(9_000);
         assert!(seeker.cells.left() <= 1_000 + MARK_CELLS);
@@ -266,7 +310,9 @@ mod tests {
             customers.dedup();
             let kept = Kept::new(cell::pack(&cells).into());
             cells.retain(|cell| customers.contains(&cell.customer));
-            prop_assert_eq!(cells_of(&kept, &customers), Ok(cells));
+            for _ in 0..2 {
+                prop_assert_eq!(cells_of(&kept, &customers), Ok(cells.clone()));
+            }
         }
     }
 }

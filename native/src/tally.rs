@@ -300,14 +300,15 @@ fn for_each_cell(
                 let slot_of = |year| cover.history_of_year(year);
                 cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
-            Kind::CustomerQuarters if by_day => {
-                let slot_of = |day| cover.slot_of_uncut_day(day);
-                let days = kept.days()?;
-                cells_of(days, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
-            }
             Kind::CustomerQuarters => {
-                let slot_of = |quarter| cover.slot_of_quarter(quarter);
-                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                let days = if by_day { kept.days()? } else { None };
+                if let Some(days) = days {
+                    let slot_of = |day| cover.slot_of_uncut_day(day);
+                    cells_of(days, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                } else {
+                    let slot_of = |quarter| cover.slot_of_quarter(quarter);
+                    cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                }
             }
             Kind::CustomerMonths => {
                 let slot_of = |month| cover.history_of_month(month);
@@ -361,7 +362,7 @@ fn cells_of(
         }
     };
     match chosen {
-        Some(customers) => kept.seeker()?.for_each_of(customers, in_slot),
+        Some(customers) => kept.for_each_of(customers, in_slot),
         None => kept.cells()?.for_each(in_slot),
     }
 }

@@ -361,7 +361,8 @@ class Cover:
 @final
 class Kept:
     """Packed cells or activity that stay in memory and answer many questions: their
-    checksum is looked at once, and where each customer's cells are is remembered."""
+    checksum is looked at once, and what is asked for again is remembered: where the cells
+    of customers are, and what their quarters of an hour add up to by day."""
 
     def __new__(cls, packed: bytes) -> Kept:
         """Copies the bytes, which may be damaged: whoever adds them up is told."""

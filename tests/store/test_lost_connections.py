@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
+from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import Organization
-from cost_insights.store import Deadline, Store
+from cost_insights.store import Deadline, Store, StoredCells
 from cost_insights.store.schema import customer, event, series
 from tests.store.test_events import NOW_US, counts, submission
 from tests.support.databases import Databases
@@ -152,6 +153,31 @@ def test_a_connection_lost_in_the_pool(databases: Databases) -> None:
             pids.add(pid)
             assert len(pids) == number + 1
             other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+
+
+def test_a_statement_whose_answer_is_lost(
+    line: tuple[Line, str], store: Store, acme: Organization
+) -> None:
+    """Whoever asked is told to ask again, and the lost connection is not used again."""
+
+    def read() -> StoredCells:
+        return store.read_cells_from_memory(acme.number, [], deadline=Deadline(60))
+
+    nothing = StoredCells(0, 0, [], [])
+    assert read() == nothing
+    for _ in range(3):
+        line[0].cut_at_the_next_answer()
+        with pytest.raises(StoreUnavailableError):
+            read()
+        assert read() == nothing
+
+
+def test_a_database_that_cannot_be_reached(databases: Databases) -> None:
+    """A connection for a statement on its own that cannot be opened is said to be unavailable."""
+    with databases.fresh("postgresql") as url:
+        nowhere = sa.make_url(url).set(port=1).render_as_string(hide_password=False)
+    with contextlib.closing(Store(nowhere)) as store, pytest.raises(StoreUnavailableError):
+        store.read_cells_from_memory(1, [], deadline=Deadline(60))
 
 
 def stored(store: Store) -> int:

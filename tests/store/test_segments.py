@@ -401,14 +401,16 @@ def test_what_is_found_out_counts() -> None:
     cache = PackedCache(2 * (Kept(packed).bytes + 200))
     kept = cache.remember({one: packed, other: packed})
     assert cache.known([one, other]) == kept
-    tally_cells(
-        Cover([0, 31 * 86_400_000_000]),
-        Sources(segments=[(Kind.CUSTOMER_QUARTERS, kept[one])], batches=[]),
-        series_groups=array("i", [0]),
-        groups=1,
-        customer_groups=[(3, 0)],
-        customers_wanted=False,
-    )
+    assert kept[one].bytes == Kept(packed).bytes
+    for _ in range(2):  # what is asked for once is not worth it
+        tally_cells(
+            Cover([0, 31 * 86_400_000_000]),
+            Sources(segments=[(Kind.CUSTOMER_QUARTERS, kept[one])], batches=[]),
+            series_groups=array("i", [0]),
+            groups=1,
+            customer_groups=[(3, 0)],
+            customers_wanted=False,
+        )
     assert kept[one].bytes > Kept(packed).bytes
     assert cache.known([one]) == {one: kept[one]}
     assert cache.known([other]) == {}
