@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod message;
 pub mod number_cache;
 pub mod packed;
+pub mod periods;
 #[cfg(feature = "python")]
 mod python;
 pub mod segment;

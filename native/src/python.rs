@@ -12,7 +12,7 @@ use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
 
 use crate::amount::column;
@@ -20,7 +20,7 @@ use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
     amount, array, batch, cell, check, copy, cover, error, event, group, id, kept, ledger, packed,
-    segment, sum, tally,
+    periods, segment, sum, tally,
 };
 
 #[pymodule]
@@ -32,9 +32,9 @@ mod _native {
         Compaction, Cover, EventBatch, Fault, Group, Kept, Ledger, LedgerQuestion, LedgerTally,
         Limits, NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
         cells_of_copy, cells_of_events, compare_segments, decode_events, decode_streamed,
-        derive_segments, event_id, format_amount, is_sound_segment, list_cells, merge_cells,
-        pack_segments, parse_amount, parse_amounts, parse_money, rank_cells, round_amount,
-        sum_by_group, sum_picocents, tally_cells,
+        derive_segments, encode_periods, event_id, format_amount, is_sound_segment, list_cells,
+        merge_cells, pack_segments, parse_amount, parse_amounts, parse_money, rank_cells,
+        round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -798,6 +798,50 @@ fn rank_cells(
     })
     .map(|ranking| (ranking.values, ranking.first))
     .map_err(tally_error)
+}
+
+/// (field, whether the numbers are amounts, numbers)
+type PeriodsColumn<'py> = (u32, bool, Vec<Bound<'py, PyAny>>);
+
+/// The periods of an answer, as messages of protobuf.
+#[pyfunction]
+fn encode_periods<'py>(
+    py: Python<'py>,
+    field: u32,
+    starts: Vec<Bound<'py, PyString>>,
+    columns: Vec<PeriodsColumn<'py>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let starts: Vec<PyBackedStr> = starts
+        .into_iter()
+        .map(PyBackedStr::try_from)
+        .collect::<PyResult<_>>()?;
+    let starts: Vec<&str> = starts.iter().map(|start| &**start).collect();
+    let columns = columns
+        .into_iter()
+        .map(|(field, are_amounts, numbers)| {
+            if numbers.len() != starts.len() {
+                return Err(PyValueError::new_err(
+                    "a column must have a number a period",
+                ));
+            }
+            let numbers = numbers.iter();
+            let column = if are_amounts {
+                periods::Column::Amounts(numbers.map(small_or_large).collect::<PyResult<_>>()?)
+            } else {
+                periods::Column::Counts(numbers.map(|one| one.extract()).collect::<PyResult<_>>()?)
+            };
+            Ok((field, column))
+        })
+        .collect::<PyResult<Vec<_>>>()?;
+    Ok(PyBytes::new(py, &periods::write(field, &starts, &columns)))
+}
+
+/// An integer; those of 64 bits, which nearly all are, are read many times faster.
+fn small_or_large(number: &Bound<'_, PyAny>) -> PyResult<i128> {
+    match number.extract::<i64>() {
+        Ok(number) => Ok(number.into()),
+        Err(_) => number.extract(),
+    }
 }
 
 /// (customer, slot, series, events, picocents)

@@ -42,6 +42,7 @@ __all__ = [
     "decode_events",
     "decode_streamed",
     "derive_segments",
+    "encode_periods",
     "event_id",
     "format_amount",
     "is_sound_segment",
@@ -289,6 +290,18 @@ def decode_streamed(
 def event_id(organization_id: bytes, external_id: str) -> bytes:
     """The id of the event with that external id: a UUID of version 8 made of the
     first 16 bytes of SHA-256(organization id ‖ external id in UTF-8)."""
+
+def encode_periods(
+    field: int, starts: Sequence[str], columns: Sequence[tuple[int, bool, Sequence[int]]]
+) -> bytes:
+    """Messages of a repeated field, encoded: one for each start, which is in field 1, with
+    the number of each column at that place.
+
+    A column is (field, whether its numbers are picocents, numbers): picocents, each an
+    i128, become decimal text like by `format_amount`, others an `int64`. Raises ValueError
+    where a column has not as many numbers as there are starts, OverflowError where a
+    number does not fit.
+    """
 
 def parse_amount(text: str) -> int | Fault:
     """The picocents of a decimal string, exactly."""

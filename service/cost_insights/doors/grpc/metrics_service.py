@@ -3,8 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from cost_insights import _native
@@ -81,6 +80,8 @@ _TYPE_NUMBERS: Mapping[MetricType, metrics_service_pb2.MetricType.ValueType] = {
     MetricType.PERCENTAGE: metrics_service_pb2.METRIC_TYPE_PERCENTAGE,
 }
 
+
+_PERIOD_FIELDS = metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields_by_name
 
 _EXPORT_FORMATS: Mapping[int, ExportFormat] = {
     metrics_service_pb2.EXPORT_FORMAT_UNSPECIFIED: ExportFormat.CSV,
@@ -286,15 +287,15 @@ def _add_numbers(
     numbers: MetricsNumbers,
     metrics: Sequence[Metric],
 ) -> None:
-    slugs = [metric.slug for metric in metrics]
-    columns = [numbers.written(metric) for metric in metrics]
-    # Made where they belong: a list of messages would be copied into the one that holds it.
-    rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
-    for start, row in zip(starts, rows):  # noqa: B905 (without a column rows do not end)
-        # One field after the other takes half as long as all of them by name.
-        period = message.periods.add()
-        period.timestamp = start
-        for slug, number in zip(slugs, row, strict=True):
-            setattr(period, slug, number)
+    columns = [
+        (
+            _PERIOD_FIELDS[metric.slug].number,
+            metric.type is not MetricType.SCALAR,
+            numbers.columns[metric.slug],
+        )
+        for metric in metrics
+    ]
+    periods = message.DESCRIPTOR.fields_by_name["periods"].number
+    message.MergeFromString(_native.encode_periods(periods, starts, columns))
     totals: dict[str, Any] = {metric.slug: numbers.total_written(metric) for metric in metrics}
     message.totals.CopyFrom(metrics_service_pb2.MetricsTotals(**totals))
