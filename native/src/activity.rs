@@ -540,6 +540,7 @@ impl Set {
                 _ => {
                     let bitmap = RoaringBitmap::deserialize_from(bytes).map_err(|_| Damaged)?;
                     self.added += bitmap.len() as usize;
+                    self.greatest = self.greatest.max(bitmap.max().unwrap_or_default());
                     self.many.push(bitmap);
                 }
             },
@@ -553,13 +554,15 @@ impl Set {
         greatest as usize / FLAGS_PER_CUSTOMER <= self.added + more
     }
 
-    /// Moves the list to flags where these take little enough by now.
+    /// Moves what is beside the flags to them where these take little enough by now.
     fn use_flags(&mut self) {
-        if self.few.is_empty() || !self.may_have_flags(self.greatest, 0) {
+        let has_others = !self.few.is_empty() || !self.many.is_empty();
+        if !has_others || !self.may_have_flags(self.greatest, 0) {
             return;
         }
         self.flags.reach(self.greatest);
-        for customer in self.few.drain(..) {
+        let many = self.many.drain(..).flatten();
+        for customer in self.few.drain(..).chain(many) {
             self.flags.insert(customer);
         }
     }
