@@ -32,9 +32,9 @@ class Settings(BaseSettings):
     """Whether `serve` brings the schema of the database up to date when it starts."""
 
     database_connections_max: int = Field(default=8, ge=4, le=100)
-    """How many connections a process opens: a quarter of them tell what there is to what is
-    remembered, one writes, one compacts, the others read, and half of these at most export rows of
-    FOCUS."""
+    """How many connections a process opens: a quarter of them look what there is for questions that
+    are answered from memory, one writes, one compacts, the others read, and half of these at most
+    export rows of FOCUS."""
 
     compact: bool = True
     """Whether the service merges what was stored into larger segments in the background."""

@@ -68,8 +68,8 @@ class MetricsReader:
     def _answer(
         self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
-        if not asked.tells_events_apart:
-            # Mostly everything but what was stored since is remembered.
+        if not asked.takes_names:
+            # Mostly all that is stored is remembered.
             with suppress(NotRememberedError):
                 snapshot = Snapshot(self._store, organization, deadline)
                 return _Query(snapshot, asked, self.ledgers).answer()

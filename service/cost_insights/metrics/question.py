@@ -74,8 +74,8 @@ class MetricsQuestion:
     order: GroupOrder
 
     @property
-    def tells_events_apart(self) -> bool:
-        """Whether it takes more of events than whose they are."""
+    def takes_names(self) -> bool:
+        """Whether names of series or customers must be read for it, beside their numbers."""
         return (
             self.group_by is not None
             or self.products is not None

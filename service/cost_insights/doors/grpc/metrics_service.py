@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
 
 from cost_insights import _native
 from cost_insights.doors.grpc.calls import AnyCall, RawCall, ServerStreamCall, decode
@@ -14,6 +13,7 @@ from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
+    METRICS,
     SUGGESTED_DATE_MIN,
     ExportFormat,
     GroupBy,
@@ -80,6 +80,14 @@ _TYPE_NUMBERS: Mapping[MetricType, metrics_service_pb2.MetricType.ValueType] = {
     MetricType.PERCENTAGE: metrics_service_pb2.METRIC_TYPE_PERCENTAGE,
 }
 
+
+_DESCRIBED: Mapping[str, metrics_service_pb2.Metric] = {
+    slug: metrics_service_pb2.Metric(
+        slug=slug, display_name=metric.display_name, type=_TYPE_NUMBERS[metric.type]
+    )
+    for slug, metric in METRICS.items()
+}
+"""What an answer says of a metric, by slug."""
 
 _PERIOD_FIELDS = metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields_by_name
 
@@ -256,16 +264,8 @@ def _billing_types(checks: Checks, numbers: Sequence[int]) -> Sequence[str]:
 
 
 def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
-    response = metrics_service_pb2.GetMetricsResponse(
-        metrics=[
-            metrics_service_pb2.Metric(
-                slug=metric.slug,
-                display_name=metric.display_name,
-                type=_TYPE_NUMBERS[metric.type],
-            )
-            for metric in answer.metrics
-        ],
-    )
+    response = metrics_service_pb2.GetMetricsResponse()
+    response.metrics.extend(_DESCRIBED[metric.slug] for metric in answer.metrics)
     _add_numbers(response, answer.starts, answer.numbers, answer.metrics)
     for group in answer.groups:
         added = response.groups.add(
@@ -297,5 +297,7 @@ def _add_numbers(
     ]
     periods = message.DESCRIPTOR.fields_by_name["periods"].number
     message.MergeFromString(_native.encode_periods(periods, starts, columns))
-    totals: dict[str, Any] = {metric.slug: numbers.total_written(metric) for metric in metrics}
-    message.totals.CopyFrom(metrics_service_pb2.MetricsTotals(**totals))
+    totals = message.totals
+    totals.SetInParent()
+    for metric in metrics:
+        setattr(totals, metric.slug, numbers.total_written(metric))
