@@ -16,21 +16,6 @@ pub enum Column {
     Counts(Vec<i64>),
 }
 
-impl Column {
-    /// How many numbers there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Amounts(numbers) => numbers.len(),
-            Self::Counts(numbers) => numbers.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// The field of a period that says when it starts.
 const START: u32 = 1;
 

@@ -808,13 +808,9 @@ type PeriodsColumn<'py> = (u32, bool, Vec<Bound<'py, PyAny>>);
 fn encode_periods<'py>(
     py: Python<'py>,
     field: u32,
-    starts: Vec<Bound<'py, PyString>>,
+    starts: Vec<PyBackedStr>,
     columns: Vec<PeriodsColumn<'py>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let starts: Vec<PyBackedStr> = starts
-        .into_iter()
-        .map(PyBackedStr::try_from)
-        .collect::<PyResult<_>>()?;
     let starts: Vec<&str> = starts.iter().map(|start| &**start).collect();
     let columns = columns
         .into_iter()

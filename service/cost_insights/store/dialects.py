@@ -547,7 +547,8 @@ class Postgresql:
         self, driver: "psycopg.Connection[Any]", deadline: Deadline
     ) -> AbstractContextManager[None]:
         def stop() -> None:
-            # Where the server cannot be told it stops on its own, at the time limit.
+            # Where the server cannot be told, it is told again; a statement of a
+            # transaction stops on its own too, at the time limit.
             with suppress(psycopg.Error):
                 driver.cancel_safe(timeout=self._STOP_SECONDS)
 
