@@ -19,7 +19,7 @@ LAYERS = (
 )
 """From the top down: what stands in a set may import what stands in the sets below it."""
 
-EVERYWHERE = {"errors", "settings", "page_token", "_native", "logs"}
+EVERYWHERE = {"amounts", "errors", "settings", "page_token", "_native", "logs"}
 """What any layer may import, and what imports nothing of the layers."""
 
 APART = {
