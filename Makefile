@@ -24,8 +24,8 @@ $(BIN)/python:
 	touch $@
 
 .venv/go-tools: tests/tools/go.sum | $(BIN)/python
-	@command -v go > /dev/null || { echo "go is not installed: grpcurl and buf, which the tests and linters need, are built with it. See https://go.dev/doc/install" >&2; exit 1; }
-	cd tests/tools && go build -o $(CURDIR)/$(BIN)/ github.com/fullstorydev/grpcurl/cmd/grpcurl github.com/bufbuild/buf/cmd/buf
+	@command -v go > /dev/null || { echo "go is not installed: the programs that the tests and linters need, such as grpcurl and buf, are built with it. See https://go.dev/doc/install" >&2; exit 1; }
+	cd tests/tools && go build -o $(CURDIR)/$(BIN)/ tool
 	touch $@
 
 setup: .venv/installed ## Creates .venv and builds the native module.

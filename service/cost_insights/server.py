@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -33,6 +34,12 @@ _CONCURRENT_CALLS_MAX = 4_096
 
 _SWITCH_SECONDS = 0.000_5
 """For how long a thread may keep the interpreter's lock while another waits for it."""
+
+SERVICES: Final = tuple(
+    service.full_name
+    for service in (event_service.SERVICE, metrics_service.SERVICE, revenue_service.SERVICE)
+)
+"""The names under which the service is called, and its health is asked for."""
 
 
 class AddressError(Exception):
@@ -160,7 +167,7 @@ class Server:
             ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        add_reflection(server, [*(s.full_name for s, _ in services), health.SERVICE_NAME])
+        add_reflection(server, [*SERVICES, health.SERVICE_NAME])
         return server
 
 

@@ -1,16 +1,13 @@
 """The documented examples, pasted into the real grpcurl."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.programs import ProgramError, output_of
 from tests.support.service import SERVICES, Service
 
 FOLDER = Path(__file__).parents[2] / "proto/examples"
@@ -29,23 +26,7 @@ AMOUNTS = {
 
 def grpcurl(*options: str, address: str, ask: tuple[str, ...]) -> str:
     """What grpcurl prints; what is asked for stands behind the address."""
-    folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    program = shutil.which("grpcurl", path=folders)
-    assert program is not None, "grpcurl is not built: run make test, which builds it"
-    ran = subprocess.run(
-        [program, "-plaintext", *options, address, *ask],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    if ran.returncode != 0:
-        raise GrpcurlError(ran.stderr)
-    return ran.stdout
-
-
-class GrpcurlError(Exception):
-    """grpcurl failed; what it printed."""
+    return output_of("grpcurl", "-plaintext", *options, address, *ask)
 
 
 def answer_of(service: Service, method: str, request: str, *options: str) -> Any:
@@ -220,6 +201,7 @@ def test_list_and_describe(server: Service) -> None:
             assert f"rpc {method.name} (" in described
             assert method.input_type.full_name in asked("describe", method.input_type.full_name)
             assert method.output_type.full_name in asked("describe", method.output_type.full_name)
+            assert f"rpc {method.name} (" in asked("describe", method.full_name)
     assert "string amount = 1" in asked("describe", "cost_insights.v1.Cost")
 
 
@@ -229,7 +211,7 @@ def test_tokens_go_in_a_header(service: Service) -> None:
     header = f"authorization: Bearer {caller.token}"
     limits = "cost_insights.v1.MetricsService/GetMetricsLimits"
     assert answer_of(service, limits, "{}", "-H", header)["min_date"] == "2023-01-01"
-    with pytest.raises(GrpcurlError, match="TOKEN_MISSING"):
+    with pytest.raises(ProgramError, match="TOKEN_MISSING"):
         answer_of(service, limits, "{}")
 
 
@@ -244,7 +226,7 @@ def test_faults_are_printed(server: Service) -> None:
             }
         ]
     }
-    with pytest.raises(GrpcurlError) as caught:
+    with pytest.raises(ProgramError) as caught:
         answer_of(server, INGEST, json.dumps(request))
     printed = str(caught.value)
     assert "InvalidArgument" in printed

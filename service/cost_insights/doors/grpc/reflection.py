@@ -1,11 +1,20 @@
-"""Server reflection under its current name and under the one that older tools ask for."""
+"""Server reflection under its current name and under the one that older tools ask for.
+
+What it describes is every file that this process has loaded. A symbol is whatever has
+a full name: a service, a method, a message, a field, a oneof, an enum, one of its
+values or an extension.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor, descriptor_pb2, descriptor_pool
+from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
+
+from cost_insights.v1 import error_reason_pb2
 
 _OLD = reflection_pb2.DESCRIPTOR
 _NEW_PACKAGE = "grpc.reflection.v1"
@@ -15,7 +24,9 @@ _NEW_SERVICE = f"{_NEW_PACKAGE}.ServerReflection"
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Lets tools such as grpcurl list and describe the services."""
     _describe_new_name()
-    servicer = aio.ReflectionServicer([*services, _NEW_SERVICE, reflection.SERVICE_NAME])
+    servicer = aio.ReflectionServicer(
+        [*services, _NEW_SERVICE, reflection.SERVICE_NAME], _Symbols(descriptor_pool.Default())
+    )
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -27,6 +38,28 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
             for name in (_NEW_SERVICE, reflection.SERVICE_NAME)
         ]
     )
+
+
+_IN_STATUSES = (error_details_pb2, error_reason_pb2, status_pb2)
+"""The files that no service names: tools need them to print what a failed call says."""
+
+
+class _Symbols:
+    """A pool of descriptors that finds every symbol by its full name."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, name: str) -> descriptor.FileDescriptor:  # noqa: N802
+        """The file that declares a symbol; raises KeyError if none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(name)
+        except KeyError:
+            # The pool leaves out methods, of all symbols.
+            return self._pool.FindMethodByName(name).containing_service.file
 
 
 def _describe_new_name() -> None:
