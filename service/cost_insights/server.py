@@ -96,7 +96,8 @@ class Server:
         self._grpc = self._grpc_server(self._ingestor)
         self.grpc_address = _listen(self._grpc, self.settings.grpc_address)
         await self._grpc.start()
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:
         """Refuses new calls, finishes the running ones and closes the database."""

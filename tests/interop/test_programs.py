@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import ProgramError, output_of
-from tests.support.service import Service
+from tests.support.service import SERVICES, Service
 
 EXAMPLE = Path(__file__).parents[2] / "proto/examples/llm_inference.json"
 
@@ -42,3 +42,12 @@ def test_buf_curl(server: Service, flag: str) -> None:
         "google.rpc.ErrorInfo",
         "google.rpc.BadRequest",
     ]
+
+
+@pytest.mark.parametrize("name", ["", *(service.full_name for service in SERVICES)])
+def test_grpc_health_probe(server: Service, name: str) -> None:
+    """The probe of Kubernetes hears that the service as a whole and each of its services serve."""
+    probe = ("grpc-health-probe", f"-addr={server.address}", f"-service={name}")
+    output_of(*probe)
+    with pytest.raises(ProgramError, match="NotFound"):
+        output_of(*probe[:2], "-service=cost_insights.v1.Nothing")
