@@ -333,7 +333,7 @@ def test_a_refusal_is_not_retried(service: ScriptedService, run: Run) -> None:
     service.turns_away = True
     with pytest.raises(CommandError) as stopped:
         run(events(100))
-    assert stopped.value.exit_code == 1
+    assert stopped.value.exit_code == 4
     assert str(stopped.value) == "try again (TOKEN_UNKNOWN)"
     assert service.sequences == []
     assert not run.state.exists()
@@ -344,7 +344,7 @@ def test_a_refusal_in_the_middle_can_be_resumed(service: ScriptedService, run: R
     service.script = [STORE, TOKEN_UNKNOWN]
     with pytest.raises(CommandError) as stopped:
         run(events(100))
-    assert stopped.value.exit_code == 1
+    assert stopped.value.exit_code == 4
     assert "try again (TOKEN_UNKNOWN); every line up to 2 is stored" in str(stopped.value)
     service.turns_away = False
     assert run(events(100))[0] == Counts(inserted=100)

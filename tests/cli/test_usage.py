@@ -80,6 +80,8 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "are")),
         (["metrics", "--end", "2026-02-30"],
          "--end: '2026-02-30' is not a day such as 2026-11-30"),
+        (["metrics", "--end", "0001-01-05"],
+         "--end: '0001-01-05' is not a day such as 2026-11-30"),
         (["serve", "--database-url", "secret@host"],
          ("--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database that is known "
          "(ArgumentError); sqlite:///FILE and postgresql+psycopg://USER:PASSWORD@HOST/DATABASE "
@@ -130,6 +132,8 @@ def test_a_service_that_is_not_there(quick: Command) -> None:
         done = quick(*arguments, "--address", "127.0.0.1:1")
         assert done.returncode == 3
         assert "cost-insights: 127.0.0.1:1: the service cannot be reached: " in done.stderr
+        assert "refused" in done.stderr
+        assert "; `cost-insights serve` starts it, --address or " in done.stderr
         assert done.stderr.count("\n") == 1
 
 

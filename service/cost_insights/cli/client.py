@@ -1,7 +1,8 @@
 """Calling a service: channels, tokens, and what a failed call means in words."""
 
 import ipaddress
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -10,8 +11,11 @@ import typer
 from google.rpc import error_details_pb2, status_pb2
 
 from cost_insights.cli.console import (
+    EXIT_DENIED,
+    EXIT_FAULT,
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
+    EXIT_USAGE,
     CommandError,
     printable,
     settings_of,
@@ -110,6 +114,8 @@ class Failure:
     """The reason of the service; empty where it was not the service that answered."""
     retry_seconds: float
     """How long the service asks to wait; 0 if it does not say."""
+    path: str = ""
+    """The path of the field of the request that is at fault, if one is."""
 
     @property
     def transient(self) -> bool:
@@ -123,24 +129,54 @@ class Failure:
             not self.reason and self.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         )
 
-    def error(self, service: Service) -> CommandError:
-        """The failure as the end of a command."""
+    def error(self, service: Service, flags: Mapping[str, str] | None = None) -> CommandError:
+        """The failure as the end of a command.
+
+        `flags` says which flag of the command fills which field of the request.
+        """
         if self.reason in _TRANSIENT:
             return CommandError(
                 f"{service.address}: {self.message} ({self.reason})", exit_code=EXIT_UNREACHABLE
             )
         if not self.reason and self.code in _UNREACHABLE:
-            why = {
-                grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
-                grpc.StatusCode.CANCELLED: "dropped the call",
-            }.get(self.code, f"cannot be reached: {self.message.rpartition('last error: ')[2]}")
-            return CommandError(
-                f"{service.address}: the service {why}; --address or "
-                "COST_INSIGHTS_GRPC_ADDRESS say where it is",
-                exit_code=EXIT_UNREACHABLE,
-            )
-        kind = self.reason or self.code.name
-        return CommandError(f"{self.message} ({kind})", exit_code=EXIT_REFUSED)
+            return self._unreachable(service)
+        said = f"{self.message} ({self.reason or self.code.name})"
+        if self.code in _DENIED:
+            if self.reason in _NEEDS_TOKEN:
+                said += "; --token or COST_INSIGHTS_TOKEN give an access token"
+            return CommandError(said, exit_code=EXIT_DENIED)
+        if self.code is grpc.StatusCode.INTERNAL:
+            return CommandError(said, exit_code=EXIT_FAULT)
+        if flags and self._field in flags:
+            return CommandError(self._naming(flags, said), exit_code=EXIT_USAGE)
+        return CommandError(said, exit_code=EXIT_REFUSED)
+
+    def _unreachable(self, service: Service) -> CommandError:
+        why = {
+            grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+            grpc.StatusCode.CANCELLED: "dropped the call",
+        }.get(self.code, f"cannot be reached: {self.message.rpartition('last error: ')[2]}")
+        start = "`cost-insights serve` starts it, " if "refused" in self.message else ""
+        return CommandError(
+            f"{service.address}: the service {why}; {start}--address or "
+            "COST_INSIGHTS_GRPC_ADDRESS say where it is",
+            exit_code=EXIT_UNREACHABLE,
+        )
+
+    @property
+    def _field(self) -> str:
+        """The field of the request that is at fault: `metrics.event_names[3]` is `event_names`."""
+        return re.sub(r"\[[0-9]+\]$", "", self.path.removeprefix("metrics."))
+
+    def _naming(self, flags: Mapping[str, str], said: str) -> str:
+        """What was said, with flags in the place of fields; what is quoted stays as it is."""
+        fields = "|".join(sorted((name for name in flags if "_" in name), key=len, reverse=True))
+        words = re.sub(
+            rf"'(?:[^'\\]|\\.)*'|\b({fields})\b",
+            lambda match: flags[match[1]] if match[1] else match[0],
+            said.removeprefix(f"{self.path}: "),
+        )
+        return f"{flags[self._field]}: {words}"
 
 
 # A service that stops cancels what reached it and was not begun.
@@ -151,6 +187,8 @@ _UNREACHABLE = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+_DENIED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+_NEEDS_TOKEN = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_REVOKED", "TOKEN_EXPIRED"})
 _TRANSIENT = frozenset({"OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE"})
 
 
@@ -173,15 +211,15 @@ def failure_of_status(status: status_pb2.Status) -> Failure:
 
 
 def _failure(code: grpc.StatusCode, message: str | None, status: status_pb2.Status) -> Failure:
-    reason, retry_seconds = "", 0.0
+    reason, path, retry_seconds = "", "", 0.0
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         retry = error_details_pb2.RetryInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
-            reason = info.reason
+            reason, path = info.reason, info.metadata["path"]
         elif detail.Unpack(retry):
             retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
-    return Failure(code, printable(message or code.name), reason, retry_seconds)
+    return Failure(code, printable(message or code.name), reason, retry_seconds, path)
 
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}

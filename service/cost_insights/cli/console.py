@@ -19,11 +19,16 @@ from cost_insights.settings import Settings
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+EXIT_DENIED: Final = 4
+EXIT_FILE: Final = 5
+EXIT_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = (
     "Exit codes: 0 all is well; 1 something was refused or differs; 2 wrong use; "
-    "3 the service or the database cannot be reached; 130 interrupted."
+    "3 the service or the database cannot be reached or used; 4 the access token is missing, "
+    "not valid or lacks a scope; 5 a file or the output cannot be read or written; "
+    "70 a fault of the program or the service itself; 130 interrupted."
 )
 
 # What goes to a file or a pipe is not folded: a number stays in one piece.

@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Annotated, Any, Final
 
@@ -93,6 +93,24 @@ _ASKED_METRICS: Final = (*COST_METRICS, *EARNED_METRICS, "orders", "cumulative_r
 _OF_EVENTS: Final = (GroupName.EVENT_NAME, GroupName.LLM_VENDOR, GroupName.LLM_MODEL)
 """Groups that no revenue belongs to."""
 
+FLAGS: Final[Mapping[str, str]] = {
+    "start_date": "--start",
+    "end_date": "--end",
+    "timezone": "--timezone",
+    "interval": "--interval",
+    "customer_ids": "--customer-id",
+    "external_customer_ids": "--customer",
+    "event_names": "--event-name",
+    "metrics": "--metric",
+    "llm_vendors": "--llm-vendor",
+    "llm_models": "--llm-model",
+    "group_by": "--group-by",
+    "groups_max": "--groups-max",
+    "product_ids": "--product",
+    "billing_types": "--billing-type",
+    "order_by": "--order-by",
+}
+"""The flag that fills each field of the request, which errors name in its place."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -294,9 +312,9 @@ def _span(start: str | None, end: str | None, timezone: str) -> tuple[str, str]:
         ) from None
     try:
         last = dt.date.fromisoformat(end) if end is not None else dt.datetime.now(zone).date()
-    except ValueError:
+        return start or (last - dt.timedelta(days=DAYS_SHOWN - 1)).isoformat(), last.isoformat()
+    except (ValueError, OverflowError):
         raise usage(f"--end: {end!r} is not a day such as 2026-11-30") from None
-    return start or (last - dt.timedelta(days=DAYS_SHOWN - 1)).isoformat(), last.isoformat()
 
 
 def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
@@ -306,7 +324,7 @@ def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
                 request, timeout=CALL_SECONDS, metadata=service.metadata()
             )
         except grpc.RpcError as error:
-            raise failure_of(error).error(service) from None
+            raise failure_of(error).error(service, FLAGS) from None
     return answer
 
 
@@ -322,7 +340,7 @@ def _export(service: Service, request: GetMetricsRequest, written: ExportFormat.
                 _write(part.rows)
             sys.stdout.flush()
         except grpc.RpcError as error:
-            raise failure_of(error).error(service) from None
+            raise failure_of(error).error(service, FLAGS) from None
         except BrokenPipeError:
             # Whoever reads has seen enough, such as `head`. What is still buffered must
             # not be written at the end.

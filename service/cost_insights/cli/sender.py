@@ -205,10 +205,12 @@ class Sender:
             return error
         if not isinstance(error, _StoppedError):
             raise error
-        words = str(error.failure.error(self._service))
+        failed = error.failure.error(self._service)
+        words = str(failed)
         if error.failure.too_large:
             words += "; --batch-events makes the batches smaller"
-        return CommandError(words, exit_code=EXIT_UNREACHABLE if error.gave_up else EXIT_REFUSED)
+        exit_code = EXIT_UNREACHABLE if error.gave_up else failed.exit_code
+        return CommandError(words, exit_code=exit_code)
 
     def _account(self, stopped: CommandError) -> CommandError:
         """The end of the command: why, and what became of every line."""
