@@ -39,7 +39,7 @@ def test_the_examples_of_the_module() -> None:
 def test_the_document_names_every_function() -> None:
     """The page about the library leaves nothing public out."""
     page = (Path(__file__).parents[1] / "docs" / "amounts.md").read_text()
-    assert [] == [name for name in amounts.__all__ if name[0].islower() and f"`{name}`" not in page]
+    assert [name for name in amounts.__all__ if name[0].islower() and f"`{name}`" not in page] == []
 
 
 @given(CENTS)

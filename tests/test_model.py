@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from cost_insights.v1 import event_pb2
-from tests import reference
+from tests.reference import costs as reference
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service, metrics_on_paper, new_event
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cost_insights import identity
 from cost_insights.v1 import metrics_service_pb2
-from tests import reference
+from tests.reference import costs as reference
 from tests.support.facts import sent, zone_of
 from tests.support.service import Caller, Service, metrics_on_paper
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_insights.metrics.periods import Interval, Periods, periods_of
-from tests import reference
+from tests.reference import costs as reference
 
 ZONES = sorted(available_timezones())
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

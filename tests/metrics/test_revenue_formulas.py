@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests import reference
-from tests.reference import DAY, HOUR, MONTH, WEEK, YEAR
-from tests.reference_metrics import METRICS, Filters, Group, Metrics, Unattributed
-from tests.reference_revenue import (
+from tests.reference import costs as reference
+from tests.reference.costs import DAY, HOUR, MONTH, WEEK, YEAR
+from tests.reference.metrics import METRICS, Filters, Group, Metrics, Unattributed
+from tests.reference.revenue import (
     DISPUTE,
     DISPUTE_REVERSAL,
     ONE_TIME,

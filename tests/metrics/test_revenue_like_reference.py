@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import reference
 from tests.metrics.test_like_reference import (
     AMOUNTS,
     ANY_DATES,
@@ -26,7 +25,8 @@ from tests.metrics.test_like_reference import (
     ZONES,
     cents_of,
 )
-from tests.reference_metrics import (
+from tests.reference import costs as reference
+from tests.reference.metrics import (
     COSTS,
     METRICS,
     NOT_ADDITIVE,
@@ -34,7 +34,7 @@ from tests.reference_metrics import (
     Filters,
     span_of,
 )
-from tests.reference_revenue import (
+from tests.reference.revenue import (
     BILLING_TYPES,
     CANCEL_REASONS,
     ONE_TIME,

@@ -33,7 +33,6 @@ from cost_insights.store import Store
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import OvertakenError, prepare_compaction, write_compaction
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests import reference
 from tests.metrics.test_like_reference import (
     AMOUNTS,
     CUSTOMERS,
@@ -47,6 +46,7 @@ from tests.metrics.test_like_reference import (
     check,
     questions,
 )
+from tests.reference import costs as reference
 from tests.support.facts import sent
 from tests.support.postgresql import libpq_url
 from tests.support.service import Caller, LoopThread, Service

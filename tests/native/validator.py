@@ -16,7 +16,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests import reference
+from tests.reference import costs as reference
 
 TOKENS_MAX = 2**53
 ALLOWED = "number, boolean, text"

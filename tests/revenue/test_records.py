@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_insights.revenue import Refund, in_usd
-from tests import reference
+from tests.reference import costs as reference
 
 
 @pytest.mark.parametrize(

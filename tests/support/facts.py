@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from google.protobuf import timestamp_pb2
 
 from cost_insights.v1 import event_pb2, metrics_service_pb2, revenue_pb2, revenue_service_pb2
-from tests import reference, reference_metrics
-from tests.reference_metrics import EVERYTHING, METRICS, Filters, Metrics
-from tests.reference_revenue import Facts, Order, Refund, Subscription
+from tests.reference import costs as reference
+from tests.reference import metrics as reference_metrics
+from tests.reference.metrics import EVERYTHING, METRICS, Filters, Metrics
+from tests.reference.revenue import Facts, Order, Refund, Subscription
 from tests.support.service import Caller, new_event
 
 

@@ -33,7 +33,7 @@ from cost_insights.v1 import (
     revenue_service_pb2,
     revenue_service_pb2_grpc,
 )
-from tests import reference
+from tests.reference import costs as reference
 
 T = TypeVar("T")
 

@@ -21,8 +21,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cost_insights.v1.cost_pb2 import Cost, Llm
 from cost_insights.v1.event_pb2 import NewEvent
 from cost_insights.v1.event_service_pb2 import IngestEventsRequest
-from tests import reference
 from tests.benchmarks.bodies import KEY, SEED, Bodies
+from tests.reference import costs as reference
 
 CUSTOMERS = 50_000
 CUSTOMER_EXPONENT = 0.8

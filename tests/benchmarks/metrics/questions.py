@@ -22,9 +22,9 @@ from cost_insights.v1.metrics_service_pb2 import (
     MetricsPeriod,
     MetricsTotals,
 )
-from tests import reference
 from tests.benchmarks.metrics.data_set import CUSTOMERS, Columns, customer_name, written
 from tests.benchmarks.results import check_equal
+from tests.reference import costs as reference
 
 COST_METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
 """What events alone tell, by slug."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse, MetricsPeriod, MetricsTotals
-from tests import reference
 from tests.benchmarks.metrics.data_set import CUSTOMERS, Columns, customer_name, written
 from tests.benchmarks.metrics.questions import Question, divide_half_even, exact_sum
 from tests.benchmarks.metrics.revenue_data_set import (
@@ -32,6 +31,7 @@ from tests.benchmarks.metrics.revenue_data_set import (
     in_usd,
 )
 from tests.benchmarks.results import check_equal
+from tests.reference import costs as reference
 
 
 @dataclass(frozen=True)

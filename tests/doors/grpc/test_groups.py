@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 from cost_insights.v1 import event_pb2, metrics_service_pb2
-from tests import reference
+from tests.reference import costs as reference
 from tests.support.service import Caller, Service, new_event, refused
 
 SPAN = {"start_date": "2026-11-02", "end_date": "2026-11-03"}

@@ -13,9 +13,9 @@ from functools import cached_property
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from tests import reference
-from tests.reference import Event
-from tests.reference_revenue import (
+from tests.reference import costs as reference
+from tests.reference.costs import Event
+from tests.reference.revenue import (
     BILLING_TYPES,
     CANCEL_REASONS,
     RECURRING,

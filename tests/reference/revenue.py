@@ -1,6 +1,6 @@
 """The slow twin of revenue: what orders, refunds and subscriptions come to.
 
-Like `tests.reference`, which knows amounts, it imports nothing of the product. Numbers
+Like `tests.reference.costs`, which knows amounts, it imports nothing of the product. Numbers
 are fractions of cents, so that nothing is rounded but where a formula says so.
 """
 
@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from tests import reference
-from tests.reference import Event
+from tests.reference import costs as reference
+from tests.reference.costs import Event
 
 ONE_TIME, RECURRING = BILLING_TYPES = ("one_time", "recurring")
 
