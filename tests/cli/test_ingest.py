@@ -29,6 +29,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+FIELD = Path(__file__).parents[1] / "vectors" / "field"
+
 
 def written(folder: Path, *lines: str) -> str:
     """A file of lines."""
@@ -230,6 +232,32 @@ def test_reads_csv_and_what_is_compressed(
     assert sorted(path.name for path in tmp_path.glob("events*")) == [
         f"events.csv{suffix}", f"events.txt{suffix}",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "damaged"), [("unclosed", [5]), ("two_unclosed", [5, 102])])
+def test_an_unclosed_quote_swallows_nothing(
+    quick: Command, server: Service, tmp_path: Path, file: str, damaged: list[int]
+) -> None:
+    """Every line but the damaged ones is stored, and these are named and counted."""
+    path = tmp_path / f"{file}.csv"
+    path.write_bytes((FIELD / path.name).read_bytes())
+    done = quick("ingest", str(path), "--address", server.address)
+    stored = 200 - len(damaged)
+    assert done.stdout == f"inserted {stored}, duplicates 0, conflicts 0, refused {len(damaged)}\n"
+    assert [
+        f"{path}:{line}: " in told and f"; line {line} (1 line) is left out" in told
+        for line, told in zip(damaged, done.stderr.splitlines(), strict=True)
+    ] == [True] * len(damaged)
+    assert len({event.external_id for event in Caller(server.channel()).list_events()}) == stored
+
+
+def test_each_damaged_line_counts(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
+    """A fault that leaves several lines out refuses as many."""
+    path = tmp_path / "events.csv"
+    path.write_text('name,external_customer_id,metadata.note\na,u,"x\ny\nz"z\nb,u,\n')
+    done = quick("ingest", str(path), "--address", sqlite_server.address)
+    assert done.stdout == "inserted 1, duplicates 0, conflicts 0, refused 3\n"
+    assert "; lines 2 to 4 (3 lines) are left out, and reading goes on at line 5\n" in done.stderr
 
 
 def test_a_header_that_is_not_understood(

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -17,6 +19,8 @@ from cost_insights.ingest.csv_rows import (
 )
 from cost_insights.ingest.ndjson import LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
+
+FIELD = Path(__file__).parents[1] / "vectors" / "field"
 
 
 def records(*chunks: bytes | str, first_line: int = 1) -> list[Record]:
@@ -140,7 +144,7 @@ def test_a_record_is_named_by_the_line_where_it_begins() -> None:
         (7, "", "MALFORMED_REQUEST", "not CSV: ',' expected after '\"'"),
         (8, "", "MALFORMED_REQUEST", "not CSV: 1 fields stand under a header of 2"),
         (9, "", "MALFORMED_REQUEST", "not CSV: 3 fields stand under a header of 2"),
-        (10, "", "MALFORMED_REQUEST", "not CSV: unexpected end of data"),
+        (10, "", "MALFORMED_REQUEST", "not CSV: a quote is not closed"),
     ]
     assert [found_.line for found_ in records(text, first_line=3)] == [6, 7, 8, 9, 10]
 
@@ -180,18 +184,98 @@ def test_a_header_must_be_understood(header: bytes, message: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+def stored(found: list[Record]) -> list[int]:
+    """The lines of the records that are events."""
+    return [record.line for record in found if isinstance(record.event, NewEvent)]
+
+
+@pytest.mark.parametrize(("file", "damaged"), [("unclosed", [5]), ("two_unclosed", [5, 102])])
+def test_an_unclosed_quote_costs_its_own_line(file: str, damaged: list[int]) -> None:
+    """The range of lines that is left out is named and counted, and what follows is read."""
+    content = (FIELD / f"{file}.csv").read_bytes()
+    found = records(content)
+    assert [fault(record)[0] for record in found if record.line in damaged] == damaged
+    assert stored(found) == [line for line in range(2, 202) if line not in damaged]
+    untils = [*damaged[1:], 201]
+    whys = [*["',' expected after '\"'"] * (len(damaged) - 1), "a quote is not closed"]
+    for line, until, why in zip(damaged, untils, whys, strict=True):
+        (record,) = (record for record in found if record.line == line)
+        assert record.lines == 1
+        assert record.text == content.splitlines()[line - 1]
+        assert fault(record)[3] == (
+            f"not CSV: {why}, in the record that line {line} begins and line {until} would end; "
+            f"a quote that is not closed may be why; line {line} (1 line) is left out, and reading "
+            f"goes on at line {line + 1}"
+        )
+
+
+HEADER = "name,external_customer_id,cost,metadata.note\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out", "good"),
+    [
+        # The fields are as many as they must be, but a customer has no line breaks.
+        ('a,"u,1,n\na,u,1,n\nb,v",2,n\nc,u,3,n\n', [(2, 1)], [3, 4, 5]),
+        # A cell of several lines with text behind its end goes as a whole.
+        ('a,u,1,"one\ntwo\n\nthree"x\nb,u,2,n\n', [(2, 4)], [6]),
+        # So does a record with too few fields.
+        ('a,u,"one\ntwo"\nb,u,2,n\n', [(2, 2)], [4]),
+        # Each damaged record is told, also one that begins within another.
+        ('a,u,1,"one\nb,u,2,"two\nc,u,3,n\n', [(2, 2)], [4]),
+        ('a,u,1,"one\nb,u,2,n\nc,u,3,"two\nd,u,3,n\n', [(2, 1), (4, 1)], [3, 5]),
+        # A byte that is no text is found behind a quote that is not closed, too.
+        ('a,u,1,"one\nb,u,2,n\n\udcff,u,1,n\nc,u,3,n\n', [(2, 1), (4, 1)], [3, 5]),
+        # A cell that is right may hold what it likes, but not records of this file.
+        ('a,u,1,"one, two\nthree, four, one, five\n,,,"\nb,u,2,n\n', [], [2, 5]),
+        ('a,u,1,"one\nb,u,2,n\nc,u,3,two"\nd,u,4,n\n', [(2, 3)], [5]),
+    ],
+)
+def test_lines_that_are_left_out_are_counted(
+    text: str, left_out: list[tuple[int, int]], good: list[int]
+) -> None:
+    """However quotes are damaged, each line is read or counted in a fault."""
+    found = records((HEADER + text).encode(errors="surrogateescape"))
+    bad = [record for record in found if isinstance(record.event, LineFault)]
+    assert [(record.line, record.lines) for record in bad] == left_out
+    assert stored(found) == good
+    for record in bad:
+        last = record.line + record.lines - 1
+        if record.lines > 1:
+            words = f"lines {record.line} to {last} ({record.lines} lines) are left out"
+            assert words in fault(record)[3]
+    # A run that goes on behind any record sees what the whole run saw.
+    for place, record in enumerate(found):
+        rest = records((HEADER + text).encode(errors="surrogateescape"), first_line=record.line + 1)
+        assert rest == found[place + 1 :]
+
+
 def test_a_record_that_does_not_end_is_left_out() -> None:
-    """A quote that is not closed swallows no more than a record may hold."""
+    """A quote that is not closed swallows nothing, however much follows it."""
     line = f"{'b' * 1_021},1\n"
-    last = 2 + RECORD_BYTES_MAX // len(line)
+    until = 2 + RECORD_BYTES_MAX // len(line)
     first, *rest = records('name,external_customer_id\na,"1\n', line * 1_100, line)
     assert fault(first)[0] == 2
     assert fault(first)[3] == (
-        "the record is longer than 1048576 bytes, the most that an event may take; it is left out "
-        f"to line {last}, and a quote that is not closed may be why"
+        "the record is longer than 1048576 bytes, the most that an event may take, in the record "
+        f"that line 2 begins and line {until} would end; a quote that is not closed may be why; "
+        "line 2 (1 line) is left out, and reading goes on at line 3"
     )
-    assert [record.line for record in rest] == list(range(last + 1, 1_104))
-    assert all(isinstance(record.event, NewEvent) for record in rest)
+    assert stored(rest) == [record.line for record in rest] == list(range(3, 1_104))
+
+
+def test_a_file_of_unclosed_quotes_is_read_in_linear_time() -> None:
+    """Lines each of which opens a quote up to the end are not read over and over again.
+
+    Read without a bound, these would be 100,000 million characters.
+    """
+    lines = 200_000
+    began = time.process_time()
+    found = records("name,external_customer_id\n", 'x",",\n' * lines, "a,b\n")
+    assert time.process_time() - began < 30
+    assert found[0].line == 2
+    assert sum(record.lines for record in found if isinstance(record.event, LineFault)) == lines
+    assert stored(found) == [lines + 2]
 
 
 def test_a_line_that_does_not_end_is_not_held() -> None:
@@ -204,7 +288,10 @@ def test_a_line_that_does_not_end_is_not_held() -> None:
     assert records("name\n", *[piece] * 5)[0].text is None
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+# A letter first: what looks like a number or a truth in metadata is one.
+texts = st.just("") | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
+).map(lambda text: f"x{text}")
 
 
 @given(
@@ -216,13 +303,13 @@ def test_reads_what_python_writes(rows: list[tuple[str, str]], end: str, size: i
     """Any text survives, however the file is cut into pieces."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator=end, quoting=csv.QUOTE_ALL)
-    writer.writerows([("name", "external_id"), *rows])
+    writer.writerows([("metadata.note", "llm.prompt"), *rows])
     content = stream.getvalue().encode()
     pieces: Iterable[bytes] = [
         content[start : start + size] for start in range(0, len(content), size)
     ]
     assert [
-        (record.event.name, record.event.external_id)
+        (record.event.metadata.fields["note"].string_value, record.event.llm.prompt)
         for record in records(*pieces)
         if isinstance(record.event, NewEvent)
     ] == rows

@@ -128,6 +128,9 @@ def ingest(
     llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
     field. In metadata, true, false and JSON numbers of at most 15 digits are
     what they look like; all else is text, and so is metadata.product_id.
+    Only metadata, llm.prompt and llm.response may hold line breaks. Where a
+    quote is not closed, the lines left out are named and counted as refused,
+    and what follows is read.
 
     What fails in passing is sent again, and each event counts once. A run that
     was cut short leaves FILE.cost-insights behind; with --resume the next one

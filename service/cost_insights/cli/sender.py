@@ -96,6 +96,8 @@ class _Batch:
     """The line of each event."""
     faults: list[tuple[int, LineFault]] = field(default_factory=list)
     """The records that are no events."""
+    lines_damaged: int = 0
+    """How many lines these take beyond their first ones."""
     texts: dict[int, bytes | None] = field(default_factory=dict)
     """The record of each line."""
     weight: int = 0
@@ -112,6 +114,7 @@ class _Batch:
         self.weight += len(record.text or b"")
         if isinstance(record.event, LineFault):
             self.faults.append((record.line, record.event))
+            self.lines_damaged += record.lines - 1
         else:
             self.event_lines.append(record.line)
             self.weight += record.event.ByteSize()
@@ -441,7 +444,8 @@ class Sender:
         for line, fault in sorted([*refused, *conflicts], key=lambda one: one[0]):
             self._watcher.fault(line, fault, batch.texts[line])
         self.counts.conflicts += len(conflicts)
-        self.counts.refused += len({line for line, _ in refused})
+        # Nobody knows how many events damaged lines would be; one a line is what is said.
+        self.counts.refused += len({line for line, _ in refused}) + batch.lines_damaged
         self._checkpoint.advance(batch.sequence, batch.last_line + 1, self.counts)
         self._watcher.progress(self.counts, batch.bytes_read)
 

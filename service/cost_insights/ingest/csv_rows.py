@@ -2,6 +2,8 @@
 
 Columns are named as fields are addressed elsewhere: `name`, `cost.amount`,
 `llm.input_tokens`, `metadata.KEY`. An empty cell means that the field is absent.
+Only the texts in metadata, `llm.prompt` and `llm.response` may hold line breaks: in
+any other cell they come from a quote that is not closed.
 Like the reader of JSON lines, this answers for what cannot be said in a
 `NewEvent` at all; whether the event is valid is for the service to say.
 
@@ -10,6 +12,7 @@ It does no I/O: `read_records` takes chunks of bytes from whoever reads them.
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -27,6 +30,13 @@ from cost_insights.v1.event_pb2 import NewEvent
 RECORD_BYTES_MAX: Final = 1_048_576
 """The longest record; of a longer one not much more than this is ever held."""
 
+REREAD_BYTES_MAX: Final = 16 * RECORD_BYTES_MAX
+REREAD_FACTOR: Final = 4
+"""How much may be read more than once. A file may be made of quotes that are not closed,
+each swallowing as much as a record may hold. So lines are read again at most this many
+times on average, once a few damaged records have used up what is allowed in advance;
+from then on a record that runs over several lines is taken as damaged."""
+
 NUMBER_DIGITS_MAX: Final = 15
 """The most digits that every 64-bit float keeps. What looks like a longer number,
 such as the id of something, stays text."""
@@ -41,6 +51,19 @@ KNOWN_COLUMNS: Final = (
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]")
 
+_AMOUNT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+_TYPED: Final = {
+    ("", "timestamp"): re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{9,}", re.ASCII),
+    ("cost", "amount"): _AMOUNT,
+    **{
+        ("llm", name): re.compile(r"[0-9]+(?:\.0*)?", re.ASCII)
+        for name in LLM_FIELDS
+        if name.endswith("_tokens")
+    },
+}
+"""What stands in the columns by which a record is told from a line of text."""
+
 
 class HeaderError(Exception):
     """The first record does not name columns that are known."""
@@ -50,33 +73,94 @@ def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Re
     """The records of a file that begin in that line or behind it, without the header.
 
     Raises HeaderError if there is a first record and it is no header. A record that
-    is no CSV is a fault; what follows is read from the next line on.
+    is no CSV is a fault. If it runs over several lines, a quote that is not closed
+    may be why: then only the line in which it begins is left out, and reading goes on
+    at the next one. Lines of such a record that are no records of their own either are
+    left out with it, as one fault that counts them.
     """
     # The limit is one of the whole process; the standard one is what would make a
     # cell too long that a line of JSON may hold.
     csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES_MAX))
     feed = _Feed(chunks)
+    attempts = _attempts(feed)
+    header, fault = next(attempts, ([], None))
+    if fault is not None:
+        raise HeaderError(f"line {feed.first}: {fault.message}")
+    columns = _Columns(header, feed.first)
+    damage: _Damage | None = None
+    for row, malformed in attempts:
+        fault = malformed or columns.misfit(row)
+        if damage is not None and fault is not None and feed.first <= damage.until:
+            damage.add(feed.first, feed.begin_again())
+            continue
+        if damage is not None and damage.first >= first_line:
+            yield damage.record()
+        damage = None
+        if fault is not None and feed.lines > 1:
+            damage = _Damage(feed.first, feed.number, fault)
+            damage.add(feed.first, feed.begin_again())
+        elif feed.first >= first_line:
+            fault = fault or columns.swallowed(feed)
+            yield Record(feed.first, feed.text, fault or columns.event(row), feed.lines)
+    if damage is not None and damage.first >= first_line:
+        yield damage.record()
+
+
+def _attempts(feed: "_Feed") -> Iterator[tuple[list[str], LineFault | None]]:
+    """The cells of each record, or why it is none; blank lines are none."""
     rows = csv.reader(feed, strict=True)
-    columns: _Columns | None = None
     while True:
         feed.begin_record()
-        fault: LineFault | None = None
-        row: list[str] = []
         try:
-            row = next(rows)
+            if row := next(rows):
+                yield row, None
         except StopIteration:
             return
         except csv.Error as error:
-            fault = LineFault("", "MALFORMED_REQUEST", f"not CSV: {error}")
+            yield [], LineFault("", "MALFORMED_REQUEST", f"not CSV: {_plain(error)}")
         except _RecordFaultError as error:
-            fault = error.fault
-        if columns is None:
-            if fault is not None:
-                raise HeaderError(f"line {feed.first}: {fault.message}")
-            if row:
-                columns = _Columns(row, feed.first)
-        elif feed.first >= first_line and (row or fault is not None):
-            yield Record(feed.first, feed.text, fault or columns.event(row))
+            yield [], error.fault
+
+
+def _plain(error: csv.Error) -> str:
+    """What the reader of CSV says, in words for the person who has the file."""
+    words = str(error)
+    return "a quote is not closed" if words == "unexpected end of data" else words
+
+
+class _Damage:
+    """Lines that are left out because the quotes in them do not pair up."""
+
+    def __init__(self, first: int, until: int, fault: LineFault) -> None:
+        self.first = first
+        self.until = until
+        """The last line that the record would have held."""
+        self._fault = fault
+        self._last = first
+        self._lines: list[bytes | None] = []
+
+    def add(self, number: int, line: bytes | None) -> None:
+        """Leaves everything up to that line out; None for one that is not kept."""
+        self._last = number
+        self._lines.append(line)
+
+    def record(self) -> Record:
+        """What is said of the lines."""
+        last = self._last
+        count = last - self.first + 1
+        left_out = (
+            f"line {self.first} (1 line) is"
+            if count == 1
+            else f"lines {self.first} to {last} ({count} lines) are"
+        )
+        message = (
+            f"{self._fault.message}, in the record that line {self.first} begins and line "
+            f"{self.until} would end; a quote that is not closed may be why; {left_out} left out, "
+            f"and reading goes on at line {last + 1}"
+        )
+        kept = [line for line in self._lines if line is not None]
+        text = b"".join(kept).rstrip(b"\r\n") if len(kept) == len(self._lines) else None
+        return Record(self.first, text, LineFault("", self._fault.reason, message), lines=count)
 
 
 class _Columns:
@@ -97,14 +181,56 @@ class _Columns:
                 )
             self._places.append(place)
 
-    def event(self, row: Sequence[str]) -> NewEvent | LineFault:
-        """The event of a record."""
+    def misfit(self, row: Sequence[str]) -> LineFault | None:
+        """Why the cells of a record cannot be those of the columns, if so."""
         if len(row) != len(self._places):
             return LineFault(
                 "",
                 "MALFORMED_REQUEST",
                 f"not CSV: {len(row)} fields stand under a header of {len(self._places)}",
             )
+        for place, cell in zip(self._places, row, strict=True):
+            if "\n" in cell and not _holds_text(*place):
+                return LineFault(
+                    "",
+                    "MALFORMED_REQUEST",
+                    f"not CSV: a line break stands in the column {'.'.join(filter(None, place))!r}",
+                )
+        return None
+
+    def swallowed(self, feed: "_Feed") -> LineFault | None:
+        """The fault of a record in whose cells other records stand, each on a line of its own.
+
+        Then a quote that is not closed has met one that is not opened. The record may
+        as well be right and quote a file like this one, so its lines are never read as
+        events: whoever writes a prompt could forge them.
+        """
+        if not any(map(self._is_record, feed.following)):
+            return None
+        return LineFault(
+            "",
+            "MALFORMED_REQUEST",
+            "not CSV: a cell holds lines that are records themselves, so a quote may not be "
+            f"closed; lines {feed.first} to {feed.number} ({feed.lines} lines) are left out",
+        )
+
+    def _is_record(self, line: str) -> bool:
+        """Whether a line has all columns, and in some of them a number or a time as it must be."""
+        try:
+            row = next(csv.reader([line], strict=True), [])
+        except csv.Error:
+            return False
+        if len(row) != len(self._places):
+            return False
+        typed = [
+            (pattern, cell)
+            for place, cell in zip(self._places, row, strict=True)
+            if cell and (pattern := _TYPED.get(place)) is not None
+        ]
+        return bool(typed) and all(pattern.fullmatch(cell.strip()) for pattern, cell in typed)
+
+    def event(self, row: Sequence[str]) -> NewEvent | LineFault:
+        """The event of a record that fits."""
         document: dict[str, Any] = {}
         for (group, name), cell in zip(self._places, row, strict=True):
             if cell:
@@ -137,6 +263,11 @@ def _place(column: str) -> tuple[str, str] | None:
     return (group, name) if name in fields else None
 
 
+def _holds_text(group: str, name: str) -> bool:
+    """Whether cells may hold line breaks."""
+    return group == "metadata" or (group == "llm" and name in {"prompt", "response"})
+
+
 def _metadata_value(cell: str) -> str | bool | Number:
     if cell in {"true", "false"}:
         return cell == "true"
@@ -160,47 +291,79 @@ class _Feed:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._lines = _lines(chunks)
-        self._number = 0
-        self._parts: list[bytes] = []
+        self._again: deque[bytes | None] = deque()
+        """Lines that were read and are to be read once more."""
+        self._again_bytes_max = REREAD_BYTES_MAX
+        self._parts: list[bytes | None] = []
         self._part_bytes = 0
+        self.number = 0
+        """The last line that was read."""
         self.first = 1
         """The line in which the record begins."""
 
     def begin_record(self) -> None:
-        self.first = self._number + 1
+        self.first = self.number + 1
         self._parts.clear()
         self._part_bytes = 0
+
+    def begin_again(self) -> bytes | None:
+        """Gives all lines of the record back but the first, which is the answer."""
+        first, *rest = self._parts
+        self._again.extendleft(reversed(rest))
+        self.number = self.first
+        if rest:
+            self._again_bytes_max -= self._part_bytes
+        return first
+
+    @property
+    def lines(self) -> int:
+        """How many lines the record has."""
+        return len(self._parts)
+
+    @property
+    def following(self) -> Iterator[str]:
+        """The lines of a complete record behind its first."""
+        return (line.decode() for line in self._parts[1:] if line is not None)
 
     @property
     def text(self) -> bytes | None:
         """The record as it is written; None if it holds a line that is not kept."""
-        return b"".join(self._parts).rstrip(b"\r\n") or None
+        kept = [part for part in self._parts if part is not None]
+        return b"".join(kept).rstrip(b"\r\n") if len(kept) == len(self._parts) else None
 
     def __iter__(self) -> "_Feed":
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
-        self._number += 1
-        if line is not None:
-            if self._number == 1:
+        if self._again:
+            line = self._again.popleft()
+        else:
+            line = next(self._lines)
+            if self.number == 0 and line is not None:
                 line = line.removeprefix(b"\xef\xbb\xbf")
-            self._parts.append(line)
-            self._part_bytes += len(line)
+            earned = REREAD_FACTOR * len(line or b"")
+            self._again_bytes_max = min(self._again_bytes_max + earned, REREAD_BYTES_MAX)
+        self.number += 1
+        self._parts.append(line)
+        self._part_bytes += len(line or b"")
         if line is None or self._part_bytes > RECORD_BYTES_MAX:
-            until = "" if self._number == self.first else f" to line {self._number}"
             raise _RecordFaultError(
                 "EVENT_TOO_LARGE",
                 f"the record is longer than {RECORD_BYTES_MAX} bytes, the most that an event may "
-                f"take; it is left out{until}"
-                + (", and a quote that is not closed may be why" if until else ""),
+                "take",
+            )
+        if self._part_bytes > self._again_bytes_max and len(self._parts) > 1:
+            raise _RecordFaultError(
+                "MALFORMED_REQUEST",
+                "not CSV: too many quotes around here are not closed for another record of "
+                "several lines",
             )
         try:
             return line.decode()
         except UnicodeDecodeError as error:
             raise _RecordFaultError(
                 "TEXT_MALFORMED",
-                f"byte {error.start + 1} of line {self._number}, 0x{line[error.start]:02x}, "
+                f"byte {error.start + 1} of line {self.number}, 0x{line[error.start]:02x}, "
                 "is not UTF-8",
             ) from None
 

@@ -53,6 +53,8 @@ class Record:
     text: bytes | None
     """As it is written, without the line end; None where that was too long to keep."""
     event: NewEvent | LineFault
+    lines: int = 1
+    """How many lines it takes."""
 
 
 def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
