@@ -19,7 +19,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 from cost_insights import identity
-from cost_insights.metrics import details
+from cost_insights.metrics.exports import cost_rows as details
 from cost_insights.v1 import event_pb2, metrics_service_pb2
 from tests.reference import costs as reference
 from tests.support.service import Caller, Service, new_event, refused

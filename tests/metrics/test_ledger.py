@@ -1,4 +1,4 @@
-"""Ledgers in memory: what the database has, read once, whoever asks."""
+"""LedgerCache in memory: what the database has, read once, whoever asks."""
 
 import asyncio
 import itertools
@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from cost_insights._native import Ledger, LedgerQuestion
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
-from cost_insights.metrics import ledger as module
-from cost_insights.metrics.ledger import Ledgers
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.sources import ledger_cache as module
+from cost_insights.metrics.sources.ledger_cache import LedgerCache
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.revenue import Recorder, Refund
 from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import organization
@@ -39,7 +39,7 @@ def acme(store: Store) -> Organization:
     return new_organization(store)
 
 
-def current(store: Store, ledgers: Ledgers, owner: Organization) -> Ledger:
+def current(store: Store, ledgers: LedgerCache, owner: Organization) -> Ledger:
     """The ledger of an organization."""
     with store.read() as connection:
         return ledgers.current(Snapshot(store, owner, Deadline(60), connection))
@@ -53,7 +53,7 @@ def facts(ledger: Ledger, *names: str) -> list[int]:
 
 def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> None:
     """Each question sees what was committed before; each record is added once."""
-    recorder, ledgers = Recorder(store), Ledgers(2**30)
+    recorder, ledgers = Recorder(store), LedgerCache(2**30)
     assert facts(current(store, ledgers, acme), "revenue", "subscriptions") == [0, 0]
     asyncio.run(recorder.orders(acme, [order("o", net_picocents=10**15 * CENT)]))
     ledger = current(store, ledgers, acme)
@@ -80,7 +80,7 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
         1,
         2_900 * CENT,
     ]
-    assert facts(current(store, Ledgers(0), acme), "net_revenue", "orders", "churned") == [
+    assert facts(current(store, LedgerCache(0), acme), "net_revenue", "orders", "churned") == [
         10**27 - 900 * CENT - 1,
         1,
         1,
@@ -91,7 +91,7 @@ def test_ledgers_are_of_one_organization(store: Store, acme: Organization) -> No
     """What one organization records is in no other's ledger."""
     other = new_organization(store)
     asyncio.run(Recorder(store).orders(other, [order("o")]))
-    ledgers = Ledgers(2**30)
+    ledgers = LedgerCache(2**30)
     assert facts(current(store, ledgers, acme), "orders") == [0]
     assert facts(current(store, ledgers, other), "orders") == [1]
 
@@ -105,7 +105,7 @@ def test_records_are_read_in_parts(
     asyncio.run(recorder.orders(acme, [order(f"o{i}") for i in range(7)]))
     asyncio.run(recorder.subscriptions(acme, [state(f"s{i}") for i in range(4)]))
     monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 3)
-    ledgers = Ledgers(2**30)
+    ledgers = LedgerCache(2**30)
     with store.read() as connection:
         break_after(connection, 4)
         with pytest.raises(RuntimeError, match="broken"):
@@ -128,7 +128,7 @@ def break_after(connection: sa.Connection, statements: int) -> None:
 
 def test_threads_add_each_record_once(store: Store, acme: Organization) -> None:
     """Readers at the same time wait for each other, while more is recorded."""
-    ledgers, recorder = Ledgers(2**30), Recorder(store)
+    ledgers, recorder = LedgerCache(2**30), Recorder(store)
     start = threading.Barrier(5)
 
     def read(_: int) -> int:
@@ -165,8 +165,8 @@ def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
     recorder = Recorder(store)
     for owner in (acme, *others):
         asyncio.run(recorder.orders(owner, [order("o")]))
-    one = current(store, Ledgers(2**30), acme).bytes
-    ledgers = Ledgers(2 * one + one // 2)
+    one = current(store, LedgerCache(2**30), acme).bytes
+    ledgers = LedgerCache(2 * one + one // 2)
     first, second = (current(store, ledgers, owner) for owner in (acme, others[0]))
     assert current(store, ledgers, acme) is first
     third = current(store, ledgers, others[1])
@@ -174,7 +174,7 @@ def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
     assert current(store, ledgers, others[1]) is third
     assert current(store, ledgers, others[0]) is not second
 
-    tiny = Ledgers(0)
+    tiny = LedgerCache(0)
     last = current(store, tiny, acme)
     assert current(store, tiny, acme) is last
 
@@ -182,7 +182,7 @@ def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
 def test_a_deadline_ends_the_reading(store: Store, acme: Organization) -> None:
     """Records are not read for a call that is over."""
     asyncio.run(Recorder(store).orders(acme, [order("o")]))
-    ledgers = Ledgers(2**30)
+    ledgers = LedgerCache(2**30)
     with store.read() as connection, pytest.raises(QueryTooSlowError):
         ledgers.current(Snapshot(store, acme, Deadline(0), connection))
     assert current(store, ledgers, acme).position == 1

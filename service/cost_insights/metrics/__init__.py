@@ -6,13 +6,13 @@ from cost_insights.metrics.answer import (
     MetricsNumbers,
     UnattributedCosts,
 )
-from cost_insights.metrics.export import ExportFormat, MetricsExporter
-from cost_insights.metrics.facts import Total
+from cost_insights.metrics.definitions import METRICS, Metric, MetricType
+from cost_insights.metrics.exports.writer import ExportFormat, MetricsExporter
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
-from cost_insights.metrics.query import MetricsReader
-from cost_insights.metrics.question import GroupBy, MetricsQuestion, question
-from cost_insights.metrics.slugs import METRICS, Metric, MetricType
+from cost_insights.metrics.question import GroupBy, MetricsQuestion, checked_question
+from cost_insights.metrics.reader import MetricsReader
+from cost_insights.metrics.sources.facts import Total
 
 __all__ = [
     "LIMITS",
@@ -31,5 +31,5 @@ __all__ = [
     "MetricsReader",
     "Total",
     "UnattributedCosts",
-    "question",
+    "checked_question",
 ]

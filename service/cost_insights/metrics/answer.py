@@ -1,37 +1,37 @@
-"""What a caller is told: numbers per period and in total, of everything and of each group."""
+"""Answers: the numbers of metrics per period and in total, for everything and for each group."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cost_insights._native import format_amount
-from cost_insights.metrics.facts import Sums
-from cost_insights.metrics.slugs import Metric, MetricType, Numbers
+from cost_insights.amounts import format_amount
+from cost_insights.metrics.definitions import METRICS, Metric, MetricType
+from cost_insights.metrics.sources.facts import Sums, Total
 
 
 @dataclass(frozen=True)
 class MetricsNumbers:
-    """Numbers by slug: picocents, or what else the type of the metric says."""
+    """Numbers by slug, in the unit that the type of the metric says: picocents or others."""
 
     columns: Mapping[str, Sequence[int]]
-    """A number a period."""
+    """One number per period."""
 
     totals: Mapping[str, int]
-    """Of the whole span."""
+    """One number over the span."""
 
     def written(self, metric: Metric) -> Sequence[int | str]:
-        """The column of a metric as callers are told it: counts as they are, all else as
-        decimal digits."""
+        """The column of a metric as it is written in answers: counts as integers, everything
+        else as decimal text."""
         return _written(metric, self.columns[metric.slug])
 
     def total_written(self, metric: Metric) -> int | str:
-        """The same of the total."""
+        """The total of a metric as it is written in answers."""
         return _written(metric, [self.totals[metric.slug]])[0]
 
     @classmethod
     def of(cls, sums: Sums, metrics: Sequence[Metric]) -> "MetricsNumbers":
-        """The metrics that follow from what was added up."""
-        numbers = Numbers(sums)
+        """Computes the metrics from facts."""
+        numbers = _Numbers(sums)
         return cls(
             {metric.slug: numbers.column(metric) for metric in metrics},
             {metric.slug: numbers.total(metric) for metric in metrics},
@@ -46,35 +46,35 @@ def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:
 
 @dataclass(frozen=True)
 class MetricsGroup:
-    """The numbers of one value of a grouping, or of all that have no other group."""
+    """The numbers of one value of a grouping, or of all values without a group of their own."""
 
     value: str
     """Empty for the others."""
 
     customer_id: uuid.UUID | None
-    """Where the value is a customer's identifier."""
+    """The id of the customer where groups are customers, else None."""
 
     others: bool
     members: int
-    """How many values with anything in the span it stands for."""
+    """The number of values with any record in the span that the group stands for."""
 
     numbers: MetricsNumbers
 
 
 @dataclass(frozen=True)
 class UnattributedCosts:
-    """What no product can be told of."""
+    """Costs that belong to no known product."""
 
     costs: int
-    """Picocents of the span."""
+    """Picocents over the span."""
 
     share: int
-    """Of all costs of the span under the same other filters, times 10¹²."""
+    """The fraction of all costs over the span under the same other filters, times 10¹²."""
 
 
 @dataclass(frozen=True)
 class MetricsAnswer:
-    """Numbers per period, of everything and of groups."""
+    """Numbers per period, in total and by group."""
 
     starts: Sequence[str]
     """When each period starts; see `Periods`."""
@@ -82,10 +82,45 @@ class MetricsAnswer:
     metrics: Sequence[Metric]
     numbers: MetricsNumbers
     group_metrics: Sequence[Metric]
-    """Those that groups have."""
+    """The metrics that groups have."""
 
     groups: Sequence[MetricsGroup]
-    """In the order that was asked for, that of the others last."""
+    """In the order of the question, the group of all others last."""
 
     unattributed: UnattributedCosts | None
     """None where all products count."""
+
+
+class _Numbers:
+    """Computes metrics from facts, each once and only when it is needed."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+        self._columns: dict[str, Sequence[int]] = {}
+
+    def column(self, metric: Metric) -> Sequence[int]:
+        """One number per period."""
+        if metric.slug not in self._columns:
+            self._columns[metric.slug] = metric.apply(list(self._inputs(metric)))
+        return self._columns[metric.slug]
+
+    def _inputs(self, metric: Metric) -> Iterator[Sequence[int]]:
+        for name in metric.inputs:
+            other = metric.metric_of(name)
+            yield self._sums.columns[name] if other is None else self.column(other)
+
+    def total(self, metric: Metric) -> int:
+        """The total over the span."""
+        match metric.total:
+            case Total.SUM:
+                return sum(self.column(metric))
+            case Total.LAST:
+                # A day that the local calendar leaves out has no period.
+                column = self.column(metric) or _Numbers(self._sums.before()).column(metric)
+                return column[-1]
+            case Total.DISTINCT:
+                (fact,) = metric.inputs
+                return self._sums.distinct[fact]
+            case slugs:
+                totals = [self.total(METRICS[slug]) for slug in slugs]
+                return metric.formula(*totals) if metric.formula else totals[0]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.limits import LIMITS
 from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
-from cost_insights.metrics.slugs import METRICS, Metric
 from cost_insights.store import EventFilter
 
 BILLING_TYPES = frozenset({"one_time", "recurring"})
@@ -84,7 +84,7 @@ class MetricsQuestion:
         )
 
 
-def question(
+def checked_question(
     *,
     start_date: str,
     end_date: str,
@@ -121,13 +121,13 @@ def question(
         faults += _span_faults(start, end, interval)
     if faults or start is None or end is None or zone is None or order is None:
         raise InvalidRequestError(faults)
-    asked = frozenset(metrics or METRICS)
+    slugs = frozenset(metrics or METRICS)
     return MetricsQuestion(
         start=start,
         end=end,
         zone=zone,
         interval=interval,
-        metrics=[metric for slug, metric in METRICS.items() if slug in asked],
+        metrics=[metric for slug, metric in METRICS.items() if slug in slugs],
         filter=events,
         products=frozenset(products) or None,
         billing_types=frozenset(billing_types) or None,

@@ -7,8 +7,8 @@ are made of is read instead: sums over the periods, and numbers of the last one.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cost_insights.metrics.facts import Total
-from cost_insights.metrics.slugs import METRICS, Metric
+from cost_insights.metrics.definitions import METRICS, Metric
+from cost_insights.metrics.sources.facts import Total
 
 Key = str | int
 """A value, or the number of a customer."""

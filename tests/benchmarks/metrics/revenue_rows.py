@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from cost_insights.identity import list_organizations
-from cost_insights.metrics.ledger import Ledgers
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.sources.ledger_cache import LedgerCache
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store import Deadline, Store
 from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse
 from tests.benchmarks import replay
@@ -124,4 +124,4 @@ def _ledger_bytes(recorded: Recorded) -> int:
     with contextlib.closing(Store(recorded.stored.url)) as store, store.read() as connection:
         (owner,) = list_organizations(connection)
         snapshot = Snapshot(store, owner, Deadline(CALL_SECONDS_MAX), connection)
-        return Ledgers(0).current(snapshot).bytes
+        return LedgerCache(0).current(snapshot).bytes

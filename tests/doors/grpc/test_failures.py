@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from cost_insights._native import PanicException
-from cost_insights.metrics import query
+from cost_insights.metrics import reader as query
 from tests.support.service import Caller, lately, refused
 
 

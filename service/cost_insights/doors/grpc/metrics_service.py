@@ -25,7 +25,7 @@ from cost_insights.metrics import (
     MetricsQuestion,
     MetricsReader,
     MetricType,
-    question,
+    checked_question,
 )
 from cost_insights.store import EventFilter
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2
@@ -165,7 +165,7 @@ def _question(request: metrics_service_pb2.GetMetricsRequest) -> MetricsQuestion
     billing_types = _billing_types(checks, request.billing_types)
     checks.text("order_by", request.order_by, chars_max=_ORDER_CHARS_MAX)
     checks.finish()
-    return question(
+    return checked_question(
         start_date=request.start_date,
         end_date=request.end_date,
         timezone=request.timezone,

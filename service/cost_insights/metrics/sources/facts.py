@@ -1,7 +1,7 @@
 """Facts: the numbers of a period that metrics are computed from.
 
-Facts are read from cells and from the ledger; here is what each is called, where
-it comes from and what it is of a whole span. Amounts are picocents of usd.
+This module names each fact, the source it is read from (cells or the ledger) and how
+its total over a span comes about. Amounts are picocents of usd.
 """
 
 import enum
@@ -12,34 +12,34 @@ from operator import sub
 
 
 class Source(enum.Enum):
-    """What has to be read for a fact."""
+    """The source that a fact is read from."""
 
     COSTS = "costs"
     COST_HISTORY = "cost_history"
     ACTIVE_CUSTOMERS = "active_customers"
     ENTRIES = "entries"
-    """What was earned: orders, refunds and the like."""
+    """Ledger entries: orders, refunds and the like."""
 
     SUBSCRIPTIONS = "subscriptions"
 
 
 COST_SOURCES = frozenset({Source.COSTS, Source.COST_HISTORY, Source.ACTIVE_CUSTOMERS})
-"""The sources that events are in."""
+"""The sources that are read from events."""
 
 LEDGER_SOURCES = frozenset({Source.ENTRIES, Source.SUBSCRIPTIONS})
 
 
 class Total(enum.Enum):
-    """What a number is of a whole span."""
+    """How the total of a number over a span comes about."""
 
     SUM = "sum"
-    """That of all periods."""
+    """The sum of all periods."""
 
     LAST = "last"
     """The number of the last period."""
 
     DISTINCT = "distinct"
-    """Counted anew, as what is in several periods counts once."""
+    """Counted anew over the span: a customer who is active in several periods counts once."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Fact:
     """A number of each period."""
 
     name: str
-    """As native calls it, where it is of the ledger."""
+    """For a fact of the ledger, its name in native."""
 
     source: Source
     total: Total
@@ -116,21 +116,21 @@ CUMULATIVE: Mapping[str, str] = {
     "revenue": "cumulative_revenue",
     "net_revenue": "cumulative_net_revenue",
 }
-"""The facts that are also told with all that was before, and as what."""
+"""Facts that also exist cumulatively, with the names of the cumulative ones."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What some events, orders and subscriptions add up to."""
+    """The facts of some events, orders and subscriptions."""
 
     columns: Mapping[str, Sequence[int]]
-    """A number a period of each fact that was read."""
+    """For each fact that was read, one number per period."""
 
     distinct: Mapping[str, int]
-    """Of the whole span, the facts that have to be counted anew."""
+    """Totals over the span of facts that are counted anew."""
 
     history: Mapping[str, int]
-    """Of the time before the span, the facts that are also told cumulatively."""
+    """Totals over the time before the span, of facts that also exist cumulatively."""
 
     @classmethod
     def of(
@@ -140,7 +140,7 @@ class Sums:
         distinct: Mapping[str, int] | None = None,
         history: Mapping[str, int] | None = None,
     ) -> "Sums":
-        """With the cumulative facts of those whose history is known."""
+        """Adds the cumulative facts of those whose history is known."""
         history = history or {}
         cumulative = {
             CUMULATIVE[name]: list(accumulate(columns[name], initial=before))[1:]
@@ -149,13 +149,13 @@ class Sums:
         return cls({**columns, **cumulative}, distinct or {}, history)
 
     def before(self) -> "Sums":
-        """What was when the span began, as if that were its only period."""
+        """The facts at the beginning of the span, as a span of one period."""
         cumulative = {CUMULATIVE[name]: [number] for name, number in self.history.items()}
         columns = {name: cumulative.get(name, [0]) for name in self.columns}
         return Sums(columns, self.distinct, self.history)
 
     def __or__(self, other: "Sums") -> "Sums":
-        """With the facts of another source."""
+        """These facts and those of another source."""
         return Sums(
             {**self.columns, **other.columns},
             {**self.distinct, **other.distinct},
@@ -163,7 +163,7 @@ class Sums:
         )
 
     def __sub__(self, part: "Sums") -> "Sums":
-        """What is left without a part that has no customer in common with the rest."""
+        """The facts without those of a part that shares no customer with the rest."""
         return Sums(
             {name: list(map(sub, all_, part.columns[name])) for name, all_ in self.columns.items()},
             {name: number - part.distinct[name] for name, number in self.distinct.items()},

@@ -1,23 +1,29 @@
-"""Metrics by slug: what each is and how it follows from facts and other metrics.
+"""Definitions of metrics by slug: how each follows from facts and other metrics.
 
 Amounts are picocents of usd, percentages are fractions times 10¹², and every formula
-works on integers. A formula is applied period by period; what is told of the whole
-span is the sum of the periods, the number of the last one, or a formula of totals.
+works on integers. A formula is applied period by period; the total of a span is the sum
+of the periods, the number of the last one, or the formula applied to other totals.
 (Source: the metrics of the compatible API.)
 """
 
 import enum
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cost_insights.metrics.facts import COST_SOURCES, FACTS, Source, Sums, Total
-
-_E12 = 10**12
+from cost_insights.amounts import divide_half_even
+from cost_insights.metrics.formulas import (
+    difference,
+    fraction,
+    lifetime_value,
+    margin_fraction,
+    times_12,
+)
+from cost_insights.metrics.sources.facts import COST_SOURCES, FACTS, Source, Total
 
 
 class MetricType(enum.Enum):
-    """What the numbers of a metric are."""
+    """The unit of a metric."""
 
     SCALAR = "scalar"
     CURRENCY = "currency"
@@ -38,14 +44,14 @@ class Metric:
     """Slugs, or facts where no metric other than this one has the name."""
 
     total: Total | Sequence[str]
-    """Or the inputs, totals of other metrics, that the formula makes a total of."""
+    """How the total comes about, or the metrics whose totals the formula is applied to."""
 
     formula: Callable[..., int] | None = None
-    """Of the inputs of a period; None where the one input is the number itself."""
+    """Applied to the inputs of each period; None where the single input is the metric."""
 
     @functools.cached_property
     def facts(self) -> frozenset[str]:
-        """The facts that it, and its total, follow from."""
+        """The facts that the metric and its total are computed from."""
         totals = () if isinstance(self.total, Total) else self.total
         return frozenset().union(*(self._facts_of(name) for name in (*self.inputs, *totals)))
 
@@ -55,99 +61,30 @@ class Metric:
 
     @functools.cached_property
     def sources(self) -> frozenset[Source]:
-        """What has to be read for it."""
+        """The sources that have to be read for the metric."""
         return frozenset(FACTS[name].source for name in self.facts)
 
     def metric_of(self, name: str) -> "Metric | None":
-        """The metric that an input is; None where it is a fact."""
+        """The metric that an input names; None for a fact."""
         return None if name == self.slug else METRICS.get(name)
 
     def apply(self, inputs: Sequence[Sequence[int]]) -> Sequence[int]:
-        """The numbers that follow from columns of its inputs."""
+        """Applies the formula to columns of the inputs."""
         return inputs[0] if self.formula is None else list(map(self.formula, *inputs))
 
     @property
     def is_additive(self) -> bool:
-        """Whether the numbers of parts that have nothing in common add up to the whole's."""
-        return self.total is not Total.DISTINCT and self.formula in {None, _less, _times_12}
+        """Whether the numbers of disjoint parts add up to the number of the whole."""
+        return self.total is not Total.DISTINCT and self.formula in {None, difference, times_12}
 
     @property
     def is_of_costs_alone(self) -> bool:
-        """Whether it takes nothing but events."""
+        """Whether it is computed from events alone."""
         return self.sources <= COST_SOURCES
 
 
-class Numbers:
-    """The metrics of some facts, each computed once and only if it is asked for."""
-
-    def __init__(self, sums: Sums) -> None:
-        self._sums = sums
-        self._columns: dict[str, Sequence[int]] = {}
-
-    def column(self, metric: Metric) -> Sequence[int]:
-        """A number a period."""
-        if metric.slug not in self._columns:
-            self._columns[metric.slug] = metric.apply(list(self._inputs(metric)))
-        return self._columns[metric.slug]
-
-    def _inputs(self, metric: Metric) -> Iterator[Sequence[int]]:
-        for name in metric.inputs:
-            other = metric.metric_of(name)
-            yield self._sums.columns[name] if other is None else self.column(other)
-
-    def total(self, metric: Metric) -> int:
-        """The number of the whole span."""
-        match metric.total:
-            case Total.SUM:
-                return sum(self.column(metric))
-            case Total.LAST:
-                # A day that the local calendar leaves out has no period.
-                column = self.column(metric) or Numbers(self._sums.before()).column(metric)
-                return column[-1]
-            case Total.DISTINCT:
-                (fact,) = metric.inputs
-                return self._sums.distinct[fact]
-            case slugs:
-                totals = [self.total(METRICS[slug]) for slug in slugs]
-                return metric.formula(*totals) if metric.formula else totals[0]
-
-
-def divide_half_even(numerator: int, denominator: int) -> int:
-    """The quotient, a half rounded to the even neighbour; 0 where the denominator is 0."""
-    if denominator == 0:
-        return 0
-    if denominator < 0:
-        numerator, denominator = -numerator, -denominator
-    quotient, remainder = divmod(numerator, denominator)
-    twice = 2 * remainder
-    if twice > denominator or (twice == denominator and quotient % 2):
-        quotient += 1
-    return quotient
-
-
-def _fraction(part: int, whole: int) -> int:
-    """How much of the whole the part is, times 10¹²; 0 where the whole is not positive."""
-    return divide_half_even(part * _E12, whole) if whole > 0 else 0
-
-
-def _lifetime_value(revenue_per_user: int, cost_per_user: int, churn_rate: int) -> int:
-    return max(0, divide_half_even((revenue_per_user - cost_per_user) * _E12, churn_rate))
-
-
-def _margin_share(revenue: int, costs: int) -> int:
-    return _fraction(revenue - costs, revenue)
-
-
-def _less(revenue: int, costs: int) -> int:
-    return revenue - costs
-
-
-def _times_12(amount: int) -> int:
-    return 12 * amount
-
-
 def _plain(slug: str, display_name: str, kind: MetricType, fact: str) -> Metric:
-    """A fact that is told as it is."""
+    """A metric that is a fact as it is."""
     return Metric(slug, display_name, kind, (fact,), FACTS[fact].total)
 
 
@@ -265,7 +202,7 @@ METRICS: Mapping[str, Metric] = {
             _CURRENCY,
             ("monthly_recurring_revenue",),
             Total.LAST,
-            _times_12,
+            times_12,
         ),
         Metric(
             "committed_annual_recurring_revenue",
@@ -273,7 +210,7 @@ METRICS: Mapping[str, Metric] = {
             _CURRENCY,
             ("committed_monthly_recurring_revenue",),
             Total.LAST,
-            _times_12,
+            times_12,
         ),
         _plain("churned_subscriptions", "Churned Subscriptions", _SCALAR, "churned"),
         Metric(
@@ -282,7 +219,7 @@ METRICS: Mapping[str, Metric] = {
             _PERCENTAGE,
             ("churn_canceled", "churn_base"),
             Total.LAST,
-            _fraction,
+            fraction,
         ),
         _plain("canceled_subscriptions", "Canceled Subscriptions", _SCALAR, "canceled"),
         *(
@@ -309,7 +246,7 @@ METRICS: Mapping[str, Metric] = {
             _CURRENCY,
             ("average_revenue_per_user", "cost_per_user", "churn_rate"),
             Total.LAST,
-            _lifetime_value,
+            lifetime_value,
         ),
         Metric(
             "gross_margin",
@@ -317,7 +254,7 @@ METRICS: Mapping[str, Metric] = {
             _CURRENCY,
             ("cumulative_revenue", "cumulative_costs"),
             Total.LAST,
-            _less,
+            difference,
         ),
         Metric(
             "gross_margin_percentage",
@@ -325,9 +262,9 @@ METRICS: Mapping[str, Metric] = {
             _PERCENTAGE,
             ("cumulative_revenue", "cumulative_costs"),
             Total.LAST,
-            _margin_share,
+            margin_fraction,
         ),
-        Metric("cashflow", "Cashflow", _CURRENCY, ("revenue", "costs"), Total.SUM, _less),
+        Metric("cashflow", "Cashflow", _CURRENCY, ("revenue", "costs"), Total.SUM, difference),
     )
 }
 """Every metric, in the order of answers."""

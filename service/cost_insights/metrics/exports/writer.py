@@ -15,12 +15,12 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mappi
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup, MetricsNumbers
-from cost_insights.metrics.details import DetailReader
-from cost_insights.metrics.focus import COLUMNS, focus_rows
-from cost_insights.metrics.query import MetricsReader
+from cost_insights.metrics.definitions import Metric
+from cost_insights.metrics.exports.cost_rows import CostRowReader
+from cost_insights.metrics.exports.focus import COLUMNS, focus_rows
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.metrics.slugs import Metric
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.reader import MetricsReader
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store import Deadline, Store
 
 _PART_CHARS = 64 * 1024
@@ -52,7 +52,7 @@ class MetricsExporter:
         self._turns = asyncio.Semaphore(details_max)
 
     def parts(
-        self, organization: Organization, asked: MetricsQuestion, written: ExportFormat
+        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
     ) -> AsyncGenerator[str, None]:
         """The export, some whole lines at a time; all of it from one snapshot.
 
@@ -60,24 +60,24 @@ class MetricsExporter:
         the caller takes the parts too slowly: meanwhile nobody else has the connection.
         """
         if written is ExportFormat.FOCUS:
-            return self._detail_parts(organization, asked)
-        return self._answer_parts(organization, asked, written)
+            return self._detail_parts(organization, question)
+        return self._answer_parts(organization, question, written)
 
     async def _answer_parts(
-        self, organization: Organization, asked: MetricsQuestion, written: ExportFormat
+        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
     ) -> AsyncGenerator[str, None]:
-        answer = await self._reader.answer(organization, asked, lambda answer: answer)
-        is_grouped = asked.group_by is not None
+        answer = await self._reader.answer(organization, question, lambda answer: answer)
+        is_grouped = question.group_by is not None
         lines = _json_lines if written is ExportFormat.JSON_LINES else _csv_lines
         parts = _in_parts(lines(answer, is_grouped=is_grouped))
         while (part := await asyncio.to_thread(next, parts, None)) is not None:
             yield part
 
     async def _detail_parts(
-        self, organization: Organization, asked: MetricsQuestion
+        self, organization: Organization, question: MetricsQuestion
     ) -> AsyncGenerator[str, None]:
         deadline = Deadline(self._query_seconds_max)
-        reading = _Reading(self._read_details(organization, asked, deadline), self._turns)
+        reading = _Reading(self._read_details(organization, question, deadline), self._turns)
         loop = asyncio.get_running_loop()
         patience = self._query_seconds_max
         await self._turns.acquire()
@@ -103,12 +103,12 @@ class MetricsExporter:
             reading.end_turn()
 
     def _read_details(
-        self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
+        self, organization: Organization, question: MetricsQuestion, deadline: Deadline
     ) -> Generator[str, None, None]:
         deadline.renew()
         with self._store.read(deadline) as connection:
             snapshot = Snapshot(self._store, organization, deadline, connection)
-            details = DetailReader(snapshot, asked, self._reader.ledgers)
+            details = CostRowReader(snapshot, question, self._reader.ledgers)
             rows = (row for part in details.parts() for row in focus_rows(organization, part))
             yield from _in_parts(_lines_of_csv(COLUMNS, rows))
 

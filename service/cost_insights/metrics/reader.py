@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 from cost_insights._native import Ledger
+from cost_insights.amounts import divide_half_even
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     MetricsAnswer,
@@ -15,15 +16,21 @@ from cost_insights.metrics.answer import (
     MetricsNumbers,
     UnattributedCosts,
 )
-from cost_insights.metrics.costs import CostFacts, products_of_events
-from cost_insights.metrics.earned import EarnedFacts
-from cost_insights.metrics.facts import COST_SOURCES, CUMULATIVE, LEDGER_SOURCES, Source, Sums
-from cost_insights.metrics.ledger import Ledgers
+from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.periods import periods_of
 from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks, first
-from cost_insights.metrics.slugs import METRICS, Metric, divide_half_even
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.sources.cost_facts import CostFacts, products_of_events
+from cost_insights.metrics.sources.facts import (
+    COST_SOURCES,
+    CUMULATIVE,
+    LEDGER_SOURCES,
+    Source,
+    Sums,
+)
+from cost_insights.metrics.sources.ledger_cache import LedgerCache
+from cost_insights.metrics.sources.revenue_facts import RevenueFacts
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store import Deadline, NotRememberedError, Store
 
 _T = TypeVar("_T")
@@ -35,13 +42,13 @@ class MetricsReader:
     def __init__(self, store: Store, *, query_seconds_max: float, ledger_bytes_max: int) -> None:
         self._store = store
         self._query_seconds_max = query_seconds_max
-        self.ledgers = Ledgers(ledger_bytes_max)
+        self.ledgers = LedgerCache(ledger_bytes_max)
         """What is remembered of each organization's orders and subscriptions."""
 
     async def answer(
         self,
         organization: Organization,
-        asked: MetricsQuestion,
+        question: MetricsQuestion,
         encode: Callable[[MetricsAnswer], _T],
     ) -> _T:
         """The metrics of the periods asked for, encoded; contains all that is committed.
@@ -54,7 +61,7 @@ class MetricsReader:
         def work() -> _T:
             # In the same thread: a thousand groups of a year's days take a while, and
             # other calls wait.
-            return encode(self._answer(organization, asked, deadline))
+            return encode(self._answer(organization, question, deadline))
 
         over = asyncio.get_running_loop().call_later(self._query_seconds_max, deadline.cancel)
         try:
@@ -66,16 +73,16 @@ class MetricsReader:
             over.cancel()
 
     def _answer(
-        self, organization: Organization, asked: MetricsQuestion, deadline: Deadline
+        self, organization: Organization, question: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
-        if not asked.takes_names:
+        if not question.takes_names:
             # Mostly all that is stored is remembered.
             with suppress(NotRememberedError):
                 snapshot = Snapshot(self._store, organization, deadline)
-                return _Query(snapshot, asked, self.ledgers).answer()
+                return _Query(snapshot, question, self.ledgers).answer()
         with self._store.read(deadline) as connection:
             snapshot = Snapshot(self._store, organization, deadline, connection)
-            return _Query(snapshot, asked, self.ledgers).answer()
+            return _Query(snapshot, question, self.ledgers).answer()
 
 
 class _Called(NamedTuple):
@@ -88,34 +95,34 @@ class _Called(NamedTuple):
 class _Query:
     """One question to one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
+    def __init__(self, snapshot: Snapshot, question: MetricsQuestion, ledgers: LedgerCache) -> None:
         self._snapshot = snapshot
         self._deadline = snapshot.deadline
-        self._asked = asked
+        self._question = question
         self._ledgers = ledgers
-        self._periods = periods_of(asked.start, asked.end, asked.zone, asked.interval)
-        self._customers = snapshot.customer_numbers(asked.filter)
+        self._periods = periods_of(question.start, question.end, question.zone, question.interval)
+        self._customers = snapshot.customer_numbers(question.filter)
 
     def answer(self) -> MetricsAnswer:
         """The metrics, of everything and of each group."""
-        asked = self._asked
+        question = self._question
         whole, groups, group_metrics = Sums.of({}), list[MetricsGroup](), list[Metric]()
-        if asked.group_by is not None:
+        if question.group_by is not None:
             group_metrics = [
                 metric
-                for metric in asked.metrics
-                if metric.is_of_costs_alone or not asked.group_by.is_of_events
+                for metric in question.metrics
+                if metric.is_of_costs_alone or not question.group_by.is_of_events
             ]
-            whole, groups = self._grouped(asked.group_by, group_metrics)
+            whole, groups = self._grouped(question.group_by, group_metrics)
         if not whole.columns and self._sources & COST_SOURCES:
-            whole = self._costs.whole()
+            whole = self._cost_facts.whole()
         if self._sources & LEDGER_SOURCES:
             self._deadline.check()
-            whole = whole | self._earned.whole()
+            whole = whole | self._revenue_facts.whole()
         return MetricsAnswer(
             starts=self._periods.starts,
-            metrics=asked.metrics,
-            numbers=MetricsNumbers.of(whole, asked.metrics),
+            metrics=question.metrics,
+            numbers=MetricsNumbers.of(whole, question.metrics),
             group_metrics=group_metrics,
             groups=groups,
             unattributed=self._unattributed(),
@@ -133,12 +140,12 @@ class _Query:
         if sources & COST_SOURCES:
             self._deadline.check()
             if group_by is GroupBy.CUSTOMER:
-                whole, each = self._costs.of_customers(shown)
+                whole, each = self._cost_facts.of_customers(shown)
             else:
-                whole, each = self._costs.of_values(shown)
+                whole, each = self._cost_facts.of_values(shown)
         if sources & LEDGER_SOURCES:
             self._deadline.check()
-            earned = self._earned.of_each(shown)
+            earned = self._revenue_facts.of_each(shown)
             each = [one | more for one, more in zip(each, earned, strict=True)]
         *sums, others = each
         groups = [
@@ -162,33 +169,33 @@ class _Query:
 
     def _first(self, sources: frozenset[Source]) -> tuple[int, Sequence[Key]]:
         """How many keys have anything of these sources in the span, and those shown."""
-        asked, order = self._asked, self._asked.order
+        question, order = self._question, self._question.order
         by_greatest_costs = order.metric is METRICS["costs"] and order.descending
         totals: Mapping[Key, int]
         if by_greatest_costs and sources and sources <= COST_SOURCES:
-            if asked.group_by is GroupBy.CUSTOMER:
-                members, totals = self._costs.first_customers(asked.groups_max)
+            if question.group_by is GroupBy.CUSTOMER:
+                members, totals = self._cost_facts.first_customers(question.groups_max)
             else:
-                members, totals = self._costs.first_values(asked.groups_max)
+                members, totals = self._cost_facts.first_values(question.groups_max)
         else:
             ranks = self._ranks(sources)
             totals = dict(zip(ranks.keys, ranks.total(order.metric), strict=True))
             members = len(totals)
         self._deadline.check()
         shown = first(
-            totals, asked.groups_max, descending=order.descending, texts_of=self._texts_of
+            totals, question.groups_max, descending=order.descending, texts_of=self._texts_of
         )
         return members, shown
 
     def _ranks(self, sources: frozenset[Source]) -> Ranks:
         """What the order needs of all that have anything of these sources in the span."""
-        metric = self._asked.order.metric
-        costs, members = self._costs_of([metric]), dict[Key, None]()
+        metric = self._question.order.metric
+        costs, members = self._cost_facts_of([metric]), dict[Key, None]()
         if sources & COST_SOURCES:
             members |= dict.fromkeys(costs.members)
         if (sources | metric.sources) & LEDGER_SOURCES:
             self._deadline.check()
-            earned = self._earned_of([metric])
+            earned = self._revenue_facts_of([metric])
             members |= dict.fromkeys(earned.members(sources & LEDGER_SOURCES))
         # What one source has of them counts where only another one has it in the span.
         ranks = Ranks(list(members), {}, {}, {})
@@ -202,7 +209,7 @@ class _Query:
         return {key: called.value for key, called in self._called(keys).items()}
 
     def _called(self, keys: Sequence[Key]) -> Mapping[Key, _Called]:
-        if self._asked.group_by is not GroupBy.CUSTOMER:
+        if self._question.group_by is not GroupBy.CUSTOMER:
             return {key: _Called(str(key), None) for key in keys}
         found = self._snapshot.customers(key for key in keys if isinstance(key, int))
         return {number: _Called(one.external_id, one.id) for number, one in found.items()}
@@ -211,32 +218,32 @@ class _Query:
 
     @cached_property
     def _sources(self) -> frozenset[Source]:
-        return _sources_of(self._asked.metrics)
+        return _sources_of(self._question.metrics)
 
     @cached_property
-    def _costs(self) -> CostFacts:
-        return self._costs_of(self._asked.metrics)
+    def _cost_facts(self) -> CostFacts:
+        return self._cost_facts_of(self._question.metrics)
 
     @cached_property
-    def _earned(self) -> EarnedFacts:
-        return self._earned_of(self._asked.metrics)
+    def _revenue_facts(self) -> RevenueFacts:
+        return self._revenue_facts_of(self._question.metrics)
 
-    def _costs_of(self, metrics: Sequence[Metric]) -> CostFacts:
+    def _cost_facts_of(self, metrics: Sequence[Metric]) -> CostFacts:
         """The facts of events that these metrics need."""
         return CostFacts(
             self._snapshot,
-            self._asked,
+            self._question,
             self._periods,
             sources=_sources_of(metrics),
             customers=self._customers,
             products=self._products,
         )
 
-    def _earned_of(self, metrics: Sequence[Metric]) -> EarnedFacts:
+    def _revenue_facts_of(self, metrics: Sequence[Metric]) -> RevenueFacts:
         """The facts of the ledger that these metrics need."""
-        return EarnedFacts(
+        return RevenueFacts(
             self._ledger,
-            self._asked,
+            self._question,
             self._periods,
             facts=frozenset().union(*(metric.facts for metric in metrics)),
             customers=self._customers,
@@ -248,17 +255,17 @@ class _Query:
 
     @cached_property
     def _products(self) -> frozenset[str] | None:
-        return products_of_events(self._asked, lambda: self._ledger)
+        return products_of_events(self._question, lambda: self._ledger)
 
     def _unattributed(self) -> UnattributedCosts | None:
-        asked = self._asked
-        if asked.products is None and asked.billing_types is None:
+        question = self._question
+        if question.products is None and question.billing_types is None:
             return None
         known = None
-        if asked.billing_types is not None:
+        if question.billing_types is not None:
             known = frozenset(self._ledger.billed_products(sorted(BILLING_TYPES)))
         self._deadline.check()
-        unattributed, costs = self._costs_of([METRICS["costs"]]).unattributed(known)
+        unattributed, costs = self._cost_facts_of([METRICS["costs"]]).unattributed(known)
         return UnattributedCosts(unattributed, divide_half_even(unattributed * 10**12, costs))
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from cost_insights._native import Sources
 from cost_insights.metrics.periods import Periods
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store import (
     CustomerRange,
     Kind,

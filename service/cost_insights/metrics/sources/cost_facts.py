@@ -12,12 +12,12 @@ from operator import add
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger, Sources, Tally, rank_cells, tally_cells
-from cost_insights.metrics.cells import CellReader
-from cost_insights.metrics.facts import Source, Sums
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
-from cost_insights.metrics.snapshot import LEFT_OUT, Snapshot
+from cost_insights.metrics.sources.cells import CellReader
+from cost_insights.metrics.sources.facts import Source, Sums
+from cost_insights.metrics.sources.snapshot import LEFT_OUT, Snapshot
 from cost_insights.store.schema import series
 
 _BY_SERIES = -1
@@ -37,7 +37,7 @@ class CostFacts:
     def __init__(
         self,
         snapshot: Snapshot,
-        asked: MetricsQuestion,
+        question: MetricsQuestion,
         periods: Periods,
         *,
         sources: frozenset[Source],
@@ -48,7 +48,7 @@ class CostFacts:
         of `products`, or of all where they are None."""
         self._snapshot = snapshot
         self._deadline = snapshot.deadline
-        self._asked = asked
+        self._question = question
         self._periods = periods
         self._needs_history = Source.COST_HISTORY in sources
         self._needs_customers = Source.ACTIVE_CUSTOMERS in sources
@@ -120,7 +120,7 @@ class CostFacts:
     @cached_property
     def members(self) -> Mapping[Key, int]:
         """What each value, or each customer, with an event in the span cost, in picocents."""
-        if self._asked.group_by is GroupBy.CUSTOMER:
+        if self._question.group_by is GroupBy.CUSTOMER:
             return self.first_customers(_ALL)[1]
         return self.first_values(_ALL)[1]
 
@@ -146,7 +146,7 @@ class CostFacts:
         cells = self._reader(Periods(bounds_us=(first, last, end), whole_bounds_us=(), starts=()))
         self._deadline.check()
         customer_groups: list[tuple[int, int]] | None
-        if self._asked.group_by is GroupBy.CUSTOMER:
+        if self._question.group_by is GroupBy.CUSTOMER:
             numbers = [int(key) for key in keys]
             sources = cells.of_customers(sorted(numbers), by_series=self._chooses_series)
             customer_groups = [(number, group) for group, number in enumerate(numbers)]
@@ -183,7 +183,7 @@ class CostFacts:
             return 0 if known else 1
 
         groups = self._empty_series()
-        for number, product, _ in self._snapshot.series(self._asked):
+        for number, product, _ in self._snapshot.series(self._question):
             groups[number] = group(product)
         tally = self._tally(groups, groups=2, by_series=True, customers_wanted=False)
         attributed, others = (
@@ -218,13 +218,13 @@ class CostFacts:
 
     @property
     def _chooses_series(self) -> bool:
-        return self._asked.filter.chooses_series or self._products is not None
+        return self._question.filter.chooses_series or self._products is not None
 
     @cached_property
     def _series(self) -> "array[int]":
         """One group, of the series that the question is about."""
         return self._snapshot.chosen_series(
-            self._asked, self._products, count=self._cells.series_count
+            self._question, self._products, count=self._cells.series_count
         )
 
     @cached_property
@@ -232,8 +232,8 @@ class CostFacts:
         """The distinct values that events are grouped by, and the place therein of each series."""
         place_of_series = self._empty_series()
         places: dict[str, int] = {}
-        column = _COLUMNS[self._asked.group_by or GroupBy.EVENT_NAME]
-        for number, product, value in self._snapshot.series(self._asked, column):
+        column = _COLUMNS[self._question.group_by or GroupBy.EVENT_NAME]
+        for number, product, value in self._snapshot.series(self._question, column):
             if self._products is None or product in self._products:
                 place_of_series[number] = places.setdefault(value, len(places))
         return list(places), place_of_series
@@ -307,11 +307,11 @@ class CostFacts:
 
 
 def products_of_events(
-    asked: MetricsQuestion, ledger: Callable[[], Ledger]
+    question: MetricsQuestion, ledger: Callable[[], Ledger]
 ) -> frozenset[str] | None:
     """The products that the events of a question are of; None where all are meant. The
     ledger is read where it takes one."""
-    if asked.billing_types is None:
-        return asked.products
-    billed = frozenset(ledger().billed_products(sorted(asked.billing_types)))
-    return billed if asked.products is None else billed & asked.products
+    if question.billing_types is None:
+        return question.products
+    billed = frozenset(ledger().billed_products(sorted(question.billing_types)))
+    return billed if question.products is None else billed & question.products

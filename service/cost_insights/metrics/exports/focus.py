@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from cost_insights.identity import Organization
-from cost_insights.metrics.details import Detail, Series
+from cost_insights.metrics.exports.cost_rows import CostRow, Series
 
 _PICOCENTS_DIGITS = 14
 """A dollar is 10¹⁴ picocents."""
@@ -59,7 +59,7 @@ Row = tuple[str | int | None, ...]
 """A value a column; None where it has none."""
 
 
-def focus_rows(organization: Organization, details: Iterable[Detail]) -> Iterator[Row]:
+def focus_rows(organization: Organization, details: Iterable[CostRow]) -> Iterator[Row]:
     """A row for each of the details."""
     account, name = str(organization.id), organization.name
     for one in details:

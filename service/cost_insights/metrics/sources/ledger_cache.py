@@ -12,14 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger
-from cost_insights.metrics.snapshot import Snapshot
+from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import ledger_entry, subscription
 
 _RECORDS_AT_ONCE = 20_000
 """How many records are read and added at a time."""
 
 
-class Ledgers:
+class LedgerCache:
     """The ledgers of the organizations that were asked about last, bounded by their bytes.
 
     Several threads may use them.

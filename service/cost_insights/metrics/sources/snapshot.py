@@ -115,9 +115,9 @@ class Snapshot:
         )
         return count or 0
 
-    def customer_numbers(self, asked: EventFilter) -> Sequence[int] | None:
+    def customer_numbers(self, question: EventFilter) -> Sequence[int] | None:
         """The numbers of a filter's customers, in ascending order; None where all are meant."""
-        return asked.customer_numbers(
+        return question.customer_numbers(
             self._connection, self.organization_number, self._store.customer_cache
         )
 
@@ -135,26 +135,26 @@ class Snapshot:
         return found
 
     def series(
-        self, asked: MetricsQuestion, value: sa.Column[str] = series.c.product_id
+        self, question: MetricsQuestion, value: sa.Column[str] = series.c.product_id
     ) -> Sequence[tuple[int, str, str]]:
         """The number, product and value of each series under all filters but those of products."""
         rows = self.connection.execute(
             sa.select(series.c.number, series.c.product_id, value.label("value")).where(
                 series.c.organization_number == self.organization_number,
-                *asked.filter.series_conditions(),
+                *question.filter.series_conditions(),
             )
         )
         return [(number, product, text) for number, product, text in rows]
 
     def chosen_series(
-        self, asked: MetricsQuestion, products: frozenset[str] | None, *, count: int
+        self, question: MetricsQuestion, products: frozenset[str] | None, *, count: int
     ) -> "array[int]":
         """Group 0 for each of `count` series that a question is about; `products` are those of
         its events, None where all are meant."""
-        if products is None and not asked.filter.chooses_series:
+        if products is None and not question.filter.chooses_series:
             return array("i", [0]) * count
         chosen = array("i", [LEFT_OUT]) * count
-        for number, product, _ in self.series(asked):
+        for number, product, _ in self.series(question):
             if products is None or product in products:
                 chosen[number] = 0
         return chosen

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger, list_cells
-from cost_insights.metrics.cells import CellReader
-from cost_insights.metrics.costs import products_of_events
-from cost_insights.metrics.ledger import Ledgers
 from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.metrics.snapshot import Customer, Snapshot
+from cost_insights.metrics.sources.cells import CellReader
+from cost_insights.metrics.sources.cost_facts import products_of_events
+from cost_insights.metrics.sources.ledger_cache import LedgerCache
+from cost_insights.metrics.sources.snapshot import Customer, Snapshot
 from cost_insights.store import CustomerRange, chunks
 from cost_insights.store.schema import series
 
@@ -56,7 +56,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Detail:
+class CostRow:
     """What the events of a day, a customer and a series add up to."""
 
     month: Month
@@ -69,28 +69,28 @@ class Detail:
     cost_picocents: int
 
 
-class DetailReader:
+class CostRowReader:
     """The details of one question, from one snapshot of the database."""
 
-    def __init__(self, snapshot: Snapshot, asked: MetricsQuestion, ledgers: Ledgers) -> None:
+    def __init__(self, snapshot: Snapshot, question: MetricsQuestion, ledgers: LedgerCache) -> None:
         self._snapshot = snapshot
-        self._asked = asked
+        self._question = question
         self._ledgers = ledgers
-        self._customers = snapshot.customer_numbers(asked.filter)
+        self._customers = snapshot.customer_numbers(question.filter)
         self._series: dict[int, Series] = {}
 
-    def parts(self) -> Iterator[list[Detail]]:
+    def parts(self) -> Iterator[list[CostRow]]:
         """The details, part by part; each part may take as long as an answer."""
         chosen: array[int] | None = None
-        products = products_of_events(self._asked, self._ledger)
-        for month in months_of(self._asked.start, self._asked.end, self._asked.zone):
+        products = products_of_events(self._question, self._ledger)
+        for month in months_of(self._question.start, self._question.end, self._question.zone):
             self._snapshot.deadline.renew()
             cells = CellReader(
                 self._snapshot, month.days, needs_history=False, needs_customers=False
             )
             if chosen is None:
                 chosen = self._snapshot.chosen_series(
-                    self._asked, products, count=cells.series_count
+                    self._question, products, count=cells.series_count
                 )
             for customers in cells.customer_ranges(bytes_max=_PART_BYTES_MAX):
                 self._snapshot.deadline.renew()
@@ -98,7 +98,7 @@ class DetailReader:
 
     def _part(
         self, month: Month, cells: CellReader, customers: CustomerRange, chosen: "array[int]"
-    ) -> list[Detail]:
+    ) -> list[CostRow]:
         listed = list_cells(
             cells.cover,
             cells.of_customer_range(customers),
@@ -111,7 +111,7 @@ class DetailReader:
         called = self._snapshot.customers(sorted({one[0] for one in listed}))
         series_called = self._series_called({one[2] for one in listed})
         return [
-            Detail(month, slot - 1, called[of], series_called[number], events, cost)
+            CostRow(month, slot - 1, called[of], series_called[number], events, cost)
             for of, slot, number, events, cost in listed
         ]
 

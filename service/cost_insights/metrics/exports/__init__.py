@@ -1,0 +1,1 @@
+"""Answers, and costs in full detail, written as lines of text."""
