@@ -13,18 +13,19 @@ LAYERS = (
     {"supervisor"},
     {"server"},
     {"doors"},
+    {"api"},
     {"ingest", "metrics", "events", "revenue", "customers"},
     {"identity"},
     {"store"},
 )
 """From the top down: what stands in a set may import what stands in the sets below it."""
 
-EVERYWHERE = {"amounts", "errors", "settings", "page_token", "_native", "logs"}
+EVERYWHERE = {"amounts", "errors", "settings", "paging", "_native", "logs"}
 """What any layer may import, and what imports nothing of the layers."""
 
 APART = {
     # The generated messages belong to the border of the service, not to its core.
-    "v1": {"cli", "client", "doors", "ingest"},
+    "v1": {"api", "cli", "client", "doors", "ingest"},
     # The client is for other people's programs, and works without the service.
     "client": {"cli"},
 }

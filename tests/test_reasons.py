@@ -1,7 +1,8 @@
 """The reasons of errors: the same set in the contract, in Python and in Rust."""
 
 from cost_insights import _native
-from cost_insights.errors import DOMAIN, REASONS, WIRE, CostInsightsError
+from cost_insights.api.statuses import WIRE
+from cost_insights.errors import DOMAIN, REASONS, CostInsightsError
 from cost_insights.v1 import error_reason_pb2
 
 

@@ -1,4 +1,4 @@
-"""Errors a caller can act on, and the one table of how they look on the wire.
+"""Errors a caller can act on.
 
 CostInsightsError
 ├── InvalidRequestError      the caller must change the request
@@ -19,8 +19,6 @@ an incident number and answered as INTERNAL with that number, nothing more.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
-
-import grpc
 
 from cost_insights._native import PanicException
 
@@ -151,28 +149,6 @@ class ShuttingDownError(CostInsightsError):
     def __init__(self) -> None:
         super().__init__("the service is stopping; try again", reason="SHUTTING_DOWN")
 
-
-@dataclass(frozen=True)
-class Wire:
-    """How an error looks on the wire."""
-
-    grpc_code: grpc.StatusCode
-    http_status: int
-
-
-WIRE: Mapping[type[CostInsightsError], Wire] = {
-    InvalidRequestError: Wire(grpc.StatusCode.INVALID_ARGUMENT, 422),
-    InvalidEventsError: Wire(grpc.StatusCode.INVALID_ARGUMENT, 422),
-    NotFoundError: Wire(grpc.StatusCode.NOT_FOUND, 404),
-    UnauthenticatedError: Wire(grpc.StatusCode.UNAUTHENTICATED, 401),
-    PermissionDeniedError: Wire(grpc.StatusCode.PERMISSION_DENIED, 403),
-    LimitExceededError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
-    OverloadedError: Wire(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
-    QueryTooSlowError: Wire(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
-    StoreUnavailableError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
-    ShuttingDownError: Wire(grpc.StatusCode.UNAVAILABLE, 503),
-}
-"""Every error that a door answers; both doors send what stands here."""
 
 REASONS = frozenset(
     {

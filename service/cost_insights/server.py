@@ -11,15 +11,17 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from cost_insights.doors.grpc import event_service, metrics_service, revenue_service
-from cost_insights.doors.grpc.calls import service_handler
+from cost_insights.api.events import event_calls
+from cost_insights.api.metrics import metrics_calls
+from cost_insights.api.operations import SERVICES
+from cost_insights.api.revenue import revenue_calls
+from cost_insights.api.system_events import system_event_call
+from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.reflection import add_reflection
-from cost_insights.doors.grpc.system_events import system_event_call
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
 from cost_insights.ingest import Compactor, Ingestor
@@ -34,12 +36,6 @@ _CONCURRENT_CALLS_MAX = 4_096
 
 _SWITCH_SECONDS = 0.000_5
 """For how long a thread may keep the interpreter's lock while another waits for it."""
-
-SERVICES: Final = tuple(
-    service.full_name
-    for service in (event_service.SERVICE, metrics_service.SERVICE, revenue_service.SERVICE)
-)
-"""The names under which the service is called, and its health is asked for."""
 
 
 class AddressError(Exception):
@@ -136,36 +132,26 @@ class Server:
             # Half of the transactions that read: the writer and the compactor have one each.
             details_max=max(1, (self.store.transactions_max - 2) // 2),
         )
-        services = (
-            (
-                event_service.SERVICE,
-                event_service.event_calls(
-                    ingestor,
-                    EventReader(self.store),
-                    self._stopping,
-                    system_event_call(self._recorder, clock_skew_ms=self.settings.clock_skew_ms),
-                ),
+        calls = {
+            **event_calls(
+                ingestor,
+                EventReader(self.store),
+                self._stopping,
+                system_event_call(self._recorder, clock_skew_ms=self.settings.clock_skew_ms),
             ),
-            (metrics_service.SERVICE, metrics_service.metrics_calls(metrics, exporter)),
-            (
-                revenue_service.SERVICE,
-                revenue_service.revenue_calls(
-                    self._recorder,
-                    RevenueReader(self.store),
-                    clock_skew_ms=self.settings.clock_skew_ms,
-                ),
+            **metrics_calls(metrics, exporter),
+            **revenue_calls(
+                self._recorder,
+                RevenueReader(self.store),
+                clock_skew_ms=self.settings.clock_skew_ms,
             ),
-        )
+        }
         server.add_generic_rpc_handlers(
-            [
-                service_handler(
-                    service,
-                    calls,
-                    authenticator=self.authenticator,
-                    request_bytes_max=self.settings.request_bytes_max,
-                )
-                for service, calls in services
-            ]
+            handlers(
+                calls,
+                authenticator=self.authenticator,
+                request_bytes_max=self.settings.request_bytes_max,
+            )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         add_reflection(server, [*SERVICES, health.SERVICE_NAME])

@@ -15,6 +15,7 @@ from cost_insights.store import Store
 from tests.support.samples import METRICS
 
 METHOD = f"{METRICS}/GetMetricsLimits"
+SCOPES = frozenset({"metrics:read"})
 CALLERS = 50
 
 
@@ -57,7 +58,10 @@ def test_callers_at_once_share_a_look_up(store: Store) -> None:
 
     async def organizations(authorization: str | None) -> set[str]:
         callers = await asyncio.gather(
-            *(authenticator.authorize(METHOD, authorization) for _ in range(CALLERS))
+            *(
+                authenticator.authorize(authorization, method=METHOD, scopes=SCOPES)
+                for _ in range(CALLERS)
+            )
         )
         return {caller.organization.name for caller in callers}
 
@@ -74,9 +78,9 @@ def test_nobody_waits_for_a_writer(store: Store) -> None:
     """Once there is the open organization, callers without a token need not write."""
     store.upgrade()
     authenticator = Authenticator(store, open_organization="default", cache_ms=0)
-    asyncio.run(authenticator.authorize(METHOD, None))
+    asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
     with store.write():
-        caller = asyncio.run(authenticator.authorize(METHOD, None))
+        caller = asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
     assert caller.organization.name == "default"
 
 
@@ -86,7 +90,9 @@ def test_nothing_is_shared_where_nothing_is_remembered(store: Store) -> None:
     authenticator = Authenticator(store, open_organization="default", cache_ms=0)
 
     async def authorize() -> None:
-        await asyncio.gather(*(authenticator.authorize(METHOD, None) for _ in range(3)))
+        await asyncio.gather(
+            *(authenticator.authorize(None, method=METHOD, scopes=SCOPES) for _ in range(3))
+        )
 
     with statements_of("access_token") as statements:
         asyncio.run(authorize())
@@ -99,8 +105,8 @@ def test_a_caller_who_gives_up(store: Store) -> None:
     authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
 
     async def authorize() -> None:
-        first = asyncio.create_task(authenticator.authorize(METHOD, None))
-        second = asyncio.create_task(authenticator.authorize(METHOD, None))
+        first = asyncio.create_task(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
+        second = asyncio.create_task(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).organization.name == "default"
@@ -114,11 +120,16 @@ def test_what_fails_is_not_remembered(store: Store) -> None:
     """A look-up that fails, or finds nothing, fails those who wait for it and nobody later."""
     authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
     with pytest.raises(sa.exc.OperationalError):
-        asyncio.run(authenticator.authorize(METHOD, None))
+        asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
     store.upgrade()
-    assert asyncio.run(authenticator.authorize(METHOD, None)).organization.name == "default"
+    assert (
+        asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES)).organization.name
+        == "default"
+    )
     with statements_of("access_token") as statements:
         for _ in range(2):
             with pytest.raises(UnauthenticatedError):
-                asyncio.run(authenticator.authorize(METHOD, "Bearer ci_wrong"))
+                asyncio.run(
+                    authenticator.authorize("Bearer ci_wrong", method=METHOD, scopes=SCOPES)
+                )
     assert len(statements) == 2

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cost_insights.errors import NotFoundError
 from cost_insights.identity import Organization
-from cost_insights.page_token import (
+from cost_insights.paging import (
     decode_page_token,
     encode_page_token,
     int64_part,

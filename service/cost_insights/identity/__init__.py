@@ -8,11 +8,10 @@ from cost_insights.identity.organizations import (
     find_organization,
     list_organizations,
 )
-from cost_insights.identity.scopes import NEEDED, SCOPES
+from cost_insights.identity.scopes import SCOPES
 from cost_insights.identity.tokens import AccessToken, create_token, list_tokens, revoke_token
 
 __all__ = [
-    "NEEDED",
     "SCOPES",
     "AccessToken",
     "Authenticator",

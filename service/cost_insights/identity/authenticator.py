@@ -16,7 +16,7 @@ from cost_insights.identity.organizations import (
     ensure_organization,
     find_organization,
 )
-from cost_insights.identity.scopes import NEEDED, SCOPES
+from cost_insights.identity.scopes import SCOPES
 from cost_insights.identity.tokens import token_sha256
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token, organization
@@ -69,21 +69,22 @@ class Authenticator:
         self._look_ups: OrderedDict[bytes, _LookUp] = OrderedDict()
         self._closed = False
 
-    async def authorize(self, method: str, authorization: str | None) -> Caller:
+    async def authorize(
+        self, authorization: str | None, *, method: str, scopes: frozenset[str]
+    ) -> Caller:
         """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`.
 
-        `authorization` is the value of the header of that name. Raises
-        UnauthenticatedError or PermissionDeniedError.
+        `authorization` is the value of the header of that name; the caller needs one of
+        the `scopes`. Raises UnauthenticatedError or PermissionDeniedError.
         """
         if authorization is None:
             caller = await self._without_token()
         else:
             caller = await self._with_token(_secret(authorization))
-        needs = NEEDED[method]
-        if not needs & caller.scopes:
-            words = {"needs": ", ".join(sorted(needs)), "has": ", ".join(sorted(caller.scopes))}
+        if not scopes & caller.scopes:
+            words = {"needs": ", ".join(sorted(scopes)), "has": ", ".join(sorted(caller.scopes))}
             raise PermissionDeniedError(
-                f"{method} needs the scope {' or '.join(sorted(needs))}; "
+                f"{method} needs the scope {' or '.join(sorted(scopes))}; "
                 f"the access token has {words['has']}",
                 reason="SCOPE_MISSING",
                 facts={"method": method, **words},

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from cost_insights.identity import Organization
-from cost_insights.page_token import decode_page_token, encode_page_token, int64_part, text_part
+from cost_insights.paging import decode_page_token, encode_page_token, int64_part, text_part
 from cost_insights.revenue.records import (
     Order,
     Refund,

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
-from cost_insights.identity import NEEDED, SCOPES
+from cost_insights.api.operations import OPERATIONS
+from cost_insights.identity import SCOPES
 from cost_insights.server import AddressError
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token
@@ -30,17 +31,17 @@ from tests.support.service import (
 StartServer = Callable[..., AbstractContextManager[Service]]
 
 
-def test_every_method_is_in_the_scope_table() -> None:
-    """The table of scopes holds every RPC of the contract, with scopes that exist."""
-    assert NEEDED.keys() == METHODS.keys()
-    assert all(needed and needed <= SCOPES for needed in NEEDED.values())
+def test_every_method_is_an_operation() -> None:
+    """The table of operations holds every RPC of the contract, with scopes that exist."""
+    assert OPERATIONS.keys() == METHODS.keys()
+    assert all(one.scopes and one.scopes <= SCOPES for one in OPERATIONS.values())
     assert SCOPES == EVERY_SCOPE
 
 
 def test_the_contract_says_which_scope_a_method_needs() -> None:
     """The scopes are the documented ones."""
     either = {"events:read", "events:write"}
-    assert {method: set(needed) for method, needed in NEEDED.items()} == {
+    assert {method: set(one.scopes) for method, one in OPERATIONS.items()} == {
         f"{EVENTS}/IngestEvents": {"events:write", "revenue:write"},
         f"{EVENTS}/StreamEvents": {"events:write"},
         f"{EVENTS}/ListEvents": either,
@@ -116,8 +117,8 @@ def test_expired_token(service: Service, method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_missing_scope(service: Service, method: str) -> None:
     """A token with all scopes but those that the method takes is refused."""
-    others = EVERY_SCOPE - NEEDED[method]
-    needs, has = ", ".join(sorted(NEEDED[method])), ", ".join(sorted(others))
+    others = EVERY_SCOPE - OPERATIONS[method].scopes
+    needs, has = ", ".join(sorted(OPERATIONS[method].scopes)), ", ".join(sorted(others))
     with refused("SCOPE_MISSING") as call:
         service.caller(scopes=others).call(method, SAMPLES[method])
     assert call.refusal.code is grpc.StatusCode.PERMISSION_DENIED
@@ -130,7 +131,7 @@ def test_missing_scope(service: Service, method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_one_scope_is_enough(service: Service, method: str) -> None:
     """A token with one of the needed scopes, and one that expires later, is let in."""
-    for scope in NEEDED[method]:
+    for scope in OPERATIONS[method].scopes:
         caller = service.caller(scopes=frozenset({scope}), expires_us=now_us() + 3_600_000_000)
         try:
             caller.call(method, SAMPLES[method])

@@ -13,7 +13,7 @@ from google.protobuf import struct_pb2
 from hypothesis import strategies as st
 
 from cost_insights import _native, identity
-from cost_insights.doors.grpc import system_events
+from cost_insights.api import system_events
 from cost_insights.store.schema import customer, ledger_entry, paid_order, refund, series
 from cost_insights.v1 import event_pb2, event_service_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.ledger import expected, rows, summed

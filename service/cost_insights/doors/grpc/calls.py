@@ -1,4 +1,4 @@
-"""What every call goes through: authenticate, decode, call, encode.
+"""What every gRPC call goes through: authenticate, decode, call, encode.
 
 Requests arrive as bytes: the runtime would answer a message that cannot be
 decoded with INTERNAL, which is for faults of ours.
@@ -6,177 +6,165 @@ decoded with INTERNAL, which is for faults of ours.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeVar
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, NoReturn, cast
 
 import grpc
-from google.protobuf import descriptor, message, message_factory
+from google.protobuf import message
 
-from cost_insights.doors.grpc.status import status_of
-from cost_insights.errors import FAILURES, LimitExceededError, malformed_request
+from cost_insights.api.operations import (
+    OPERATIONS,
+    BidirectionalCall,
+    BytesCall,
+    Call,
+    Kind,
+    Operation,
+    ServerStreamCall,
+    UnaryCall,
+)
+from cost_insights.api.reading import decode
+from cost_insights.api.statuses import status_of
+from cost_insights.errors import FAILURES, LimitExceededError
 from cost_insights.identity import Authenticator, Caller
-
-Call = Callable[[Caller, Any], Awaitable[message.Message]]
-"""What a service does for one method: (caller, request) to response."""
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
-_Message = TypeVar("_Message", bound=message.Message)
-
 _STATUS_TRAILER = "grpc-status-details-bin"
 
-
-class RawCall:
-    """A call that takes the bytes of the request, not the message."""
-
-    def __init__(self, call: Callable[[Caller, bytes], Awaitable[message.Message]]) -> None:
-        self.call = call
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
-Authorize = Callable[[], Awaitable[Caller]]
+def handlers(
+    calls: Mapping[str, Call], *, authenticator: Authenticator, request_bytes_max: int
+) -> list[grpc.GenericRpcHandler]:
+    """Serves every operation; raises KeyError if `calls`, by path, lacks one."""
+    methods: defaultdict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = defaultdict(dict)
+    for path, operation in OPERATIONS.items():
+        door = _Door(operation, calls[path], authenticator, request_bytes_max)
+        methods[operation.service][operation.method] = door.handler()
+    return [
+        grpc.method_handlers_generic_handler(service, of_service)
+        for service, of_service in methods.items()
+    ]
 
 
-class StreamCall:
-    """A call of many requests, as bytes, and many responses.
-
-    It may ask who calls as often as it likes; each time the token is checked.
-    """
+class _Door:
+    """The way in to one operation."""
 
     def __init__(
         self,
-        call: Callable[[AsyncIterator[bytes], Authorize], AsyncIterator[message.Message]],
+        operation: Operation,
+        call: Call,
+        authenticator: Authenticator,
+        request_bytes_max: int,
     ) -> None:
-        self.call = call
+        self._operation = operation
+        self._call = call
+        self._authenticator = authenticator
+        self._request_bytes_max = request_bytes_max
+        self._request_class = operation.request_class
 
+    def handler(self) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """The handler of the kind that the operation has."""
+        match self._operation.kind:
+            case Kind.UNARY:
+                unary = cast("UnaryCall", self._call)
+                return grpc.unary_unary_rpc_method_handler(
+                    self._unary(lambda caller, request: unary(caller, self._decode(request)))
+                )
+            case Kind.BYTES:
+                return grpc.unary_unary_rpc_method_handler(
+                    self._unary(cast("BytesCall", self._call))
+                )
+            case Kind.SERVER_STREAM:
+                return grpc.unary_stream_rpc_method_handler(
+                    self._server_stream(cast("ServerStreamCall", self._call))
+                )
+            case Kind.BIDIRECTIONAL:
+                return grpc.stream_stream_rpc_method_handler(
+                    self._bidirectional(cast("BidirectionalCall", self._call))
+                )
 
-class ServerStreamCall:
-    """A call of one request and many responses."""
+    def _unary(self, call: BytesCall) -> Callable[[bytes, _Context], Awaitable[bytes]]:
+        async def handle(request: bytes, context: _Context) -> bytes:
+            try:
+                caller = await self._authorize(_authorization(context.invocation_metadata()))
+                self._check_size(request)
+                return (await call(caller, request)).SerializeToString()
+            except asyncio.CancelledError:
+                raise
+            except FAILURES as error:  # no error leaves without a status
+                await self._abort(context, error)
 
-    def __init__(
-        self, call: Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
-    ) -> None:
-        self.call = call
+        return handle
 
+    def _server_stream(
+        self, call: ServerStreamCall
+    ) -> Callable[[bytes, _Context], Awaitable[None]]:
+        async def handle(request: bytes, context: _Context) -> None:
+            try:
+                caller = await self._authorize(_authorization(context.invocation_metadata()))
+                self._check_size(request)
+                # What the responses are read from is given back at once, also where the
+                # caller went away.
+                async with contextlib.aclosing(call(caller, self._decode(request))) as responses:
+                    async for response in responses:
+                        await context.write(response.SerializeToString())
+            except asyncio.CancelledError:
+                raise
+            except FAILURES as error:  # no error leaves without a status
+                await self._abort(context, error)
 
-AnyCall = Call | RawCall | StreamCall | ServerStreamCall
+        return handle
 
+    def _bidirectional(
+        self, call: BidirectionalCall
+    ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
+        async def handle(requests: AsyncIterator[bytes], context: _Context) -> None:
+            authorization = _authorization(context.invocation_metadata())
 
-def service_handler(
-    service: descriptor.ServiceDescriptor,
-    calls: Mapping[str, AnyCall],
-    *,
-    authenticator: Authenticator,
-    request_bytes_max: int,
-) -> grpc.GenericRpcHandler:
-    """Serves the methods of a service; raises KeyError if `calls` lacks one."""
-    return grpc.method_handlers_generic_handler(
-        service.full_name,
-        {
-            method.name: _handler(method, calls[method.name], authenticator, request_bytes_max)
-            for method in service.methods
-        },
-    )
+            async def authorize() -> Caller:
+                return await self._authorize(authorization)
 
+            async def checked() -> AsyncIterator[bytes]:
+                async for request in requests:
+                    self._check_size(request)
+                    yield request
 
-def _handler(
-    method: descriptor.MethodDescriptor,
-    call: AnyCall,
-    authenticator: Authenticator,
-    request_bytes_max: int,
-) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    path = f"/{method.containing_service.full_name}/{method.name}"
-    if isinstance(call, StreamCall):
-        return grpc.stream_stream_rpc_method_handler(
-            _stream(path, call, authenticator, request_bytes_max)
-        )
-    request_class = message_factory.GetMessageClass(method.input_type)
-    if isinstance(call, ServerStreamCall):
-        return grpc.unary_stream_rpc_method_handler(
-            _server_stream(path, call, request_class, authenticator, request_bytes_max)
-        )
-    return grpc.unary_unary_rpc_method_handler(
-        _unary(path, call, request_class, authenticator, request_bytes_max)
-    )
-
-
-def _unary(
-    path: str,
-    call: Call | RawCall,
-    request_class: type[message.Message],
-    authenticator: Authenticator,
-    request_bytes_max: int,
-) -> Callable[[bytes, _Context], Awaitable[bytes]]:
-    async def handle(request: bytes, context: _Context) -> bytes:
-        try:
-            caller = await authenticator.authorize(
-                path, _authorization(context.invocation_metadata())
-            )
-            _check_size(request, request_bytes_max)
-            if isinstance(call, RawCall):
-                response = await call.call(caller, request)
-            else:
-                response = await call(caller, decode(request_class, request))
-            return response.SerializeToString()
-        except asyncio.CancelledError:
-            raise
-        except FAILURES as error:  # no error leaves without a status
-            await _abort(context, error, path)
-
-    return handle
-
-
-def _stream(
-    path: str, call: StreamCall, authenticator: Authenticator, request_bytes_max: int
-) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
-    async def handle(requests: AsyncIterator[bytes], context: _Context) -> None:
-        authorization = _authorization(context.invocation_metadata())
-
-        async def authorize() -> Caller:
-            return await authenticator.authorize(path, authorization)
-
-        async def checked() -> AsyncIterator[bytes]:
-            async for request in requests:
-                _check_size(request, request_bytes_max)
-                yield request
-
-        try:
-            await authorize()
-            async for response in call.call(checked(), authorize):
-                await context.write(response.SerializeToString())
-        except asyncio.CancelledError:
-            raise
-        except FAILURES as error:  # no error leaves without a status
-            await _abort(context, error, path)
-
-    return handle
-
-
-def _server_stream(
-    path: str,
-    call: ServerStreamCall,
-    request_class: type[message.Message],
-    authenticator: Authenticator,
-    request_bytes_max: int,
-) -> Callable[[bytes, _Context], Awaitable[None]]:
-    async def handle(request: bytes, context: _Context) -> None:
-        try:
-            caller = await authenticator.authorize(
-                path, _authorization(context.invocation_metadata())
-            )
-            _check_size(request, request_bytes_max)
-            # What the responses are read from is given back at once, also where the
-            # caller went away.
-            async with contextlib.aclosing(
-                call.call(caller, decode(request_class, request))
-            ) as responses:
-                async for response in responses:
+            try:
+                await authorize()
+                async for response in call(checked(), authorize):
                     await context.write(response.SerializeToString())
-        except asyncio.CancelledError:
-            raise
-        except FAILURES as error:  # no error leaves without a status
-            await _abort(context, error, path)
+            except asyncio.CancelledError:
+                raise
+            except FAILURES as error:  # no error leaves without a status
+                await self._abort(context, error)
 
-    return handle
+        return handle
+
+    async def _authorize(self, authorization: str | None) -> Caller:
+        return await self._authenticator.authorize(
+            authorization, method=self._operation.path, scopes=self._operation.scopes
+        )
+
+    def _decode(self, request: bytes) -> message.Message:
+        return decode(self._request_class, request)
+
+    def _check_size(self, request: bytes) -> None:
+        bytes_max = self._request_bytes_max
+        if len(request) > bytes_max:
+            raise LimitExceededError(
+                f"the request holds {len(request)} bytes; at most {bytes_max} are allowed",
+                reason="REQUEST_TOO_LARGE",
+                facts={"bytes": str(len(request)), "bytes_max": str(bytes_max)},
+            )
+
+    async def _abort(self, context: _Context, error: BaseException) -> NoReturn:
+        status = status_of(error, method=self._operation.path)
+        trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
+        await context.abort(_CODES[status.code], status.message, trailers)
+        raise AssertionError("abort returned")
 
 
 def _authorization(metadata: Iterable[Any] | None) -> str | None:
@@ -184,26 +172,3 @@ def _authorization(metadata: Iterable[Any] | None) -> str | None:
         if name == "authorization":
             return value if isinstance(value, str) else value.decode(errors="replace")
     return None
-
-
-def decode(request_class: type[_Message], request: bytes) -> _Message:
-    """The message that a request is; raises InvalidRequestError where it is none."""
-    try:
-        return request_class.FromString(request)
-    except message.DecodeError:
-        raise malformed_request(request_class.DESCRIPTOR.full_name) from None
-
-
-def _check_size(request: bytes, request_bytes_max: int) -> None:
-    if len(request) > request_bytes_max:
-        raise LimitExceededError(
-            f"the request holds {len(request)} bytes; at most {request_bytes_max} are allowed",
-            reason="REQUEST_TOO_LARGE",
-            facts={"bytes": str(len(request)), "bytes_max": str(request_bytes_max)},
-        )
-
-
-async def _abort(context: _Context, error: BaseException, path: str) -> NoReturn:
-    code, words, details = status_of(error, method=path)
-    await context.abort(code, words, ((_STATUS_TRAILER, details),))
-    raise AssertionError("abort returned")

@@ -7,9 +7,9 @@ from typing import Final
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from cost_insights import _native
-from cost_insights.doors.grpc.checks import Checks
-from cost_insights.doors.grpc.revenue_requests import Item, shown
-from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.api.reading import Checks
+from cost_insights.api.revenue_records import Item, shown
+from cost_insights.api.times import timestamp_of
 from cost_insights.v1 import event_pb2
 
 ID_CHARS_MAX: Final = 256

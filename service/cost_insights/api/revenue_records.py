@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 from google.protobuf import descriptor, timestamp_pb2
 
 from cost_insights import _native
-from cost_insights.doors.grpc.checks import CUSTOMER_CHARS_MAX, Checks
-from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
+from cost_insights.api.times import timestamp_of
 from cost_insights.errors import FieldFault
 from cost_insights.revenue import (
     CustomerName,

@@ -1,11 +1,11 @@
-"""Checks of requests that are the same in several calls."""
+"""Reading requests: decoding messages, and the checks that several operations share."""
 
 from collections.abc import Sequence
 from typing import TypeVar
 
-from google.protobuf import descriptor, timestamp_pb2
+from google.protobuf import descriptor, message, timestamp_pb2
 
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.errors import FieldFault, InvalidRequestError, malformed_request
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1_000
@@ -17,6 +17,15 @@ _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 _T = TypeVar("_T")
+_Message = TypeVar("_Message", bound=message.Message)
+
+
+def decode(request_class: type[_Message], request: bytes) -> _Message:
+    """The message that a request is; raises InvalidRequestError if it is none."""
+    try:
+        return request_class.FromString(request)
+    except message.DecodeError:
+        raise malformed_request(request_class.DESCRIPTOR.full_name) from None
 
 
 class Checks:

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
-from google.rpc import status_pb2
 
 from cost_insights import _native
-from cost_insights.doors.grpc.calls import AnyCall, Authorize, RawCall, StreamCall
-from cost_insights.doors.grpc.checks import CUSTOMER_CHARS_MAX, Checks
-from cost_insights.doors.grpc.status import status_of
-from cost_insights.doors.grpc.system_events import RecordSystemEvents, check_may_store_events
-from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.api.operations import Authorize, Call
+from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
+from cost_insights.api.statuses import status_of
+from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
+from cost_insights.api.times import timestamp_of
 from cost_insights.events import EventQuestion, EventReader, StoredEvent
 from cost_insights.identity import Caller, Organization
 from cost_insights.ingest import Acknowledgement, EventStream, Ingested, Ingestor
@@ -22,7 +21,7 @@ from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 _FILTER_VALUES_MAX = 100
 _NAME_CHARS_MAX = 128
 
-SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
+_SERVICE = "/cost_insights.v1.EventService"
 
 
 def event_calls(
@@ -30,8 +29,8 @@ def event_calls(
     reader: EventReader,
     stopping: asyncio.Event,
     record_system_events: RecordSystemEvents,
-) -> Mapping[str, AnyCall]:
-    """The calls of the service by the names of their methods; `stopping` ends its streams."""
+) -> Mapping[str, Call]:
+    """The calls of the service by their paths; `stopping` ends its streams."""
 
     async def ingest_events(
         caller: Caller, request: bytes
@@ -106,11 +105,11 @@ def event_calls(
         )
 
     return {
-        "IngestEvents": RawCall(ingest_events),
-        "StreamEvents": StreamCall(stream_events),
-        "ListEvents": list_events,
-        "GetEvent": get_event,
-        "ListEventNames": list_event_names,
+        f"{_SERVICE}/IngestEvents": ingest_events,
+        f"{_SERVICE}/StreamEvents": stream_events,
+        f"{_SERVICE}/ListEvents": list_events,
+        f"{_SERVICE}/GetEvent": get_event,
+        f"{_SERVICE}/ListEventNames": list_event_names,
     }
 
 
@@ -140,10 +139,8 @@ def _acknowledgement(one: Acknowledgement) -> event_service_pb2.StreamEventsResp
         return event_service_pb2.StreamEventsResponse(
             sequence=one.sequence, batch=_ingested(one.outcome)
         )
-    _, _, status = status_of(one.outcome, method=SERVICE.full_name)
-    return event_service_pb2.StreamEventsResponse(
-        sequence=one.sequence, error=status_pb2.Status.FromString(status)
-    )
+    status = status_of(one.outcome, method=f"{_SERVICE}/StreamEvents")
+    return event_service_pb2.StreamEventsResponse(sequence=one.sequence, error=status)
 
 
 def _ingested(ingested: Ingested) -> event_service_pb2.IngestEventsResponse:

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from cost_insights import _native
-from cost_insights.doors.grpc.calls import AnyCall
-from cost_insights.doors.grpc.checks import Checks
-from cost_insights.doors.grpc.revenue_requests import (
+from cost_insights.api.operations import Call
+from cost_insights.api.reading import Checks
+from cost_insights.api.revenue_records import (
     new_orders,
     new_refunds,
     new_subscriptions,
     revenue_question,
     slug_prefix,
 )
-from cost_insights.doors.grpc.times import timestamp_of
+from cost_insights.api.times import timestamp_of
 from cost_insights.identity import Caller
 from cost_insights.revenue import (
     Recorder,
@@ -32,7 +32,7 @@ from cost_insights.revenue import (
 )
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 
-SERVICE = revenue_service_pb2.DESCRIPTOR.services_by_name["RevenueService"]
+_SERVICE = "/cost_insights.v1.RevenueService"
 
 _OUTCOME_NUMBERS: Mapping[
     SubscriptionOutcome, revenue_service_pb2.SubscriptionOutcome.ValueType
@@ -46,8 +46,8 @@ _OUTCOME_NUMBERS: Mapping[
 
 def revenue_calls(
     recorder: Recorder, reader: RevenueReader, *, clock_skew_ms: int
-) -> Mapping[str, AnyCall]:
-    """The calls of the service by the names of their methods."""
+) -> Mapping[str, Call]:
+    """The calls of the service by their paths."""
 
     def latest_us() -> int:
         return time.time_ns() // 1_000 + clock_skew_ms * 1_000
@@ -140,12 +140,12 @@ def revenue_calls(
         )
 
     return {
-        "RecordOrders": record_orders,
-        "RecordRefunds": record_refunds,
-        "RecordSubscriptions": record_subscriptions,
-        "ListOrders": list_orders,
-        "ListRefunds": list_refunds,
-        "ListSubscriptions": list_subscriptions,
+        f"{_SERVICE}/RecordOrders": record_orders,
+        f"{_SERVICE}/RecordRefunds": record_refunds,
+        f"{_SERVICE}/RecordSubscriptions": record_subscriptions,
+        f"{_SERVICE}/ListOrders": list_orders,
+        f"{_SERVICE}/ListRefunds": list_refunds,
+        f"{_SERVICE}/ListSubscriptions": list_subscriptions,
     }
 
 

@@ -6,9 +6,9 @@ import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from cost_insights import _native
-from cost_insights.doors.grpc.calls import AnyCall, RawCall, ServerStreamCall, decode
-from cost_insights.doors.grpc.checks import Checks
-from cost_insights.doors.grpc.event_service import event_filter
+from cost_insights.api.events import event_filter
+from cost_insights.api.operations import Call
+from cost_insights.api.reading import Checks, decode
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
@@ -40,7 +40,7 @@ _SLUG_CHARS_MAX = 128
 _REMEMBERED_BYTES_MAX = 4_096
 """What a longer request asks is not remembered."""
 
-SERVICE = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
+_SERVICE = "/cost_insights.v1.MetricsService"
 
 _INTERVALS: Mapping[int, Interval] = {
     metrics_service_pb2.INTERVAL_UNSPECIFIED: Interval.DAY,
@@ -99,8 +99,8 @@ _EXPORT_FORMATS: Mapping[int, ExportFormat] = {
 }
 
 
-def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[str, AnyCall]:
-    """The calls of the service by the names of their methods."""
+def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[str, Call]:
+    """The calls of the service by their paths."""
 
     async def get_metrics(caller: Caller, request: bytes) -> metrics_service_pb2.GetMetricsResponse:
         is_short = len(request) <= _REMEMBERED_BYTES_MAX
@@ -134,9 +134,9 @@ def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[s
         )
 
     return {
-        "GetMetrics": RawCall(get_metrics),
-        "ExportMetrics": ServerStreamCall(export_metrics),
-        "GetMetricsLimits": get_metrics_limits,
+        f"{_SERVICE}/GetMetrics": get_metrics,
+        f"{_SERVICE}/ExportMetrics": export_metrics,
+        f"{_SERVICE}/GetMetricsLimits": get_metrics_limits,
     }
 
 

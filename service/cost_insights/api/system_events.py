@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from google.protobuf import message
 
 from cost_insights import _native
-from cost_insights.doors.grpc.checks import Checks
-from cost_insights.doors.grpc.event_item import PRODUCT_CHARS_MAX, EventItem
-from cost_insights.doors.grpc.revenue_requests import slug_prefix
+from cost_insights.api.reading import Checks
+from cost_insights.api.revenue_records import slug_prefix
+from cost_insights.api.system_event_item import PRODUCT_CHARS_MAX, EventItem
 from cost_insights.errors import (
     FieldFault,
     InvalidRequestError,

@@ -1,0 +1,127 @@
+"""The operations of the service: one table of methods, their kinds and their scopes."""
+
+import enum
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import message, message_factory
+
+from cost_insights.identity import Caller
+from cost_insights.identity.scopes import (
+    EVENTS_READ,
+    EVENTS_WRITE,
+    METRICS_READ,
+    REVENUE_READ,
+    REVENUE_WRITE,
+)
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
+
+UnaryCall = Callable[[Caller, Any], Awaitable[message.Message]]
+"""(caller, request) to response."""
+
+BytesCall = Callable[[Caller, bytes], Awaitable[message.Message]]
+"""(caller, encoded request) to response."""
+
+ServerStreamCall = Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
+"""(caller, request) to responses."""
+
+Authorize = Callable[[], Awaitable[Caller]]
+"""Checks the token of a stream again and returns the caller."""
+
+BidirectionalCall = Callable[[AsyncIterator[bytes], Authorize], AsyncIterator[message.Message]]
+"""(encoded requests, authorize) to responses."""
+
+Call = UnaryCall | BytesCall | ServerStreamCall | BidirectionalCall
+"""The implementation of an operation; the kind of the operation says which of these it is."""
+
+
+_SERVICES = {
+    service.full_name: service
+    for file in (event_service_pb2, metrics_service_pb2, revenue_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+}
+
+SERVICES = tuple(_SERVICES)
+"""The full names of the services of the contract."""
+
+
+class Kind(enum.Enum):
+    """What an operation takes and gives."""
+
+    UNARY = "unary"
+    """One request, decoded, and one response."""
+
+    BYTES = "bytes"
+    """One request as its bytes, which the operation decodes itself, and one response."""
+
+    SERVER_STREAM = "server_stream"
+    """One request and many responses."""
+
+    BIDIRECTIONAL = "bidirectional"
+    """Many requests, as their bytes, and many responses."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that callers can do."""
+
+    path: str
+    """Such as `/cost_insights.v1.EventService/IngestEvents`."""
+
+    kind: Kind
+    scopes: frozenset[str]
+    """A caller needs one of these."""
+
+    @property
+    def service(self) -> str:
+        """The full name of the service, such as `cost_insights.v1.EventService`."""
+        return self.path.split("/")[1]
+
+    @property
+    def method(self) -> str:
+        """The name of the method, such as `IngestEvents`."""
+        return self.path.split("/")[2]
+
+    @property
+    def request_class(self) -> type[message.Message]:
+        """The message class of a request."""
+        method = _SERVICES[self.service].methods_by_name[self.method]
+        return message_factory.GetMessageClass(method.input_type)
+
+
+def _operations(service: str, **methods: tuple[Kind, frozenset[str]]) -> dict[str, Operation]:
+    paths = {f"/cost_insights.v1.{service}/{name}": method for name, method in methods.items()}
+    return {path: Operation(path, kind, scopes) for path, (kind, scopes) in paths.items()}
+
+
+_READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
+
+OPERATIONS: Mapping[str, Operation] = {
+    **_operations(
+        "EventService",
+        # The first scope is for events, the second for system events.
+        IngestEvents=(Kind.BYTES, frozenset({EVENTS_WRITE, REVENUE_WRITE})),
+        StreamEvents=(Kind.BIDIRECTIONAL, frozenset({EVENTS_WRITE})),
+        ListEvents=(Kind.UNARY, _READS_EVENTS),
+        GetEvent=(Kind.UNARY, _READS_EVENTS),
+        ListEventNames=(Kind.UNARY, _READS_EVENTS),
+    ),
+    **_operations(
+        "MetricsService",
+        GetMetrics=(Kind.BYTES, frozenset({METRICS_READ})),
+        ExportMetrics=(Kind.SERVER_STREAM, frozenset({METRICS_READ})),
+        GetMetricsLimits=(Kind.UNARY, frozenset({METRICS_READ})),
+    ),
+    **_operations(
+        "RevenueService",
+        RecordOrders=(Kind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordRefunds=(Kind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordSubscriptions=(Kind.UNARY, frozenset({REVENUE_WRITE})),
+        ListOrders=(Kind.UNARY, frozenset({REVENUE_READ})),
+        ListRefunds=(Kind.UNARY, frozenset({REVENUE_READ})),
+        ListSubscriptions=(Kind.UNARY, frozenset({REVENUE_READ})),
+    ),
+}
+"""Every operation by its path. What is not in this table cannot be served. Health and
+reflection are no operations: they tell nothing of any organization and need no token."""
