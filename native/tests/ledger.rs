@@ -537,20 +537,25 @@ fn state() -> impl Strategy<Value = State> {
 
 fn asked() -> impl Strategy<Value = Asked> {
     let bounds = prop::collection::btree_set(0_i64..12 * 120, 2..8);
-    let cut = (0_i64..100, 0_i64..100, any::<bool>());
+    let cut = (0_i64..100, 0_i64..100, prop::bool::weighted(0.1));
+    let by_year = any::<bool>();
     let customers = prop::option::weighted(0.3, prop::collection::vec(0_i32..7, 0..3));
     let products = prop::option::weighted(0.3, prop::collection::vec(text(&PRODUCTS), 0..3));
     let types = text(&["one_time", "recurring", "none"]);
     let types = prop::option::weighted(0.3, prop::collection::vec(types, 0..3));
-    (bounds, cut, customers, products, types).prop_map(
-        |(bounds, (before, after, by_year), customers, products, billing_types)| {
-            let bounds: Vec<i64> = bounds
+    (bounds, cut, by_year, customers, products, types).prop_map(
+        |(bounds, (before, after, is_empty), by_year, customers, products, billing_types)| {
+            let mut bounds: Vec<i64> = bounds
                 .into_iter()
                 .map(|hours| 2 * hours * HOUR_US)
                 .collect();
             let mut whole = bounds.clone();
             whole[0] -= before * HOUR_US;
             *whole.last_mut().unwrap() += after * HOUR_US;
+            if is_empty {
+                // The span holds no moment of the first period.
+                bounds[0] = bounds[1];
+            }
             Asked {
                 bounds,
                 whole,
@@ -751,9 +756,9 @@ fn records_are_checked() {
 /// Questions that have no answer are refused in words.
 #[test]
 fn questions_are_checked() {
-    let bounds_words = "there must be a bound or more, within the years 1 to 9999, which \
-                        ascend; whole bounds must be the same but for the first, which may be \
-                        earlier, and the last, which may be later";
+    let bounds_words = "there must be a bound or more, within the years 1 to 9999, none of them \
+                        before the one before it; whole bounds must ascend and be the same but \
+                        for the first, which may be earlier, and the last, which may be later";
     for (bounds, whole) in [
         (&[0][..], &[1][..]),
         (&[], &[]),

@@ -1031,6 +1031,39 @@ TIMES_OF_DAY = [
             "active_subscriptions": " | 0",
         },
     ),
+    Case(
+        "of a month of which only a day that the local calendar leaves out is asked for nothing "
+        "is counted, and gauges look at the whole month",
+        Facts(
+            events=[event("2011-12-01", "3"), event("2011-12-30 12:00", "5")],
+            orders=[order("2011-12-01", "10"), order("2011-12-30 10:00", "7")],
+            subscriptions=[subscription("2011-12-01", "8", ends="2012-02-01")],
+        ),
+        days("2011-12-30", "2011-12-30", MONTH, zone="Pacific/Apia"),
+        {
+            "costs": "0 | 0",
+            "revenue": "0 | 0",
+            "orders": "0 | 0",
+            "cumulative_costs": "3 | 3",
+            "cumulative_revenue": "10 | 10",
+            "active_subscriptions": "1 | 1",
+            "monthly_recurring_revenue": "8 | 8",
+            "churned_subscriptions": "0 | 0",
+        },
+    ),
+    Case(
+        "a year that ends with a day that the local calendar leaves out",
+        Facts(
+            orders=[order("1994-12-31 09:59", "1"), order("1994-12-31 10:00", "2")],
+            subscriptions=[subscription("1994-12-31 09:59", "8")],
+        ),
+        days("1994-12-31", "1995-12-31", YEAR, zone="Pacific/Kiritimati"),
+        {
+            "revenue": "0 2 | 2",
+            "cumulative_revenue": "1 3 | 3",
+            "active_subscriptions": "1 1 | 1",
+        },
+    ),
 ]
 
 PRODUCTS = Facts(

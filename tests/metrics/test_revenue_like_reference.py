@@ -436,6 +436,52 @@ def test_a_business(caller: Caller, seed: int) -> None:
             assert asked.asked(caller) == asked.on_paper(facts)
 
 
+SKIPPED = [
+    ("Pacific/Apia", date(2011, 12, 30)),
+    ("Pacific/Kwajalein", date(1993, 8, 21)),
+    ("Pacific/Kiritimati", date(1994, 12, 31)),
+]
+"""Days that the calendar of a zone left out."""
+
+
+@pytest.mark.parametrize(("zone", "day"), SKIPPED, ids=[zone for zone, _ in SKIPPED])
+@pytest.mark.parametrize("interval", reference.INTERVALS)
+def test_a_day_that_a_zone_skipped(caller: Caller, zone: str, day: date, interval: str) -> None:
+    """Spans of nothing but the skipped day, and those that begin or end with it, have the
+    answers on paper: of all metrics and groups, and of each metric alone."""
+    facts = business(3)
+    later = datetime.combine(day, datetime.min.time(), UTC) - datetime(2024, 9, 1, tzinfo=UTC)
+    facts = moved(facts, later)
+    record(caller, facts)
+    skipped = Question(first=day, last=day, interval=interval, zone=zone, groups_max=3)
+    for question in (
+        skipped,
+        replace(skipped, first=day - timedelta(days=2)),
+        replace(skipped, last=day + timedelta(days=2)),
+    ):
+        for group_by in (None, "event_name", *REVENUE_GROUPINGS):
+            asked = replace(question, group_by=group_by)
+            assert asked.asked(caller) == asked.on_paper(facts)
+    for slug in METRICS:
+        alone = replace(skipped, metrics=[slug])
+        assert alone.asked(caller) == alone.on_paper(facts)
+
+
+def moved(facts: Facts, by: timedelta) -> Facts:
+    """The facts at other times."""
+
+    def times_moved(fact: Any) -> Any:
+        times = {name: at for name, at in vars(fact).items() if isinstance(at, datetime)}
+        return replace(fact, **{name: at + by for name, at in times.items()})
+
+    return Facts(
+        events=[times_moved(one) for one in facts.events],
+        orders=[times_moved(one) for one in facts.orders],
+        refunds=[times_moved(one) for one in facts.refunds],
+        subscriptions=[times_moved(one) for one in facts.subscriptions],
+    )
+
+
 def test_two_servers_answer_alike(
     database_url: str, start_server: Callable[..., AbstractContextManager[Service]]
 ) -> None:

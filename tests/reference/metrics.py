@@ -720,7 +720,8 @@ def members_of(part: Part, span: Span, group_by: str, slugs: Iterable[str]) -> s
         facts += [
             one for one in part.bookings if span.holds(one.created) or span.holds(one.counted)
         ]
-    if families & SUBSCRIPTIONS:
+    # Gauges are of periods: where there are none, no subscription counts.
+    if families & SUBSCRIPTIONS and span.windows:
         facts += [
             one
             for one in part.subscriptions

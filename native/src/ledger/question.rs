@@ -80,9 +80,9 @@ impl std::fmt::Display for QuestionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bounds => f.write_str(
-                "there must be a bound or more, within the years 1 to 9999, which ascend; \
-                 whole bounds must be the same but for the first, which may be earlier, and \
-                 the last, which may be later",
+                "there must be a bound or more, within the years 1 to 9999, none of them before \
+                 the one before it; whole bounds must ascend and be the same but for the first, \
+                 which may be earlier, and the last, which may be later",
             ),
             Self::NoFact(name) => write!(f, "there is no fact {name:?}"),
             Self::NotAsked(name) => write!(f, "the fact {name:?} was not asked for"),
@@ -257,8 +257,8 @@ fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
         }
         _ => false,
     };
-    let ascends = |bounds: &[i64]| bounds.is_sorted_by(|one, next| one < next);
-    let ascend = ascends(bounds) && ascends(whole);
+    // Bounds may be equal: a span can hold no moment of a period whose day it asks for.
+    let ascend = bounds.is_sorted() && whole.is_sorted_by(|one, next| one < next);
     if !belong || !ascend || !whole.iter().all(is_within) {
         return Err(QuestionError::Bounds);
     }

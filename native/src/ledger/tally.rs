@@ -237,6 +237,9 @@ impl Tallying<'_> {
     fn add_entries(&mut self, period: usize) -> Result<(), Overflow> {
         let (ledger, tables, orders) = (self.ledger, self.tables, &mut self.orders);
         let bounds_us = self.question.bounds_of(period);
+        if bounds_us.is_empty() {
+            return Ok(());
+        }
         self.subscriptions
             .start_period(period, self.question.whole_bounds_of(period));
         let mut scan = Scan {

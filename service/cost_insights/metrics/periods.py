@@ -44,7 +44,8 @@ class Periods:
 
     bounds_us: tuple[int, ...]
     """Period i counts the times from bound i up to, not including, bound i + 1, in
-    microseconds since 1970."""
+    microseconds since 1970: none where the span has no day of it that the zone did not
+    skip."""
 
     whole_bounds_us: tuple[int, ...]
     """The same where the span cuts no period short."""
@@ -74,17 +75,11 @@ def periods_of(
         instants = list(_hours(first, last, zone))
         end_of_last = last
     else:
-        instants = []
-        day = _truncate(start, interval)
-        while day <= end:
-            instant = day_start(day, zone)
-            # A date that the zone skipped begins where the next one does.
-            if instants and instant == instants[-1]:
-                instants.pop()
-            if instant < last:
-                instants.append(instant)
-            day = _following(day, interval)
-        end_of_last = day_start(day, zone)
+        # A date that the zone skipped begins where the next one does, so that a period
+        # which begins with it begins there too.
+        starts = list(dict.fromkeys(day_start(day, zone) for day in _days(start, end, interval)))
+        instants = [instant for instant in starts if instant < last]
+        end_of_last = starts[len(instants)]
     bounds = [max(instant, first) for instant in instants] + [last]
     return Periods(
         bounds_us=tuple(bound * 1_000_000 for bound in bounds),
@@ -159,6 +154,15 @@ def _next_hour(instant: int, zone: zoneinfo.ZoneInfo) -> int:
         if changed < offset or (instant + changed) // 3_600 != local // 3_600:
             return instant
         offset = changed
+
+
+def _days(start: datetime.date, end: datetime.date, interval: Interval) -> Iterator[datetime.date]:
+    """The first day of each period that has a day of the span, and of the one after them."""
+    day = _truncate(start, interval)
+    while day <= end:
+        yield day
+        day = _following(day, interval)
+    yield day
 
 
 def _truncate(day: datetime.date, interval: Interval) -> datetime.date:

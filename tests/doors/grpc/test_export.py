@@ -116,6 +116,28 @@ def test_every_metric(filled: Caller, written: str) -> None:
         ]
 
 
+@pytest.mark.parametrize("group_by", ["GROUP_BY_UNSPECIFIED", "GROUP_BY_CUSTOMER"])
+def test_a_day_that_a_zone_skipped(filled: Caller, group_by: str) -> None:
+    """A period that the span has no moment of is a row of zeros, or none where it is that day."""
+    skipped = {"start_date": "2011-12-30", "end_date": "2011-12-30", "timezone": "Pacific/Apia"}
+    for interval in ("HOUR", "DAY", "WEEK", "MONTH", "YEAR"):
+        asked = {**skipped, "interval": f"INTERVAL_{interval}", "group_by": group_by}
+        rows = filled.export("json_lines", **asked)
+        numbers = [json.loads(line) for line in "".join(rows).splitlines()]
+        has_row = interval in {"WEEK", "MONTH", "YEAR"} and group_by == "GROUP_BY_UNSPECIFIED"
+        assert len(numbers) == has_row
+        for row in numbers:
+            assert row.pop("timestamp") in {
+                "2011-12-26T00:00:00-10:00",
+                "2011-12-01T00:00:00-10:00",
+                "2011-01-01T00:00:00-10:00",
+            }
+            assert set(row.values()) == {"0", 0}
+        lines = "".join(filled.export("csv", **asked)).splitlines()
+        assert len(lines) == 1 + len(numbers)
+    assert "".join(filled.export("focus", **skipped)).count("\n") == 1
+
+
 def test_unspecified_is_csv(filled: Caller) -> None:
     """A request without a format is answered with CSV."""
     assert text(filled, "unspecified", metrics=["costs"]) == text(filled, metrics=["costs"])
