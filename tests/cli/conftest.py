@@ -2,55 +2,16 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from cost_insights.cli import main
+from tests.support.command_line import SECONDS_MAX, Command, Serve, Serving, program
 from tests.support.databases import Databases
 from tests.support.service import Service
-
-SECONDS_MAX = 60
-
-
-class Command(Protocol):
-    """Runs `cost-insights` to its end."""
-
-    def __call__(
-        self, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """What it printed and its exit code."""
-
-
-@dataclass
-class Serving:
-    """A `cost-insights serve` that runs."""
-
-    process: subprocess.Popen[str]
-    greeting: str
-    """The line that it printed when it was ready."""
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return self.greeting.split(" ")[2]
-
-    def stop(self) -> int:
-        """Asks it to stop and returns its exit code."""
-        self.process.terminate()
-        return self.process.wait(SECONDS_MAX)
-
-
-class Serve(Protocol):
-    """Runs `cost-insights serve` for the time of a block."""
-
-    def __call__(self, *arguments: str) -> AbstractContextManager[Serving]:
-        """The service, once it is ready."""
 
 
 @pytest.fixture
@@ -138,8 +99,3 @@ def serve(clean_env: dict[str, str]) -> Serve:
                 process.kill()
 
     return run
-
-
-def program(*arguments: str) -> Sequence[str]:
-    """The command line as a list of words."""
-    return [sys.executable, "-m", "cost_insights.cli", *arguments]

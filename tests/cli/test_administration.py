@@ -7,7 +7,7 @@ import uuid
 import grpc
 import pytest
 
-from tests.cli.conftest import SECONDS_MAX, Command, Serve
+from tests.support.command_line import SECONDS_MAX, Command, Serve
 from tests.support.service import Caller, new_event, refused
 
 

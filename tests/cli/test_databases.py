@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from cost_insights.store import Kind
 from cost_insights.store.schema import segment
-from tests.cli.conftest import Command
-from tests.store.test_check import compact, fill
+from tests.support.command_line import Command
+from tests.support.segments import compact, fill
 from tests.support.service import Service
 
 StartServer = Callable[..., AbstractContextManager[Service]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cost_insights.cli.demo_events import EXAMPLES_COST, PRICED_CALLS, generate
-from tests.cli.conftest import SECONDS_MAX, Command
+from tests.support.command_line import SECONDS_MAX, Command
 
 
 def on_paper(out: str, *, seed: int, events: int) -> str:

@@ -20,7 +20,7 @@ import pytest
 from cost_insights.cli.checkpoint import State
 from cost_insights.cli.sender import BATCH_BYTES_MAX
 from cost_insights.cli.source import Format
-from tests.cli.conftest import SECONDS_MAX, Command, Serve, program
+from tests.support.command_line import SECONDS_MAX, Command, Serve, program
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service
 

@@ -11,7 +11,7 @@ from cost_insights.cli.metrics import FLAGS, aligned, shares
 from cost_insights.metrics import METRICS
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 from cost_insights.v1.metrics_service_pb2 import GetMetricsRequest
-from tests.cli.conftest import Command, program
+from tests.support.command_line import Command, program
 from tests.support.revenue import money, new_order
 from tests.support.service import Caller, Service, event_of
 

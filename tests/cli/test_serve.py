@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, Serve
+from tests.support.command_line import Command, Serve
 
 
 def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.support.command_line import Command
 
 COMMANDS = (
     "serve",

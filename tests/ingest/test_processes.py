@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from cost_insights.client import Client
 from cost_insights.store import Store
 from cost_insights.store.schema import event
-from tests.ingest.test_crashes import ServiceProcess
 from tests.support.databases import Databases
+from tests.support.processes import ServiceProcess
 
 EVENTS = 100_000
 PROCESSES = 4

@@ -26,8 +26,8 @@ import sqlalchemy as sa
 from cost_insights.client import Client, MetricsAnswer
 from cost_insights.store import Store
 from cost_insights.store.schema import segment
-from tests.ingest.test_crashes import ServiceProcess
 from tests.support.databases import Databases
+from tests.support.processes import ServiceProcess
 
 SECONDS = float(os.environ.get("COST_INSIGHTS_TEST_SECONDS", "10"))
 """For how long they send and ask."""

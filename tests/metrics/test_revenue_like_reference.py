@@ -12,19 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.metrics.test_like_reference import (
-    AMOUNTS,
-    ANY_DATES,
-    CUSTOMERS,
-    FAVOURITES,
-    LLMS,
-    MODELS,
-    NAMES,
-    PRODUCTS,
-    VENDORS,
-    ZONES,
-    cents_of,
-)
 from tests.reference import costs as reference
 from tests.reference.metrics import (
     COSTS,
@@ -44,6 +31,19 @@ from tests.reference.revenue import (
     Order,
     Refund,
     Subscription,
+)
+from tests.support.cost_questions import (
+    AMOUNTS,
+    ANY_DATES,
+    CUSTOMERS,
+    FAVOURITES,
+    LLMS,
+    MODELS,
+    NAMES,
+    PRODUCTS,
+    VENDORS,
+    ZONES,
+    cents_of,
 )
 from tests.support.facts import (
     Question,

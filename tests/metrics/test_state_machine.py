@@ -33,7 +33,8 @@ from cost_insights.store import Store
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import OvertakenError, prepare_compaction, write_compaction
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.metrics.test_like_reference import (
+from tests.reference import costs as reference
+from tests.support.cost_questions import (
     AMOUNTS,
     CUSTOMERS,
     DATE_MAX,
@@ -41,12 +42,11 @@ from tests.metrics.test_like_reference import (
     LLMS,
     NAMES,
     PRODUCTS,
-    Question,
+    CostQuestion,
     cents_of,
     check,
-    questions,
+    cost_questions,
 )
-from tests.reference import costs as reference
 from tests.support.facts import sent
 from tests.support.postgresql import libpq_url
 from tests.support.service import Caller, LoopThread, Service
@@ -324,7 +324,7 @@ class Metrics(RuleBasedStateMachine):
         near = [day - timedelta(days=ago) for day in sorted(days) for ago in (0, 1, 30)]
         first_dates = st.sampled_from(near) if near else st.just(DATE_MIN)
         for _ in range(4):
-            question = data.draw(questions(first_dates | st.just(date(9_988, 12, 30))))
+            question = data.draw(cost_questions(first_dates | st.just(date(9_988, 12, 30))))
             check(self.callers[organization], events, question)
 
     @invariant()
@@ -338,7 +338,7 @@ class Metrics(RuleBasedStateMachine):
             self.service.close()
 
 
-LATELY = Question(
+LATELY = CostQuestion(
     first=DATE_MAX - timedelta(days=2),
     last=DATE_MAX + timedelta(days=1),
     zone="Asia/Kathmandu",

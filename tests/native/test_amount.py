@@ -19,8 +19,8 @@ from cost_insights._native import (
     parse_money,
     round_amount,
 )
-from tests.native.vectors import vectors
 from tests.reference import costs as reference
+from tests.support.vectors import vectors
 
 
 def outcome(result: int | Fault) -> int | str:

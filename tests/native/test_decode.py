@@ -7,33 +7,28 @@ import uuid
 from typing import Any
 
 import pytest
-from google.protobuf import struct_pb2
 from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cost_insights._native import EVENT_COLUMNS, REASONS, EventBatch, Group, Limits, decode_events
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
-from tests.native import validator
-
-ORGANIZATION = uuid.UUID("11111111-2222-8333-8444-555555555555").bytes
-NOW_US = 1_795_435_694_123_456
-ENTROPY = bytes(range(32))
-
-# Small, so that generated events meet them.
-LIMITS = validator.Limits(
-    events_max=6,
-    event_bytes_max=1_024,
-    metadata_keys_max=3,
-    metadata_key_chars_max=8,
-    metadata_text_chars_max=12,
-    clock_skew_us=60_000_000,
+from tests.reference import decoding
+from tests.support.requests import (
+    ENTROPY,
+    LIMITS,
+    NOW_US,
+    ORGANIZATION,
+    TEXTS,
+    has_set_aside_entries,
+    new_events,
+    tagged,
+    varint,
 )
 
 
 def decode(
-    request: bytes, limits: validator.Limits = LIMITS, *, entropy: bytes = ENTROPY
+    request: bytes, limits: decoding.Limits = LIMITS, *, entropy: bytes = ENTROPY
 ) -> EventBatch:
     """Decodes as the service does."""
     return decode_events(
@@ -45,200 +40,25 @@ def decode(
     )
 
 
-# What values are drawn from: valid ones mostly, and each kind of invalid one.
-
-SHORT = st.one_of(
-    st.sampled_from(["a", "llm.inference", "user_123", "Größe", "日本語", "🤖", " ", "usd"]),
-    st.text(max_size=6),
-)
-UUIDS = st.sampled_from(
-    [
-        "1dbfc517-0bbf-4301-9ba8-555ca42b9737",
-        "1DBFC517-0BBF-4301-9BA8-555CA42B9737",
-        "01890a5d-ac96-774b-bcce-b302099a8057",
-        "01890A5D-AC96-774B-BCCE-B302099A8057",
-        str(uuid.UUID(bytes=validator.event_id(ORGANIZATION, "a"))),
-        "11111111-2222-8333-8444-555555555555",
-        "11111111-2222-8333-c444-555555555555",  # not of that variant
-        "{1dbfc517-0bbf-4301-9ba8-555ca42b9737}",
-        "1dbfc5170bbf43019ba8555ca42b9737",
-        "1dbfc517-0bbf-4301-9ba8-555ca42b973_",
-    ]
-)
-LONG = st.sampled_from(["x" * 128, "x" * 129, "ß" * 128, "ß" * 129, "🤖" * 256, "🤖" * 257])
-TEXTS = st.one_of(SHORT, SHORT, SHORT, SHORT, UUIDS, LONG, st.just(""), st.just("a\0b"))
-AMOUNTS = st.one_of(
-    st.sampled_from(
-        [
-            "0.025",
-            "45.5",
-            "-0.000000000001",
-            "9000000",
-            "9000000.01",
-            "1e-13",
-            " 1 ",
-            "NaN",
-            "",
-            "a\0b",
-        ]
-    ),
-    st.decimals(-10, 10, places=12).map(str),
-)
-DOUBLES = st.one_of(
-    st.sampled_from([0.025, 0.1 + 0.2, 1e-7, 1e-13, 9e6, 9000000.01, 0.0, -0.0, 1e300, 2.0**53]),
-    st.floats(),
-    st.integers(-5, 5).map(float),
-)
-TOKENS = st.one_of(
-    st.integers(0, 1000), st.sampled_from([-1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1])
-)
-KEYS = st.one_of(
-    st.sampled_from(
-        ["_cost", "_llm", "product_id", "model", "tokens", "k_1", "schlüssel", "a b", 'q"', "a.b"]
-    ),
-    st.sampled_from(["", "x" * 8, "x" * 9, "a\0"]),
-    st.text(max_size=4),
-)
-
-
-def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A value or nothing."""
-    return st.one_of(st.none(), strategy)
-
-
-TIMESTAMPS = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "seconds": st.sampled_from(
-                [
-                    0,
-                    -1,
-                    NOW_US // 1_000_000,
-                    NOW_US // 1_000_000 + 60,
-                    NOW_US // 1_000_000 + 61,
-                    validator.SECONDS_MIN,
-                    validator.SECONDS_MIN - 1,
-                    validator.SECONDS_MAX,
-                    validator.SECONDS_MAX + 1,
-                    2**63 - 1,
-                    -(2**63),
-                ]
-            ),
-            "nanos": st.sampled_from(
-                [0, 1, 999, 1_000, 123_456_000, 123_456_999, 123_457_000, 999_999_999, 10**9, -1]
-            ),
-        }
-    ),
-    st.fixed_dictionaries({"seconds": st.integers(0, 2**31), "nanos": st.integers(0, 10**9 - 1)}),
-)
-
-
-@st.composite
-def structs(draw: st.DrawFn) -> dict[str, Any]:
-    """What stands in the metadata, as JSON."""
-    scalars = st.one_of(DOUBLES, st.booleans(), TEXTS, SHORT)
-    nested = st.one_of(st.none(), st.just([1]), st.just({"a": {"b": [None]}}))
-    fields = draw(st.dictionaries(KEYS, st.one_of(scalars, scalars, scalars, nested), max_size=5))
-    if draw(st.booleans()):
-        fields["_cost"] = draw(
-            st.one_of(
-                st.fixed_dictionaries(
-                    {"amount": st.one_of(AMOUNTS, DOUBLES), "currency": CURRENCY}
-                ),
-                st.dictionaries(
-                    st.sampled_from(["amount", "currency", "other"]), st.one_of(scalars, nested)
-                ),
-            )
-        )
-    if draw(st.booleans()):
-        numbers = st.one_of(TOKENS.map(float), DOUBLES)
-        valid = {"vendor": SHORT, "model": SHORT}
-        fields["_llm"] = draw(
-            st.one_of(
-                st.fixed_dictionaries(
-                    valid,
-                    optional={
-                        "input_tokens": numbers,
-                        "output_tokens": numbers,
-                        "total_tokens": st.integers(0, 9).map(float),
-                        "cached_input_tokens": optional(numbers),
-                        "prompt": optional(TEXTS),
-                        "response": optional(TEXTS),
-                        "extra": st.none(),
-                    },
-                ),
-                st.dictionaries(
-                    st.sampled_from(["vendor", "model", "input_tokens", "prompt"]),
-                    st.one_of(scalars, nested),
-                ),
-            )
-        )
-    return fields
-
-
-CURRENCY = st.sampled_from(["usd", "usd", "USD", "Usd", "eur", "", "xusdx", " usd", "usd\0"])
-
-
-@st.composite
-def new_events(draw: st.DrawFn) -> event_pb2.NewEvent:
-    """An event, valid or not."""
-    event = event_pb2.NewEvent(name=draw(TEXTS))
-    match draw(st.sampled_from(["external", "external", "id", "none"])):
-        case "external":
-            event.external_customer_id = draw(TEXTS)
-        case "id":
-            event.customer_id = draw(st.one_of(UUIDS, TEXTS))
-    if stamp := draw(optional(TIMESTAMPS)):
-        event.timestamp.seconds = stamp["seconds"]
-        event.timestamp.nanos = stamp["nanos"]
-    for name in ("external_id", "external_member_id", "product_id"):
-        setattr(event, name, draw(st.one_of(st.just(""), SHORT, TEXTS)))
-    event.parent_id = draw(st.one_of(st.just(""), TEXTS, UUIDS))
-    if draw(st.booleans()):
-        event.cost.SetInParent()
-        event.cost.amount = draw(AMOUNTS)
-        event.cost.currency = draw(CURRENCY)
-    if draw(st.integers(0, 3)) == 0:
-        event.llm.SetInParent()
-        event.llm.vendor = draw(TEXTS)
-        event.llm.model = draw(TEXTS)
-        event.llm.input_tokens = draw(TOKENS)
-        for name, strategy in (
-            ("cached_input_tokens", TOKENS),
-            ("prompt", TEXTS),
-            ("response", TEXTS),
-        ):
-            if (value := draw(optional(strategy))) is not None:
-                setattr(event.llm, name, value)
-    if draw(st.booleans()):
-        event.metadata.update(draw(structs()))
-        if not draw(st.integers(0, 9)):
-            # A value of no kind at all, which JSON cannot say.
-            event.metadata.fields[draw(KEYS)].Clear()
-    return event
-
-
 def comparable(path: str) -> str:
     """A path; of a key that needs quoting only as far as its form is fixed."""
     return path[: path.index('["')] + '["' if '["' in path else path
 
 
-def found_faults(batch: EventBatch) -> list[validator.Fault]:
+def found_faults(batch: EventBatch) -> list[decoding.Fault]:
     """The faults in order, as the twin writes them."""
     return [
-        validator.Fault(fault.index, comparable(fault.path), fault.reason) for fault in batch.faults
+        decoding.Fault(fault.index, comparable(fault.path), fault.reason) for fault in batch.faults
     ]
 
 
 def check_request(content: bytes, request: event_service_pb2.IngestEventsRequest) -> None:
     """Compares what is found in the bytes with what the twin finds in the message."""
     batch = decode(content)
-    faults, stored = validator.check(
+    faults, stored = decoding.check(
         request, organization_id=ORGANIZATION, now_us=NOW_US, limits=LIMITS
     )
-    wanted = [
-        validator.Fault(fault.index, comparable(fault.path), fault.reason) for fault in faults
-    ]
+    wanted = [decoding.Fault(fault.index, comparable(fault.path), fault.reason) for fault in faults]
     found = found_faults(batch)
     # How large an event is when something in it cannot be stored is nobody's question.
     invalid = {fault.index for fault in wanted if fault.reason != "EVENT_TOO_LARGE"}
@@ -257,7 +77,7 @@ def check_request(content: bytes, request: event_service_pb2.IngestEventsRequest
 
 def check_stored(
     batch: EventBatch,
-    stored: list[validator.Stored],
+    stored: list[decoding.Stored],
     request: event_service_pb2.IngestEventsRequest,
 ) -> None:
     """Compares the rows to insert, and what became of the events that are not in them."""
@@ -284,8 +104,8 @@ def check_stored(
     )
     faulty = {fault.index for fault in batch.faults}
     indices = [index for index in range(len(request.events)) if index not in faulty]
-    first: dict[str, validator.Stored] = {}
-    expected: list[validator.Stored] = []
+    first: dict[str, decoding.Stored] = {}
+    expected: list[decoding.Stored] = []
     duplicates = 0
     conflicts: list[tuple[int, str, bytes]] = []
     for index, one in zip(indices, stored, strict=True):
@@ -296,7 +116,7 @@ def check_stored(
         elif first[one.external_id].content == one.content:
             duplicates += 1
         else:
-            identity = validator.event_id(ORGANIZATION, one.external_id)
+            identity = decoding.event_id(ORGANIZATION, one.external_id)
             conflicts.append((index, one.external_id, identity))
     rows: list[dict[str, Any]] = [
         dict(zip(EVENT_COLUMNS, row, strict=True)) for row in group.rows()
@@ -312,13 +132,13 @@ def check_stored(
     (receipt,) = group.receipts()
     assert (receipt.inserted, receipt.duplicates) == (len(expected), duplicates)
     assert receipt.conflicts == conflicts
-    keyed = [validator.event_id(ORGANIZATION, one) for one in first]
+    keyed = [decoding.event_id(ORGANIZATION, one) for one in first]
     assert sorted(group.keyed_ids()) == sorted(keyed)
 
 
 def is_version(text: str, version: int) -> bool:
     """Whether a text is a UUID of that version (RFC 9562)."""
-    if not validator.UUID.fullmatch(text):
+    if not decoding.UUID.fullmatch(text):
         return False
     parsed = uuid.UUID(text)
     return parsed.variant == uuid.RFC_4122 and parsed.version == version
@@ -326,7 +146,7 @@ def is_version(text: str, version: int) -> bool:
 
 def check_row(
     row: dict[str, Any],
-    one: validator.Stored,
+    one: decoding.Stored,
     customers: list[str | bytes],
     series: list[tuple[str, str, str, str]],
     known: list[bytes],
@@ -339,11 +159,11 @@ def check_row(
         assert identity.int >> 80 == NOW_US // 1_000
         assert row.pop("content_digest") == 0
     else:
-        assert identity.bytes == validator.event_id(ORGANIZATION, one.external_id)
+        assert identity.bytes == decoding.event_id(ORGANIZATION, one.external_id)
         assert isinstance(row.pop("content_digest"), int)
     parent = None
     if one.parent is not None:
-        parent = validator.event_id(ORGANIZATION, one.parent)
+        parent = decoding.event_id(ORGANIZATION, one.parent)
         if is_version(one.parent, 8) or (
             is_version(one.parent, 7) and uuid.UUID(one.parent).bytes in known
         ):
@@ -353,7 +173,7 @@ def check_row(
         if values is None:
             assert text is None
         else:
-            wanted = json.loads(validator.canonical(values), object_pairs_hook=list)
+            wanted = json.loads(decoding.canonical(values), object_pairs_hook=list)
             found = json.loads(text, object_pairs_hook=list)
             assert (sorted(found) if name == "llm" else found) == (
                 sorted(wanted) if name == "llm" else wanted
@@ -382,24 +202,6 @@ def test_messages_like_the_slow_twin(events: list[event_pb2.NewEvent], accept_va
 
 
 # Bytes that protobuf allows although no generated class writes them.
-
-
-def varint(number: int) -> bytes:
-    """A number in base 128."""
-    number &= 2**64 - 1
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def tagged(number: int, wire: int, content: bytes) -> bytes:
-    """A field of the wire type."""
-    if wire == 2:
-        content = varint(len(content)) + content
-    return varint(number << 3 | wire) + content
 
 
 @st.composite
@@ -463,18 +265,6 @@ def check_bytes(content: bytes) -> None:
             check_request(content, request)
 
 
-def has_set_aside_entries(struct: struct_pb2.Struct) -> bool:
-    """Whether the parser in use took a map entry for an unknown field.
-
-    It does so with an entry that holds an unknown field itself, unlike what
-    protobuf says of maps and unlike the parsers of other languages.
-    """
-    unknown: Any = UnknownFieldSet(struct)
-    return any(one.field_number == 1 for one in unknown) or any(
-        has_set_aside_entries(value.struct_value) for value in struct.fields.values()
-    )
-
-
 @given(wire_requests())
 def test_wire_forms_like_protobuf(content: bytes) -> None:
     """Unknown, repeated, split and wrongly typed fields mean what they mean to protobuf."""
@@ -524,7 +314,7 @@ def faults_of(
 ) -> list[tuple[str, str, str, dict[str, str]]]:
     """(path, reason, value, facts) of each fault of one event under the usual limits."""
     request = event_service_pb2.IngestEventsRequest(events=[event]).SerializeToString()
-    batch = decode(request, validator.Limits(**limits))
+    batch = decode(request, decoding.Limits(**limits))
     return [(one.path, one.reason, one.value, one.facts) for one in batch.faults]
 
 
@@ -626,7 +416,7 @@ def test_ids_without_external_id_are_new_each_time() -> None:
     request = event_service_pb2.IngestEventsRequest(events=[event] * 1_000).SerializeToString()
     seen: list[bytes] = []
     for entropy in (bytes(32), bytes([1] * 32)):
-        batch = decode(request, validator.Limits(), entropy=entropy)
+        batch = decode(request, decoding.Limits(), entropy=entropy)
         ids = [row[0] for row in Group([(batch, 1, [0], [0])]).rows()]
         assert ids == sorted(ids, key=bytes)  # type: ignore[arg-type]
         seen += ids  # type: ignore[arg-type]
@@ -681,7 +471,7 @@ def test_copy_and_rows_hold_the_same() -> None:
     ]
     batch = decode(
         event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
-        validator.Limits(),
+        decoding.Limits(),
     )
     group = Group([(batch, 3, list(range(10)), [0])])
     payload = group.copy_payload()
@@ -720,7 +510,7 @@ def test_arrays_and_copy_hold_the_same() -> None:
     ]
     batch = decode(
         event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
-        validator.Limits(),
+        decoding.Limits(),
     )
     group = Group([(batch, 3, list(range(10)), [0])])
     arrays = group.arrays()

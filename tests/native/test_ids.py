@@ -6,8 +6,8 @@ import pytest
 
 from cost_insights._native import EVENT_COLUMNS, Group, Limits, decode_events, event_id
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.native import validator
-from tests.native.vectors import vectors
+from tests.reference import decoding
+from tests.support.vectors import vectors
 
 ORGANIZATION = uuid.UUID("11111111-2222-8333-8444-555555555555").bytes
 
@@ -18,7 +18,7 @@ def test_event_ids(case: dict[str, str]) -> None:
     organization_id = uuid.UUID(case["organization_id"]).bytes
     found = event_id(organization_id, case["external_id"])
     assert uuid.UUID(bytes=found) == uuid.UUID(case["event_id"])
-    assert found == validator.event_id(organization_id, case["external_id"])
+    assert found == decoding.event_id(organization_id, case["external_id"])
 
 
 @pytest.mark.parametrize("case", vectors("content_digest.jsonl"))

@@ -19,8 +19,8 @@ from cost_insights._native import (
     decode_streamed,
 )
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.native import validator
-from tests.native.test_decode import (
+from tests.reference import decoding
+from tests.support.requests import (
     ENTROPY,
     LIMITS,
     NOW_US,
@@ -29,7 +29,7 @@ from tests.native.test_decode import (
     new_events,
     tagged,
 )
-from tests.native.vectors import vectors
+from tests.support.vectors import vectors
 
 EVENT = event_pb2.NewEvent(name="a", external_customer_id="c")
 
@@ -39,7 +39,7 @@ def decode(
     *,
     stream_id: str = "",
     organization_id: bytes = ORGANIZATION,
-    limits: validator.Limits = LIMITS,
+    limits: decoding.Limits = LIMITS,
 ) -> StreamedBatch:
     """Decodes as the service does."""
     return decode_streamed(
@@ -106,7 +106,7 @@ def test_ids_of_places(case: dict[str, str]) -> None:
     streamed = decode(
         request + tagged(3, 2, before + event),
         organization_id=organization_id,
-        limits=validator.Limits(events_max=index + 1),
+        limits=decoding.Limits(events_max=index + 1),
     )
     assert (streamed.stream_id, streamed.sequence) == (case["stream_id"], int(case["sequence"]))
     (row,) = rows_of(streamed.batch)

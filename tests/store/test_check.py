@@ -4,28 +4,34 @@ import threading
 import time
 import uuid
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from cost_insights import _native
-from cost_insights.cli.checking import KINDS, Findings, check, in_words, mend
-from cost_insights.identity import list_organizations
+from cost_insights.cli.checking import KINDS, check, in_words, mend
 from cost_insights.store import Kind, Store
 from cost_insights.store.schema import batch, event, segment
-from cost_insights.v1 import event_pb2, metrics_service_pb2
-from tests.support.service import Caller, Service, new_event
+from tests.support.events import event_at
+from tests.support.segments import (
+    SPAN,
+    START,
+    Row,
+    answers,
+    checked,
+    compact,
+    damage,
+    drop,
+    fill,
+    the_first,
+)
+from tests.support.service import Service
 
 StartServer = Callable[..., AbstractContextManager[Service]]
-Row = Mapping[str, Any]
-
-START = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)
-SPAN = {"start_date": "2024-12-01", "end_date": "2025-04-30"}
 
 
 @pytest.fixture
@@ -33,65 +39,6 @@ def service(start_server: StartServer, database_url: str) -> Iterator[Service]:
     """A server that leaves its batches as they are."""
     with start_server(database_url, compact=False) as service:
         yield service
-
-
-def event_at(moment: datetime, **fields: object) -> event_pb2.NewEvent:
-    """An event of that time."""
-    one = new_event(**fields)
-    one.timestamp.FromDatetime(moment)
-    return one
-
-
-def fill(caller: Caller, *, name: str = "llm.inference") -> None:
-    """Sends events of two years, four months and three customers."""
-    caller.ingest(
-        *(
-            event_at(
-                START + timedelta(days=9 * n),
-                name=name,
-                external_customer_id=f"c{n % 3}",
-                cost=f"{n}.5",
-            )
-            for n in range(12)
-        )
-    )
-
-
-def compact(store: Store) -> None:
-    """Makes segments of all batches."""
-    for waiting in store.pending():
-        while store.compact(waiting.organization_number):
-            pass
-
-
-def checked(store: Store, *, differences_max: int = 100) -> Findings:
-    """What a check of the only organization finds."""
-    with store.read() as connection:
-        organizations = list_organizations(connection)
-    (findings,) = check(store, organizations, differences_max=differences_max)
-    return findings
-
-
-def answers(caller: Caller) -> list[metrics_service_pb2.GetMetricsResponse]:
-    """Answers that need segments of every kind."""
-    return [
-        caller.get_metrics(
-            **SPAN,
-            timezone=zone,
-            interval=interval,
-            external_customer_ids=customers,
-            event_names=names,
-            group_by=group_by,
-        )
-        for zone in ("UTC", "Asia/Kathmandu")
-        for interval in (metrics_service_pb2.INTERVAL_DAY, metrics_service_pb2.INTERVAL_YEAR)
-        for customers in ((), ("c0", "c2"))
-        for names in ((), ("llm.inference",))
-        for group_by in (
-            metrics_service_pb2.GROUP_BY_UNSPECIFIED,
-            metrics_service_pb2.GROUP_BY_CUSTOMER,
-        )
-    ]
 
 
 def test_right_in_any_state(service: Service) -> None:
@@ -110,29 +57,9 @@ def test_right_in_any_state(service: Service) -> None:
     assert findings.cells > 9 * 4
 
 
-def the_first(connection: sa.Connection, kind: Kind) -> Row:
-    """The earliest stored segment of a kind."""
-    statement = sa.select(segment).where(segment.c.kind == kind).order_by(segment.c.span).limit(1)
-    return dict(connection.execute(statement).mappings().one())
-
-
-def drop(connection: sa.Connection, row: Row) -> None:
-    """A row gets lost."""
-    connection.execute(sa.delete(segment).where(segment.c.id == row["id"]))
-
-
 def double(connection: sa.Connection, row: Row) -> None:
     """A row is there twice."""
     connection.execute(sa.insert(segment).values({**row, "id": uuid.uuid4()}))
-
-
-def damage(connection: sa.Connection, row: Row) -> None:
-    """A byte changes."""
-    packed = bytearray(row["packed"])
-    packed[0] ^= 0x40
-    connection.execute(
-        sa.update(segment).where(segment.c.id == row["id"]).values(packed=bytes(packed))
-    )
 
 
 def misname(connection: sa.Connection, row: Row) -> None:

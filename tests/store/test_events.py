@@ -1,6 +1,5 @@
 """Writing events: each once, numbers without gaps, all of a transaction or nothing."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,11 @@ import sqlalchemy as sa
 
 from cost_insights import _native, identity
 from cost_insights.identity import Organization
-from cost_insights.store import Outcome, Store, Submission
+from cost_insights.store import Store
 from cost_insights.store.schema import batch, customer, event, organization, series
-from cost_insights.v1 import event_pb2, event_service_pb2
+from cost_insights.v1 import event_pb2
 from tests.support.service import new_event
-
-NOW_US = 1_795_435_694_000_000
+from tests.support.submissions import NOW_US, counts, insert, submission
 
 MANY = 600
 FEW = 200
@@ -36,33 +34,6 @@ def acme(store: Store) -> Organization:
     """An organization."""
     with store.write() as connection:
         return identity.create_organization(connection, "acme")
-
-
-def submission(
-    owner: Organization, *events: event_pb2.NewEvent, accept_valid: bool = False
-) -> Submission:
-    """What the ingestor hands over."""
-    request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
-    batch = _native.decode_events(
-        request.SerializeToString(),
-        organization_id=owner.id.bytes,
-        now_us=NOW_US,
-        entropy=os.urandom(32),
-        limits=_native.Limits(),
-    )
-    return Submission(owner.number, owner.id, batch)
-
-
-def insert(store: Store, *submissions: Submission) -> list[Outcome]:
-    """Stores them in one transaction, as the ingestor does."""
-    return store.insert_events(store.prepare(submissions), now_us=NOW_US)
-
-
-def counts(outcome: Outcome) -> tuple[int, int, int]:
-    """(inserted, duplicates, conflicts)."""
-    assert outcome.receipt is not None
-    receipt = outcome.receipt
-    return receipt.inserted, receipt.duplicates, len(receipt.conflicts)
 
 
 def count(store: Store, table: sa.Table) -> int:

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from cost_insights import identity
 from cost_insights.identity import Organization
 from cost_insights.store import CustomerCache, EventFilter, Store
-from tests.store.test_events import NOW_US, submission
 from tests.support.service import new_event
+from tests.support.submissions import NOW_US, submission
 
 
 @pytest.fixture

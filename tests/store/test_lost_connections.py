@@ -14,10 +14,10 @@ from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import Organization
 from cost_insights.store import Deadline, Store, StoredCells
 from cost_insights.store.schema import customer, event, series
-from tests.store.test_events import NOW_US, counts, submission
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
 from tests.support.service import new_event
+from tests.support.submissions import NOW_US, counts, submission
 
 
 class Line:

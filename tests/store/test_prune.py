@@ -16,7 +16,8 @@ from cost_insights.identity import list_organizations
 from cost_insights.store import Kind, Store, prune_events
 from cost_insights.store.schema import batch, event, pruned_event, segment
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.store.test_check import (
+from tests.support.events import event_at
+from tests.support.segments import (
     START,
     Row,
     answers,
@@ -24,7 +25,6 @@ from tests.store.test_check import (
     compact,
     damage,
     drop,
-    event_at,
     the_first,
 )
 from tests.support.service import Caller, Service, new_event, refused

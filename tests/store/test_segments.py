@@ -30,10 +30,10 @@ from cost_insights.store.segments import (
     prepare_compaction,
     write_compaction,
 )
-from tests.ingest.test_crashes import ServiceProcess
 from tests.support.cells import add_batches, packed_cells
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
+from tests.support.processes import ServiceProcess
 from tests.support.service import Service, lately, new_event, now_us, refused
 
 WAIT_SECONDS_MAX = 30

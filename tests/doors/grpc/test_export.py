@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2, revenue_service_pb2
-from tests.doors.grpc.test_metrics import event
+from tests.support.events import event
 from tests.support.revenue import money, new_order
 from tests.support.service import METHODS, Caller, refused
 

@@ -6,23 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import timestamp_pb2
 
-from cost_insights.v1 import event_pb2, metrics_service_pb2
+from cost_insights.v1 import metrics_service_pb2
 from tests.reference import costs as reference
-from tests.support.service import Caller, new_event, refused
+from tests.support.events import event
+from tests.support.service import Caller, refused
 
 SLUGS = [field.name for field in metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields][1:]
 """Every metric, in the order of answers."""
-
-
-def event(
-    time: str, cost: str | None, customer: str = "c1", name: str = "a", **fields: Any
-) -> event_pb2.NewEvent:
-    """An event at a time in RFC 3339."""
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromJsonString(time)
-    return new_event(name=name, external_customer_id=customer, timestamp=stamp, cost=cost, **fields)
 
 
 def rows(answer: metrics_service_pb2.GetMetricsResponse) -> list[tuple[str, str, str, int, str]]:

@@ -1,0 +1,37 @@
+"""Events as the ingestor hands them to the store."""
+
+import os
+
+from cost_insights import _native
+from cost_insights.identity import Organization
+from cost_insights.store import Outcome, Store, Submission
+from cost_insights.v1 import event_pb2, event_service_pb2
+
+NOW_US = 1_795_435_694_000_000
+
+
+def submission(
+    owner: Organization, *events: event_pb2.NewEvent, accept_valid: bool = False
+) -> Submission:
+    """What the ingestor hands over."""
+    request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
+    batch = _native.decode_events(
+        request.SerializeToString(),
+        organization_id=owner.id.bytes,
+        now_us=NOW_US,
+        entropy=os.urandom(32),
+        limits=_native.Limits(),
+    )
+    return Submission(owner.number, owner.id, batch)
+
+
+def insert(store: Store, *submissions: Submission) -> list[Outcome]:
+    """Stores them in one transaction, as the ingestor does."""
+    return store.insert_events(store.prepare(submissions), now_us=NOW_US)
+
+
+def counts(outcome: Outcome) -> tuple[int, int, int]:
+    """(inserted, duplicates, conflicts)."""
+    assert outcome.receipt is not None
+    receipt = outcome.receipt
+    return receipt.inserted, receipt.duplicates, len(receipt.conflicts)

@@ -1,0 +1,57 @@
+"""Tests share code by `tests/support` and `tests/reference`, never by one another."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of the modules that a module may import, of `from a import b` a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules(folder: Path) -> list[Path]:
+    """Every module below a folder of tests."""
+    return sorted(folder.rglob("*.py"))
+
+
+def each_module(folder: Path) -> pytest.MarkDecorator:
+    """Runs a test once for each module below a folder of tests."""
+    paths = modules(folder)
+    ids = [str(path.relative_to(TESTS)) for path in paths]
+    return pytest.mark.parametrize("path", paths, ids=ids)
+
+
+@each_module(TESTS)
+def test_what_tests_share_is_in_support_or_reference(path: Path) -> None:
+    """A module imports support, reference and, if it is a benchmark, other benchmarks."""
+    allowed = {"support", "reference"}
+    if path.is_relative_to(TESTS / "benchmarks"):
+        allowed |= {"benchmarks"}
+    names = [name.split(".") for name in imports(path)]
+    assert {rest[0] for root, *rest in names if root == "tests"} <= allowed
+
+
+@each_module(TESTS / "reference")
+def test_a_slow_twin_is_independent(path: Path) -> None:
+    """A slow twin imports other twins and generated messages, and nothing else of the product."""
+    for name in imports(path):
+        root, *rest = name.split(".")
+        if root in {"cost_insights", "tests"}:
+            assert rest[0] == {"cost_insights": "v1", "tests": "reference"}[root], name
+
+
+def test_the_test_sees_imports() -> None:
+    """The test must notice each form of import to be worth anything."""
+    assert "tests.support.databases.Databases" in set(imports(TESTS / "conftest.py"))
+    assert "tests.support.service.running" in set(imports(TESTS / "conftest.py"))
+    assert "cost_insights._native" in set(imports(TESTS / "support" / "submissions.py"))
