@@ -131,17 +131,19 @@ class EventItem(Item):
         return "amount", 0
 
     def currency_and_rate_e12(self, *, of_presentment: bool) -> tuple[str, int]:
-        """The currency of the amounts, and what one of it is worth in usd, times 10¹².
+        """The currency of the amount that counts, and what one of it is worth in usd, times 10¹².
 
-        Where no rate is given, it is the amount over the amount that was presented,
-        if that counts: `of_presentment`.
+        Without a given rate an amount in usd is worth itself, but for one that is in the
+        currency presented to the customer: `of_presentment`. Of that currency one is worth
+        the amount, which is in usd, over the amount presented.
         """
         currency = self.said_currency("currency")
         presented = self.said_currency("presentment_currency")
         rate = self._said_rate_e12()
-        if rate is None and of_presentment and presented != (currency or _USD):
+        is_in_usd = currency in {_USD, ""}
+        if rate is None and of_presentment and is_in_usd and presented != _USD:
             rate = self._presentment_rate_e12()
-        if currency not in {_USD, ""}:
+        if not is_in_usd:
             if rate is None:
                 self._fault(
                     "metadata.exchange_rate",

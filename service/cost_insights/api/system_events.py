@@ -181,7 +181,9 @@ def _paid(event: EventItem) -> OrderPart:
 def _settled(event: EventItem) -> OrderPart:
     """What was earned by an order; a credit order's amount is always net."""
     key, amount_picocents = event.earned()
-    currency, exchange_rate_e12 = event.currency_and_rate_e12(of_presentment=True)
+    # A net amount is in the currency of the order, which is the presented one; an amount
+    # is what was settled, so that a rate found from it must not multiply it again.
+    currency, exchange_rate_e12 = event.currency_and_rate_e12(of_presentment=key == "net_amount")
     event.check_in_usd(f"metadata.{key}", amount_picocents, exchange_rate_e12)
     created_us = event.said_past_us("order_created_at")
     return OrderPart(

@@ -4,12 +4,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import grpc
 import hypothesis
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import json_format, struct_pb2
 from hypothesis import strategies as st
 
 from cost_insights import _native, identity
@@ -241,6 +242,45 @@ ORDERS: list[tuple[str, list[event_pb2.NewEvent], revenue_pb2.NewOrder]] = [
         new_order(net_amount=money("900", "eur"), exchange_rate="1.1"),
     ),
     (
+        "an amount in usd is worth itself, whatever was presented",
+        [balance(amount=1_100, presentment_amount=1_000, presentment_currency="eur")],
+        new_order(net_amount=money("1100")),
+    ),
+    (
+        "an amount in usd with a rate of nothing",
+        [
+            balance(
+                amount=975, presentment_amount=1_500, presentment_currency="jpy", exchange_rate=0
+            )
+        ],
+        new_order(net_amount=money("975")),
+    ),
+    (
+        "a given rate multiplies",
+        [
+            balance(
+                amount=1_000,
+                presentment_amount=1_000,
+                presentment_currency="eur",
+                exchange_rate=1.1,
+            )
+        ],
+        new_order(net_amount=money("1000", "eur"), exchange_rate="1.1"),
+    ),
+    (
+        "the amount of a credit order is worth itself",
+        [
+            said(
+                "balance.credit_order",
+                order_id="order_1",
+                amount=1_100,
+                presentment_amount=1_000,
+                presentment_currency="eur",
+            )
+        ],
+        new_order(net_amount=money("1100")),
+    ),
+    (
         "presented in the same currency",
         [balance(presentment_amount=1_000, presentment_currency="usd")],
         new_order(),
@@ -285,6 +325,59 @@ def test_orders(
     if len(events) < 3:
         assert (again.inserted, again.duplicates, list(again.conflicts)) == (0, len(events), [])
     assert recorded(service, caller) == recorded(service, typed)
+
+
+FIELD = Path(__file__).parents[2] / "vectors" / "field"
+
+
+def events_of(name: str) -> event_service_pb2.IngestEventsRequest:
+    """A request as it was sent to a service in use."""
+    return json_format.Parse((FIELD / name).read_text(), event_service_pb2.IngestEventsRequest())
+
+
+@pytest.mark.parametrize("given_back", ["balance.refund", "balance.dispute"])
+@pytest.mark.parametrize("earned", ["balance.order", "balance.credit_order"])
+def test_what_was_presented_changes_no_amount_in_usd(
+    caller: Caller, earned: str, given_back: str
+) -> None:
+    """An order of 975 cents of usd, shown as 1,500 yen, earns 975; a full refund leaves nothing,
+    and its reversal all of it."""
+    request = events_of("presentment_no_net.json")
+    request.events[0].name = earned
+    caller.ingest_request(request)
+    presented: dict[str, Any] = {"presentment_amount": 1_500, "presentment_currency": "jpy"}
+    span: dict[str, Any] = {
+        "start_date": "2026-08-01",
+        "end_date": "2026-08-31",
+        "metrics": REVENUE,
+    }
+    assert revenue_of(caller, **span) == {
+        "revenue": "975",
+        "net_revenue": "975",
+        "average_order_value": "975",
+        "one_time_products_net_revenue": "975",
+    }
+    back = {**presented, "presentment_amount": -1_500}
+    caller.ingest(said(given_back, order_id="pn1", amount=-975, currency="usd", **back))
+    assert revenue_of(caller, **span) == {
+        "revenue": "975",
+        "net_revenue": "0",
+        "average_order_value": "975",
+        # Disputes do not lower what the order was worth.
+        "one_time_products_net_revenue": "0" if given_back == "balance.refund" else "975",
+    }
+    again = f"{given_back}_reversal"
+    caller.ingest(said(again, order_id="pn1", amount=975, currency="usd", **presented))
+    assert revenue_of(caller, **span)["net_revenue"] == "975"
+
+
+REVENUE = ["revenue", "net_revenue", "average_order_value", "one_time_products_net_revenue"]
+
+
+def revenue_of(caller: Caller, **request: Any) -> dict[str, str]:
+    """The totals of what was earned."""
+    totals = caller.get_metrics(**request).totals
+    return {slug: getattr(totals, slug) for slug in REVENUE}
 
 
 @pytest.mark.parametrize(
@@ -738,6 +831,12 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         "metadata.exchange_rate is absent or 0; it is required where the currency is not usd",
     ),
     (
+        balance(currency="eur", net_amount=9, presentment_amount=1_000, presentment_currency="usd"),
+        "metadata.exchange_rate",
+        "FIELD_REQUIRED",
+        "metadata.exchange_rate is absent or 0; it is required where the currency is not usd",
+    ),
+    (
         balance(currency="eur", exchange_rate=-1),
         "metadata.exchange_rate",
         "NUMBER_OUT_OF_RANGE",
@@ -750,7 +849,7 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         RATE.format(9000001),
     ),
     (
-        balance(amount=-1, presentment_amount=3, presentment_currency="eur"),
+        balance(amount=-1, net_amount=-1, presentment_amount=3, presentment_currency="eur"),
         "metadata.presentment_amount",
         "NUMBER_OUT_OF_RANGE",
         RATE.format("-1/3"),
