@@ -23,7 +23,7 @@ def on_paper(out: str, *, seed: int, events: int) -> str:
     )
     total = sum((event.cost for event in month), start=EXAMPLES_COST)
     total += sum(cost for *_, cost in PRICED_CALLS)
-    return format(total.normalize(), "f")
+    return format(total.normalize(), ",f")
 
 
 def free_address() -> str:
@@ -36,6 +36,7 @@ def free_address() -> str:
 def try_everything(out: str, env: dict[str, str]) -> None:
     """Pastes what the demo suggests into a shell; each way has to show the demo's total."""
     [total] = re.findall(r"^exact: equals the sum on paper, (\S+) cents$", out, re.MULTILINE)
+    plain = total.replace(",", "")
     suggestions = out.partition("Now try the same again. Start the service:\n")[2]
     [serve] = re.findall(r"^  (.* serve .*|.* serve)$", suggestions, re.MULTILINE)
     [metrics] = re.findall(r"^  (.* metrics .*)$", suggestions, re.MULTILINE)
@@ -49,8 +50,8 @@ def try_everything(out: str, env: dict[str, str]) -> None:
             assert serving.stdout is not None
             assert serving.stdout.readline().startswith("gRPC on ")
             assert f" {total} " in pasted(metrics, env)
-            assert json.loads(pasted(grpcurl, env))["totals"]["costs"] == total
-            assert pasted(snippet, env) == f"{total} cents\n"
+            assert json.loads(pasted(grpcurl, env))["totals"]["costs"] == plain
+            assert pasted(snippet, env) == f"{plain} cents\n"
         finally:
             serving.terminate()
 
@@ -87,7 +88,8 @@ def test_shows_a_month_with_exact_totals(command: Command, address: str) -> None
     assert f"exact: equals the sum on paper, {total} cents" in lines
     [totals] = [line.split() for line in lines if line.startswith("total ")]
     assert totals[1] == total
-    assert Decimal(totals[2]) * 100 == Decimal(total)
+    in_cents, in_dollars = (Decimal(text.replace(",", "")) for text in totals[1:3])
+    assert in_dollars * 100 == in_cents
     assert totals[3] == "202"
     assert len(re.findall(r"^\d{4}-\d\d-\d\d ", done.stdout, re.MULTILINE)) in {31, 32}
     assert "costs (cents)" in lines

@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from cost_insights.cli.metrics import FLAGS, aligned, shares
+from cost_insights.cli.console import out
+from cost_insights.cli.metrics import FLAGS
+from cost_insights.cli.tables import aligned, shares
 from cost_insights.metrics import METRICS
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 from cost_insights.v1.metrics_service_pb2 import GetMetricsRequest
@@ -60,14 +62,15 @@ def test_prints_a_table_with_totals_and_a_plot(command: Command, filled: Service
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert lines == [
-        "                                     cumulative     active          cost per",
-        "day            costs (cents)            (cents)  customers  customer (cents)",
-        "────────────────────────────────────────────────────────────────────────────",
-        "2026-11-01               0.3             1000.3          2              0.15",
-        "2026-11-02                 0             1000.3          0                 0",
-        "2026-11-03   99.999999999998  1100.299999999998          1   99.999999999998",
+        "                       costs             costs     active      per customer",
+        "day                  (cents)         (dollars)  customers         (dollars)",
+        "───────────────────────────────────────────────────────────────────────────",
+        "2026-11-01               0.3             0.003          2            0.0015",
+        "2026-11-02                 0              0.00          0              0.00",
+        "2026-11-03   99.999999999998  0.99999999999998          1  0.99999999999998",
         "",
-        "total       100.299999999998  1100.299999999998          2   50.149999999999",
+        "total       100.299999999998  1.00299999999998          2  0.50149999999999",
+        "left out to fit 80 columns: all-time costs (dollars)",
         "",
         "costs (cents)",
         "100┤            ▄▄▄▄▄",
@@ -80,17 +83,45 @@ def test_prints_a_table_with_totals_and_a_plot(command: Command, filled: Service
     ]
 
 
-def test_no_digit_is_lost_in_a_narrow_terminal(command: Command, filled: Service) -> None:
-    """What does not fit is folded; through a pipe every number stays in one piece."""
-    span = ("metrics", "--start", "2026-11-03", "--end", "2026-11-03", "--address", filled.address)
-    narrow = command(*span, "--metric", "costs", env={"COLUMNS": "24"}).stdout.splitlines()
-    assert max(map(len, narrow)) <= 24
-    first = next(at for at, line in enumerate(narrow) if line.startswith("2026-11-03"))
-    assert "".join(line[11:].strip() for line in narrow[first : first + 2]) == "99.999999999998"
-    piped = command(*span, env={"COLUMNS": ""}).stdout
-    assert ["2026-11-03", "99.999999999998", "1100.299999999998", "1", "99.999999999998"] in rows(
-        piped
+@pytest.fixture
+def wide(sqlite_server: Service) -> Service:
+    """A service with costs and revenue of many digits, under a long name of a customer."""
+    caller = Caller(sqlite_server.channel())
+    caller.ingest(
+        *(event_of(day("2026-11-01", f"{'customer ' * 9}", "9000000")) for _ in range(260)),
+        event_of(day("2026-11-01", "b", "5678901.1234567890")),
+        event_of(day("2026-11-01", "b", "0.000000000012")),
     )
+    return sqlite_server
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_no_number_is_broken_in_a_narrow_terminal(
+    quick: Command, wide: Service, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit is left out by name, or runs over the edge; each number is whole."""
+    monkeypatch.setattr(out, "width", columns)
+    span = ("metrics", "--start", "2026-11-01", "--end", "2026-11-01", "--address", wide.address)
+    in_cents, in_dollars = "2,345,678,901.123456789012", "23,456,789.01123456789012"
+
+    def totals(*flags: str) -> list[list[str]]:
+        lines = quick(*span, *flags).stdout.splitlines()
+        left_out = [line for line in lines if line.startswith("left out to fit ")]
+        assert bool(left_out) == (columns < 200 and "--metric" not in flags)
+        return rows("\n".join(line for line in lines if line.startswith("total")))
+
+    for flags in ([], ["--group-by", "customer"]):
+        for total in totals(*flags):
+            assert total[:2] == ["total", in_cents]
+            # The table of periods has five columns of numbers, that of groups, too.
+            assert len(total) == 6 or columns < 200
+    assert totals("--metric", "costs") == [["total", in_cents, in_dollars]]
+    orders = [order("1", "2026-11-01", "b", "123456789.5")]
+    request = revenue_service_pb2.RecordOrdersRequest(orders=orders)
+    Caller(wide.channel()).revenue.RecordOrders(request)
+    for flags in ([], ["--group-by", "customer"]):
+        for total in totals(*flags):
+            assert total[:3] == ["total", "1,234,567.895", in_dollars]
 
 
 def test_filters_and_groups(quick: Command, filled: Service) -> None:
@@ -101,8 +132,8 @@ def test_filters_and_groups(quick: Command, filled: Service) -> None:
         *("--event-name", "llm.inference", "--metric", "costs", "--address", filled.address),
     )
     assert done.returncode == 0
-    assert ["2026-11", "0.1"] in rows(done.stdout)
-    assert ["total", "0.1"] in rows(done.stdout)
+    assert ["2026-11", "0.1", "0.001"] in rows(done.stdout)
+    assert ["total", "0.1", "0.001"] in rows(done.stdout)
     assert "customers" not in done.stdout
 
 
@@ -114,18 +145,19 @@ def test_prints_a_table_of_groups(command: Command, filled: Service) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert lines[8:17] == [
+    assert lines[9:19] == [
         "",
-        "                                       active          cost per",
-        "customer     costs (cents)   share  customers  customer (cents)",
+        "                     costs             costs             active",
+        "customer           (cents)         (dollars)   share  customers",
         "───────────────────────────────────────────────────────────────",
-        "a         100.099999999998   99.8%          1  100.099999999998",
-        "1 other                0.2    0.2%          1               0.2",
+        "a         100.099999999998  1.00099999999998   99.8%          1",
+        "1 other                0.2             0.002    0.2%          1",
         "",
-        "total     100.299999999998  100.0%          2   50.149999999999",
+        "total     100.299999999998  1.00299999999998  100.0%          2",
+        "left out to fit 80 columns: per customer (dollars)",
         "",
     ]
-    assert lines[17] == "costs (cents)"
+    assert lines[19] == "costs (cents)"
 
 
 def test_groups_name_what_they_are_of(quick: Command, filled: Service) -> None:
@@ -137,10 +169,10 @@ def test_groups_name_what_they_are_of(quick: Command, filled: Service) -> None:
     )
     span = ("metrics", "--start", "2026-11-02", "--end", "2026-11-03", "--metric", "costs")
     by_model = quick(*span, "--group-by", "llm-model", "--address", filled.address).stdout
-    assert ["gpt-4o", "0.5", "0.5%"] in rows(by_model)
-    assert ["(none)", "99.999999999998", "99.5%"] in rows(by_model)
+    assert ["gpt-4o", "0.5", "0.005"] in rows(by_model)
+    assert ["(none)", "99.999999999998", "0.99999999999998"] in rows(by_model)
     by_name = quick(*span, "--group-by", "event-name", "--address", filled.address).stdout
-    assert ["[red]a\\x1b", "0.5", "0.5%"] in rows(by_name)
+    assert ["[red]a\\x1b", "0.5", "0.005"] in rows(by_name)
     assert "others" not in by_name
 
 
@@ -150,11 +182,11 @@ def test_long_values_are_folded(command: Command, filled: Service) -> None:
     Caller(filled.channel()).ingest(event_of(day("2026-11-02", customer, "1234567.123456789")))
     done = command(
         *("metrics", "--start", "2026-11-02", "--end", "2026-11-02", "--group-by", "customer"),
-        *("--metric", "costs", "--metric", "cost_per_user", "--address", filled.address),
+        *("--metric", "costs", "--address", filled.address),
     )
     lines = done.stdout.splitlines()
     first = next(at for at, line in enumerate(lines) if line.startswith("<00>"))
-    assert lines[first].split()[1:] == ["1234567.123456789", "100.0%", "1234567.123456789"]
+    assert lines[first].split()[1:] == ["1,234,567.123456789", "12,345.67123456789"]
     assert "".join(line[:32] for line in lines[first : first + 8]) == customer
     assert max(map(len, lines)) <= 80
 
@@ -164,7 +196,7 @@ def test_groups_without_members_are_not_shown(quick: Command, filled: Service) -
     asked = ("metrics", "--start", "2026-11-02", "--end", "2026-11-02", "--group-by", "customer")
     done = quick(*asked, "--address", filled.address)
     assert "others" not in done.stdout
-    assert ["total", "0", "-", "0", "0"] in rows(done.stdout)
+    assert ["total", "0", "0.00", "-", "0", "0.00"] in rows(done.stdout)
     (others,) = json.loads(quick(*asked, "--json", "--address", filled.address).stdout)["groups"]
     assert (others["others"], others["totals"]["cumulative_costs"]) == (True, "1000.3")
 
@@ -185,7 +217,7 @@ def test_filters_of_llm_calls(quick: Command, filled: Service) -> None:
         (["--llm-vendor", ""], "0.3"),
     ):
         done = quick(*span, *flags, "--address", filled.address)
-        assert ["total", costs] in rows(done.stdout)
+        assert ["total", costs] in [row[:2] for row in rows(done.stdout)]
 
 
 def test_shares_are_of_the_whole() -> None:
@@ -317,18 +349,18 @@ def test_shows_margins_once_there_is_revenue(command: Command, earning: Service)
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert max(map(len, lines)) <= 80
     assert lines[:10] == [
-        "                                                                   gross",
-        "day         revenue (cents)     costs (cents)     margin (cents)  margin",
-        "────────────────────────────────────────────────────────────────────────",
-        "2026-11-01             2000               0.3             1999.7   50.0%",
-        "2026-11-02                1              42.5              -41.5   47.9%",
-        "2026-11-03            100.5   99.999999999998     0.500000000002   45.6%",
+        "              revenue             costs             margin     margin",
+        "day         (dollars)         (dollars)          (dollars)        (%)",
+        "─────────────────────────────────────────────────────────────────────",
+        "2026-11-01      20.00             0.003             19.997     100.0%",
+        "2026-11-02       0.01             0.425             -0.415  -4,150.0%",
+        "2026-11-03      1.005  0.99999999999998   0.00500000000002       0.5%",
         "",
-        "total                2101.5  142.799999999998  1958.700000000002   45.6%",
+        "total          21.015  1.42799999999998  19.58700000000002      93.2%",
         "",
-        "revenue █▒ and costs ▒░ (cents): █ is margin, ░ is loss",
+        "revenue █▒ and costs ▒░ (dollars): █ is margin, ░ is loss",
     ]
-    assert lines[10].startswith("2000┤█████")
+    assert lines[10].startswith("20┤█████")
     assert lines[-1].strip() == "2026-11-01"
 
 
@@ -341,14 +373,14 @@ def test_groups_show_their_margins(command: Command, earning: Service) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[8:17] == [
         "",
-        "                                                                 gross",
-        "customer  revenue (cents)     costs (cents)     margin (cents)  margin",
-        "──────────────────────────────────────────────────────────────────────",
-        "b                       0               2.7               -2.7       -",
-        "c                       1                 0                  1  100.0%",
-        "a                  2100.5  140.099999999998  1960.400000000002   45.7%",
+        "            revenue             costs             margin  margin",
+        "customer  (dollars)         (dollars)          (dollars)     (%)",
+        "────────────────────────────────────────────────────────────────",
+        "b              0.00             0.027             -0.027       -",
+        "c              0.01              0.00               0.01  100.0%",
+        "a            21.005  1.40099999999998  19.60400000000002   93.3%",
         "",
-        "total              2101.5  142.799999999998  1958.700000000002   45.6%",
+        "total        21.015  1.42799999999998  19.58700000000002   93.2%",
     ]
 
 
@@ -356,26 +388,27 @@ def test_what_has_no_product_is_told(quick: Command, earning: Service) -> None:
     """Where products are chosen a line says which costs are of none."""
     chosen = ("--product", "pro", "--product", "free", "--group-by", "product")
     done = quick(*SPAN, *chosen, "--address", earning.address)
-    assert ["pro", "2100.5", "40", "2060.5", "98.1%"] in rows(done.stdout)
-    assert ["free", "1", "2.5", "-1.5", "-150.0%"] in rows(done.stdout)
+    assert ["pro", "21.005", "0.40", "20.605", "98.1%"] in rows(done.stdout)
+    assert ["free", "0.01", "0.025", "-0.015", "-150.0%"] in rows(done.stdout)
     assert (
         "unattributed: 100.299999999998 cents, 70.2% of the costs, are of no product\n"
         in done.stdout
     )
     one_time = quick(*SPAN, "--billing-type", "one-time", "--address", earning.address).stdout
-    assert ["total", "2001", "42.5", "1958.5", "97.9%"] in rows(one_time)
+    assert ["total", "20.01", "0.425", "19.585", "97.9%"] in rows(one_time)
     recurring = quick(
         *SPAN, "--billing-type", "recurring", "--metric", "revenue", "--address", earning.address
     ).stdout
-    assert ["total", "100.5"] in rows(recurring)
-    assert "costs (cents)" not in recurring
+    assert ["total", "1.005"] in rows(recurring)
+    assert "(cents)" not in recurring
     assert "unattributed" not in quick(*SPAN, "--address", earning.address).stdout
 
 
 def test_groups_of_events_show_costs(quick: Command, earning: Service) -> None:
     """Revenue has no event name, so groups of these have their share of the costs."""
     done = quick(*SPAN, "--group-by", "event-name", "--address", earning.address)
-    assert ["training", "99.999999999998", "70.0%", "1", "99.999999999998"] in rows(done.stdout)
+    costs = ["99.999999999998", "0.99999999999998"]
+    assert ["training", *costs, "70.0%", "1", costs[1]] in rows(done.stdout)
     asked = (
         "--metric",
         "revenue",
@@ -386,7 +419,9 @@ def test_groups_of_events_show_costs(quick: Command, earning: Service) -> None:
         "--address",
         earning.address,
     )
-    assert ["training", "99.999999999998", "-"] in rows(quick(*SPAN, *asked).stdout)
+    assert ["training", "99.999999999998", "0.99999999999998", "-"] in rows(
+        quick(*SPAN, *asked).stdout
+    )
 
 
 def test_every_metric_can_be_shown(quick: Command, filled: Service) -> None:
@@ -395,7 +430,99 @@ def test_every_metric_can_be_shown(quick: Command, filled: Service) -> None:
         done = quick(*SPAN, "--metric", slug, "--address", filled.address)
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80
-        assert len(next(row for row in rows(done.stdout) if row[0] == "total")) == 2
+        # Costs in both units.
+        cells = 3 if slug == "costs" else 2
+        assert len(next(row for row in rows(done.stdout) if row[0] == "total")) == cells
+
+
+@pytest.mark.parametrize(
+    ("slug", "value"),
+    [
+        ("cumulative_costs", "11.42799999999998"),
+        ("cumulative_revenue", "21.015"),
+        ("gross_margin", "9.58700000000002"),
+        ("gross_margin_percentage", "45.6%"),
+    ],
+)
+def test_all_time_numbers_say_so(quick: Command, earning: Service, slug: str, value: str) -> None:
+    """What counts the time before the span is not mistaken for what the row is of."""
+    shown = quick(*SPAN, "--metric", slug, "--address", earning.address).stdout
+    assert "all-time" in shown
+    assert ["total", value] in rows(shown)
+
+
+def test_a_loss_is_a_negative_margin(quick: Command, earning: Service) -> None:
+    """The margin of a row is of its own revenue and costs, whatever all time has left."""
+    caller = Caller(earning.channel())
+    caller.ingest(event_of(day("2025-12-01", "a", "40")))
+    orders = [order("4", "2025-12-01", "a", "10")]
+    caller.revenue.RecordOrders(revenue_service_pb2.RecordOrdersRequest(orders=orders))
+    span = ("metrics", "--start", "2025-12-01", "--end", "2025-12-02")
+    shown = rows(quick(*span, "--address", earning.address).stdout)
+    assert ["2025-12-01", "0.10", "0.40", "-0.30", "-300.0%"] in shown
+    assert ["2025-12-02", "0.00", "0.00", "0.00", "-"] in shown
+    assert ["total", "0.10", "0.40", "-0.30", "-300.0%"] in shown
+
+
+# Without data
+
+
+def sentence(out: str) -> str:
+    """What is said below the tables."""
+    return out.rstrip("\n").rpartition("\n\n")[2]
+
+
+def test_without_events_it_says_when_there_are_any(quick: Command, filled: Service) -> None:
+    """Instead of an empty plot stands where to look, under the same filters."""
+    span = ("metrics", "--start", "2024-02-01", "--end", "2024-02-03", "--address", filled.address)
+    for flags, words in (
+        (
+            [],
+            (
+                "no events in this span, 2024-02-01 to 2024-02-03; "
+                "the first is from 2026-10-31, the latest from 2026-11-03"
+            ),
+        ),
+        (
+            ["--metric", "costs", "--event-name", "training", "--timezone", "Asia/Tokyo"],
+            (
+                "no events with these filters in this span, 2024-02-01 to 2024-02-03; "
+                "the first is from 2026-11-03, the latest from 2026-11-03"
+            ),
+        ),
+        (["--customer", "z"], "no events with these filters, in this span or any other"),
+    ):
+        done = quick(*span, *flags)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sentence(done.stdout) == words
+        assert "┤" not in done.stdout
+    caller = Caller(filled.channel())
+    caller.ingest(event_of(day("1973-01-01", "old", "1")))
+    assert "the first is from 1973-01-01, the latest from 2026-11-03" in quick(*span).stdout
+
+
+def test_events_without_costs_are_no_missing_events(quick: Command, filled: Service) -> None:
+    """Where events cost nothing there is nothing to plot, and that is said."""
+    caller = Caller(filled.channel())
+    caller.ingest(event_of(day("2025-01-01", "a", "0")))
+    span = ("metrics", "--start", "2025-01-01", "--end", "2025-01-02", "--address", filled.address)
+    assert sentence(quick(*span).stdout) == (
+        "nothing to plot: the events in this span cost nothing"
+    )
+
+
+def test_without_any_event_it_shows_how_to_send_one(
+    command: Command, sqlite_server: Service, clean_env: dict[str, str]
+) -> None:
+    """The line that is printed works in a shell, and then there is something to see."""
+    asked = ("metrics", "--address", sqlite_server.address)
+    before = command(*asked).stdout
+    assert "no events yet; to send the first one:\n\n  " in before
+    pasted = subprocess.run(
+        ["sh", "-c", sentence(before)], env=clean_env, capture_output=True, text=True, check=False
+    )
+    assert pasted.returncode == 0, pasted.stderr
+    assert ["total", "0.025", "0.00025", "1", "0.00025", "0.00025"] in rows(command(*asked).stdout)
 
 
 # Exports

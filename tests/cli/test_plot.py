@@ -70,7 +70,7 @@ def test_draws_margins_and_losses() -> None:
     drawn = plot_margin(days(5), revenue, costs, width=80)
     assert drawn == "\n".join(
         [
-            "revenue █▒ and costs ▒░ (cents): █ is margin, ░ is loss",
+            "revenue █▒ and costs ▒░ (dollars): █ is margin, ░ is loss",
             "12┤█████",
             *(["  │█████"] * 5),
             " 6┤█████ ░░░░░ ░░░░░       █████",

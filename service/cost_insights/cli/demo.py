@@ -28,7 +28,6 @@ from cost_insights.cli.console import (
     CommandError,
     err,
     out,
-    plot_columns,
     say,
     settings_of,
     whole_number,
@@ -48,8 +47,8 @@ from cost_insights.cli.demo_events import (
     generate,
     priced_call,
 )
-from cost_insights.cli.metrics import aligned, empty_table
-from cost_insights.cli.plot import plot_costs
+from cost_insights.cli.metrics import IntervalName, show
+from cost_insights.cli.suggestions import address_flags, program, shown_path
 from cost_insights.identity import (
     SCOPES,
     create_organization,
@@ -63,8 +62,6 @@ from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2 import (
     GetMetricsRequest,
     GetMetricsResponse,
-    MetricsPeriod,
-    MetricsTotals,
 )
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
@@ -220,7 +217,8 @@ async def _perform(
         timeout=CALL_SECONDS,
         metadata=service.metadata(),
     )
-    _show(answer)
+    out.print()
+    show(answer, IntervalName.DAY, without_events=lambda: "the service has no events")
     _compare(answer, month)
     _suggest(stage, service, first_day, last_day)
 
@@ -268,30 +266,6 @@ def _batches(month: Sequence[DemoEvent]) -> Iterator[Sequence[DemoEvent]]:
         yield month[at : at + REQUEST_EVENTS]
 
 
-def _show(answer: GetMetricsResponse) -> None:
-    days = [period.timestamp[:10] for period in answer.periods]
-    table = empty_table("day (UTC)")
-    rows: list[MetricsPeriod | MetricsTotals] = [*answer.periods, answer.totals]
-    columns = {
-        "costs (cents)": [row.costs for row in rows],
-        "dollars": [format(Decimal(row.costs).scaleb(-2, _EXACT), "f") for row in rows],
-        "active\ncustomers": [str(row.active_user_by_event) for row in rows],
-        "cost per\ncustomer (cents)": [row.cost_per_user for row in rows],
-    }
-    cells = [days]
-    for heading, values in columns.items():
-        *shown, total = aligned(values)
-        table.add_column(heading, total, justify="right", overflow="fold")
-        cells.append(shown)
-    for row in zip(*cells, strict=True):
-        table.add_row(*row)
-    out.print()
-    out.print(table)
-    out.print()
-    costs = [Decimal(period.costs) for period in answer.periods]
-    out.print(rich.text.Text(plot_costs(days, costs, width=plot_columns())))
-
-
 def _compare(answer: GetMetricsResponse, month: Sequence[DemoEvent]) -> None:
     """Holds the answer against sums made here, of the same events, with `decimal`."""
     by_day: dict[str, Decimal] = {}
@@ -322,19 +296,19 @@ def _compare(answer: GetMetricsResponse, month: Sequence[DemoEvent]) -> None:
             raise CommandError(
                 f"{what} differ: the service says {served}, the sum on paper is {paper}"
             )
-    say(f"exact: equals the sum on paper, {totals.costs} cents")
+    say(f"exact: equals the sum on paper, {Decimal(totals.costs):,f} cents")
 
 
 def _suggest(stage: _Stage, service: Service, first_day: dt.date, last_day: dt.date) -> None:
-    program, python = _program(), _shown_path(sys.executable)
-    serve = shlex.join([*program, "serve", *stage.serve_flags])
+    python = shown_path(sys.executable)
+    serve = shlex.join([*program(), "serve", *stage.serve_flags])
     span = {"start_date": first_day.isoformat(), "end_date": last_day.isoformat()}
     bearer = f"authorization: Bearer {service.token}" if service.token else None
     header = f"-H {shlex.quote(bearer)} " if bearer else ""
     variable = f"COST_INSIGHTS_TOKEN={shlex.quote(service.token)} " if service.token else ""
-    address = ["--address", service.address] if service.address != Settings().grpc_address else []
+    address = address_flags(service.address)
     metrics = shlex.join(
-        [*program, "metrics", "--start", str(first_day), "--end", str(last_day), *address]
+        [*program(), "metrics", "--start", str(first_day), "--end", str(last_day), *address]
     )
     metadata = f', metadata=[("authorization", "Bearer {service.token}")]' if service.token else ""
     out.print(
@@ -365,28 +339,9 @@ END""",
     )
 
 
-def _program() -> list[str]:
-    """How to call this program from the current folder."""
-    called = Path(sys.argv[0])
-    if called.name != "cost-insights":
-        return [_shown_path(sys.executable), "-m", "cost_insights.cli"]
-    found = shutil.which("cost-insights")
-    if found is not None and Path(found).resolve() == called.resolve():
-        return ["cost-insights"]
-    return [_shown_path(str(called))]
-
-
 def _grpcurl() -> str:
     """How to call grpcurl: as it is found, or where the tests of this project build it."""
     beside = Path(sys.executable).with_name("grpcurl")
     if shutil.which("grpcurl") is None and beside.exists():
-        return shlex.quote(_shown_path(str(beside)))
+        return shlex.quote(shown_path(str(beside)))
     return "grpcurl"
-
-
-def _shown_path(path: str) -> str:
-    """The path from the current folder if it lies below it."""
-    absolute = Path(path).absolute()
-    return str(
-        absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute
-    )

@@ -4,19 +4,15 @@ import datetime as dt
 import enum
 import os
 import sys
-import textwrap
 import zoneinfo
-from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Final
 
 import grpc
-import rich.box
-import rich.table
 import rich.text
 import typer
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from cost_insights.cli.client import AddressOption, Service, TokenOption, failure_of, service_of
 from cost_insights.cli.console import (
@@ -31,18 +27,24 @@ from cost_insights.cli.console import (
     whole_number,
 )
 from cost_insights.cli.plot import plot_costs, plot_margin
+from cost_insights.cli.suggestions import first_event
+from cost_insights.cli.tables import (
+    COST_METRICS,
+    EARNED_METRICS,
+    cost_columns,
+    earned_columns,
+    group_label,
+    in_dollars,
+    metric_columns,
+    print_table,
+)
 from cost_insights.v1.metrics_service_pb2 import (
-    METRIC_TYPE_CURRENCY,
-    METRIC_TYPE_CURRENCY_SUB_CENT,
-    METRIC_TYPE_PERCENTAGE,
     ExportFormat,
     ExportMetricsRequest,
     GetMetricsRequest,
     GetMetricsResponse,
     GroupBy,
     Interval,
-    Metric,
-    MetricsGroup,
 )
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from cost_insights.v1.revenue_pb2 import BillingType
@@ -50,8 +52,22 @@ from cost_insights.v1.revenue_pb2 import BillingType
 CALL_SECONDS: Final = 60.0
 EXPORT_SECONDS: Final = 3_600.0
 DAYS_SHOWN: Final = 30
-VALUE_COLUMNS_MAX: Final = 32
-"""How wide names and identifiers may be, so that numbers have room in 80 columns."""
+FILTERS: Final = (
+    "customer_ids",
+    "external_customer_ids",
+    "product_ids",
+    "billing_types",
+    "event_names",
+    "llm_vendors",
+    "llm_models",
+)
+"""The fields of a question that leave events out."""
+
+YEAR_MIN: Final = 1973
+"""The first year that the service answers."""
+
+YEARS_ASKED: Final = 9
+"""For how many years at once the service answers a row a year."""
 
 
 class IntervalName(enum.StrEnum):
@@ -81,14 +97,8 @@ class BillingName(enum.StrEnum):
     RECURRING = "recurring"
 
 
-COST_METRICS: Final = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
-"""What is shown of events where nobody earns anything."""
-
-EARNED_METRICS: Final = ("revenue", "costs", "cashflow", "gross_margin_percentage")
-"""What is shown where somebody does."""
-
 _ASKED_METRICS: Final = (*COST_METRICS, *EARNED_METRICS, "orders", "cumulative_revenue")
-"""What is asked for to show either."""
+"""What is asked for to show costs or, where anybody earns anything, margins."""
 
 _OF_EVENTS: Final = (GroupName.EVENT_NAME, GroupName.LLM_VENDOR, GroupName.LLM_MODEL)
 """Groups that no revenue belongs to."""
@@ -247,9 +257,11 @@ def metrics(
 ) -> None:
     """Shows what was spent and earned: a row for each period, the totals, and a plot.
 
-    Amounts are in cents and exact: 100 is a dollar, 0.025 a fortieth of a cent.
-    Percentages are rounded to one decimal in tables. The margin of a period is its
-    cashflow; the margin in percent is of all time up to its end.
+    Amounts are exact. Tables show them in dollars, and costs in cents too; JSON, CSV and
+    the service itself speak of cents: 100 is a dollar, 0.025 a fortieth of a cent. The
+    margin of a row is its revenue less its costs, and in percent its share of that
+    revenue, rounded to one decimal. All-time numbers reach from the first event to the
+    end of the period. A narrow terminal gets fewer columns, never part of a number.
 
     Example: cost-insights metrics
 
@@ -281,15 +293,20 @@ def metrics(
         llm_models=llm_model or (),
         product_ids=product or (),
         billing_types=[BillingType.Value(f"BILLING_TYPE_{one.name}") for one in billing_type or ()],
-        metrics=metric or (_ASKED_METRICS if is_table else ()),
+        metrics=_asked_metrics(metric or ()) if is_table else metric,
         group_by=GroupBy.Value(f"GROUP_BY_{group_by.name if group_by else 'UNSPECIFIED'}"),
         groups_max=groups_max or 0,
         order_by=order_by,
     )
     service = service_of(address, token)
     if is_table:
-        answer = _ask(service, request)
-        show(answer, interval or IntervalName.DAY, group_by, all_metrics=bool(metric))
+        show(
+            _ask(service, request),
+            interval or IntervalName.DAY,
+            group_by,
+            slugs=metric or (),
+            without_events=lambda: _without_events(service, request),
+        )
     elif json:
         shown = json_format.MessageToJson(
             _ask(service, request), preserving_proto_field_name=True, ensure_ascii=False
@@ -328,6 +345,63 @@ def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
     return answer
 
 
+def _asked_metrics(slugs: Sequence[str]) -> Sequence[str]:
+    """What to ask for to show these metrics, or the default ones where there is none."""
+    if "costs" in slugs:
+        # It tells events that cost nothing from no events.
+        slugs = [*slugs, "active_user_by_event"]
+    return slugs or list(dict.fromkeys(_ASKED_METRICS))
+
+
+def _without_events(service: Service, request: GetMetricsRequest) -> str:
+    """Says that a span has no events, and when there are any."""
+    filters = " with these filters" if any(getattr(request, name) for name in FILTERS) else ""
+    days = _days_with_events(service, request)
+    if days is not None:
+        return (
+            f"no events{filters} in this span, {request.start_date} to {request.end_date}; "
+            f"the first is from {days[0]}, the latest from {days[1]}"
+        )
+    if filters:
+        return f"no events{filters}, in this span or any other"
+    return f"no events yet; to send the first one:\n\n  {first_event(service.address)}"
+
+
+def _days_with_events(service: Service, request: GetMetricsRequest) -> tuple[str, str] | None:
+    """The first and the last day with an event under the filters of a question.
+
+    Found in metrics, which take milliseconds and no other scope, however many events
+    there are.
+    """
+
+    def active(start: str, end: str, interval: Interval.ValueType) -> list[str]:
+        question = GetMetricsRequest()
+        question.CopyFrom(request)
+        for field in ("metrics", "group_by", "groups_max", "order_by"):
+            question.ClearField(field)
+        question.metrics.append("active_user_by_event")
+        question.start_date, question.end_date, question.interval = start, end, interval
+        periods = _ask(service, question).periods
+        return [period.timestamp for period in periods if period.active_user_by_event]
+
+    # Earlier days are not answered; clocks of callers may be ahead.
+    last_year = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).year
+    years = [
+        period[:4]
+        for year in range(YEAR_MIN, last_year + 1, YEARS_ASKED)
+        for period in active(
+            f"{year}-01-01", f"{year + YEARS_ASKED - 1}-12-31", Interval.INTERVAL_YEAR
+        )
+    ]
+    if not years:
+        return None
+    first, last = (
+        active(f"{year}-01-01", f"{year}-12-31", Interval.INTERVAL_DAY)
+        for year in (years[0], years[-1])
+    )
+    return first[0][:10], last[-1][:10]
+
+
 def _export(service: Service, request: GetMetricsRequest, written: ExportFormat.ValueType) -> None:
     """Writes rows to stdout as they come."""
     with service.channel() as channel:
@@ -360,41 +434,64 @@ def show(
     interval: IntervalName,
     group_by: GroupName | None = None,
     *,
-    all_metrics: bool = True,
+    slugs: Sequence[str] = (),
+    without_events: Callable[[], str],
 ) -> None:
     """Prints the table of periods, that of groups and the plot.
 
-    Without `all_metrics` it chooses columns by whether anything was earned.
+    Without `slugs` it chooses columns by whether anything was earned. Where there is
+    nothing to plot it prints a sentence: of a span without events `without_events` says it.
     """
     labels = [_label(period.timestamp, interval) for period in answer.periods]
-    has_revenue = all_metrics or _has_revenue(answer)
-    metrics = list(answer.metrics)
-    of_groups = metrics
-    if not all_metrics:
-        metrics = _chosen(metrics, EARNED_METRICS if has_revenue else COST_METRICS)
-        is_earned = has_revenue and group_by not in _OF_EVENTS
-        # Cumulative costs of groups are mostly of the time before.
-        of_groups = _chosen(
-            list(answer.metrics), EARNED_METRICS if is_earned else ("costs", *COST_METRICS[2:])
+    is_earned = "revenue" in slugs if slugs else _has_revenue(answer)
+    periods = [*answer.periods, answer.totals]
+    # Others without members have nothing in the span.
+    groups = [group for group in answer.groups if group.members]
+    totals = [*(group.totals for group in groups), answer.totals]
+    if slugs:
+        metrics = [metric for metric in answer.metrics if metric.slug in slugs]
+        of_periods, of_groups = (metric_columns(metrics, rows) for rows in (periods, totals))
+    else:
+        of_periods = earned_columns(periods) if is_earned else cost_columns(periods)
+        of_groups = (
+            earned_columns(totals)
+            if is_earned and group_by not in _OF_EVENTS
+            else cost_columns(totals, of_groups=True)
         )
-    out.print(table(answer, metrics, labels, heading=interval.value))
+    print_table(interval.value, labels, of_periods)
     if group_by is not None:
         out.print()
-        out.print(groups_table(answer, of_groups, heading=group_by.value.replace("-", " ")))
+        heading = group_by.value.replace("-", " ")
+        print_table(heading, [group_label(group) for group in groups], of_groups, are_values=True)
     if answer.HasField("unattributed"):
-        costs, share = answer.unattributed.costs, Decimal(answer.unattributed.share)
+        costs, share = Decimal(answer.unattributed.costs), Decimal(answer.unattributed.share)
         out.print()
-        say(f"unattributed: {costs} cents, {share:.1%} of the costs, are of no product")
-    slugs = {metric.slug for metric in metrics}
-    if "costs" in slugs and labels:
+        say(f"unattributed: {costs:,f} cents, {share:,.1%} of the costs, are of no product")
+    has_costs = not slugs or "costs" in slugs
+    if has_costs:
         out.print()
-        costs_of_periods = [Decimal(period.costs) for period in answer.periods]
-        if "revenue" in slugs:
-            revenue = [Decimal(period.revenue) for period in answer.periods]
-            drawn = plot_margin(labels, revenue, costs_of_periods, width=plot_columns())
-        else:
-            drawn = plot_costs(labels, costs_of_periods, width=plot_columns())
-        out.print(rich.text.Text(drawn))
+        _show_plot(answer, labels, is_earned=is_earned, without_events=without_events)
+
+
+def _show_plot(
+    answer: GetMetricsResponse,
+    labels: Sequence[str],
+    *,
+    is_earned: bool,
+    without_events: Callable[[], str],
+) -> None:
+    costs = [Decimal(period.costs) for period in answer.periods]
+    revenue = [Decimal(period.revenue) for period in answer.periods if is_earned]
+    if not any(costs) and not any(revenue):
+        events_cost_nothing = "nothing to plot: the events in this span cost nothing"
+        has_events = answer.totals.active_user_by_event > 0
+        for line in (events_cost_nothing if has_events else without_events()).splitlines():
+            say(line)
+    elif is_earned:
+        of_both = [[in_dollars(amount) for amount in amounts] for amounts in (revenue, costs)]
+        out.print(rich.text.Text(plot_margin(labels, *of_both, width=plot_columns())))
+    else:
+        out.print(rich.text.Text(plot_costs(labels, costs, width=plot_columns())))
 
 
 def _has_revenue(answer: GetMetricsResponse) -> bool:
@@ -403,149 +500,6 @@ def _has_revenue(answer: GetMetricsResponse) -> bool:
     amounts = [totals.cumulative_revenue, *(period.revenue for period in answer.periods)]
     # Absent where the service knows no revenue.
     return totals.orders > 0 or any(Decimal(amount or 0) for amount in amounts)
-
-
-def _chosen(metrics: Sequence[Metric], slugs: Sequence[str]) -> list[Metric]:
-    """Those of these slugs, in this order."""
-    by_slug = {metric.slug: metric for metric in metrics}
-    return [by_slug[slug] for slug in slugs if slug in by_slug]
-
-
-def table(
-    answer: GetMetricsResponse,
-    metrics: Sequence[Metric],
-    labels: Sequence[str],
-    *,
-    heading: str,
-) -> rich.table.Table:
-    """A row for each period and one for the totals, the digits as the service gave them."""
-    made = empty_table(heading)
-    columns: list[Sequence[str]] = [labels]
-    for metric in metrics:
-        cells = [_value(numbers, metric) for numbers in (*answer.periods, answer.totals)]
-        columns.append(_add_column(made, _heading(metric), cells))
-    for row in zip(*columns, strict=True):
-        made.add_row(*row)
-    return made
-
-
-def groups_table(
-    answer: GetMetricsResponse, metrics: Sequence[Metric], *, heading: str
-) -> rich.table.Table:
-    """A row for each group, one for the others and one for the whole."""
-    made = empty_table(heading, columns_max=VALUE_COLUMNS_MAX)
-    # Others without members have nothing in the span.
-    groups = [group for group in answer.groups if group.members]
-    totals = [*(group.totals for group in groups), answer.totals]
-    columns: list[Sequence[str | rich.text.Text]] = [[_group_label(group) for group in groups]]
-    has_revenue = any(metric.slug == "revenue" for metric in metrics)
-    for metric in metrics:
-        cells = [_value(numbers, metric) for numbers in totals]
-        columns.append(_add_column(made, _heading(metric), cells))
-        # Beside revenue there is no room for it, and margins tell more.
-        if metric.slug == "costs" and not has_revenue:
-            columns.append(_add_column(made, "share", shares([Decimal(cost) for cost in cells])))
-    for row in zip(*columns, strict=True):
-        made.add_row(*row)
-    return made
-
-
-def shares(costs: Sequence[Decimal]) -> list[str]:
-    """Each of the costs as a share of the last of them, half-even; there is none of zero."""
-    whole = costs[-1]
-    return [f"{_PRECISE.divide(cost, whole):.1%}" if whole else "-" for cost in costs]
-
-
-# More digits than any sum has, so that rounding to the one shown is the only one.
-_PRECISE: Final = Context(prec=100)
-
-
-def _group_label(group: MetricsGroup) -> rich.text.Text:
-    if group.others:
-        words = "1 other" if group.members == 1 else f"{group.members} others"
-        return rich.text.Text(words, style="italic")
-    # Its own text, in which square brackets mean nothing.
-    return rich.text.Text(printable(group.value) or "(none)")
-
-
-def _add_column(made: rich.table.Table, heading: str, cells: Sequence[str]) -> Sequence[str]:
-    """Adds a column of numbers, of which the last is the total; returns the others."""
-    # Aligned at the point: digits below each other mean the same power of ten.
-    *above, total = aligned(cells)
-    made.add_column(
-        heading,
-        total,
-        justify="right",
-        # A digit that does not fit goes to the next line; none is left out.
-        overflow="fold",
-    )
-    return above
-
-
-def empty_table(heading: str, *, columns_max: int | None = None) -> rich.table.Table:
-    """A table with a row of totals, as narrow as it can be read.
-
-    Labels longer than `columns_max` are folded; without it they are never.
-    """
-    made = rich.table.Table(
-        box=rich.box.SIMPLE_HEAD,
-        show_footer=True,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    made.add_column(
-        heading, "total", no_wrap=columns_max is None, max_width=columns_max, overflow="fold"
-    )
-    return made
-
-
-HEADINGS: Final = {
-    "costs": "costs (cents)",
-    "cumulative_costs": "cumulative\n(cents)",
-    "active_user_by_event": "active\ncustomers",
-    "cost_per_user": "cost per\ncustomer (cents)",
-    "revenue": "revenue (cents)",
-    "cashflow": "margin (cents)",
-    "gross_margin_percentage": "gross\nmargin",
-}
-"""How the metrics of most tables are headed; others by their names."""
-
-_HEADING_COLUMNS_MAX: Final = 20
-
-
-def _heading(metric: Metric) -> str:
-    if metric.slug in HEADINGS:
-        return HEADINGS[metric.slug]
-    words = metric.display_name.lower()
-    if metric.type in {METRIC_TYPE_CURRENCY, METRIC_TYPE_CURRENCY_SUB_CENT}:
-        words += " (cents)"
-    return textwrap.fill(printable(words), _HEADING_COLUMNS_MAX)
-
-
-def _value(message: Message, metric: Metric) -> str:
-    # A service newer than this program may know metrics that this one does not.
-    if metric.slug not in message.DESCRIPTOR.fields_by_name:
-        return "?"
-    # Groups of events have no revenue.
-    if not message.HasField(metric.slug):
-        return "-"
-    if metric.slug == "gross_margin_percentage" and not _is_margin_of_revenue(message):
-        return "-"
-    value: Any = getattr(message, metric.slug)
-    return f"{Decimal(value):.1%}" if metric.type == METRIC_TYPE_PERCENTAGE else str(value)
-
-
-def _is_margin_of_revenue(message: Message) -> bool:
-    """Whether the margin in percent is of anything: without revenue it is told as 0, and a
-    loss would look like a margin of nothing."""
-    revenue: Any = message
-    return not message.HasField("cumulative_revenue") or Decimal(revenue.cumulative_revenue) > 0
-
-
-def aligned(cells: Sequence[str]) -> list[str]:
-    decimals = max((len(cell.partition(".")[2]) + ("." in cell) for cell in cells), default=0)
-    return [cell + " " * (decimals - len(cell.partition(".")[2]) - ("." in cell)) for cell in cells]
 
 
 def _label(timestamp: str, interval: IntervalName) -> str:

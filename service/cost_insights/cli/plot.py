@@ -20,7 +20,7 @@ _EXACT: Final = Context(prec=100)
 
 
 def plot_costs(labels: Sequence[str], costs: Sequence[Decimal], *, width: int) -> str:
-    """One bar for each period, `width` columns wide at most.
+    """One bar for the costs of each period, in cents, `width` columns wide at most.
 
     Where there are more periods than half-columns, each bar stands for several of
     them and the title says so.
@@ -33,7 +33,7 @@ def plot_costs(labels: Sequence[str], costs: Sequence[Decimal], *, width: int) -
 def plot_margin(
     labels: Sequence[str], revenue: Sequence[Decimal], costs: Sequence[Decimal], *, width: int
 ) -> str:
-    """The same of revenue and costs: what both reach is shaded, revenue alone is solid."""
+    """Bars of revenue and costs, in dollars: what both reach is shaded, revenue alone is solid."""
     bars = _Bars.of(labels, [revenue, costs], width=width, halves_min=2, steps=ROWS)
     layers: dict[str, dict[int, int]] = {"─": {}, "░": {}, "█": {}, "▒": {}}
     for bar, (earned, spent) in enumerate(zip(*bars.heights, strict=True)):
@@ -46,7 +46,7 @@ def plot_margin(
             layers["█"][bar] = earned
         if earned * spent > 0:
             layers["▒"][bar] = min(earned, spent, key=abs)
-    return bars.drawn("revenue █▒ and costs ▒░ (cents): █ is margin, ░ is loss", layers)
+    return bars.drawn("revenue █▒ and costs ▒░ (dollars): █ is margin, ░ is loss", layers)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _ticks(costs: Sequence[Decimal]) -> list[tuple[Decimal, str]]:
 def _short(value: Decimal) -> str:
     """Four digits of it."""
     rounded = Context(prec=4, rounding=ROUND_HALF_EVEN).plus(value)
-    text = format(rounded, "f")
+    text = format(rounded, ",f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
