@@ -13,6 +13,11 @@ def _default_database_url() -> str:
     return f"sqlite:///{data_folder() / 'cost-insights.db'}"
 
 
+def demo_database_file() -> Path:
+    """The embedded database of `demo`, which each demo makes anew."""
+    return data_folder() / "demo.db"
+
+
 def data_folder() -> Path:
     """Where the embedded database lies unless told otherwise."""
     return user_data_path("cost-insights")

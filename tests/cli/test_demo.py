@@ -37,7 +37,7 @@ def try_everything(out: str, env: dict[str, str]) -> None:
     """Pastes what the demo suggests into a shell; each way has to show the demo's total."""
     [total] = re.findall(r"^exact: equals the sum on paper, (\S+) cents$", out, re.MULTILINE)
     plain = total.replace(",", "")
-    suggestions = out.partition("Now try the same again. Start the service:\n")[2]
+    suggestions = out.partition("in them start the service:\n")[2]
     [serve] = re.findall(r"^  (.* serve .*|.* serve)$", suggestions, re.MULTILINE)
     [metrics] = re.findall(r"^  (.* metrics .*)$", suggestions, re.MULTILINE)
     [grpcurl] = re.findall(r"^  (\S*grpcurl .*)$", suggestions, re.MULTILINE)
@@ -93,7 +93,8 @@ def test_shows_a_month_with_exact_totals(command: Command, address: str) -> None
     assert totals[3] == "202"
     assert len(re.findall(r"^\d{4}-\d\d-\d\d ", done.stdout, re.MULTILINE)) in {31, 32}
     assert "costs (cents)" in lines
-    table_and_plot = lines[: lines.index("Now try the same again. Start the service:")]
+    [end] = [at for at, line in enumerate(lines) if line.startswith("exact: ")]
+    table_and_plot = lines[:end]
     assert max(map(len, table_and_plot[2:])) <= 80
     assert done.stderr == ""
 
@@ -138,6 +139,22 @@ def test_on_a_given_database_works_beside_what_is_there(
     listed = quick("organization", "list", *flags, env={"COLUMNS": "120"}).stdout
     assert len(re.findall(r" demo-\d{8}-\d{6}-\d{6} ", listed)) == 3
     try_everything(done.stdout, clean_env)
+
+
+@pytest.mark.usefixtures("address")
+def test_leaves_the_configured_database_alone(quick: Command, tmp_path: Path) -> None:
+    """A database named by the environment is not even made; only the flag leads to it."""
+    file = tmp_path / "production.db"
+    env = {"COST_INSIGHTS_DATABASE_URL": f"sqlite:///{file}"}
+    done = quick("demo", "--events", "50", env=env)
+    assert done.returncode == 0, done.stderr
+    assert str(file) not in done.stdout
+    assert re.search(r"^gRPC on \S+ · database sqlite:////\S+/demo\.db$", done.stdout, re.MULTILINE)
+    assert not file.exists()
+    done = quick("demo", "--events", "50", "--database-url", f"sqlite:///{file}", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f" · database sqlite:///{file}\n" in done.stdout
+    assert file.exists()
 
 
 @pytest.mark.usefixtures("address")

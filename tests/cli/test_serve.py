@@ -1,12 +1,15 @@
 """`serve` says where it is, is seen by `healthcheck`, and stops when it is told to."""
 
+import re
 import signal
 import socket
+import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Command, Serve
+from tests.support.command_line import Command, Serve, Serving
 
 
 def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path: Path) -> None:
@@ -25,6 +28,64 @@ def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path:
         assert serving.stop() == 0
         stopped = quick("healthcheck", "--address", serving.address)
         assert stopped.returncode == 3
+
+
+def test_an_empty_database_is_told_with_the_way_to_the_first_event(
+    quick: Command, command: Command, serve: Serve, clean_env: dict[str, str], database_url: str
+) -> None:
+    """The printed line works in a shell, with a token where one is needed, and then is gone."""
+
+    def start() -> AbstractContextManager[Serving]:
+        return serve("--database-url", database_url, "--grpc-address", "127.0.0.1:0")
+
+    def first_line(serving: Serving, words: str) -> str:
+        assert serving.process.stdout is not None
+        lines = [serving.process.stdout.readline() for _ in range(4)]
+        assert lines[0] == f"the database holds no events yet; to send the first one{words}:\n"
+        return lines[2]
+
+    with start() as serving:
+        first_line(serving, "")
+        assert serving.stop() == 0
+    flags = ("--database-url", database_url)
+    quick("organization", "create", "acme", *flags)
+    scopes = "events:write,metrics:read"
+    token = quick("token", "create", "--organization", "acme", "--scopes", scopes, *flags)
+    env = clean_env | {"COST_INSIGHTS_TOKEN": token.stdout.strip()}
+    with start() as serving:
+        line = first_line(serving, ", with an access token in COST_INSIGHTS_TOKEN")
+        pasted = subprocess.run(["sh", "-c", line], env=env, check=False)
+        assert pasted.returncode == 0
+        shown = command("metrics", "--address", serving.address, env=env).stdout
+        assert re.search(r"^total +0\.025 +0\.00025 +1 ", shown, re.MULTILINE)
+        assert serving.stop() == 0
+    with start() as serving:
+        assert serving.process.stdout is not None
+        assert serving.stop() == 0
+        assert serving.process.stdout.read() == ""
+
+
+def test_a_newcomer_is_led_from_the_demo_to_what_it_made(
+    command: Command, serve: Serve, clean_env: dict[str, str]
+) -> None:
+    """After a demo, an empty `serve` names the command that serves what the demo made."""
+    assert command("demo", "--events", "50", "--grpc-address", "127.0.0.1:0").returncode == 0
+    with serve("--grpc-address", "127.0.0.1:0") as serving:
+        assert serving.process.stdout is not None
+        lines = [serving.process.stdout.readline() for _ in range(7)]
+        assert lines[4].startswith("what the demo made is in a database of its own; ")
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {lines[6].strip()} --grpc-address 127.0.0.1:0"],
+        env=clean_env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving_demo:
+        try:
+            assert serving_demo.stdout is not None
+            address = serving_demo.stdout.readline().split(" ")[2]
+            assert "┤" in command("metrics", "--address", address).stdout
+        finally:
+            serving_demo.terminate()
 
 
 def test_the_address_comes_from_the_environment(

@@ -141,7 +141,7 @@ def test_a_database_that_is_not_there(quick: Command) -> None:
     """Every command that opens a database says that it cannot be used, without its password."""
     url = "postgresql+psycopg://user:secret@127.0.0.1:1/costs"
     for arguments in (["db", "upgrade"], ["organization", "list"], ["demo"]):
-        done = quick(*arguments, env={"COST_INSIGHTS_DATABASE_URL": url})
+        done = quick(*arguments, "--database-url", url)
         assert done.returncode == 3
         assert done.stderr.startswith(
             "cost-insights: postgresql+psycopg://user:***@127.0.0.1:1/costs: "

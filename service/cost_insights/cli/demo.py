@@ -33,7 +33,6 @@ from cost_insights.cli.console import (
     whole_number,
 )
 from cost_insights.cli.databases import (
-    DatabaseOption,
     database_errors,
     database_shown,
     opened,
@@ -56,7 +55,7 @@ from cost_insights.identity import (
     list_tokens,
 )
 from cost_insights.server import AddressError, Server
-from cost_insights.settings import Settings, data_folder
+from cost_insights.settings import Settings, demo_database_file
 from cost_insights.v1.event_service_pb2 import IngestEventsRequest
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2 import (
@@ -77,7 +76,15 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXIT_CODES)
 def demo(
-    database_url: DatabaseOption = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A database to work on beside what is there: sqlite:///FILE, or "
+            "postgresql+psycopg:// and then USER:PASSWORD@HOST/DATABASE. Default: a new one, "
+            "demo.db in the user's data folder; COST_INSIGHTS_DATABASE_URL is not used.",
+        ),
+    ] = None,
     grpc_address: Annotated[
         str | None,
         typer.Option(
@@ -107,14 +114,16 @@ def demo(
 
     Starts the service, sends the events over gRPC, prints the cost of each day
     as a table and a plot, and compares the totals with sums computed apart from
-    the service. Without a database it works on a new one in the user's data
-    folder, demo.db, in place of the one before; on a given database it works as
-    a new organization and leaves the others alone.
+    the service. It works on a database of its own, demo.db in the user's data
+    folder, in place of the one before, and never on the one that
+    COST_INSIGHTS_DATABASE_URL names. On a database that is given by
+    --database-url it works as a new organization and leaves the others alone.
 
     Example: cost-insights demo --seed 7
     """
-    settings = settings_of(database_url=database_url, grpc_address=grpc_address)
-    stage = _prepare(settings, flag=database_url is not None)
+    url = f"sqlite:///{demo_database_file()}" if database_url is None else database_url
+    settings = settings_of(database_url=url, grpc_address=grpc_address)
+    stage = _prepare(settings, is_given=database_url is not None)
     with database_errors(stage.settings):
         try:
             uvloop.run(_play(stage, seed=seed, events=events))
@@ -132,20 +141,17 @@ class _Stage:
     """What `serve` needs to show the same again."""
 
 
-def _prepare(settings: Settings, *, flag: bool) -> _Stage:
-    flags: list[str] = []
+def _prepare(settings: Settings, *, is_given: bool) -> _Stage:
+    flags = ["--database-url", settings.database_url]
     if not _is_free(settings.grpc_address):
         port = _free_port()
         settings = settings.model_copy(update={"grpc_address": f"127.0.0.1:{port}"})
         flags += ["--grpc-address", settings.grpc_address]
-    if "database_url" not in settings.model_fields_set:
-        file = data_folder() / "demo.db"
+    if not is_given:
+        file = demo_database_file()
         for suffix in ("", "-wal", "-shm"):
             file.with_name(file.name + suffix).unlink(missing_ok=True)
-        settings = settings.model_copy(update={"database_url": f"sqlite:///{file}"})
-        return _Stage(settings, None, ("--database-url", settings.database_url, *flags))
-    if flag:
-        flags += ["--database-url", settings.database_url]
+        return _Stage(settings, None, tuple(flags))
     # To the microsecond, so that two demos at once do not meet.
     name = f"demo-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S-%f}"
     with opened(settings) as store, store.write() as connection:
@@ -313,7 +319,9 @@ def _suggest(stage: _Stage, service: Service, first_day: dt.date, last_day: dt.d
     metadata = f', metadata=[("authorization", "Bearer {service.token}")]' if service.token else ""
     out.print(
         f"""
-Now try the same again. Start the service:
+The events stay in {database_shown(stage.settings)}
+and nowhere else: `serve` without --database-url works on another database. To look around
+in them start the service:
 
   {serve}
 

@@ -22,6 +22,8 @@ from cost_insights.cli.databases import (
     database_shown,
     store_of,
 )
+from cost_insights.cli.suggestions import first_event, serve_demo
+from cost_insights.events import any_event
 from cost_insights.identity import any_token
 from cost_insights.server import AddressError
 from cost_insights.server import serve as serve_until_stopped
@@ -91,7 +93,8 @@ def serve(
     """Runs the service until SIGTERM or Ctrl-C; then finishes the calls that run.
 
     One line on stdout says where it listens, as whom callers act and which
-    database it works on. Every other setting is a COST_INSIGHTS_… variable.
+    database it works on; where that holds no event more lines say how to send the
+    first one. Every other setting is a COST_INSIGHTS_… variable.
 
     Example: cost-insights serve
 
@@ -137,6 +140,7 @@ def _announce(settings: Settings, address: str) -> None:
     store = store_of(settings)
     try:
         tokens = any_token(store)
+        is_empty = not any_event(store)
     finally:
         store.close()
     callers = (
@@ -145,4 +149,18 @@ def _announce(settings: Settings, address: str) -> None:
         else f"callers need no token and act as organization {settings.open_organization}"
     )
     say(f"gRPC on {address} · {callers} · database {database_shown(settings)}")
+    if is_empty:
+        _explain(address, tokens=tokens)
     sys.stdout.flush()
+
+
+def _explain(address: str, *, tokens: bool) -> None:
+    """Says what to do first."""
+    shown = ", with an access token in COST_INSIGHTS_TOKEN" if tokens else ""
+    lines = [f"the database holds no events yet; to send the first one{shown}:"]
+    lines += ["", f"  {first_event(address)}", ""]
+    if demo := serve_demo():
+        lines += ["what the demo made is in a database of its own; to serve that one instead:"]
+        lines += ["", f"  {demo}", ""]
+    for line in lines:
+        say(line)

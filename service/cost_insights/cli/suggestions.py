@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cost_insights.settings import Settings
+from cost_insights.settings import Settings, demo_database_file
 
 FIRST_EVENT: Final = {
     "name": "llm.inference",
@@ -36,6 +36,14 @@ def first_event(address: str) -> str:
     """A command that sends an event to the service at an address."""
     ingest = shlex.join([*program(), "ingest", *address_flags(address), "-"])
     return f"echo {shlex.quote(json.dumps(FIRST_EVENT))} | {ingest}"
+
+
+def serve_demo() -> str | None:
+    """A command that serves what `demo` made, if it has made anything."""
+    file = demo_database_file()
+    if not file.exists():
+        return None
+    return shlex.join([*program(), "serve", "--database-url", f"sqlite:///{file}"])
 
 
 def shown_path(path: str) -> str:

@@ -64,6 +64,12 @@ class EventQuestion:
     """Before."""
 
 
+def any_event(store: Store) -> bool:
+    """Whether the database holds an event of anyone, or held it before it was pruned."""
+    with store.read() as connection:
+        return connection.execute(sa.select(series.c.number).limit(1)).first() is not None
+
+
 class EventReader:
     """Reads the events of one organization at a time, from one snapshot each."""
 
