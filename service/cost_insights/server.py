@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 
 from cost_insights.api.events import event_calls
 from cost_insights.api.metrics import metrics_calls
@@ -21,6 +21,7 @@ from cost_insights.api.operations import SERVICES
 from cost_insights.api.revenue import revenue_calls
 from cost_insights.api.system_events import system_event_call
 from cost_insights.doors.grpc.calls import handlers
+from cost_insights.doors.grpc.health import Health
 from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.events import EventReader
 from cost_insights.identity import Authenticator, any_token
@@ -68,7 +69,7 @@ class Server:
         self._recorder = Recorder(self.store)
         self._grpc: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
-        self._health = health.aio.HealthServicer()
+        self._health = Health(self.store, SERVICES)
 
     async def start(self) -> None:
         """Opens the database and serves.
@@ -92,13 +93,12 @@ class Server:
         self._grpc = self._grpc_server(self._ingestor)
         self.grpc_address = _listen(self._grpc, self.settings.grpc_address)
         await self._grpc.start()
-        for name in ("", *SERVICES):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._health.start()
 
     async def stop(self) -> None:
         """Refuses new calls, finishes the running ones and closes the database."""
         self._stopping.set()
-        await self._health.enter_graceful_shutdown()
+        await self._health.stop()
         if self._grpc is not None:
             await self._grpc.stop(self.settings.drain_seconds)
         if self._ingestor is not None:
@@ -153,7 +153,7 @@ class Server:
                 request_bytes_max=self.settings.request_bytes_max,
             )
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._health.add_to(server)
         add_reflection(server, [*SERVICES, health.SERVICE_NAME])
         return server
 

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     database_connections_max: int = Field(default=8, ge=4, le=100)
     """How many connections a process opens: a quarter of them look what there is for questions that
     are answered from memory, one writes, one compacts, the others read, and half of these at most
-    export rows of FOCUS."""
+    export rows of FOCUS. One more asks whether the database answers."""
 
     compact: bool = True
     """Whether the service merges what was stored into larger segments in the background."""
@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     about last; those of one organization are kept whatever they take."""
 
     database_retry_seconds: float = Field(default=10, ge=0, le=300)
-    """For how long a transaction is tried again while the database fails in passing."""
+    """For how long a transaction, also one that only reads or looks up a token, is tried again
+    while the database fails in passing."""
 
     grpc_address: str = "127.0.0.1:50051"
     """Where gRPC is served; port 0 takes a free one."""

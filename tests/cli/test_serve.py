@@ -4,12 +4,19 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.command_line import Command, Serve, Serving
+from tests.support.postgresql import Cluster, folder_for_cluster
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path: Path) -> None:
@@ -144,3 +151,37 @@ def test_healthcheck_tells_another_server(quick: Command) -> None:
         done = quick("healthcheck", "--address", address, "--timeout-seconds", "0.5")
     assert done.returncode == 3
     assert done.stderr.startswith(f"cost-insights: {address}: the service did not answer in time")
+
+
+def test_every_worker_watches_the_database(serve: Serve) -> None:
+    """Whichever worker is asked, health follows the database."""
+    with folder_for_cluster() as folder:
+        cluster = Cluster(folder)
+        cluster.start()
+        try:
+            with serve(
+                *("--database-url", cluster.url, "--grpc-address", "127.0.0.1:0"),
+                *("--workers", "2"),
+            ) as serving:
+                assert statuses(serving.address) == {SERVING}
+                cluster.stop()
+                time.sleep(2)
+                assert statuses(serving.address) == {NOT_SERVING}
+                cluster.start()
+                time.sleep(3)
+                assert statuses(serving.address) == {SERVING}
+                assert serving.stop() == 0
+        finally:
+            cluster.stop()
+
+
+def statuses(address: str) -> set[int]:
+    """What health says by several connections, which the kernel spreads over the workers."""
+    said = set()
+    for _ in range(12):
+        with grpc.insecure_channel(
+            address, options=[("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            said.add(stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status)
+    return said

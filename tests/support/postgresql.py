@@ -140,6 +140,22 @@ class Cluster:
         """Ends the server at once, without a checkpoint: it must recover when it starts."""
         self._end(signal.SIGQUIT)
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """For the time of the block the server takes connections and answers nothing."""
+        assert self._server is not None
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        # The first process stops first: it would start no other in the meantime.
+        os.kill(self._server.pid, signal.SIGSTOP)
+        stopped = [self._server.pid, *map(int, children.read_text().split())]
+        for pid in stopped[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
     def _end(self, signum: signal.Signals) -> None:
         if self._server is not None:
             self._server.send_signal(signum)

@@ -81,7 +81,7 @@ class EventReader:
         parsed = parse_uuid(event_id)
         found = None
         if parsed is not None:
-            found = await asyncio.to_thread(self._event, organization, parsed)
+            found = await self._store.retrying(asyncio.to_thread, self._event, organization, parsed)
         if found is None:
             raise NotFoundError(
                 f"there is no event {event_id[:64]!r}",
@@ -98,7 +98,9 @@ class EventReader:
         Raises InvalidRequestError if the token is not of the same question.
         """
         after = decode_page_token(page_token, ("events", asked), (int64_part, uuid_part))
-        return await asyncio.to_thread(self._events, organization, asked, page_size, after)
+        return await self._store.retrying(
+            asyncio.to_thread, self._events, organization, asked, page_size, after
+        )
 
     async def names(
         self, organization: Organization, query: str, *, page_size: int, page_token: str
@@ -108,7 +110,9 @@ class EventReader:
         Raises InvalidRequestError if the token is not of the same question.
         """
         after = decode_page_token(page_token, ("names", query), (text_part,))
-        return await asyncio.to_thread(self._names, organization, query, page_size, after)
+        return await self._store.retrying(
+            asyncio.to_thread, self._names, organization, query, page_size, after
+        )
 
     def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
         with self._store.read() as connection:

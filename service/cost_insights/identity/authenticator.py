@@ -127,7 +127,8 @@ class Authenticator:
         return look_up.found.result()
 
     def _look_up(self, key: bytes, find: Callable[[], _Known | None], now: float) -> _LookUp:
-        look_up = _LookUp(now + self._cache_seconds, asyncio.create_task(asyncio.to_thread(find)))
+        found = asyncio.create_task(self._store.retrying(asyncio.to_thread, find))
+        look_up = _LookUp(now + self._cache_seconds, found)
         self._look_ups[key] = look_up
         self._look_ups.move_to_end(key)
         if len(self._look_ups) > _CACHED_TOKENS_MAX:

@@ -56,6 +56,14 @@ class MetricsReader:
         Raises QueryTooSlowError where it takes too long. The work in the database
         ends with the task that waits for it.
         """
+        return await self._store.retrying(self._answer_in_time, organization, question, encode)
+
+    async def _answer_in_time(
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        encode: Callable[[MetricsAnswer], _T],
+    ) -> _T:
         deadline = Deadline(self._query_seconds_max)
 
         def work() -> _T:

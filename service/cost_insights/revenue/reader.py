@@ -95,8 +95,8 @@ class RevenueReader:
     ) -> tuple[list[_T], str]:
         question = (listing.table.name, asked)
         after = decode_page_token(page_token, question, (int64_part, text_part))
-        rows = await asyncio.to_thread(
-            self._rows, listing, organization, asked, page_size + 1, after
+        rows = await self._store.retrying(
+            asyncio.to_thread, self._rows, listing, organization, asked, page_size + 1, after
         )
         records = [listing.read(**row) for row in rows[:page_size]]
         if len(rows) <= page_size:

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import select
+import socket
 import sqlite3
 import threading
 import time
@@ -13,6 +15,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
+from urllib.parse import quote
 
 import psycopg
 import sqlalchemy as sa
@@ -61,6 +64,15 @@ class Dialect(Protocol):
 
     def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
         """Another one for the same database, or the same one, for `rows`."""
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        """One for the same database, with a single connection, for `probe_statement`."""
+
+    probe_statement: str
+    """What a database that works answers at once."""
+
+    def cut(self, driver: Any) -> None:
+        """Makes what a connection waits for fail, from any thread."""
 
     insert_options: Mapping[str, Any]
     """Those of the connection that `begin` and `insert` are for."""
@@ -184,6 +196,20 @@ class Sqlite:
 
     def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
         return engine
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        # Opened anew each time, so that a file that is gone is missed; it is not made.
+        file = f"file:{quote(engine.url.database or '')}?mode=rw"
+        return sa.create_engine(
+            engine.url,
+            poolclass=sa.pool.NullPool,
+            creator=lambda: sqlite3.connect(file, uri=True, timeout=1, check_same_thread=False),
+        )
+
+    probe_statement = "SELECT 1 FROM organization LIMIT 1"
+
+    def cut(self, driver: Any) -> None:
+        driver.interrupt()
 
     def rows(
         self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
@@ -437,6 +463,26 @@ class Postgresql:
         )
         _replace_lost(statements)
         return statements
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        return sa.create_engine(
+            engine.url,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_size=1,
+            max_overflow=0,
+            connect_args={**self._CONNECT, "connect_timeout": 2},
+        )
+
+    probe_statement = "SELECT 1"
+
+    def cut(self, driver: Any) -> None:
+        # A server that does not answer would not answer a wish to cancel either.
+        with (
+            suppress(psycopg.Error, OSError),
+            socket.socket(fileno=os.dup(driver.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
     def encode_events(self, group: Group) -> object:
         if len(group) >= self._COPY_EVENTS_MIN:

@@ -1,13 +1,14 @@
 """The database: its connections, its schema and the writing of events.
 
-It knows SQL and nothing of requests, callers or clocks. Everything here blocks;
-the service calls it from threads.
+It knows SQL and nothing of requests, callers or clocks. Everything here but
+`retrying` blocks; the service calls it from threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import alembic.command
 import alembic.config
@@ -19,6 +20,7 @@ from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
 from cost_insights.store.packed_cache import PackedCache
+from cost_insights.store.probe import Probe
 from cost_insights.store.schema import batch, segment
 from cost_insights.store.segments import (
     LookUp,
@@ -32,6 +34,7 @@ from cost_insights.store.segments import (
 )
 from cost_insights.store.writer import EventWriter, Outcome, Prepared, Submission
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -60,7 +63,14 @@ class Store:
         self._reading_engine = self._engine.execution_options(
             **self._dialect.snapshot_options, postgresql_readonly=True
         )
-        self._retry_seconds = retry_seconds
+        self._attempts = partial(
+            stamina.retry_context,
+            attempts=None if retry_seconds else 1,
+            timeout=retry_seconds or None,
+            wait_initial=0.02,
+            wait_max=1.0,
+        )
+        self._probe = Probe(self._dialect, self._engine)
         self.packed_cache = PackedCache(cache_bytes_max)
         self.customer_cache = CustomerCache()
         self._writer = EventWriter(self._dialect, self.packed_cache)
@@ -77,6 +87,21 @@ class Store:
             self._writing_connection.close()
         self._engine.dispose()
         self._statement_engine.dispose()
+        self._probe.close()
+
+    def ask(self) -> None:
+        """Returns once the database has answered a question that costs it next to nothing,
+        on a connection of its own; for one thread at a time.
+
+        Raises StoreUnavailableError if it does not answer, which may take as long as the
+        database keeps silent, or until somebody calls `stop_asking`.
+        """
+        with self._errors_of_the_database():
+            self._probe.ask()
+
+    def stop_asking(self) -> None:
+        """Makes `ask` fail where it still waits for the answer; from any thread."""
+        self._probe.give_up()
 
     def upgrade(self) -> None:
         """Brings the schema up to date; processes that do so at once wait for each other."""
@@ -156,21 +181,23 @@ class Store:
         fails while it commits and nobody knows what came of that: the work must find
         out what it has done already.
         """
-        for attempt in self._attempts(StoreUnavailableError):
+        for attempt in self._attempts(on=StoreUnavailableError):
             with attempt, self.write() as connection:
                 return work(connection)
         raise AssertionError("a retry neither returned nor raised")
 
-    def _attempts(
-        self, transient: type[Exception] | Callable[[Exception], bool]
-    ) -> Iterable[stamina.Attempt]:
-        return stamina.retry_context(
-            on=transient,
-            attempts=None,
-            timeout=self._retry_seconds,
-            wait_initial=0.02,
-            wait_max=1.0,
-        )
+    async def retrying(
+        self, work: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """What the work returns, which reads.
+
+        Tries again for a while where the database fails in passing, and keeps no thread
+        while it waits.
+        """
+        async for attempt in self._attempts(on=StoreUnavailableError):
+            with attempt:
+                return await work(*args, **kwargs)
+        raise AssertionError("a retry neither returned nor raised")
 
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
@@ -276,7 +303,7 @@ class Store:
         """
         uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
         try:
-            for attempt in self._attempts(self._dialect.is_transient):
+            for attempt in self._attempts(on=self._dialect.is_transient):
                 with attempt, self._dialect.writing(), self._writing() as connection:
                     if uncertain is not None and self._dialect.was_committed(
                         connection, uncertain[0]

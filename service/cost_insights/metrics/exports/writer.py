@@ -10,7 +10,16 @@ import csv
 import enum
 import json
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from functools import partial
 
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
@@ -77,12 +86,15 @@ class MetricsExporter:
         self, organization: Organization, question: MetricsQuestion
     ) -> AsyncGenerator[str, None]:
         deadline = Deadline(self._query_seconds_max)
-        reading = _Reading(self._read_details(organization, question, deadline), self._turns)
+        reading = _Reading(
+            partial(self._read_details, organization, question, deadline), self._turns
+        )
         loop = asyncio.get_running_loop()
         patience = self._query_seconds_max
         await self._turns.acquire()
         try:
-            while (part := await asyncio.to_thread(reading.next)) is not None:
+            part = await self._store.retrying(asyncio.to_thread, reading.begin)
+            while part is not None:
                 # A caller that takes no more would keep a connection, and the database
                 # the rows of its snapshot, for ever.
                 giving_up = loop.call_later(patience, reading.give_up, loop)
@@ -95,6 +107,7 @@ class MetricsExporter:
                 patience = min(patience, self._query_seconds_max)
                 if reading.was_given_up:
                     raise QueryTooSlowError(self._query_seconds_max)
+                part = await asyncio.to_thread(reading.next)
         except BaseException:
             deadline.cancel()
             raise
@@ -116,11 +129,20 @@ class MetricsExporter:
 class _Reading:
     """A generator that threads advance and close, one at a time, and the turn that it has."""
 
-    def __init__(self, parts: Generator[str, None, None], turns: asyncio.Semaphore) -> None:
-        self._parts = parts
+    def __init__(
+        self, read: Callable[[], Generator[str, None, None]], turns: asyncio.Semaphore
+    ) -> None:
+        self._read = read
+        self._parts = read()
         self._turns: asyncio.Semaphore | None = turns
         self._lock = threading.Lock()
         self.was_given_up = False
+
+    def begin(self) -> str | None:
+        """The first part; once it has failed, that of another generator."""
+        with self._lock:
+            self._parts = self._read()
+            return next(self._parts, None)
 
     def next(self) -> str | None:
         with self._lock:
