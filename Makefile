@@ -7,26 +7,35 @@ RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.l
 GENERATED := service/cost_insights/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format generate generate-check lock bench bench-metrics
+.PHONY: help setup demo serve test lint format generate generate-check lock bench bench-metrics clean venv-works
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(BIN)/python:
+# Each step checks what it needs before it begins, so that nothing fails half-way.
+
+venv-works:
+	@sh tests/tools/needs.sh venv
+
+$(BIN)/python: | venv-works
+	@PYTHON="$(PYTHON)" sh tests/tools/needs.sh build
 	$(PYTHON) -m venv .venv
 
 .venv/requirements: requirements.lock | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	touch $@
+	@sh tests/tools/pip_install.sh requirements.lock
+	@touch $@
 
 .venv/installed: .venv/requirements pyproject.toml $(RUST)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@PYTHON=$(BIN)/python sh tests/tools/needs.sh build
+	@echo "building the native module; the first time takes a few minutes"
+	@VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" PIP_QUIET=1 PIP_NO_DEPS=1 PIP_DISABLE_PIP_VERSION_CHECK=1 maturin develop --release --locked
+	@touch $@
 
 .venv/go-tools: tests/tools/go.sum | $(BIN)/python
-	@command -v go > /dev/null || { echo "go is not installed: the programs that the tests and linters need, such as grpcurl and buf, are built with it. See https://go.dev/doc/install" >&2; exit 1; }
+	@sh tests/tools/needs.sh go
+	@echo "building what tests and linters need, such as grpcurl and buf"
 	cd tests/tools && go build -o $(CURDIR)/$(BIN)/ tool
-	touch $@
+	@touch $@
 
 setup: .venv/installed ## Creates .venv and builds the native module.
 
@@ -69,11 +78,11 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
 
 .venv/requirements-bench: requirements-bench.lock .venv/requirements
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
-	touch $@
+	@sh tests/tools/pip_install.sh requirements-bench.lock
+	@touch $@
 
 $(BIN)/cost-insights-load: $(wildcard tests/benchmarks/load/*) | $(BIN)/python
-	@command -v go > /dev/null || { echo "go is not installed: the load generator of the benchmarks is built with it. See https://go.dev/doc/install" >&2; exit 1; }
+	@sh tests/tools/needs.sh go
 	cd tests/benchmarks/load && go build -o $(CURDIR)/$@ .
 
 bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Compares speeds, in one table; BENCH="--only sum --seconds 2" picks.
@@ -83,3 +92,8 @@ bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Com
 bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Measures answers on 20 M events; BENCH="--events 1000000 --keep FOLDER" varies it.
 	sh tests/tools/postgresql.sh
 	$(BIN)/python -m tests.benchmarks.metrics $(BENCH)
+
+clean: ## Removes everything that make has built; databases stay.
+	rm -rf .venv target .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f service/cost_insights/_native*.so
+	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
