@@ -7,6 +7,7 @@
 use crate::amount::Picocents;
 use crate::error::{FAULTS_MAX, Fault, FaultKind, Found, Place};
 use crate::id::Uuid;
+use std::borrow::Cow;
 
 /// A list of texts in one string.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +51,7 @@ impl Texts {
 /// What is absent is `None` here and not an empty text, which would be as good
 /// but for glibc: its AVX-512 `memcmp` takes some 200 ns to compare the empty
 /// slices of Rust, which point to no memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Series<'a> {
     /// The event name.
     pub name: &'a str,
@@ -58,8 +59,8 @@ pub struct Series<'a> {
     pub vendor: Option<&'a str>,
     /// The LLM model.
     pub model: Option<&'a str>,
-    /// The product id.
-    pub product_id: Option<&'a str>,
+    /// The product id, owned where it is written as a number.
+    pub product_id: Option<Cow<'a, str>>,
 }
 
 /// The texts of a series: event name, LLM vendor, LLM model, product id; an absent

@@ -6,6 +6,7 @@
 //! the keys in the order of their bytes.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -358,7 +359,7 @@ impl<'a, 'c> Checker<'a, 'c> {
                 vendor: vendor.unwrap_or_default(),
                 model: model.unwrap_or_default(),
                 llm,
-                product_id,
+                product_id: &product_id,
                 parent: parent_text,
                 external_member_id,
                 metadata,
@@ -554,9 +555,9 @@ impl<'a, 'c> Checker<'a, 'c> {
         &mut self,
         event: &NewEvent<'a>,
         field: Option<&'a str>,
-    ) -> Option<&'a str> {
+    ) -> Option<Cow<'a, str>> {
         let Some(product_id) = event.metadata.entries.iter().find_map(named_product) else {
-            return field;
+            return field.map(Cow::Borrowed);
         };
         if event.product_id.bytes().is_empty() {
             return Some(product_id);
@@ -881,7 +882,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             name,
             vendor,
             model,
-            product_id,
+            ref product_id,
         } = series;
         if is_system_event(name) {
             self.batch.holds_system_events = true;
@@ -892,7 +893,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             }
         }
         let place = self.batch.series_count() as u32;
-        for text in [Some(name), vendor, model, product_id] {
+        for text in [Some(name), vendor, model, product_id.as_deref()] {
             self.batch.series_texts.push(text.unwrap_or_default());
         }
         self.series.insert(series, place);
@@ -926,18 +927,24 @@ fn intern(places: &mut Places<Uuid>, list: &mut Vec<Uuid>, id: Uuid) -> u32 {
     }
 }
 
-/// The product that an entry of metadata names. Clients may have anything under that
-/// key: what could be no product id is metadata like any other.
-fn named_product<'a>(entry: &message::Entry<'a>) -> Option<&'a str> {
+/// The product that an entry of metadata names: a text, or a whole number that a double
+/// holds exactly, as its digits. Clients may have anything under that key: what could be
+/// no product id is metadata like any other.
+fn named_product<'a>(entry: &message::Entry<'a>) -> Option<Cow<'a, str>> {
     if entry.key.bytes() != PRODUCT_ID.name.as_bytes() {
         return None;
     }
-    let Leaf::Text(Text::Utf8(text)) = entry.value else {
-        return None;
-    };
-    let characters_max = PRODUCT_ID.chars_max as usize;
-    let is_short = text.len() <= characters_max || text.chars().count() <= characters_max;
-    (is_short && !text.is_empty()).then_some(text)
+    match entry.value {
+        Leaf::Text(Text::Utf8(text)) => {
+            let characters_max = PRODUCT_ID.chars_max as usize;
+            let is_short = text.len() <= characters_max || text.chars().count() <= characters_max;
+            (is_short && !text.is_empty()).then_some(Cow::Borrowed(text))
+        }
+        Leaf::Number(number) if number.trunc() == number && number.abs() < json::WHOLE_MAX => {
+            Some(Cow::Owned((number as i64).to_string()))
+        }
+        _ => None,
+    }
 }
 
 fn type_name(value: &Leaf<'_>) -> &'static str {

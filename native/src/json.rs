@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 /// Whole numbers up to here, either way, have one double each.
-const WHOLE_MAX: f64 = (1_u64 << 53) as f64;
+pub const WHOLE_MAX: f64 = (1_u64 << 53) as f64;
 
 /// Appends text in quotes. Only `"`, `\` and control characters are escaped.
 pub fn push_text(out: &mut String, text: &str) {

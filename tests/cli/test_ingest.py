@@ -234,6 +234,39 @@ def test_reads_csv_and_what_is_compressed(
     ]  # fmt: skip
 
 
+def test_numbers_stay_what_they_are(quick: Command, server: Service, tmp_path: Path) -> None:
+    """A number that a double does not hold is refused, and a product may be a number, in JSON
+    and in CSV."""
+    done = quick("ingest", str(FIELD / "bigint.ndjson"), *state(tmp_path, server))
+    assert done.stdout == "inserted 0, duplicates 0, conflicts 0, refused 1\n"
+    assert "bigint.ndjson:1: metadata.order_ref: 9007199254740993 has more digits" in done.stderr
+    head = '{"name": "x", "external_customer_id": "c", "cost": {"amount": "1", "currency": "usd"}, '
+    json_file = written(
+        tmp_path,
+        head + '"metadata": {"product_id": 7, "order_ref": "9007199254740993"}}',
+        head + '"product_id": 7}',
+        head + '"metadata": {"product_id": "7"}}',
+        head + '"metadata": {"product_id": 7.5}}',
+        head + '"metadata": {"product_id": 9007199254740992}}',
+    )
+    csv_file = tmp_path / "events.csv"
+    csv_file.write_text(
+        "name,external_customer_id,cost,metadata.product_id,metadata.order_ref\n"
+        "x,c,1,7,9007199254740993\n"
+    )
+    for file in (json_file, str(csv_file)):
+        assert quick("ingest", file, "--address", server.address).returncode == 0
+    caller = Caller(server.channel())
+    products = [event.product_id for event in caller.list_events()]
+    assert sorted(products) == ["", "", "7", "7", "7", "7"]
+    references = [
+        event.metadata.fields["order_ref"].string_value
+        for event in caller.list_events()
+        if "order_ref" in event.metadata.fields
+    ]
+    assert references == ["9007199254740993"] * 2
+
+
 @pytest.mark.parametrize(("file", "damaged"), [("unclosed", [5]), ("two_unclosed", [5, 102])])
 def test_an_unclosed_quote_swallows_nothing(
     quick: Command, server: Service, tmp_path: Path, file: str, damaged: list[int]
@@ -557,6 +590,11 @@ def test_a_run_that_gave_up_is_resumed(
             done = quick(*nameless.ingest(second.address, "--resume"))
             assert done.returncode == 1
             nameless.check(Caller(second.channel()), done.stdout)
+
+
+def state(folder: Path, server: Service) -> list[str]:
+    """The options for a file in whose folder nothing is to be written."""
+    return ["--address", server.address, "--state", str(folder / "state")]
 
 
 def counts_of(out: str) -> dict[str, int]:

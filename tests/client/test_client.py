@@ -49,6 +49,15 @@ def connect(service: Service) -> Client:
     return Client(service.address, token=caller.token)
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 10**400])
+def test_a_number_that_would_change_is_refused(service: Service, number: int) -> None:
+    """A whole number that no double holds is never sent as another one."""
+    with connect(service) as client, pytest.raises(ValueError, match="written as a text"):
+        client.ingest([event("1", metadata={"order_ref": number})])
+    with connect(service) as client:
+        assert client.ingest([event("1", metadata={"order_ref": 2**53})]).inserted == 1
+
+
 def test_amounts_are_exact(service: Service) -> None:
     """Text, whole numbers and decimals arrive as they are, and come back as decimals."""
     with connect(service) as client:

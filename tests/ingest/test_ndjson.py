@@ -409,3 +409,54 @@ def test_records_have_their_line_and_their_text() -> None:
         Record(5, b"[1", read_event(b"[1")),
     ]
     assert list(read_records(chunks, first_line=4)) == found[2:]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0", "-0", "7", "-7.5", "9007199254740992", "-9007199254740994", "1e22", "1E+3",
+        "0.1", "0.30000000000000004", "0.10000000000000001", "1234567890123456.8", "5e-324",
+        "123456789012345680000", "1.7976931348623157e308", "1.50000000000000000000000",
+    ],
+)  # fmt: skip
+def test_a_number_of_metadata_that_is_a_double_is_kept(number: str) -> None:
+    """A number is kept if its digits are those that a double is written with."""
+    fields = read(f'{{"metadata": {{"key": {number}, "deep": [{number}]}}}}').metadata.fields
+    assert fields["key"].number_value == float(number)
+    assert fields["deep"].list_value.values[0].number_value == float(number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9007199254740993", "-9007199254740993", "12345678901234567890", "1234567890123456.7",
+        "3.14159265358979323846", "0.1000000000000000055511151231257827", "1e-400", "1e23456789012",
+        "9007199254740993.0", "1.000000000000000000000001",
+    ],
+)  # fmt: skip
+def test_a_number_of_metadata_that_would_change_is_refused(number: str) -> None:
+    """No number becomes another one silently: the fault says what keeps its digits."""
+    found = fault(f'{{"name": "x", "metadata": {{"order_ref": {number}}}}}')
+    assert (found.path, found.reason, found.value) == (
+        "metadata.order_ref", "NUMBER_OUT_OF_RANGE", number,
+    )  # fmt: skip
+    assert found.message == (
+        f"{number} is further from zero than a 64-bit float reaches"
+        if number == "1e23456789012"
+        else f"{number} has more digits than a 64-bit float keeps; written as a text, "
+        f'"{number}", it keeps them'
+    )
+    text = read(f'{{"name": "x", "metadata": {{"order_ref": "{number}"}}}}')
+    assert text.metadata.fields["order_ref"].string_value == number
+
+
+def test_a_whole_number_is_a_product() -> None:
+    """A product whose id is a number is the one whose id is its digits."""
+    assert read('{"product_id": 7}') == NewEvent(product_id="7")
+    assert read('{"product_id": -0}') == NewEvent(product_id="0")
+    for number in ("7.5", "7.0", "1e3", "9007199254740993"):
+        found = fault(f'{{"product_id": {number}}}')
+        assert (found.path, found.reason) == ("product_id", "TYPE_UNSUPPORTED")
+        assert found.message == (
+            f"the number {number} is not allowed; a text is, or a whole number of at most 15 digits"
+        )

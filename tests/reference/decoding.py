@@ -225,12 +225,16 @@ class Checker:
     def product_id(self, sent: event_pb2.NewEvent) -> str:
         """The product, from either of the two places."""
         field = self.text("product_id", sent.product_id, 128, required=False)
-        named = sent.metadata.fields.get("product_id")
-        if named is None or not 1 <= len(named.string_value) <= 128:
+        value = sent.metadata.fields.get("product_id")
+        named = "" if value is None else value.string_value
+        if value is not None and value.WhichOneof("kind") == "number_value":
+            number = value.number_value
+            named = str(int(number)) if number.is_integer() and abs(number) < 2**53 else ""
+        if not 1 <= len(named) <= 128:
             return field
         if sent.product_id:
             self.fault("metadata.product_id", "FIELDS_CONFLICT")
-        return named.string_value
+        return named
 
     def currency(self, path: str, currency: str) -> None:
         """Checks a currency."""

@@ -118,4 +118,16 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no number that JSON has")
+    if isinstance(value, int) and abs(value) >= 2**53 and value != _nearest_double(value):
+        raise ValueError(
+            f"{value} has more digits than a number of an event keeps; written as a text, it keeps "
+            "them"
+        )
     return value
+
+
+def _nearest_double(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf

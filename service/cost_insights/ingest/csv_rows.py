@@ -18,12 +18,14 @@ from typing import Any, Final
 
 from cost_insights.ingest.ndjson import (
     COST_FIELDS,
+    DOUBLE_DIGITS_KEPT,
     EVENT_FIELDS,
     LLM_FIELDS,
     LineFault,
     Number,
     Record,
     event_of,
+    is_double,
 )
 from cost_insights.v1.event_pb2 import NewEvent
 
@@ -37,10 +39,6 @@ each swallowing as much as a record may hold. So lines are read again at most th
 times on average, once a few damaged records have used up what is allowed in advance;
 from then on a record that runs over several lines is taken as damaged."""
 
-NUMBER_DIGITS_MAX: Final = 15
-"""The most digits that every 64-bit float keeps. What looks like a longer number,
-such as the id of something, stays text."""
-
 KNOWN_COLUMNS: Final = (
     *(name for name in EVENT_FIELDS if name not in {"llm", "metadata"}),
     *(f"cost.{name}" for name in COST_FIELDS),
@@ -49,7 +47,6 @@ KNOWN_COLUMNS: Final = (
 )
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
-_DIGITS: Final = re.compile(r"[0-9]")
 
 _AMOUNT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -271,7 +268,9 @@ def _holds_text(group: str, name: str) -> bool:
 def _metadata_value(cell: str) -> str | bool | Number:
     if cell in {"true", "false"}:
         return cell == "true"
-    if _NUMBER.fullmatch(cell) and len(_DIGITS.findall(cell)) <= NUMBER_DIGITS_MAX:
+    # What looks like a longer number, such as the id of something, stays text.
+    digits = sum(map(str.isdecimal, cell))
+    if digits <= DOUBLE_DIGITS_KEPT and _NUMBER.fullmatch(cell) and is_double(cell):
         return Number(cell)
     return cell
 

@@ -30,6 +30,9 @@ DEPTH_MAX: Final = 16
 """How deep objects and lists may nest. The service accepts two levels; a few
 more are passed on so that it can say where the fault lies."""
 
+DOUBLE_DIGITS_KEPT: Final = 15
+"""The most digits that every 64-bit float keeps."""
+
 AMOUNT_DIGITS_MAX: Final = 17
 AMOUNT_DECIMALS_MAX: Final = 12
 
@@ -141,7 +144,8 @@ def read_event(line: bytes) -> NewEvent | LineFault:
     with at most 17 digits of which 12 after the point is passed on as that text.
     One with more is what a computed price looks like, and stands for the double
     nearest to it, which is rounded half-even to 12 decimals. Other numbers in
-    `metadata` are doubles, as in every `Struct`.
+    `metadata` are doubles, as in every `Struct`; one that is not is a fault, since
+    it would become another number. A whole number is the id of a product, too.
     """
     try:
         return _event(_document(line))
@@ -284,6 +288,21 @@ def _set_text(message: Any, name: str, value: Any, path: str) -> None:
         raise _not_text(path) from None
 
 
+def _set_product(event: NewEvent, name: str, value: Any, path: str) -> None:
+    # The service takes a number in `metadata.product_id` for the product with those digits.
+    if type(value) is Number:
+        if re.fullmatch(r"-?[0-9]{1,15}", value) is None:
+            raise _FaultFoundError(
+                path,
+                "TYPE_UNSUPPORTED",
+                f"the number {_short(value)} is not allowed; a text is, or a whole number of at "
+                f"most {DOUBLE_DIGITS_KEPT} digits",
+                value,
+            )
+        value = str(int(value))
+    _set_text(event, name, value, path)
+
+
 def _set_customer(event: NewEvent, name: str, value: Any, path: str) -> None:
     # Setting one of the two would silently take away the other.
     if (other := event.WhichOneof("customer")) is not None:
@@ -401,10 +420,10 @@ def _set_metadata(event: NewEvent, _name: str, value: Any, path: str) -> None:
     cost = document.get("_cost")
     if type(cost) is dict and type(amount := cost.get("amount")) is Number:
         text = str.__str__(amount)
-        if _is_exact(text) or math.isinf(float(text)):
-            # A text that holds the digits. What overflows a double goes the
-            # same way, so that the service names it as it is written.
-            document["_cost"] = cost | {"amount": str(text)}
+        # A text holds the digits. What overflows a double goes the same way, so that the
+        # service names it as it is written; a computed price goes as the double it is.
+        keeps_text = _is_exact(text) or math.isinf(float(text))
+        document["_cost"] = cost | {"amount": text if keeps_text else float(text)}
     _fill_struct(event.metadata, document, path, 2)
 
 
@@ -419,6 +438,45 @@ def _fill_struct(struct: Struct, document: dict[str, Any], path: str, depth: int
         _fill_value(slot, value, f"{path}.{key}", depth)
 
 
+def _double(value: Number, path: str) -> float:
+    """The number as a double, which is all that a `Struct` holds, if that is the number.
+
+    A fraction is that of a double too where it is written with 17 digits, as many
+    programs do; what has other digits would come back as another number.
+    """
+    number = float(value)
+    if len(value) <= DOUBLE_DIGITS_KEPT and "e" not in value and "E" not in value:
+        return number
+    if math.isinf(number):
+        raise _FaultFoundError(
+            path,
+            "NUMBER_OUT_OF_RANGE",
+            f"{_short(value)} is further from zero than a 64-bit float reaches",
+            value,
+        )
+    if not is_double(value):
+        raise _FaultFoundError(
+            path,
+            "NUMBER_OUT_OF_RANGE",
+            f"{_short(value)} has more digits than a 64-bit float keeps; written as a text, "
+            f'"{_short(value)}", it keeps them',
+            value,
+        )
+    return number
+
+
+def is_double(number: str) -> bool:
+    """Whether a finite JSON number is a double written with its shortest digits or with 17."""
+    double = float(number)
+    try:
+        exact = Decimal(number)
+    except InvalidOperation:  # an exponent of more than 18 digits
+        return False
+    return exact == Decimal(repr(double)) or (
+        not double.is_integer() and exact == Decimal(format(double, ".17g"))
+    )
+
+
 def _fill_value(slot: Value, value: Any, path: str, depth: int) -> None:
     kind = type(value)
     if kind is str:
@@ -427,15 +485,9 @@ def _fill_value(slot: Value, value: Any, path: str, depth: int) -> None:
         except UnicodeEncodeError:
             raise _not_text(path) from None
     elif kind is Number:
-        number = float(value)
-        if math.isinf(number):
-            raise _FaultFoundError(
-                path,
-                "NUMBER_OUT_OF_RANGE",
-                f"{_short(value)} is further from zero than a 64-bit float reaches",
-                value,
-            )
-        slot.number_value = number
+        slot.number_value = _double(value, path)
+    elif kind is float:
+        slot.number_value = value
     elif kind is bool:
         slot.bool_value = value
     elif value is None:
@@ -461,7 +513,7 @@ EVENT_FIELDS: Final[Mapping[str, _Setter]] = {
     "external_member_id": _set_text,
     "cost": _set_cost,
     "llm": _set_llm,
-    "product_id": _set_text,
+    "product_id": _set_product,
     "metadata": _set_metadata,
 }
 COST_FIELDS: Final[Mapping[str, _Setter]] = {"amount": _set_amount, "currency": _set_text}

@@ -91,9 +91,11 @@ class NewEvent(_message.Message):
         with a number, a boolean or a text of 1 to 2000 characters, at most 32 KiB
         an event (settings). Three keys are special: `_cost` is `{amount,
         currency}`, where `amount` is a decimal string or a number, and `_llm` is an
-        `Llm`. `product_id`, where it is a text of 1 to 128 characters, means the
-        same as the field and is kept in the metadata too; anything else under that
-        key is metadata like any other.
+        `Llm`. `product_id`, where it is a text of 1 to 128 characters or a whole
+        number below 2⁵³ either way (7 is the product `7`), means the same as the
+        field and is kept in the metadata too; anything else under that key is
+        metadata like any other. A number is a double: send identifiers of more than 15
+        digits as text.
         """
 
     def __init__(
