@@ -10,6 +10,8 @@ CostInsightsError
 ├── OverloadedError          the caller may try again later
 ├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
+│   ├── StoreFullError       the caller may try again, but not at once
+│   └── StoreReadOnlyError   the caller may try again, but not at once
 └── ShuttingDownError        the caller may try again
 
 Anything else that reaches a door is a fault of the service: it is logged under
@@ -137,8 +139,37 @@ class StoreUnavailableError(CostInsightsError):
 
     retry_after_ms = 1_000
 
-    def __init__(self, message: str = "the database does not answer; try again") -> None:
-        super().__init__(message, reason="STORE_UNAVAILABLE")
+    def __init__(
+        self,
+        message: str = "the database does not answer; try again",
+        *,
+        reason: str = "STORE_UNAVAILABLE",
+    ) -> None:
+        super().__init__(message, reason=reason)
+
+
+class StoreFullError(StoreUnavailableError):
+    """The disk of the database is full; nothing of the request was stored."""
+
+    retry_after_ms = 10_000
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the disk of the database is full, so nothing was stored; try again later",
+            reason="STORE_FULL",
+        )
+
+
+class StoreReadOnlyError(StoreUnavailableError):
+    """The database can be read but not written; nothing of the request was stored."""
+
+    retry_after_ms = 10_000
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is read-only at present, so nothing was stored; try again later",
+            reason="STORE_READ_ONLY",
+        )
 
 
 class ShuttingDownError(CostInsightsError):
@@ -173,6 +204,8 @@ REASONS = frozenset(
         "SHUTTING_DOWN",
         "SPAN_REVERSED",
         "SPAN_TOO_LONG",
+        "STORE_FULL",
+        "STORE_READ_ONLY",
         "STORE_UNAVAILABLE",
         "SUBSCRIPTION_NOT_FOUND",
         "TEXT_MALFORMED",

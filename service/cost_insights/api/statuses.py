@@ -24,6 +24,8 @@ from cost_insights.errors import (
     PermissionDeniedError,
     QueryTooSlowError,
     ShuttingDownError,
+    StoreFullError,
+    StoreReadOnlyError,
     StoreUnavailableError,
     UnauthenticatedError,
 )
@@ -55,6 +57,8 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
     OverloadedError: Wire(code_pb2.RESOURCE_EXHAUSTED, 429),
     QueryTooSlowError: Wire(code_pb2.DEADLINE_EXCEEDED, 504),
     StoreUnavailableError: Wire(code_pb2.UNAVAILABLE, 503),
+    StoreFullError: Wire(code_pb2.UNAVAILABLE, 503),
+    StoreReadOnlyError: Wire(code_pb2.UNAVAILABLE, 503),
     ShuttingDownError: Wire(code_pb2.UNAVAILABLE, 503),
 }
 """Every error that a door answers; both doors send what stands here."""

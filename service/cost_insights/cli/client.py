@@ -189,7 +189,9 @@ _UNREACHABLE = frozenset(
 )
 _DENIED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _NEEDS_TOKEN = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_REVOKED", "TOKEN_EXPIRED"})
-_TRANSIENT = frozenset({"OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE"})
+_TRANSIENT = frozenset(
+    {"OVERLOADED", "SHUTTING_DOWN", "STORE_FULL", "STORE_READ_ONLY", "STORE_UNAVAILABLE"}
+)
 
 
 def failure_of(error: grpc.RpcError) -> Failure:

@@ -61,7 +61,7 @@ class Compactor:
                 with self._store.compaction_lock() as is_mine:
                     self._compact_on(is_mine)
             except StoreUnavailableError:
-                _log.warning("the database does not answer; batches are compacted later")
+                pass  # logged by the store; batches are compacted later
             except FAILURES:  # logged; the thread must go on
                 _log.exception("batches could not be compacted; they are counted all the same")
                 self._stopping.wait(_AGE_ENOUGH_SECONDS)

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 import stamina
 
 from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy, cells_of_events
+from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.segments import NewBatch, insert_batches
 
@@ -106,8 +107,8 @@ class Dialect(Protocol):
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         """What came of a transaction whose connection was lost while it committed."""
 
-    def is_transient(self, error: Exception) -> bool:
-        """Whether the same transaction may succeed when it is tried again."""
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        """What an error is to a caller, if the same transaction may succeed at another time."""
 
     def stopping_at(
         self, deadline: Deadline, connection: sa.Connection
@@ -252,12 +253,20 @@ class Sqlite:
         # There is no connection to lose: a commit that fails has changed nothing.
         return False
 
-    def is_transient(self, error: Exception) -> bool:
-        if not isinstance(error, sa.exc.DBAPIError):
-            return False
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        # A file of shared memory cannot grow: the one way in which this happens.
+        if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+            return StoreFullError()
         # Extended codes carry the primary one in their lower eight bits.
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-        return code in _SQLITE_TRANSIENT
+        match code & 0xFF:
+            case sqlite3.SQLITE_FULL:
+                return StoreFullError()
+            case sqlite3.SQLITE_READONLY:
+                return StoreReadOnlyError()
+            case primary if primary in _SQLITE_TRANSIENT:
+                return StoreUnavailableError()
+        return None
 
     _DEADLINE_STEPS = 10_000
     """How many steps of its virtual machine, well below a millisecond, are between two looks."""
@@ -306,7 +315,6 @@ _SQLITE_TRANSIENT = frozenset(
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
     }
 )
@@ -352,8 +360,14 @@ def _replace_lost(engine: sa.Engine) -> None:
     """Has the pool of an engine open another connection in the place of one that is lost."""
 
     @sa.event.listens_for(engine, "checkin")
-    def _checkin(connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    def _checkin(
+        connection: "psycopg.Connection[Any] | None", record: sa.pool.ConnectionPoolEntry
+    ) -> None:
         record.info[_IDLE_FROM] = time.monotonic()
+        # After a transaction that only read, SQLAlchemy would have the next one insist
+        # on writing, which a server that only reads refuses with another error.
+        if connection is not None and connection.read_only is not None and not connection.closed:
+            connection.read_only = None
 
     @sa.event.listens_for(engine, "checkout")
     def _checkout(
@@ -566,16 +580,21 @@ class Postgresql:
             )
         return False
 
-    def is_transient(self, error: Exception) -> bool:
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        if isinstance(error.orig, psycopg.errors.DiskFull):
+            return StoreFullError()
+        if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            return StoreReadOnlyError()
         # Operational errors: lost connections, deadlocks, serialization failures,
-        # a server that starts or stops, a full disk.
-        if isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError)):
-            return True
-        # A connection that breaks while a result is read gives an error of no
-        # kind: only the missing code tells that it is not the server's.
-        return isinstance(error, sa.exc.DBAPIError) and (
-            error.connection_invalidated or getattr(error.orig, "sqlstate", "") is None
-        )
+        # a server that starts or stops. A connection that breaks while a result is read
+        # gives an error of no kind: only the missing code tells that it is not the server's.
+        if (
+            isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+            or error.connection_invalidated
+            or getattr(error.orig, "sqlstate", "") is None
+        ):
+            return StoreUnavailableError()
+        return None
 
     _STOP_SECONDS = 5
 

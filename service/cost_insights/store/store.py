@@ -4,6 +4,7 @@ It knows SQL and nothing of requests, callers or clocks. Everything here but
 `retrying` blocks; the service calls it from threads.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,10 +16,11 @@ import alembic.config
 import sqlalchemy as sa
 import stamina
 
-from cost_insights.errors import QueryTooSlowError, StoreUnavailableError
+from cost_insights.errors import QueryTooSlowError, StoreFullError, StoreUnavailableError
 from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
+from cost_insights.store.failures import FailureLog
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.probe import Probe
 from cost_insights.store.schema import batch, segment
@@ -36,6 +38,12 @@ from cost_insights.store.writer import EventWriter, Outcome, Prepared, Submissio
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether what failed is tried again at once: not where a disk is full, which takes
+    somebody to empty it, while callers who wait would only pile up."""
+    return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreFullError)
 
 
 class Store:
@@ -65,11 +73,15 @@ class Store:
         )
         self._attempts = partial(
             stamina.retry_context,
+            on=_may_pass,
             attempts=None if retry_seconds else 1,
             timeout=retry_seconds or None,
             wait_initial=0.02,
             wait_max=1.0,
         )
+        self._failures = FailureLog()
+        # What is tried again has failed, which the log says by its cause.
+        logging.getLogger("stamina").setLevel(logging.ERROR)
         self._probe = Probe(self._dialect, self._engine)
         self.packed_cache = PackedCache(cache_bytes_max)
         self.customer_cache = CustomerCache()
@@ -88,6 +100,7 @@ class Store:
         self._engine.dispose()
         self._statement_engine.dispose()
         self._probe.close()
+        self._failures.close()
 
     def ask(self) -> None:
         """Returns once the database has answered a question that costs it next to nothing,
@@ -181,7 +194,7 @@ class Store:
         fails while it commits and nobody knows what came of that: the work must find
         out what it has done already.
         """
-        for attempt in self._attempts(on=StoreUnavailableError):
+        for attempt in self._attempts():
             with attempt, self.write() as connection:
                 return work(connection)
         raise AssertionError("a retry neither returned nor raised")
@@ -194,26 +207,34 @@ class Store:
         Tries again for a while where the database fails in passing, and keeps no thread
         while it waits.
         """
-        async for attempt in self._attempts(on=StoreUnavailableError):
+        async for attempt in self._attempts():
             with attempt:
                 return await work(*args, **kwargs)
         raise AssertionError("a retry neither returned nor raised")
 
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        with self._errors_of_the_database(), engine.begin() as connection:
+        writes = engine.get_execution_options().get(WRITES, False)
+        with self._errors_of_the_database(writes=writes), engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _errors_of_the_database(self) -> Iterator[None]:
+    def _errors_of_the_database(self, *, writes: bool = False) -> Iterator[None]:
         try:
             yield
         except sa.exc.TimeoutError as error:  # no connection became free
-            raise StoreUnavailableError from error
+            raise self._unavailable(error, StoreUnavailableError()) from error
         except sa.exc.DBAPIError as error:
-            if self._dialect.is_transient(error):
-                raise StoreUnavailableError from error
-            raise
+            if (meaning := self._dialect.unavailable(error)) is None:
+                raise
+            raise self._unavailable(error, meaning) from error
+        self._failures.succeeded(wrote=writes)
+
+    def _unavailable(
+        self, error: Exception, meaning: StoreUnavailableError
+    ) -> StoreUnavailableError:
+        self._failures.failed(error, meaning)
+        return meaning
 
     @contextmanager
     def compaction_lock(self) -> Iterator[Callable[[], bool]]:
@@ -302,26 +323,24 @@ class Store:
         and does not ask for `accept_valid` stores nothing; the others are not affected.
         """
         uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
-        try:
-            for attempt in self._attempts(on=self._dialect.is_transient):
-                with attempt, self._dialect.writing(), self._writing() as connection:
-                    if uncertain is not None and self._dialect.was_committed(
-                        connection, uncertain[0]
-                    ):
-                        self._writer.committed()
-                        return uncertain[1]
-                    uncertain = None
-                    result = self._writer.write(connection, prepared, now_us=now_us)
-                    if result.trace is not None:
-                        uncertain = result.trace, result.outcomes
-                    written()
-                    result.transaction.commit()
+        for attempt in self._attempts():
+            with (
+                attempt,
+                self._errors_of_the_database(writes=True),
+                self._dialect.writing(),
+                self._writing() as connection,
+            ):
+                if uncertain is not None and self._dialect.was_committed(connection, uncertain[0]):
                     self._writer.committed()
-                    return result.outcomes
-        except sa.exc.DBAPIError as error:
-            if self._dialect.is_transient(error):
-                raise StoreUnavailableError from error
-            raise
+                    return uncertain[1]
+                uncertain = None
+                result = self._writer.write(connection, prepared, now_us=now_us)
+                if result.trace is not None:
+                    uncertain = result.trace, result.outcomes
+                written()
+                result.transaction.commit()
+                self._writer.committed()
+                return result.outcomes
         raise AssertionError("a retry neither returned nor raised")
 
     @contextmanager

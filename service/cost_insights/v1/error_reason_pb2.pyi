@@ -253,6 +253,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
           "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }
     """
+    ERROR_REASON_STORE_FULL: _ErrorReason.ValueType  # 40
+    """The disk of the database is full, and nothing was stored. The call can be
+    tried again after the delay in the `google.rpc.RetryInfo`.
+
+        { "reason": "STORE_FULL", "domain": "cost-insights", "metadata": {} }
+    """
+    ERROR_REASON_STORE_READ_ONLY: _ErrorReason.ValueType  # 41
+    """The database can be read but not written, and nothing was stored. The call
+    can be tried again after the delay in the `google.rpc.RetryInfo`.
+
+        { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -492,5 +504,17 @@ ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 39
 
     { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
       "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }
+"""
+ERROR_REASON_STORE_FULL: ErrorReason.ValueType  # 40
+"""The disk of the database is full, and nothing was stored. The call can be
+tried again after the delay in the `google.rpc.RetryInfo`.
+
+    { "reason": "STORE_FULL", "domain": "cost-insights", "metadata": {} }
+"""
+ERROR_REASON_STORE_READ_ONLY: ErrorReason.ValueType  # 41
+"""The database can be read but not written, and nothing was stored. The call
+can be tried again after the delay in the `google.rpc.RetryInfo`.
+
+    { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
