@@ -19,7 +19,7 @@ import pytest
 
 from cost_insights.cli.checkpoint import State
 from cost_insights.cli.sender import BATCH_BYTES_MAX
-from cost_insights.cli.source import Format
+from cost_insights.cli.source import Content, Format
 from tests.support.command_line import SECONDS_MAX, Command, Serve, program
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service
@@ -340,6 +340,36 @@ def test_a_damaged_file_is_stored_as_far_as_it_goes(
     )
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_file_that_was_cut_off_is_gone_on_with(
+    quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str
+) -> None:
+    """Once the whole file is there, --resume stores the rest of it; another file is refused."""
+    file = tmp_path / f"events.ndjson{suffix}"
+    lines = [b'{"name": "%d", "external_customer_id": "u"}\n' % n for n in range(20_000)]
+    with COMPRESSED[suffix](file) as stream:
+        stream.writelines(lines)
+    whole = file.read_bytes()
+    other = tmp_path / f"other{suffix}"
+    with COMPRESSED[suffix](other) as stream:
+        stream.writelines([lines[0], lines[0], *lines[2:]])
+    kept = tmp_path / "state"
+    arguments = ["ingest", str(file), "--address", sqlite_server.address, "--state", str(kept)]
+    file.write_bytes(whole[: len(whole) * 3 // 4])
+    stored = counts_of(quick(*arguments).stdout)["inserted"]
+    assert 0 < stored < 20_000
+    file.write_bytes(other.read_bytes())
+    changed = quick(*arguments, "--resume")
+    assert changed.returncode == 2
+    assert "are not those that the earlier run read, so it is unknown" in changed.stderr
+    file.write_bytes(whole)
+    done = quick(*arguments, "--resume")
+    assert done.stdout == "inserted 20000, duplicates 0, conflicts 0, refused 0\n"
+    names = Caller(sqlite_server.channel()).list_names_page().names
+    assert {name.occurrences for name in names} == {1}
+    assert not kept.exists()
+
+
 def test_faults_go_to_a_file(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
     """Every fault is there with its line, and twenty are printed; the lines can be sent again."""
     good = '{"name": "ä", "external_customer_id": "u", "external_id": "1"}'
@@ -385,8 +415,7 @@ def test_what_cannot_be_gone_on_with(
         format=Format.NDJSON,
         batch_events=10,
         batch_bytes=BATCH_BYTES_MAX,
-        input_bytes=file.stat().st_size,
-        input_modified_ns=file.stat().st_mtime_ns,
+        content=Content(5, "0"),
     )
 
     def refused(*options: str) -> str:
@@ -416,10 +445,26 @@ def test_what_cannot_be_gone_on_with(
     assert refused("--resume", "--format", "csv") == (
         "--format: the run was begun with ndjson; --restart begins anew"
     )
-    file.write_text(file.read_text() + "\n")
+    for content, why in (
+        (Content(5, "0"), f"the first 5 bytes of {file} are not those that the earlier run read"),
+        (
+            Content(1_000, "0"),
+            f"{file} is shorter than what the earlier run read of it: {file.stat().st_size} bytes "
+            "and not 1000",
+        ),
+    ):
+        kept.write_text(state.model_copy(update={"content": content}).model_dump_json())
+        done = quick("ingest", str(file), "--address", sqlite_server.address, "--resume", "--quiet")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            2,
+            "",
+            f"cost-insights: --resume: {why}, so it is unknown which of it is stored; --restart "
+            "begins anew\n",
+        )
+    kept.write_text('{"version": 1, "input_bytes": 5}')
     assert refused("--resume") == (
-        f"--resume: {file} was changed since, so it is unknown which of it is stored; "
-        "--restart begins anew"
+        f"{kept}: left by an earlier version of cost-insights, which alone can go on with it; "
+        "--restart begins anew, where every event without an external_id counts again"
     )
     kept.write_text("{")
     assert refused() == (f"{kept}: not the state of an ingest; --restart begins anew in its place")

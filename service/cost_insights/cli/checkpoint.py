@@ -9,6 +9,7 @@ behind the service: what is sent again for that reason is recognized.
 import contextlib
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from typing import BinaryIO, Final, Literal
 import pydantic
 
 from cost_insights.cli.console import CommandError, usage
-from cost_insights.cli.source import Format
+from cost_insights.cli.source import Content, Format
 from cost_insights.ingest.ndjson import LineFault
 
 KEEP_EVERY_SECONDS: Final = 1.0
@@ -48,7 +49,7 @@ class State(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     stream_id: str = pydantic.Field(default_factory=lambda: str(uuid.uuid4()), min_length=1)
     format: Format = pydantic.Field(strict=False)
     batch_events: int = pydantic.Field(gt=0)
@@ -59,8 +60,8 @@ class State(pydantic.BaseModel):
     line: int = pydantic.Field(default=1, gt=0)
     """The line behind that batch."""
     counts: Counts = pydantic.Field(default_factory=Counts)
-    input_bytes: int | None = None
-    input_modified_ns: int | None = None
+    content: Content = pydantic.Field(default_factory=Content)
+    """What was read until then; the input must begin with it to go on."""
     faults_file: str | None = None
     faults_bytes: int = 0
 
@@ -147,10 +148,15 @@ class Checkpoint:
         if not self._exists:
             self.keep()
 
-    def advance(self, sequence: int, line: int, counts: Counts) -> None:
+    def advance(self, sequence: int, line: int, counts: Counts, content: Content) -> None:
         """Everything up to that batch is done; the file learns of it within a moment."""
         self.state = self.state.model_copy(
-            update={"sequence": sequence, "line": line, "counts": replace(counts)}
+            update={
+                "sequence": sequence,
+                "line": line,
+                "counts": replace(counts),
+                "content": content,
+            }
         )
         if time.monotonic() - self._kept >= KEEP_EVERY_SECONDS:
             self.keep()
@@ -193,7 +199,13 @@ class Checkpoint:
 def read_state(file: Path) -> State | None:
     """The state that a run left, if any; raises CommandError if it is not one."""
     try:
-        return State.model_validate_json(file.read_bytes())
+        kept = file.read_bytes()
+        if re.search(rb'"version": ?1\b', kept):
+            raise usage(
+                f"{file}: left by an earlier version of cost-insights, which alone can go on with "
+                "it; --restart begins anew, where every event without an external_id counts again"
+            )
+        return State.model_validate_json(kept)
     except FileNotFoundError:
         return None
     except OSError as error:

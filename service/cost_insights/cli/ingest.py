@@ -134,7 +134,9 @@ def ingest(
 
     What fails in passing is sent again, and each event counts once. A run that
     was cut short leaves FILE.cost-insights behind; with --resume the next one
-    goes on from there and nothing counts twice, also after a crash. Sending a
+    goes on from there and nothing counts twice, also after a crash. It compares
+    what was read with the input, which may have grown, or be the whole of what
+    was cut off, but must begin the same. Sending a
     whole file again is safe where every event has an external_id.
 
     Example: cost-insights ingest events.ndjson
@@ -198,8 +200,6 @@ def _checkpoint(
             format=source.format,
             batch_events=batch_events or BATCH_EVENTS,
             batch_bytes=BATCH_BYTES_MAX,
-            input_bytes=source.bytes_total,
-            input_modified_ns=source.modified_ns,
         )
         if faults is not None:
             faults.open(0)
@@ -228,11 +228,6 @@ def _refuse_input(option: str, source: Source, file: Path) -> None:
 def _check_same(source: Source, state: State, batch_events: int | None) -> None:
     """Refuses to go on where events would not stand in the same place as before."""
     otherwise = "; --restart begins anew"
-    if (source.bytes_total, source.modified_ns) != (state.input_bytes, state.input_modified_ns):
-        raise usage(
-            f"--resume: {source.name} was changed since, so it is unknown which of it is stored"
-            f"{otherwise}"
-        )
     if source.format != state.format:
         raise usage(f"--format: the run was begun with {state.format}{otherwise}")
     if batch_events is not None and batch_events != state.batch_events:

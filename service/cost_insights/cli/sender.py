@@ -25,8 +25,15 @@ from cost_insights.cli.console import (
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     CommandError,
+    usage,
 )
-from cost_insights.cli.source import Source, SourceError, SourceStoppedError
+from cost_insights.cli.source import (
+    Content,
+    Source,
+    SourceChangedError,
+    SourceError,
+    SourceStoppedError,
+)
 from cost_insights.ingest.ndjson import LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
 from cost_insights.v1.event_service_pb2 import (
@@ -91,6 +98,8 @@ class _Batch:
     last_line: int = 0
     bytes_read: int = 0
     """How much of the source was read when the batch was complete."""
+    content: Content = field(default_factory=Content)
+    """What was read then."""
     request: bytes = b""
     event_lines: list[int] = field(default_factory=list)
     """The line of each event."""
@@ -251,8 +260,9 @@ class Sender:
         linger = self._source.waits and self._checkpoint.file is None
         cutter = _Cutter(self._source, self._checkpoint, put, linger=linger)
         try:
+            state = self._checkpoint.state
             for record in self._source.records(
-                first_line=self._checkpoint.state.line, idle=cutter.idle
+                first_line=state.line, beginning=state.content, idle=cutter.idle
             ):
                 cutter.add(record)
         except SourceError:
@@ -446,7 +456,7 @@ class Sender:
         self.counts.conflicts += len(conflicts)
         # Nobody knows how many events damaged lines would be; one a line is what is said.
         self.counts.refused += len({line for line, _ in refused}) + batch.lines_damaged
-        self._checkpoint.advance(batch.sequence, batch.last_line + 1, self.counts)
+        self._checkpoint.advance(batch.sequence, batch.last_line + 1, self.counts, batch.content)
         self._watcher.progress(self.counts, batch.bytes_read)
 
 
@@ -488,7 +498,7 @@ class _Cutter:
     def cut(self) -> None:
         """Ends the batch."""
         batch = self._batch
-        batch.bytes_read = self._source.bytes_read
+        batch.bytes_read, batch.content = self._source.bytes_read, self._source.content
         if len(batch):
             # Bytes are what is held until they are acknowledged: messages take many times more.
             batch.request = StreamEventsRequest(
@@ -512,6 +522,10 @@ def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
     error = reading.exception()
     if error is None or isinstance(error, SourceStoppedError):
         return None
+    if isinstance(error, SourceChangedError):
+        raise usage(
+            f"--resume: {error}, so it is unknown which of it is stored; --restart begins anew"
+        )
     if isinstance(error, SourceError):
         return CommandError(str(error), exit_code=EXIT_REFUSED)
     raise error

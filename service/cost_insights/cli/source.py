@@ -6,6 +6,7 @@ Reading blocks, so it is done in a thread. What a record means is for
 
 import contextlib
 import gzip
+import hashlib
 import io
 import os
 import select
@@ -13,6 +14,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from types import TracebackType
@@ -43,8 +45,24 @@ class SourceError(Exception):
     """What was opened cannot be read to its end."""
 
 
+class SourceChangedError(SourceError):
+    """What was opened does not begin like what an earlier run read."""
+
+
 class SourceStoppedError(Exception):
     """Reading was stopped from outside."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """The beginning of an input, decompressed: how long it is, and its SHA-256.
+
+    An input that ends in the middle of a line counts as if a line end followed: that
+    line was read as it is, so it must not go on later.
+    """
+
+    bytes: int = 0
+    digest: str = hashlib.sha256().hexdigest()
 
 
 class Source:
@@ -66,7 +84,6 @@ class Source:
         self.regular = regular
         self.bytes_total = status.st_size if regular else None
         """Unknown for pipes and terminals."""
-        self.modified_ns = status.st_mtime_ns if regular else None
         self.waits = (
             stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or os.isatty(descriptor)
         )
@@ -74,6 +91,14 @@ class Source:
         self._suffix = suffix
         self._descriptor = descriptor
         self._raw = _Raw(descriptor, waits=self.waits)
+        self._content_bytes = 0
+        self._content_digest = hashlib.sha256()
+        self._expected: Content | None = None
+
+    @property
+    def content(self) -> Content:
+        """What was read, decompressed."""
+        return Content(self._content_bytes, self._content_digest.hexdigest())
 
     @property
     def bytes_read(self) -> int:
@@ -99,21 +124,64 @@ class Source:
         self.close()
 
     def records(
-        self, *, first_line: int = 1, idle: Callable[[], None] = lambda: None
+        self,
+        *,
+        first_line: int = 1,
+        beginning: Content | None = None,
+        idle: Callable[[], None] = lambda: None,
     ) -> Iterator[Record]:
         """The records from that line on; `idle` is called while there is nothing to read.
 
         Raises SourceError where it cannot go on; everything before has come out then.
+        Raises SourceChangedError before anything comes out if the input does not begin
+        with `beginning`.
         """
         self._raw.idle = idle
+        self._expected = beginning
         reader = {
             Format.NDJSON: ndjson.read_records,
             Format.CSV: csv_rows.read_records,
         }[self.format]
+        # What was read ahead of the line is compared, too: a few records wait for that.
+        held: list[Record] = []
         try:
-            yield from reader(self._chunks(), first_line=first_line)
+            for record in reader(self._hashed(self._chunks()), first_line=first_line):
+                held.append(record)
+                if self._expected is None:
+                    yield from held
+                    held.clear()
         except csv_rows.HeaderError as error:
             raise SourceError(str(error)) from None
+        yield from held
+
+    def _hashed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        last = b"\n"
+        for chunk in chunks:
+            self._hash(chunk)
+            last = chunk[-1:]
+            yield chunk
+        if last != b"\n":
+            self._hash(b"\n")
+        if self._expected is not None:
+            raise SourceChangedError(
+                f"{self.name} is shorter than what the earlier run read of it: "
+                f"{self._content_bytes} bytes and not {self._expected.bytes}"
+            )
+
+    def _hash(self, data: bytes) -> None:
+        if self._expected is not None:
+            missing = self._expected.bytes - self._content_bytes
+            if len(data) >= missing:
+                beginning = self._content_digest.copy()
+                beginning.update(data[:missing])
+                if beginning.hexdigest() != self._expected.digest:
+                    raise SourceChangedError(
+                        f"the first {self._expected.bytes} bytes of {self.name} are not those "
+                        "that the earlier run read"
+                    )
+                self._expected = None
+        self._content_digest.update(data)
+        self._content_bytes += len(data)
 
     def _chunks(self) -> Iterator[bytes]:
         with contextlib.ExitStack() as exit_stack:
