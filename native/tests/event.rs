@@ -770,8 +770,8 @@ fn twins() {
     assert_fault(event, "metadata.product_id", "FIELDS_CONFLICT", message);
 }
 
-/// A product may be named by the metadata, where it stays; what could be no product id is
-/// metadata like any other.
+/// A product may be named by the metadata, where it stays, also by a whole number that a
+/// double holds exactly; what could be no product id is metadata like any other.
 #[test]
 fn products_in_metadata() {
     let product_id = |value: Vec<u8>| metadata([entry("product_id", value)]);
@@ -782,7 +782,27 @@ fn products_in_metadata() {
         let kept = format!("{{\"product_id\":\"{named}\"}}");
         assert_eq!(texts(&batch).metadata, kept);
     }
-    for value in [text("p".repeat(129)), number(1.0), boolean(true)] {
+    let most = 9_007_199_254_740_991.0;
+    for (value, named) in [
+        (7.0, "7"),
+        (-0.0, "0"),
+        (-7.0, "-7"),
+        (most, "9007199254740991"),
+    ] {
+        let batch = valid([product_id(number(value))]);
+        assert_eq!(product_of(&batch), named);
+        assert_eq!(
+            texts(&batch).metadata,
+            format!("{{\"product_id\":{named}}}")
+        );
+    }
+    for value in [
+        text("p".repeat(129)),
+        number(1.5),
+        number(most + 1.0),
+        number(1e300),
+        boolean(true),
+    ] {
         let batch = valid([product_id(value.clone())]);
         assert_eq!(product_of(&batch), "");
         assert_ne!(texts(&batch).metadata, "{}");
