@@ -135,12 +135,18 @@ def record_subscriptions(
 
 
 def record(caller: Caller, facts: Facts) -> None:
-    """Sends everything, each kind in one call."""
-    caller.ingest(*map(sent, facts.events))
-    record_orders(caller, map(sent_order, facts.orders))
-    record_refunds(caller, map(sent_refund, facts.refunds))
-    long_ago = datetime(2001, 9, 9, tzinfo=UTC)
-    record_subscriptions(caller, [sent_subscription(one, long_ago) for one in facts.subscriptions])
+    """Sends everything, each kind that there is in one call."""
+    if facts.events:
+        caller.ingest(*map(sent, facts.events))
+    if facts.orders:
+        record_orders(caller, map(sent_order, facts.orders))
+    if facts.refunds:
+        record_refunds(caller, map(sent_refund, facts.refunds))
+    if facts.subscriptions:
+        long_ago = datetime(2001, 9, 9, tzinfo=UTC)
+        record_subscriptions(
+            caller, [sent_subscription(one, long_ago) for one in facts.subscriptions]
+        )
 
 
 # Questions and answers

@@ -86,6 +86,14 @@ def is_empty(caller: Caller) -> bool:
     )
 
 
+def test_a_request_without_anything(caller: Caller) -> None:
+    """An empty request is answered like any other, and records nothing."""
+    assert record_orders(caller) == revenue_service_pb2.RecordOrdersResponse()
+    assert record_refunds(caller) == revenue_service_pb2.RecordRefundsResponse()
+    assert record_subscriptions(caller) == revenue_service_pb2.RecordSubscriptionsResponse()
+    assert is_empty(caller)
+
+
 def test_an_order_comes_back(caller: Caller) -> None:
     """Every field of an order comes back, amounts exact and without trailing zeros."""
     sent = new_order(
