@@ -293,6 +293,34 @@ def test_each_damaged_line_counts(quick: Command, sqlite_server: Service, tmp_pa
     assert "; lines 2 to 4 (3 lines) are left out, and reading goes on at line 5\n" in done.stderr
 
 
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
+def test_content_says_how_it_is_written(
+    command: Command, sqlite_server: Service, compress: Callable[[bytes], bytes]
+) -> None:
+    """What is compressed is recognized on standard input, and so is UTF-16."""
+    arguments = ["ingest", "-", "--address", sqlite_server.address]
+    lines = b"".join(
+        b'{"name": "\xc3\xa4", "external_customer_id": "u", "external_id": "%d"}\n' % n
+        for n in range(1_000)
+    )
+    sheet = (FIELD / "utf16.csv").read_bytes()
+    for content, options, stored in (
+        (lines, [], 1_000),
+        (b"\xfe\xff" + lines.decode().replace("\n", "\r\n").encode("utf-16-be"), [], 0),
+        (sheet, ["--format", "csv"], 1),
+    ):
+        done = command(*arguments, *options, stdin=compress(content))
+        assert done.returncode == 0, done.stderr
+        assert counts_of(done.stdout)["inserted"] == stored
+    for content, why in (
+        (sheet[:-1], "it is not UTF-16, which it begins as: truncated data"),
+        (sheet[2:], "it is neither UTF-8 nor UTF-16 with a byte order mark; iconv -t UTF-8 writes"),
+    ):
+        done = command(*arguments, "--format", "csv", stdin=compress(content))
+        assert done.returncode == 1
+        assert f"<stdin>: stopped: {why}" in done.stderr
+
+
 def test_a_header_that_is_not_understood(
     quick: Command, sqlite_server: Service, tmp_path: Path
 ) -> None:
@@ -445,21 +473,20 @@ def test_what_cannot_be_gone_on_with(
     assert refused("--resume", "--format", "csv") == (
         "--format: the run was begun with ndjson; --restart begins anew"
     )
+    size = file.stat().st_size
     for content, why in (
         (Content(5, "0"), f"the first 5 bytes of {file} are not those that the earlier run read"),
         (
             Content(1_000, "0"),
-            f"{file} is shorter than what the earlier run read of it: {file.stat().st_size} bytes "
-            "and not 1000",
+            f"{file} is shorter than what the earlier run read of it: {size} bytes and not 1000",
         ),
     ):
         kept.write_text(state.model_copy(update={"content": content}).model_dump_json())
         done = quick("ingest", str(file), "--address", sqlite_server.address, "--resume", "--quiet")
-        assert (done.returncode, done.stdout, done.stderr) == (
-            2,
-            "",
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
             f"cost-insights: --resume: {why}, so it is unknown which of it is stored; --restart "
-            "begins anew\n",
+            "begins anew\n"
         )
     kept.write_text('{"version": 1, "input_bytes": 5}')
     assert refused("--resume") == (

@@ -172,7 +172,7 @@ def test_faults_carry_the_name_of_the_column() -> None:
     ("header", "message"),
     [
         (b"name,color", "line 1: there is no column 'color'; known are name, "),
-        (b"\n\nname,", "line 3: there is no column ''; known are "),
+        (b"\n\n,name", "line 3: there is no column ''; known are "),
         (b"name,metadata._cost.amount", "line 1: there is no column 'metadata._cost.amount'"),
         (b"name,metadata.", "line 1: there is no column 'metadata.'"),
         (b"name,llm", "line 1: there is no column 'llm'"),
@@ -293,6 +293,101 @@ def test_a_line_that_does_not_end_is_not_held() -> None:
 
 
 # A letter first: what looks like a number or a truth in metadata is one.
+def field(name: str) -> list[Record]:
+    """The records of a file that somebody had."""
+    return records((FIELD / name).read_bytes())
+
+
+@pytest.mark.parametrize(
+    "name", ["case.csv", "cr_only.csv", "trailing_comma_row.csv", "sep.csv", "tab.csv"]
+)
+def test_files_as_the_world_writes_them(name: str) -> None:
+    """Delimiters, line ends, upper case and blank cells at the end are understood."""
+    found = field(name)
+    llm = {
+        "name": "llm",
+        "external_customer_id": "acme",
+        "cost": {"amount": "0.5", "currency": "usd"},
+    }
+    assert [as_json(record) for record in found] == [llm] * (2 if name == "cr_only.csv" else 1)
+    assert [record.line for record in found] == {"cr_only.csv": [2, 3], "sep.csv": [3]}.get(
+        name, [2]
+    )
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_header_tells_the_delimiter(delimiter: str, said: bool, end: str) -> None:
+    """Cells are cut at what the header or a line `sep=` has, also in damaged records."""
+    lines = [
+        *(["sep=;"] if said else []),
+        'NAME;externalCustomerId;Metadata.Key;"metadata.x;y";;',
+        'a;u;",;\t|";2;;',
+        ";;;;;",
+        ";;",
+        'b;"v;2;3',
+        "c;w;4;5",
+    ]
+    found = records(end.join(lines).replace(";", delimiter))
+    assert as_json(found[0]) == {
+        "name": "a",
+        "external_customer_id": "u",
+        "metadata": {"Key": f",{delimiter}\t|", f"x{delimiter}y": 2},
+    }
+    assert [(record.line - said, isinstance(record.event, NewEvent)) for record in found] == [
+        (2, True),
+        (5, False),
+        (6, True),
+    ]
+
+
+def test_blank_records_are_none() -> None:
+    """Records without anything in them are neither events nor faults."""
+    assert (
+        stored(field("blank_rows.csv"))
+        == [record.line for record in field("blank_rows.csv")]
+        == [2, 3, 4, 5, 6]
+    )
+    assert [record.line for record in records("name,cost\n , \n,,,\n\na,1\n")] == [5]
+
+
+def test_computed_amounts_and_counts() -> None:
+    """An amount with more digits than it can have is rounded as in JSON; 10.0 is a count."""
+    amounts = [record.event.cost.amount for record in field("float_noise.csv")]  # type: ignore[union-attr]
+    assert amounts == ["3.5e-7", "0.00012", "0.3", "1E-05", "0.1", "0", "3"]
+    exact = ["0.100000000000", "99999.999999999999", " 1 ", "+1", ".5", "1.", "007", "1e-12"]
+    found = records("name,cost\n" + "".join(f"a,{amount}\n" for amount in exact))
+    assert [record.event.cost.amount for record in found] == [  # type: ignore[union-attr]
+        amount.strip() for amount in exact
+    ]
+    tokens = field("tokens.csv")
+    assert [record.event.llm.input_tokens for record in tokens] == [10, 10, 10]  # type: ignore[union-attr]
+    (half,) = records("name,llm.input_tokens\na,10.5\n")
+    assert fault(half)[1:] == (
+        "llm.input_tokens",
+        "NUMBER_OUT_OF_RANGE",
+        "10.5 is not a whole number from 0 to 9007199254740992",
+    )
+
+
+def test_times_as_databases_write_them() -> None:
+    """Offsets without minutes, without a colon, and UTC by name are read; the rest is named."""
+    assert [
+        record.event.timestamp.ToJsonString()  # type: ignore[union-attr]
+        for record in field("pg_copy.csv")
+    ] == ["2025-11-30T23:59:59.123Z"] * 3
+    found = {record.line - 2: record for record in field("times.csv")}
+    read = [4, 5, 6, 7, 8, 13, 18, 19, 20, 21, 23, 24, 26, 27, 28, 29, 30, 32, 33]
+    assert [n for n, record in found.items() if isinstance(record.event, NewEvent)] == read
+    assert {found[n].event.timestamp.seconds for n in (4, 5, 6, 7, 28, 29, 30)} == {  # type: ignore[union-attr]
+        1_764_547_200
+    }
+    assert {fault(found[n])[1:3] for n in found.keys() - read} == {
+        ("timestamp", "MALFORMED_REQUEST")
+    }
+
+
 texts = st.just("") | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
 ).map(lambda text: f"x{text}")
@@ -316,4 +411,4 @@ def test_reads_what_python_writes(rows: list[tuple[str, str]], end: str, size: i
         (record.event.metadata.fields["note"].string_value, record.event.llm.prompt)
         for record in records(*pieces)
         if isinstance(record.event, NewEvent)
-    ] == rows
+    ] == [row for row in rows if any(row)]

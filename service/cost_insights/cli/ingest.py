@@ -59,7 +59,7 @@ def ingest(
         Format | None,
         typer.Option(
             "--format",
-            help="How the events are written. Default: csv where the name says .csv, or else "
+            help="How the events are written. Default: csv where the name says .csv or .tsv, or else "
             "ndjson.",
         ),
     ] = None,
@@ -111,7 +111,9 @@ def ingest(
         typer.Option("--quiet", help="Print faults only. Default: progress and a summary, too."),
     ] = False,
 ) -> None:
-    """Sends events from a file: JSON objects, one a line, or CSV; .gz and .zst are decompressed.
+    """Sends events from a file: JSON objects, one a line, or CSV, in UTF-8 or UTF-16.
+
+    What is compressed by gzip or zstd is recognized by its content.
 
     Valid events are stored even where others are not. Each fault is printed on
     stderr with the number of its line, and the exit code is then 1. The summary
@@ -126,8 +128,12 @@ def ingest(
     The first record of CSV names the columns: those fields, with cost for an
     amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
     llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
-    field. In metadata, true, false and JSON numbers of at most 15 digits are
+    field, and a blank record is none. In metadata, true, false and JSON numbers of at most 15 digits are
     what they look like; all else is text, and so is metadata.product_id.
+    The header tells what separates cells: a comma, semicolon, tab or |, also by
+    a line such as sep=; above it. Upper and lower case are the same but in KEY.
+    Amounts that fit are exact; computed ones, with more than 12 decimals or 17
+    digits, are rounded half-even to 12 decimals, like JSON numbers.
     Only metadata, llm.prompt and llm.response may hold line breaks. Where a
     quote is not closed, the lines left out are named and counted as refused,
     and what follows is read.

@@ -4,10 +4,12 @@ Reading blocks, so it is done in a thread. What a record means is for
 `ingest.ndjson` and `ingest.csv_rows` to say.
 """
 
+import codecs
 import contextlib
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import select
 import stat
@@ -30,6 +32,9 @@ else:
     from backports import zstd
 
 CHUNK_BYTES: Final = 256 * 1024
+MAGIC_BYTES: Final = 4
+GZIP_MAGIC: Final = b"\x1f\x8b"
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 IDLE_SECONDS: Final = 0.2
 """After how long without anything to read somebody is told."""
 
@@ -74,9 +79,7 @@ class Source:
         descriptor: int,
         *,
         format_: Format = Format.NDJSON,
-        suffix: str = "",
     ) -> None:
-        """`suffix` says how it is compressed: `.gz`, `.zst`, or not with any other."""
         status = os.fstat(descriptor)
         regular = stat.S_ISREG(status.st_mode)
         self.name = name
@@ -88,7 +91,6 @@ class Source:
             stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or os.isatty(descriptor)
         )
         """Whether a read may have to wait for somebody to write."""
-        self._suffix = suffix
         self._descriptor = descriptor
         self._raw = _Raw(descriptor, waits=self.waits)
         self._content_bytes = 0
@@ -185,23 +187,49 @@ class Source:
 
     def _chunks(self) -> Iterator[bytes]:
         with contextlib.ExitStack() as exit_stack:
-            # What is asked for is at most a chunk, however much the compressed
-            # bytes would make: neither the size of the file nor a bomb matters.
             raw = cast("BinaryIO", self._raw)
-            read: Callable[[int], bytes | None] = self._raw.read
-            if self._suffix == ".gz":
-                read = exit_stack.enter_context(gzip.GzipFile(fileobj=raw)).read1
-            elif self._suffix == ".zst":
-                read = exit_stack.enter_context(zstd.ZstdFile(raw)).read1
             try:
-                while chunk := read(CHUNK_BYTES):
-                    yield chunk
+                # The content says how it is compressed, whatever the name says.
+                magic = self._raw.peek(MAGIC_BYTES)
+                # What is asked for is at most a chunk, however much the compressed
+                # bytes would make: neither the size of the file nor a bomb matters.
+                read: Callable[[int], bytes] = raw.read
+                if magic.startswith(GZIP_MAGIC):
+                    read = exit_stack.enter_context(gzip.GzipFile(fileobj=raw)).read1
+                elif magic == ZSTD_MAGIC:
+                    read = exit_stack.enter_context(zstd.ZstdFile(raw)).read1
+                yield from _in_utf8(iter(lambda: read(CHUNK_BYTES), b""))
             except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile) as error:
                 raise SourceError(
                     f"the compressed file is damaged or cut off: {str(error).rstrip('.')}"
                 ) from None
             except OSError as error:
                 raise SourceError(f"cannot be read: {error.strerror}") from None
+
+
+def _in_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, from UTF-16 where they begin with its byte order mark."""
+    first = next(chunks, b"")
+    if len(first) == 1:
+        first += next(chunks, b"")
+    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if b"\0" in first[:MAGIC_BYTES]:
+            raise SourceError(
+                "it is neither UTF-8 nor UTF-16 with a byte order mark; "
+                "iconv -t UTF-8 writes it anew"
+            )
+        if first:
+            yield first
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    try:
+        for chunk in itertools.chain([first], chunks):
+            if text := decoder.decode(chunk):
+                yield text.encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"it is not UTF-16, which it begins as: {error.reason}") from None
 
 
 class _Raw(io.RawIOBase):
@@ -212,6 +240,7 @@ class _Raw(io.RawIOBase):
         self.stopped = False
         self.idle: Callable[[], None] = lambda: None
         self._descriptor = descriptor
+        self._ahead = b""
         self._poll = select.poll() if waits else None
         if self._poll is not None:
             self._poll.register(descriptor, select.POLLIN)
@@ -219,7 +248,24 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def peek(self, size: int) -> bytes:
+        """The next bytes, which stay to be read; fewer at the end only."""
+        while len(self._ahead) < size:
+            buffer = bytearray(size - len(self._ahead))
+            if not (read := self._read(memoryview(buffer))):
+                break
+            self._ahead += buffer[:read]
+        return self._ahead[:size]
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._ahead:
+            return self._read(buffer)
+        ahead = self._ahead[: len(buffer)]
+        buffer[: len(ahead)] = ahead
+        self._ahead = self._ahead[len(ahead) :]
+        return len(ahead)
+
+    def _read(self, buffer: memoryview) -> int:
         # Making the descriptor non-blocking instead would do so for every process
         # that has it, such as the shell whose terminal it is.
         while self._poll is not None and not self._poll.poll(IDLE_SECONDS * 1_000):
@@ -236,8 +282,7 @@ class _Raw(io.RawIOBase):
 def open_source(file: str, format_: Format | None) -> Source:
     """Opens a file, or standard input by the name `-`; raises CommandError if it cannot be.
 
-    The suffix says how the file is compressed and, unless `format_` does, how the
-    events are written.
+    The name says how the events are written, unless `format_` does.
     """
     try:
         if file == "-":
@@ -252,8 +297,7 @@ def open_source(file: str, format_: Format | None) -> Source:
         os.close(descriptor)
         raise usage(f"FILE: {file!r} is a folder; a file or - is allowed")
     path = PurePath("" if file == "-" else file.lower())
-    compressed = path.suffix in {".gz", ".zst"}
-    written = path.with_suffix("").suffix if compressed else path.suffix
+    written = path.with_suffix("").suffix if path.suffix in {".gz", ".zst"} else path.suffix
     if format_ is None:
-        format_ = Format.CSV if written == ".csv" else Format.NDJSON
-    return Source(name, descriptor, format_=format_, suffix=path.suffix if compressed else "")
+        format_ = Format.CSV if written in {".csv", ".tsv"} else Format.NDJSON
+    return Source(name, descriptor, format_=format_)

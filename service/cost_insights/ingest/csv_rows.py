@@ -13,10 +13,11 @@ It does no I/O: `read_records` takes chunks of bytes from whoever reads them.
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from cost_insights.ingest.ndjson import (
+    CAMEL_CASE,
     COST_FIELDS,
     DOUBLE_DIGITS_KEPT,
     EVENT_FIELDS,
@@ -46,13 +47,21 @@ KNOWN_COLUMNS: Final = (
     "metadata.KEY",
 )
 
+DELIMITERS: Final = ",;\t|"
+"""What may separate cells. The header tells, since no name of a column but those of metadata
+holds one of these."""
+
+_LINE_END: Final = re.compile(rb"\r?\n|\r[^\n]")
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_LOWER_CAMEL_CASE: Final = {camel.lower(): name for camel, name in CAMEL_CASE.items()}
+
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
-_AMOUNT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 _TYPED: Final = {
     ("", "timestamp"): re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{9,}", re.ASCII),
-    ("cost", "amount"): _AMOUNT,
+    ("cost", "amount"): _DECIMAL,
     **{
         ("llm", name): re.compile(r"[0-9]+(?:\.0*)?", re.ASCII)
         for name in LLM_FIELDS
@@ -79,11 +88,12 @@ def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Re
     # cell too long that a line of JSON may hold.
     csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES_MAX))
     feed = _Feed(chunks)
-    attempts = _attempts(feed)
+    delimiter = _delimiter(feed)
+    attempts = _attempts(feed, delimiter)
     header, fault = next(attempts, ([], None))
     if fault is not None:
         raise HeaderError(f"line {feed.first}: {fault.message}")
-    columns = _Columns(header, feed.first)
+    columns = _Columns(header, feed.first, delimiter)
     damage: _Damage | None = None
     for row, malformed in attempts:
         fault = malformed or columns.misfit(row)
@@ -103,13 +113,30 @@ def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Re
         yield damage.record()
 
 
-def _attempts(feed: "_Feed") -> Iterator[tuple[list[str], LineFault | None]]:
-    """The cells of each record, or why it is none; blank lines are none."""
-    rows = csv.reader(feed, strict=True)
+def _delimiter(feed: "_Feed") -> str:
+    """What separates cells: what a first line such as `sep=;` says, or what the header has."""
+    try:
+        for line in feed:
+            text = line.strip("\r\n")
+            if (said := _SEPARATOR_LINE.fullmatch(text)) is not None:
+                return said[1]
+            if text.strip():
+                feed.unread()
+                unquoted = re.sub('"[^"]*"', "", text)
+                return max(DELIMITERS, key=unquoted.count)
+            feed.begin_record()
+    except _RecordFaultError:
+        feed.unread()
+    return DELIMITERS[0]
+
+
+def _attempts(feed: "_Feed", delimiter: str) -> Iterator[tuple[list[str], LineFault | None]]:
+    """The cells of each record, or why it is none; blank ones are none."""
+    rows = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.begin_record()
         try:
-            if row := next(rows):
+            if any(map(str.strip, row := next(rows))):
                 yield row, None
         except StopIteration:
             return
@@ -163,8 +190,10 @@ class _Damage:
 class _Columns:
     """What the header says."""
 
-    def __init__(self, header: Sequence[str], line: int) -> None:
+    def __init__(self, header: list[str], line: int, delimiter: str) -> None:
+        self._delimiter = delimiter
         self._places: list[tuple[str, str]] = []
+        _drop_blank(header, 0)
         for column in map(str.strip, header):
             place = _place(column)
             if place is None:
@@ -178,8 +207,12 @@ class _Columns:
                 )
             self._places.append(place)
 
-    def misfit(self, row: Sequence[str]) -> LineFault | None:
-        """Why the cells of a record cannot be those of the columns, if so."""
+    def misfit(self, row: list[str]) -> LineFault | None:
+        """Why the cells of a record cannot be those of the columns, if so.
+
+        Blank cells behind the last column are taken away.
+        """
+        _drop_blank(row, len(self._places))
         if len(row) != len(self._places):
             return LineFault(
                 "",
@@ -214,7 +247,7 @@ class _Columns:
     def _is_record(self, line: str) -> bool:
         """Whether a line has all columns, and in some of them a number or a time as it must be."""
         try:
-            row = next(csv.reader([line], strict=True), [])
+            row = next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
         except csv.Error:
             return False
         if len(row) != len(self._places):
@@ -226,15 +259,13 @@ class _Columns:
         ]
         return bool(typed) and all(pattern.fullmatch(cell.strip()) for pattern, cell in typed)
 
-    def event(self, row: Sequence[str]) -> NewEvent | LineFault:
+    def event(self, row: list[str]) -> NewEvent | LineFault:
         """The event of a record that fits."""
         document: dict[str, Any] = {}
         for (group, name), cell in zip(self._places, row, strict=True):
             if cell:
                 target = document.setdefault(group, {}) if group else document
-                # A product whose id looks like a number is a product all the same.
-                is_typed = group == "metadata" and name != "product_id"
-                target[name] = _metadata_value(cell) if is_typed else cell
+                target[name] = _value(group, name, cell)
         if (cost := document.get("cost")) is not None:
             if "amount" in cost:
                 cost.setdefault("currency", "usd")
@@ -244,20 +275,45 @@ class _Columns:
         return event_of(document)
 
 
+def _drop_blank(row: list[str], keep: int) -> None:
+    """Takes blank cells away from the end, where spreadsheets leave them."""
+    while len(row) > keep and not row[-1].strip():
+        row.pop()
+
+
 def _place(column: str) -> tuple[str, str] | None:
-    """The object and the field in it that a column fills; None if there is none."""
+    """The object and the field in it that a column fills; None if there is none.
+
+    Only the keys of metadata tell upper from lower case.
+    """
     group, dot, name = column.partition(".")
-    if column == "cost":
-        return "cost", "amount"
-    if not dot:
-        known = column in EVENT_FIELDS and column not in {"llm", "metadata"}
-        return ("", column) if known else None
-    if group == "metadata":
+    group = group.lower()
+    if group == "metadata" and dot:
         # These would be kept as plain text and cost nothing.
         special = name.partition(".")[0] in {"", "_cost", "_llm"}
         return None if special else (group, name)
+    if not dot:
+        if group == "cost":
+            return "cost", "amount"
+        group = _LOWER_CAMEL_CASE.get(group, group)
+        known = group in EVENT_FIELDS and group not in {"llm", "metadata"}
+        return ("", group) if known else None
+    name = _LOWER_CAMEL_CASE.get(name.lower(), name.lower())
     fields = {"cost": COST_FIELDS, "llm": LLM_FIELDS}.get(group, {})
     return (group, name) if name in fields else None
+
+
+def _value(group: str, name: str, cell: str) -> str | bool | Number:
+    """What a cell says, by its column."""
+    if group == "metadata":
+        # A product whose id looks like a number is a product all the same.
+        return cell if name == "product_id" else _metadata_value(cell)
+    if (group, name) not in _TYPED:
+        return cell
+    cell = cell.strip()
+    # As in JSON: `10.0` is a whole number, and an amount with more digits than an amount
+    # can have is a computed price.
+    return Number(cell) if name != "timestamp" and _DECIMAL.fullmatch(cell) else cell
 
 
 def _holds_text(group: str, name: str) -> bool:
@@ -307,12 +363,16 @@ class _Feed:
 
     def begin_again(self) -> bytes | None:
         """Gives all lines of the record back but the first, which is the answer."""
-        first, *rest = self._parts
-        self._again.extendleft(reversed(rest))
-        self.number = self.first
-        if rest:
+        if len(self._parts) > 1:
             self._again_bytes_max -= self._part_bytes
-        return first
+        self.unread()
+        self.number += 1
+        return self._again.popleft()
+
+    def unread(self) -> None:
+        """Gives all lines of the record back."""
+        self._again.extendleft(reversed(self._parts))
+        self.number = self.first - 1
 
     @property
     def lines(self) -> int:
@@ -368,11 +428,21 @@ class _Feed:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
-    """Each line with its line end; None for one that is too long to be held."""
+    """Each line with its line end, which is LF; None for one that is too long to be held.
+
+    Lines end with LF or CR LF, or all with CR if the first one does.
+    """
     rest = b""
     dropping = False
+    end: bytes | None = None
     for chunk in chunks:
-        *finished, rest = (rest + chunk).split(b"\n")
+        rest += chunk
+        if end is None:
+            found = _LINE_END.search(rest)
+            if found is None and len(rest) <= RECORD_BYTES_MAX:
+                continue
+            end = b"\n" if found is None or found[0].endswith(b"\n") else b"\r"
+        *finished, rest = rest.split(end)
         for line in finished:
             yield None if dropping or len(line) > RECORD_BYTES_MAX else line + b"\n"
             dropping = False

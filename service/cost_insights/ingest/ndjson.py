@@ -261,7 +261,7 @@ def _fields(
     the JSON form of every message."""
     seen: set[str] = set()
     for key, value in document.items():
-        name = key if key in known else _CAMEL_CASE.get(key, "")
+        name = key if key in known else CAMEL_CASE.get(key, "")
         path = prefix + key
         if name not in known:
             raise _FaultFoundError(
@@ -339,7 +339,7 @@ def _no_integer(path: str, value: str) -> _FaultFoundError:
 
 _TIMESTAMP: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
-    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))",
+    r" ?(?:[Zz]|UTC|([+-])([0-9]{2})(?::?([0-9]{2}))?)",
     re.ASCII,
 )
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
@@ -348,7 +348,7 @@ _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 def _set_timestamp(event: NewEvent, _name: str, value: Any, path: str) -> None:
     if type(value) is not str:
         raise _wrong_type(path, value, "a text such as 2026-11-23T12:00:00Z")
-    if (match := _TIMESTAMP.fullmatch(value)) is None:
+    if (match := _TIMESTAMP.fullmatch(value.strip())) is None:
         raise _no_timestamp(path, value)
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     fraction, sign, offset_hours, offset_minutes = match.groups()[6:]
@@ -527,7 +527,7 @@ LLM_FIELDS: Final[Mapping[str, _Setter]] = {
     "prompt": _set_text,
     "response": _set_text,
 }
-_CAMEL_CASE: Final[Mapping[str, str]] = {
+CAMEL_CASE: Final[Mapping[str, str]] = {
     re.sub(r"_(.)", lambda match: match[1].upper(), name): name
     for name in (*EVENT_FIELDS, *LLM_FIELDS)
 }
