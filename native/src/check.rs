@@ -90,6 +90,13 @@ pub fn before(packed: &[u8], quarter: i32) -> Result<Vec<u8>, Damaged> {
     Ok(cell::pack(&cells))
 }
 
+/// How many events the cells of quarters before this one count.
+pub fn events_before(lists: &[&[u8]], quarter: i32) -> Result<i64, Damaged> {
+    let cells = unpack_all(lists.iter().copied())?;
+    let earlier = cells.iter().filter(|cell| cell.bucket < quarter);
+    Ok(earlier.map(|cell| cell.events).sum())
+}
+
 /// Packed lists of cells as one.
 pub fn merge(lists: &[&[u8]]) -> Result<Vec<u8>, Damaged> {
     Ok(cell::pack(&unpack_all(lists.iter().copied())?))
@@ -491,6 +498,22 @@ mod tests {
 
     fn lists(packed: &[Vec<u8>]) -> Vec<&[u8]> {
         packed.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Events are counted up to a quarter, and not those of the quarter itself.
+    #[test]
+    fn events_of_earlier_quarters() {
+        let (one, other) = (events(1), events(2));
+        let quarter = |day: i64| quarter_of(day * DAY_US + 3 * QUARTER_US);
+        for (end, expected) in [
+            (0, 0),
+            (quarter(0), 0),
+            (quarter(0) + 1, 2),
+            (quarter(400), 6),
+        ] {
+            assert_eq!(events_before(&[&one, &other], end), Ok(expected), "{end}");
+        }
+        assert_eq!(events_before(&[&one[1..]], 0), Err(Damaged));
     }
 
     /// What is taken back is as if it had never been counted, in segments of each kind.

@@ -32,9 +32,9 @@ mod _native {
         Compaction, Cover, EventBatch, Fault, Group, Kept, Ledger, LedgerQuestion, LedgerTally,
         Limits, NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
         cells_of_copy, cells_of_events, compare_segments, decode_events, decode_streamed,
-        derive_segments, encode_periods, event_id, format_amount, is_sound_segment, list_cells,
-        merge_cells, pack_segments, parse_amount, parse_amounts, parse_money, rank_cells,
-        round_amount, sum_by_group, sum_picocents, tally_cells,
+        derive_segments, encode_periods, event_id, events_before, format_amount, is_sound_segment,
+        list_cells, merge_cells, pack_segments, parse_amount, parse_amounts, parse_money,
+        rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -997,6 +997,13 @@ fn cells_before<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let earlier = py.detach(|| check::before(&packed, quarter));
     Ok(PyBytes::new(py, &earlier.map_err(value_error)?))
+}
+
+/// How many events the cells of quarters before this one count.
+#[pyfunction]
+fn events_before(py: Python<'_>, lists: Vec<PyBackedBytes>, quarter: i32) -> PyResult<i64> {
+    let counted = py.detach(|| check::events_before(&slices(&lists), quarter));
+    counted.map_err(value_error)
 }
 
 /// Packed lists of cells as one.

@@ -529,6 +529,10 @@ def cells_by_month(
 def cells_before(packed: bytes, quarter: int) -> bytes:
     """The packed cells of earlier quarters. Raises ValueError where `packed` is damaged."""
 
+def events_before(lists: Sequence[bytes], quarter: int) -> int:
+    """How many events the cells of earlier quarters count, in packed lists. Raises
+    ValueError where one is damaged."""
+
 def merge_cells(lists: Sequence[bytes]) -> bytes:
     """Packed lists of cells as one, which add up. Raises ValueError where one is damaged."""
 

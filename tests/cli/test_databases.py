@@ -1,16 +1,22 @@
 """The commands that prove, mend and prune what is stored."""
 
+import contextlib
+import datetime as dt
 import json
+import os
+import pty
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from cost_insights.store import Kind
-from cost_insights.store.schema import segment
-from tests.support.command_line import Command
+from cost_insights.store import Kind, Store
+from cost_insights.store.schema import organization, segment
+from tests.support.command_line import SECONDS_MAX, Command, program
 from tests.support.segments import compact, fill
 from tests.support.service import Service
 
@@ -37,9 +43,10 @@ def test_an_empty_database(quick: Command, database_url: str) -> None:
         found = SUMMARY.fullmatch(done.stdout)
         assert found
         assert found.groups() == ("all is as the events say", "0", "0")
-        pruned = quick("db", "prune", "--before", "2025-01-01", "--yes", *flags)
+        everyone = ("--all-organizations", "--yes")
+        pruned = quick("db", "prune", "--before", "2025-01-01", *everyone, *flags)
         assert (pruned.returncode, pruned.stderr) == (0, "")
-        assert pruned.stdout == "deleted 0 events before 2025-01-01; their cells stay\n"
+        assert ": deleted 0 events before 2025-01-01 of " in pruned.stdout
         quick("organization", "create", "acme", *flags)
 
 
@@ -88,6 +95,9 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
         "damaged": [],
         "differences": [
             {
+        "pruned_before": None,
+        "pruned_ahead": False,
+        "events_before": 0,
                 "organization": "default",
                 "kind": "everyone's days",
                 "bucket": "2024-12-31",
@@ -121,7 +131,8 @@ def test_damage_is_told(quick: Command, service: Service, database_url: str) -> 
 
 def test_pruning(quick: Command, service: Service, database_url: str) -> None:
     """Old events are deleted once they are proven, and only if that is meant."""
-    prune = ("db", "prune", "--database-url", database_url, "--before", "2025-02-01")
+    owner = ("--organization", "default")
+    prune = ("db", "prune", "--database-url", database_url, "--before", "2025-02-01", *owner)
     unasked = quick(*prune)
     assert (unasked.returncode, unasked.stdout) == (2, "")
     assert unasked.stderr == (
@@ -141,9 +152,21 @@ def test_pruning(quick: Command, service: Service, database_url: str) -> None:
     assert quick("db", "check", "--repair", "--database-url", database_url).returncode == 0
     done = quick(*prune, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "deleted 4 events before 2025-02-01; their cells stay\n"
+    assert done.stdout == (
+        f"{database_url}: deleted 4 events before 2025-02-01 of default (4); their cells stay\n"
+    )
     assert len(caller.list_events()) == 8
-    assert quick("db", "check", "--database-url", database_url).returncode == 0
+    checked = quick("db", "check", "--database-url", database_url)
+    told, summary = checked.stdout.splitlines()
+    assert told == (
+        "default: 4 events lie before 2025-02-01, to where events were pruned; their cells are "
+        "only compared with each other"
+    )
+    assert summary.startswith("all is as the events say that are left: 8 events, ")
+    assert checked.returncode == 0
+    (as_json,) = json.loads(quick("db", "check", "--json", "--database-url", database_url).stdout)
+    assert as_json["pruned_before"] == "2025-02-01"
+    assert as_json["events_before"] == 4
 
 
 def test_pruning_without_a_check(quick: Command, service: Service, database_url: str) -> None:
@@ -152,16 +175,92 @@ def test_pruning_without_a_check(quick: Command, service: Service, database_url:
         connection.execute(sa.delete(segment).where(segment.c.kind == Kind.DAYS))
     done = quick(
         *("db", "prune", "--before", "2025-02-01", "--yes", "--no-check"),
-        *("--database-url", database_url),
+        *("--all-organizations", "--database-url", database_url),
     )
-    assert done.stdout == "deleted 4 events before 2025-02-01; their cells stay\n"
+    assert "deleted 4 events before 2025-02-01 of default (4);" in done.stdout
+
+
+def test_what_is_pruned_is_said_before(
+    clean_env: dict[str, str], service: Service, database_url: str
+) -> None:
+    """Whoever is asked sees the database, each organization and how many events would go."""
+    service.organization("empty")
+    shown = sa.make_url(database_url).render_as_string(hide_password=True)
+    reader, terminal = pty.openpty()
+    with subprocess.Popen(
+        program("db", "prune", "--before", "2025-02-01", "--all-organizations"),
+        env=clean_env | {"COST_INSIGHTS_DATABASE_URL": database_url},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.write(reader, b"n\n")
+        out, err = process.communicate(timeout=SECONDS_MAX)
+    os.close(reader)
+    os.close(terminal)
+    assert (process.returncode, out.strip()) == (130, "")
+    assert f"{shown}: delete 4 events before 2025-02-01 of default (4), empty (0)? [y/N]" in err
+    assert len(service.stranger().list_events()) == 12
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+def test_days_to_come_are_not_pruned(command: Command, tmp_path: Path, zone: str) -> None:
+    """The latest day is today in UTC, wherever whoever prunes may be."""
+    today = dt.datetime.now(dt.UTC).date()
+    prune = ("db", "prune", "--all-organizations", "--yes")
+    flags = ("--database-url", f"sqlite:///{tmp_path / 'costs.db'}")
+    assert command("db", "upgrade", *flags).returncode == 0
+    for day in (today + dt.timedelta(days=1), dt.date(2099, 1, 1), dt.date.max):
+        done = command(*prune, "--before", str(day), *flags, env={"TZ": zone})
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"cost-insights: --before: {day} is in the future; today, {today} in UTC, is the "
+            "latest\n"
+        )
+    assert command(*prune, "--before", str(today), *flags, env={"TZ": zone}).returncode == 0
+
+
+@pytest.mark.parametrize("flags", [(), ("--organization", "acme", "--all-organizations")])
+def test_whose_events_go_must_be_said(quick: Command, flags: tuple[str, ...]) -> None:
+    """Nobody prunes every organization because a flag was forgotten."""
+    done = quick("db", "prune", "--before", "2025-01-01", "--yes", *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "cost-insights: give either --organization NAME or --all-organizations\n"
+    )
+
+
+def test_a_boundary_in_the_future(quick: Command, service: Service, database_url: str) -> None:
+    """A pruning that once reached into the future is told, as nothing is proven any more, and
+    set right; from then on differences are found again."""
+    flags = ("--database-url", database_url)
+    with service.store.write() as connection:
+        boundary = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+        connection.execute(
+            sa.update(organization).values(events_from_us=int(boundary.timestamp()) * 1_000_000)
+        )
+    told = quick("db", "check", *flags)
+    line, counted, summary = told.stdout.splitlines()
+    assert line == (
+        "default: events before 2999-01-01, which is in the future, count as pruned, so that "
+        "nothing is proven until then; db check --repair sets this right"
+    )
+    assert counted.startswith("default: 12 events lie before 2999-01-01, ")
+    assert summary.startswith("not everything can be proven: 0 events, ")
+    assert told.returncode == 1
+    assert quick("db", "check", "--repair", *flags).returncode == 0
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    checked = quick("db", "check", *flags)
+    assert f"12 events lie before {tomorrow}, " in checked.stdout
+    assert checked.returncode == 0
 
 
 @pytest.mark.parametrize("date", ["2025-02-30", "yesterday", "20250201", "2025-2-1", ""])
 def test_a_date_that_is_none(quick: Command, tmp_path: object, date: str) -> None:
     """A malformed date is refused before anything is opened."""
     url = f"sqlite:///{tmp_path}/none.db"
-    done = quick("db", "prune", "--before", date, "--yes", "--database-url", url)
+    done = quick("db", "prune", "--before", date, "--all-organizations", "--database-url", url)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"cost-insights: --before: {date!r} is no date such as 2025-01-01\n"
 

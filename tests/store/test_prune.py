@@ -79,8 +79,10 @@ def test_metrics_stay_and_events_go(service: Service, compacted: bool) -> None:
         compact(service.store)
     expected = answers(caller)
     oldest = caller.list_events()[-1]
+    assert checked(service.store).pruned_before_us is None
     assert prune(service.store) == 4
     assert len(caller.list_events()) == 13 - 4
+    assert checked(service.store).events_before == 4
     with refused("EVENT_NOT_FOUND"):
         caller.get_event(oldest.id)
     assert answers(caller) == expected
@@ -174,6 +176,8 @@ def test_late_events_and_further_pruning(service: Service) -> None:
     assert checked(service.store).is_right
     compact(service.store)
     assert checked(service.store).is_right
+    # Nothing proves those that come late either.
+    assert checked(service.store).events_before == 3 + 1
     expected = answers(caller)
     # Pruning up to an earlier time changes nothing about the boundary.
     assert prune(service.store, START - timedelta(days=30)) == 0

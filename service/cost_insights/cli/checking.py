@@ -1,5 +1,6 @@
 """Checking the cells of organizations: with a bar, and in words."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from cost_insights.store import (
     Sums,
     chunks,
     drop_batches,
+    limit_boundary,
     mend_beyond_months,
     mend_month,
 )
@@ -39,6 +41,7 @@ KINDS: Final[Mapping[int, str]] = {
     Kind.HOUR_EVERYONE: "who was active in each hour",
 }
 
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _OF_EVERYONE: Final = (Kind.QUARTERS, Kind.DAYS, Kind.YEARS)
 _OVER_ALL_SERIES: Final = (Kind.DAY_EVERYONE, Kind.HOUR_EVERYONE, Kind.CUSTOMER_MONTHS)
 _ACTIVITY: Final = (
@@ -64,13 +67,29 @@ class Findings:
     """Each damaged segment and batch, in words."""
 
     damaged_batch_ids: Sequence[uuid.UUID] = ()
+    pruned_before_us: int | None = None
+    """Before this time events were pruned; None where none ever were."""
+
+    events_before: int = 0
+    """How many events lie before it: their cells are only compared with each other."""
+
     wrong_months: list[int] = field(default_factory=list)
     is_wrong_beyond_months: bool = False
 
     @property
     def is_right(self) -> bool:
         """Whether all is as the events say."""
-        return not self.differing and not self.damaged
+        return not self.differing and not self.damaged and not self.is_pruned_ahead
+
+    @property
+    def is_pruned_ahead(self) -> bool:
+        """Whether events of times to come would count as pruned, so that nothing is proven."""
+        return self.pruned_before_us is not None and self.pruned_before_us > _tomorrow_us()
+
+    @property
+    def pruned_before(self) -> str:
+        """The day before which events were pruned, in UTC."""
+        return str(_EPOCH + dt.timedelta(microseconds=self.pruned_before_us or 0))[:10]
 
 
 class Progress(NamedTuple):
@@ -138,7 +157,9 @@ class _Checked:
         self._differences_max = differences_max
         self._differences: list[Difference] = []
         ids = self._check.damaged_batch_ids
-        self._findings = Findings(organization, damaged_batch_ids=ids)
+        self._findings = Findings(
+            organization, damaged_batch_ids=ids, pruned_before_us=self._check.events_from_us
+        )
         self._findings.damaged += [f"batch {one}" for one in ids]
 
     def findings(self, months_end: int | None) -> Findings:
@@ -153,6 +174,7 @@ class _Checked:
             self._bar.update(f"{findings.events} events", steps=1)
         if months_end is None:
             findings.is_wrong_beyond_months = not self._are_right(self._check.beyond_months())
+        findings.events_before = self._check.events_before
         findings.differences = described(self._connection, findings.organization, self._differences)
         return findings
 
@@ -175,7 +197,12 @@ class _Checked:
 
 def mend(store: Store, findings: Findings) -> bool:
     """Writes anew what is wrong, while events and questions keep coming; False where
-    something cannot be mended, because its events were pruned."""
+    something cannot be mended, because its events were pruned.
+
+    A boundary of pruning that lies ahead moves back to the end of today (UTC): which of
+    today's events were pruned is not known.
+    """
+    limit_boundary(store, findings.organization.number, _tomorrow_us())
     organization, number = findings.organization.name, findings.organization.number
 
     def tell_wait() -> None:
@@ -259,6 +286,11 @@ def in_words(difference: dict[str, Any]) -> str:
             f"expected {expected['events']} events, {expected['cost']} cents"
         )
     return f"{', '.join(place)}: {said}"
+
+
+def _tomorrow_us() -> int:
+    """When the day ends, in UTC."""
+    return ((dt.datetime.now(dt.UTC) - _EPOCH).days + 1) * 86_400_000_000
 
 
 def _cents(sums: Sums) -> dict[str, Any]:

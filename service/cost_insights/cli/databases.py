@@ -145,11 +145,13 @@ def check(
 
     Counts every event anew, in one snapshot of the database and a month at a time,
     and compares every stored cell. Cells of events that `db prune` has deleted are
-    compared with each other. Nothing is locked: events and questions keep coming.
+    only compared with each other, and how many events these are is printed. Nothing is
+    locked: events and questions keep coming.
 
     With --repair whatever differs is written anew, a month in each transaction, and
     the exit code is 0 if nothing is wrong afterwards. On SQLite new events wait while
-    a month is written.
+    a month is written. A pruning that reached into the future, which earlier versions
+    allowed, is set back to the end of today.
 
     Example: cost-insights db check
 
@@ -184,9 +186,21 @@ def check(
 def prune(
     *,
     before: Annotated[
-        str, typer.Option(metavar="DATE", help="The first day (UTC) whose events are kept.")
+        str,
+        typer.Option(
+            metavar="DATE", help="The first day (UTC) whose events are kept; today at the latest."
+        ),
     ],
-    organization: OrganizationOption = None,
+    organization: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Prune that organization. Default: none."),
+    ] = None,
+    all_organizations: Annotated[
+        bool,
+        typer.Option(
+            "--all-organizations", help="Prune every organization. Default: the one that is named."
+        ),
+    ] = False,
     check: Annotated[
         bool,
         typer.Option(
@@ -209,19 +223,23 @@ def prune(
 
     Example: cost-insights db prune --before 2025-01-01 --organization acme
     """
-    day = _day(before)
-    with opened(settings_of(database_url=database_url)) as store:
+    day = _day_to_prune(before)
+    if (organization is None) != all_organizations:
+        raise usage("give either --organization NAME or --all-organizations")
+    settings = settings_of(database_url=database_url)
+    with existing(settings) as store:
         organizations = _organizations(store, organization)
         if check:
             _refuse_differences(store, organizations, day)
         before_us = (day - dt.date(1970, 1, 1)).days * _DAY_US
         with store.read() as connection:
             counts = {
+            _print_pruned(found)
                 one: count_events_before(connection, one.number, before_us) for one in organizations
             }
         events = sum(counts.values())
         if not yes:
-            _ask(f"delete {events} events before {day}?")
+            _ask(f"{database_shown(settings)}: delete {plan}?")
         with progress() as bar:
             for one, count in counts.items():
                 bar.begin(one.name, count)
@@ -231,7 +249,7 @@ def prune(
                     before_us,
                     on_pruned=lambda pruned: bar.update("events deleted", steps=pruned),
                 )
-    say(f"deleted {events} events before {day}; their cells stay")
+    say(f"{database_shown(settings)}: deleted {plan}; their cells stay")
 
 
 def _organizations(store: Store, name: str | None) -> list[Organization]:
@@ -268,10 +286,12 @@ def _refuse_differences(store: Store, organizations: list[Organization], day: dt
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise usage("--yes: nobody can be asked here, so it must be given")
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(printable(question), abort=True, err=True)
 
 
 def _print(found: list[Findings]) -> None:
+        owners = ", ".join(f"{one.name} ({count})" for one, count in counts.items())
+        plan = f"{events} events before {day} of {owners or 'no organization'}"
     for one in found:
         for damaged in one.damaged:
             say(f"{one.organization.name}, {damaged}: damaged")
@@ -296,6 +316,14 @@ def _as_json(found: list[Findings]) -> list[dict[str, object]]:
         {
             "organization": one.organization.name,
             "events": one.events,
+def _day_to_prune(text: str) -> dt.date:
+    day = _day(text)
+    today = dt.datetime.now(dt.UTC).date()
+    if day > today:
+        raise usage(f"--before: {day} is in the future; today, {today} in UTC, is the latest")
+    return day
+
+
             "cells": one.cells,
             "differing": one.differing,
             "damaged": one.damaged,
@@ -303,3 +331,26 @@ def _as_json(found: list[Findings]) -> list[dict[str, object]]:
         }
         for one in found
     ]
+        if one.is_pruned_ahead:
+            say(
+                f"{one.organization.name}: events before {one.pruned_before}, which is in the "
+                "future, count as pruned, so that nothing is proven until then; "
+                "db check --repair sets this right"
+            )
+
+
+def _print_pruned(found: list[Findings]) -> None:
+    for one in found:
+        if one.pruned_before_us is not None:
+            say(
+                f"{one.organization.name}: {one.events_before} events lie before "
+                f"{one.pruned_before}, to where events were pruned; their cells are only "
+                "compared with each other"
+            )
+    if any(one.events_before for one in found):
+        verdict = "all is as the events say that are left"
+    if any(one.is_pruned_ahead for one in found):
+        verdict = "not everything can be proven"
+            "pruned_before": None if one.pruned_before_us is None else one.pruned_before,
+            "pruned_ahead": one.is_pruned_ahead,
+            "events_before": one.events_before,

@@ -15,7 +15,7 @@ from cost_insights.store.filters import EventFilter, customer_numbers, parse_uui
 from cost_insights.store.memory import NotRememberedError, asked_of
 from cost_insights.store.numbers import chunks
 from cost_insights.store.packed_cache import PackedCache
-from cost_insights.store.prune import count_events_before, prune_events
+from cost_insights.store.prune import count_events_before, limit_boundary, prune_events
 from cost_insights.store.segments import (
     CustomerRange,
     Kind,
@@ -58,6 +58,7 @@ __all__ = [
     "mend_beyond_months",
     "mend_month",
     "parse_uuid",
+    "limit_boundary",
     "prune_events",
     "read_cells",
     "read_segment_contents",

@@ -18,6 +18,7 @@ from cost_insights._native import (
     cells_by_month,
     compare_segments,
     derive_segments,
+    events_before,
     is_sound_segment,
     merge_cells,
     pack_segments,
@@ -108,10 +109,18 @@ class CellCheck:
         self._differences_max = differences_max
         self._dialect = dialect_of(connection.engine.url)
         self._events_from_us = _events_from_us(connection, organization_number)
+        self.events_before = 0
+        """How many events of pruned time the cells seen so far count; nothing proves them."""
+
         self.damaged_batch_ids: list[uuid.UUID] = []
         self._pending: dict[int, list[bytes]] = {}
         self._read_batches()
         self._expected_beyond_months: dict[tuple[int, int], list[bytes]] = {}
+
+    @property
+    def events_from_us(self) -> int | None:
+        """Before this time events were pruned; None where none ever were."""
+        return self._events_from_us
 
     def months(self) -> list[int]:
         """The months in which there is anything, counted from January 1970."""
@@ -214,7 +223,11 @@ class CellCheck:
         for month, packed in by_month:
             self._pending.setdefault(month, []).append(packed)
         ids = list(read)
-        self.damaged_batch_ids += [ids[place] for place in damaged]
+        damaged_ids = [ids[place] for place in damaged]
+        self.damaged_batch_ids += damaged_ids
+        if self._events_from_us is not None:
+            sound = [packed for one, packed in read.items() if one not in damaged_ids]
+            self.events_before += events_before(sound, first_quarter)
 
     def _expected(
         self, month: int, sound: Sequence[bytes], on_events: Callable[[int], None]
@@ -228,6 +241,7 @@ class CellCheck:
             counted += sound
         elif from_us > first_us:
             counted += [cells_before(packed, from_us // _QUARTER_US) for packed in sound]
+        self.events_before += events_before(counted, end_us // _QUARTER_US)
         if from_us < end_us:
             counted += self._cells_of_events(from_us, end_us, on_events)
         return self._derive(counted, self._pending.get(month, ()))

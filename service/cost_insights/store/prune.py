@@ -43,6 +43,19 @@ def prune_events(
         on_pruned(pruned)
 
 
+def limit_boundary(store: Store, organization_number: int, latest_us: int) -> None:
+    """Moves the boundary of pruning back to `latest_us` if it lies later."""
+    with store.write() as connection:
+        connection.execute(
+            sa.update(organization)
+            .where(
+                organization.c.number == organization_number,
+                organization.c.events_from_us > latest_us,
+            )
+            .values(events_from_us=latest_us)
+        )
+
+
 def _prune_some(store: Store, organization_number: int, before_us: int) -> int:
     # One snapshot: an event that comes late, between the two statements, is not deleted
     # without being kept in mind.
