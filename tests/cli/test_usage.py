@@ -1,10 +1,13 @@
 """What is said to someone who calls a command in a wrong way: one line, exit code 2."""
 
+import importlib.metadata
+import os
 import re
+import subprocess
 
 import pytest
 
-from tests.support.command_line import Command
+from tests.support.command_line import SECONDS_MAX, Command, program
 
 COMMANDS = (
     "serve",
@@ -83,9 +86,18 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
         (["metrics", "--end", "0001-01-05"],
          "--end: '0001-01-05' is not a day such as 2026-11-30"),
         (["serve", "--database-url", "secret@host"],
-         ("--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database that is known "
-         "(ArgumentError); sqlite:///FILE and postgresql+psycopg://USER:PASSWORD@HOST/DATABASE "
-         "are")),
+         ("--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database; "
+         "sqlite:///FILE and postgresql+psycopg://USER:PASSWORD@HOST/DATABASE are")),
+        (["serve", "--database-url", "postgresql+psycopg2://u:secret@host/d"],
+         ("--database-url or COST_INSIGHTS_DATABASE_URL: the database 'postgresql+psycopg2' is "
+         "not supported; use sqlite:///FILE or "
+         "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")),
+        (["serve", "--open-organization", " acme"],
+         ("--open-organization or COST_INSIGHTS_OPEN_ORGANIZATION: ' acme' is no name of an "
+         "organization: 1 to 128 printable characters without blanks around them are allowed")),
+        (["serve", "--database-url", "sqlite://"],
+         ("--database-url or COST_INSIGHTS_DATABASE_URL: a database in memory is not supported; "
+         "use sqlite:///FILE")),
         (["token", "create", "--organization", "acme", "--scopes", "events:wrte"],
          ("--scopes: 'events:wrte' is no scope; allowed are events:read, events:write, "
          "metrics:read, revenue:read, revenue:write")),
@@ -141,7 +153,8 @@ def test_a_database_that_is_not_there(quick: Command) -> None:
     """Every command that opens a database says that it cannot be used, without its password."""
     url = "postgresql+psycopg://user:secret@127.0.0.1:1/costs"
     for arguments in (["db", "upgrade"], ["organization", "list"], ["demo"]):
-        done = quick(*arguments, "--database-url", url)
+        env = {"COST_INSIGHTS_DATABASE_WAIT_SECONDS": "0"}
+        done = quick(*arguments, "--database-url", url, env=env)
         assert done.returncode == 3
         assert done.stderr.startswith(
             "cost-insights: postgresql+psycopg://user:***@127.0.0.1:1/costs: "
@@ -149,3 +162,69 @@ def test_a_database_that_is_not_there(quick: Command) -> None:
         )
         assert "secret" not in done.stderr + done.stdout
         assert done.stderr.count("\n") == 1
+
+
+def test_the_version(quick: Command) -> None:
+    """The program tells which version it is."""
+    done = quick("--version")
+    version = importlib.metadata.version("cost-insights")
+    assert (done.returncode, done.stdout) == (0, f"cost-insights {version}\n")
+
+
+def test_variables_that_set_nothing_are_named(quick: Command) -> None:
+    """A variable that is misspelled is named with the one that may be meant, but not what it
+    holds; those that Kubernetes makes for a service are passed over."""
+    done = quick(
+        "--version",
+        env={
+            "COST_INSIGHTS_DATABSE_URL": "secret",
+            "cost_insights_no_such_thing_at_all_x": "1",
+            "COST_INSIGHTS_SERVICE_PORT_GRPC": "50051",
+            "COST_INSIGHTS_PORT_50051_TCP_ADDR": "10.0.0.1",
+            "COST_INSIGHTS_TOKEN": "x",
+            "cost_insights_drain_seconds": "1",
+        },
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0] == (
+        "cost-insights: COST_INSIGHTS_DATABSE_URL is no setting and is ignored; did you mean "
+        "COST_INSIGHTS_DATABASE_URL?"
+    )
+    assert "cost_insights_no_such_thing_at_all_x is no setting and is ignored" in done.stderr
+    assert done.stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "organization create --if-missing x"])
+def test_an_output_that_cannot_be_written(clean_env: dict[str, str], arguments: str) -> None:
+    """A full disk and a closed output are told in one line, also where the end writes."""
+    for redirection, why in (
+        (">/dev/full", "No space left on device"),
+        (">&-", "Bad file descriptor"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", *program(*arguments.split())],
+            env=clean_env,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        assert done.returncode == 5
+        assert done.stderr == f"cost-insights: the output cannot be written: {why}\n"
+
+
+def test_a_reader_that_is_gone(clean_env: dict[str, str]) -> None:
+    """Whatever prints into a pipe that nobody reads ends without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for arguments in ("--version", "--help"):
+        done = subprocess.run(
+            program(arguments),
+            env=clean_env,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (130, b"")
+    os.close(writer)

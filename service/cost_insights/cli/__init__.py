@@ -4,16 +4,31 @@ One module a family of commands; `console` holds what they share, `client` how
 they call a service. Nothing here decides anything about events or sums.
 """
 
+import contextlib
 import importlib
+import importlib.metadata
 import io
+import os
 import sys
+import traceback
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 import typer.core
 
-from cost_insights.cli.console import EXIT_CODES, EXIT_INTERRUPTED, CommandError, note
+from cost_insights.cli.console import (
+    EXIT_CODES,
+    EXIT_FAULT,
+    EXIT_FILE,
+    EXIT_INTERRUPTED,
+    CommandError,
+    note,
+    printable,
+    say,
+    warn_of_unknown_variables,
+)
+from cost_insights.errors import FAILURES
 
 __all__ = ["app", "main"]
 
@@ -57,8 +72,22 @@ app: Final = typer.Typer(
 )
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        say(f"cost-insights {importlib.metadata.version('cost-insights')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _every_command() -> None:
+def _every_command(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
     """Does nothing: what commands share is set where it is used."""
 
 
@@ -72,6 +101,26 @@ def main() -> int:
             # A terminal that cannot show a character gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
     try:
+        code = _run()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # Whoever reads has seen enough, such as `head`; what prints the help exits then.
+        _drop_output()
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        _drop_output()
+        with contextlib.suppress(OSError):
+            note(f"cost-insights: {printable(_place(error))}: {error.strerror}")
+        return EXIT_FILE
+    except FAILURES:
+        traceback.print_exc()
+        return EXIT_FAULT
+    return code
+
+
+def _run() -> int:
+    try:
+        warn_of_unknown_variables()
         code = typer.main.get_command(app)(prog_name="cost-insights", standalone_mode=False)
     except CommandError as error:
         note(f"cost-insights: {error}")
@@ -84,3 +133,12 @@ def main() -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _place(error: OSError) -> str:
+    return "the output cannot be written" if error.filename is None else str(error.filename)
+
+
+def _drop_output() -> None:
+    """Keeps what is still buffered from being written, and failing again, at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

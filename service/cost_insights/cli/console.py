@@ -4,6 +4,7 @@ Answers go to stdout, so that they can be piped; everything else goes to stderr.
 A command that fails raises `CommandError`, whose message is one line.
 """
 
+import difflib
 import os
 import re
 import sys
@@ -35,18 +36,38 @@ EXIT_CODES: Final = (
 _UNFOLDED_COLUMNS: Final = 400
 PLOT_COLUMNS_MAX: Final = 100
 
-out: Final = rich.console.Console(
+if sys.stdout is None:
+    # It was closed: whatever is written fails, and is not taken for written.
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+if sys.stderr is None:
+    sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+class _Console(rich.console.Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to `main`, like every other error of an output."""
+        raise  # noqa: PLE0704 (called where the error is handled)
+
+
+out: Final = _Console(
     highlight=False,
     # Text is text: `:100:` is the number of a line and not a picture.
     emoji=False,
     width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _UNFOLDED_COLUMNS,
 )
-err: Final = rich.console.Console(stderr=True, highlight=False, emoji=False)
+err: Final = _Console(stderr=True, highlight=False, emoji=False)
 
 
 def plot_columns() -> int:
     """How wide to draw: as the terminal, or 80 columns where there is none."""
     return 80 if out.width == _UNFOLDED_COLUMNS else min(out.width, PLOT_COLUMNS_MAX)
+
+
+_VARIABLES: Final = "COST_INSIGHTS_"
+_TOKEN_VARIABLE: Final = "COST_INSIGHTS_TOKEN"  # noqa: S105 (its name)
+_OF_KUBERNETES: Final = re.compile(
+    r"COST_INSIGHTS_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 class CommandError(Exception):
@@ -78,6 +99,21 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Writes a line to stderr, as it is."""
     err.print(printable(text), markup=False, soft_wrap=True)
+
+
+def warn_of_unknown_variables() -> None:
+    """Names the COST_INSIGHTS_… variables that set nothing, which a typo may have meant to.
+
+    They are no error: another version may know them, and Kubernetes makes some of its
+    own where a service is called cost-insights.
+    """
+    known = [f"{_VARIABLES}{name.upper()}" for name in Settings.model_fields] + [_TOKEN_VARIABLE]
+    for name in sorted(os.environ):
+        is_ours = name.upper().startswith(_VARIABLES) and not _OF_KUBERNETES.fullmatch(name)
+        if is_ours and name.upper() not in known:
+            similar = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            note(f"cost-insights: {name} is no setting and is ignored{hint}")
 
 
 def settings_of(**flags: Any) -> Settings:
