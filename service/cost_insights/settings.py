@@ -31,7 +31,11 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field(default_factory=_default_database_url)
-    """`sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`."""
+    """`sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`; `postgres://` and
+    `postgresql://` mean the latter."""
+
+    database_wait_seconds: float = Field(default=30, ge=0, le=3_600)
+    """For how long a PostgreSQL that is not up yet is waited for at start."""
 
     database_upgrade: bool = True
     """Whether `serve` brings the schema of the database up to date when it starts."""
@@ -60,6 +64,10 @@ class Settings(BaseSettings):
 
     open_organization: str = "default"
     """As whom callers act while the database holds no access token."""
+
+    bootstrap_token_file: Path | None = None
+    """A file with the secret of the first access token, 32 to 256 characters: `serve` makes that
+    token and its organization, the open one, while the database holds no token."""
 
     token_cache_ms: int = Field(default=1_000, ge=0, le=60_000)
     """For how long a token is not looked up again: a revoked one works that much longer."""

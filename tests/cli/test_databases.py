@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from cost_insights.store import Kind, Store
 from cost_insights.store.schema import organization, segment
 from tests.support.command_line import SECONDS_MAX, Command, program
+from tests.support.databases import Databases
 from tests.support.segments import compact, fill
 from tests.support.service import Service
 
@@ -37,6 +38,7 @@ def service(start_server: StartServer, database_url: str) -> Iterator[Service]:
 def test_an_empty_database(quick: Command, database_url: str) -> None:
     """Without organizations and without events all is well, and nothing goes."""
     flags = ("--database-url", database_url)
+    quick("db", "upgrade", *flags)
     for _ in range(2):
         done = quick("db", "check", *flags)
         assert (done.returncode, done.stderr) == (0, "")
@@ -93,11 +95,11 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
         "events": 12,
         "differing": 2,
         "damaged": [],
-        "differences": [
-            {
         "pruned_before": None,
         "pruned_ahead": False,
         "events_before": 0,
+        "differences": [
+            {
                 "organization": "default",
                 "kind": "everyone's days",
                 "bucket": "2024-12-31",
@@ -271,6 +273,85 @@ def test_an_organization_that_is_none(
 ) -> None:
     """An organization that does not exist is told, not passed over."""
     url = f"sqlite:///{tmp_path}/costs.db"
+    quick("db", "upgrade", "--database-url", url)
     done = quick("db", *arguments, "--organization", "nobody", "--database-url", url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("cost-insights: --organization: there is no organization 'nobody'\n")
+
+
+READERS = (
+    ("organization", "list"),
+    ("token", "list"),
+    ("token", "create", "--organization", "acme", "--scopes", "events:read"),
+    ("token", "revoke", "1dbfc517-0bbf-4301-9ba8-555ca42b9737"),
+    ("db", "check"),
+    ("db", "prune", "--before", "2025-01-01", "--all-organizations", "--yes"),
+)
+
+
+@pytest.mark.parametrize("arguments", READERS, ids=" ".join)
+def test_whoever_creates_nothing_makes_no_database(
+    quick: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Neither a file nor its folder appears because somebody looked for it."""
+    file = tmp_path / "new" / "costs.db"
+    done = quick(*arguments, env={"COST_INSIGHTS_DATABASE_URL": f"sqlite:///{file}"})
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"cost-insights: sqlite:///{file}: the database cannot be used: there is no such file; "
+        "`cost-insights db upgrade` makes it\n"
+    )
+    assert not file.parent.exists()
+
+
+@pytest.mark.parametrize("arguments", [*READERS, ("serve",), ("organization", "create", "acme")])
+def test_a_schema_of_another_version(
+    quick: Command, database_url: str, arguments: tuple[str, ...]
+) -> None:
+    """A database without a schema, with an older and with a newer one is told in one line."""
+    env = {"COST_INSIGHTS_DATABASE_URL": database_url, "COST_INSIGHTS_DATABASE_UPGRADE": "false"}
+    hint = {"": "it has no schema yet", "0001": "its schema is 0001, and this program needs "}
+    hint["9999"] = "its schema is 9999, which this program does not know: a newer one has made it"
+    with contextlib.closing(Store(database_url)) as store:
+        with store.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        for revision, words in hint.items():
+            with store.write() as connection:
+                connection.exec_driver_sql("DELETE FROM alembic_version")
+                if revision:
+                    connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{revision}')")
+            done = quick(*arguments, env=env)
+            assert (done.returncode, done.stdout) == (3, "")
+            assert f": the database cannot be used: {words}" in done.stderr
+            assert done.stderr.count("\n") == 1
+    if arguments in {("serve",), ("organization", "create", "acme")}:
+        newer = quick(*arguments, env={"COST_INSIGHTS_DATABASE_URL": database_url})
+        assert (newer.returncode, newer.stderr) == (3, done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [("serve",), ("db", "upgrade"), ("db", "check")], ids=str)
+def test_a_file_that_is_no_database(
+    quick: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """What cannot be opened, made or read is told in one line, and nothing is changed."""
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database\n" * 100)
+    creates = arguments != ("db", "check")
+    for file, code in ((text, 3), (tmp_path, 3), (text / "new" / "x.db", 5 if creates else 3)):
+        done = quick(*arguments, env={"COST_INSIGHTS_DATABASE_URL": f"sqlite:///{file}"})
+        assert (done.returncode, done.stdout) == (code, "")
+        # The log of the service has a line of its own.
+        *logged, last = done.stderr.splitlines()
+        assert last.startswith(f"cost-insights: sqlite:///{file}: the database cannot be ")
+        assert all(" ERROR " in line for line in logged)
+    assert text.read_text() == "not a database\n" * 100
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_names_of_postgresql(quick: Command, databases: Databases, scheme: str) -> None:
+    """The URL that others give out for PostgreSQL is taken as it is."""
+    with databases.fresh("postgresql") as url:
+        given = f"{scheme}://{url.partition('://')[2]}"
+        done = quick("db", "upgrade", "--database-url", given)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{url}: the schema is up to date\n"

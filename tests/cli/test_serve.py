@@ -1,5 +1,6 @@
 """`serve` says where it is, is seen by `healthcheck`, and stops when it is told to."""
 
+import json
 import re
 import signal
 import socket
@@ -12,8 +13,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.command_line import Command, Serve, Serving
+from tests.support.command_line import SECONDS_MAX, Command, Serve, Serving, program
+from tests.support.databases import Databases
 from tests.support.postgresql import Cluster, folder_for_cluster
+from tests.support.service import Caller, refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -185,3 +188,115 @@ def statuses(address: str) -> set[int]:
             stub = health_pb2_grpc.HealthStub(channel)
             said.add(stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status)
     return said
+
+
+def test_a_sqlite_file_is_served_once(quick: Command, serve: Serve, tmp_path: Path) -> None:
+    """A second service on the same file is refused and names the first; commands still work,
+    and a killed one leaves nothing in the way."""
+    file = tmp_path / "costs.db"
+    (tmp_path / "link.db").symlink_to(file)
+    flags = ("--database-url", f"sqlite:///{file}", "--grpc-address", "127.0.0.1:0")
+    with serve(*flags) as serving:
+        for name in ("costs.db", "link.db"):
+            url = f"sqlite:///{tmp_path / name}"
+            again = quick("serve", "--database-url", url, "--grpc-address", "127.0.0.1:0")
+            assert (again.returncode, again.stdout) == (3, "")
+            assert again.stderr == (
+                f"cost-insights: {url}: the database cannot be used: another process serves it "
+                f"already, process {serving.process.pid}; only one can serve a SQLite file: stop "
+                "that one, or use another file or PostgreSQL\n"
+            )
+        assert quick("organization", "create", "acme", *flags[:2]).returncode == 0
+        assert quick("db", "check", *flags[:2]).returncode == 0
+        serving.process.kill()
+        serving.process.wait()
+        with serve(*flags) as other:
+            assert other.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_database_that_comes_up_later_is_waited_for(
+    clean_env: dict[str, str], workers: str
+) -> None:
+    """What it waits for, and why, is said once; then it serves."""
+    with folder_for_cluster() as folder:
+        cluster = Cluster(folder)
+        arguments = ("--database-url", cluster.url, "--grpc-address", "127.0.0.1:0")
+        with subprocess.Popen(
+            program("serve", *arguments, "--workers", workers),
+            env=clean_env | {"COST_INSIGHTS_DATABASE_WAIT_SECONDS": str(SECONDS_MAX)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                waiting = process.stderr.readline()
+                assert waiting.startswith(
+                    f"waiting up to {SECONDS_MAX} seconds for the database {cluster.url}: "
+                )
+                assert "refused" in waiting
+                cluster.start()
+                assert process.stdout.readline().startswith("gRPC on ")
+                process.terminate()
+                assert process.wait(SECONDS_MAX) == 0
+            finally:
+                process.kill()
+                cluster.stop()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_first_token_comes_from_a_file(
+    quick: Command, clean_env: dict[str, str], databases: Databases, tmp_path: Path, workers: str
+) -> None:
+    """It opens every address, acts as the open organization, and is made once; its secret is
+    nowhere to be seen."""
+    secret = "0123456789abcdef0123456789abcdef"
+    file = tmp_path / "secret"
+    file.write_text(f"{secret}\n")
+    engine = "sqlite" if workers == "1" else "postgresql"
+    with databases.fresh(engine) as url:
+        env = {"COST_INSIGHTS_DATABASE_URL": url, "COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE": str(file)}
+        flags = ("--grpc-address", "0.0.0.0:0", "--workers", workers)
+        for content in (secret, secret, "another secret that is none".replace(" ", "-") * 2):
+            file.write_text(f"{content}\n")
+            with subprocess.Popen(
+                program("serve", *flags, "--log-level", "debug"),
+                env=clean_env | env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stdout is not None
+                greeting = process.stdout.readline()
+                port = greeting.split(" ")[2].rpartition(":")[2]
+                with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                    assert Caller(channel, secret).list_events() == []
+                    with refused("TOKEN_MISSING"):
+                        Caller(channel).list_events()
+                process.terminate()
+                out, err = process.communicate(timeout=SECONDS_MAX)
+            assert process.returncode == 0
+            assert content not in greeting + out + err
+            assert ("the database holds others already" in err) == (content != secret)
+        [token] = json.loads(quick("token", "list", "--json", env=env).stdout)
+        assert (token["organization"], len(token["scopes"])) == ("default", 5)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"x" * 31, b"a b" * 20, b"\xff" * 40])
+def test_a_file_without_a_secret(quick: Command, tmp_path: Path, content: bytes | None) -> None:
+    """A file that is absent, or whose secret could be guessed, is refused before anything starts;
+    what it holds is not repeated."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    done = quick("serve", env={"COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE": str(file)})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        f"cost-insights: COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: {str(file)!r} "
+        + ("cannot be read: " if content is None else "holds no secret of 32 to 256 ")
+    )
+    assert done.stderr.count("\n") == 1
+    if content:
+        assert content.decode("latin-1") not in done.stderr

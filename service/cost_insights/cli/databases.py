@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated, Final
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from cost_insights.cli.checking import Findings, in_words, mend, progress
 from cost_insights.cli.checking import check as check_cells
 from cost_insights.cli.console import (
     EXIT_CODES,
+    EXIT_FILE,
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     CommandError,
@@ -30,7 +31,14 @@ from cost_insights.cli.console import (
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import Organization, find_organization, list_organizations
 from cost_insights.settings import Settings
-from cost_insights.store import Store, count_events_before, prune_events
+from cost_insights.store import (
+    SchemaError,
+    ServedElsewhereError,
+    Store,
+    count_events_before,
+    parse_url,
+    prune_events,
+)
 
 app: Final = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Looks after the database."
@@ -59,45 +67,92 @@ def database_errors(settings: Settings) -> Iterator[None]:
     """Turns what goes wrong with the database into the end of the command."""
     try:
         yield
-    except (StoreUnavailableError, sa.exc.DBAPIError) as error:
-        cause = error.__cause__ if isinstance(error, StoreUnavailableError) else error
-        origin = getattr(cause, "orig", None) or cause or error
-        why = " ".join(str(origin).split())
+    except (StoreUnavailableError, sa.exc.DBAPIError, SchemaError, ServedElsewhereError) as error:
         raise CommandError(
-            f"{database_shown(settings)}: the database cannot be used: {printable(why)}",
+            f"{database_shown(settings)}: the database cannot be used: {_cause(error)}",
             exit_code=EXIT_UNREACHABLE,
         ) from error
 
 
+def _cause(error: Exception) -> str:
+    """What the driver said, where it was the driver who did."""
+    cause = error.__cause__ if isinstance(error, StoreUnavailableError) else error
+    return printable(" ".join(str(getattr(cause, "orig", None) or cause or error).split()))
+
+
 @contextmanager
 def opened(settings: Settings) -> Iterator[Store]:
-    """The database, its schema brought up to date unless the settings forbid it."""
-    with database_errors(settings):
-        store = store_of(settings)
-        try:
-            if settings.database_upgrade:
-                store.upgrade()
-            yield store
-        finally:
-            store.close()
+    """The database, created if need be, its schema brought up to date unless the settings
+    forbid it; one that is not up yet is waited for."""
+    with database_errors(settings), closing(store_of(settings)) as store:
+        prepare(store, settings)
+        yield store
+
+
+@contextmanager
+def existing(settings: Settings, *, wait: bool = False) -> Iterator[Store]:
+    """The database as it is; nothing is created or brought up to date."""
+    with database_errors(settings), closing(store_of(settings)) as store:
+        if wait:
+            wait_for(store, settings)
+        store.check_schema()
+        yield store
+
+
+def prepare(store: Store, settings: Settings) -> None:
+    """Makes the database ready for whoever writes to it."""
+    wait_for(store, settings)
+    if not settings.database_upgrade:
+        store.check_schema()
+        return
+    try:
+        store.upgrade()
+    except OSError as error:
+        raise not_created(settings, error) from None
+
+
+def not_created(settings: Settings, error: OSError) -> CommandError:
+    """The end of a command that could not make the file of a database or its folder."""
+    return CommandError(
+        f"{database_shown(settings)}: the database cannot be created: {error.filename}: "
+        f"{error.strerror}",
+        exit_code=EXIT_FILE,
+    )
+
+
+def wait_for(store: Store, settings: Settings) -> None:
+    """Waits for a database that is not up yet, and says so once for each cause."""
+    told: set[str] = set()
+
+    def tell(error: sa.exc.DBAPIError) -> None:
+        if (cause := _cause(error)) not in told:
+            told.add(cause)
+            note(
+                f"waiting up to {settings.database_wait_seconds:g} seconds for the database "
+                f"{database_shown(settings)}: {cause}"
+            )
+
+    store.wait(settings.database_wait_seconds, tell)
 
 
 def database_shown(settings: Settings) -> str:
     """The database without its password."""
-    return sa.make_url(settings.database_url).render_as_string(hide_password=True)
+    return parse_url(settings.database_url).render_as_string(hide_password=True)
 
 
 def store_of(settings: Settings) -> Store:
     """The database as the settings name it, not yet connected."""
     try:
         return Store(settings.database_url, connections_max=settings.database_connections_max)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
+    except sa.exc.ArgumentError:
         # The text may hold a password, so it is not repeated.
-        raise usage(
-            "--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database that is "
-            f"known ({type(error).__name__}); sqlite:///FILE and "
+        why = (
+            "not the URL of a database; sqlite:///FILE and "
             "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE are"
-        ) from None
+        )
+    except ValueError as error:
+        why = str(error)
+    raise usage(f"--database-url or COST_INSIGHTS_DATABASE_URL: {why}")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -105,17 +160,14 @@ def upgrade(database_url: DatabaseOption = None) -> None:
     """Brings the schema of the database up to date.
 
     Several processes may do so at once, and `serve` does so by itself unless
-    COST_INSIGHTS_DATABASE_UPGRADE is false.
+    COST_INSIGHTS_DATABASE_UPGRADE is false. A PostgreSQL that is not up yet is waited
+    for, up to COST_INSIGHTS_DATABASE_WAIT_SECONDS.
 
     Example: cost-insights db upgrade --database-url sqlite:///costs.db
     """
     settings = settings_of(database_url=database_url)
-    with database_errors(settings):
-        store = store_of(settings)
-        try:
-            store.upgrade()
-        finally:
-            store.close()
+    with opened(settings.model_copy(update={"database_upgrade": True})):
+        pass
     say(f"{database_shown(settings)}: the schema is up to date")
 
 
@@ -157,7 +209,7 @@ def check(
 
     Example: cost-insights db check --organization acme --repair
     """
-    with opened(settings_of(database_url=database_url)) as store:
+    with existing(settings_of(database_url=database_url)) as store:
         started = time.monotonic()
         found = check_cells(
             store, _organizations(store, organization), differences_max=differences_max
@@ -167,6 +219,7 @@ def check(
             say(json.dumps(_as_json(found), ensure_ascii=False))
         else:
             _print(found)
+            _print_pruned(found)
             say(summary)
         wrong = [one for one in found if not one.is_right]
         if not wrong:
@@ -234,10 +287,11 @@ def prune(
         before_us = (day - dt.date(1970, 1, 1)).days * _DAY_US
         with store.read() as connection:
             counts = {
-            _print_pruned(found)
                 one: count_events_before(connection, one.number, before_us) for one in organizations
             }
         events = sum(counts.values())
+        owners = ", ".join(f"{one.name} ({count})" for one, count in counts.items())
+        plan = f"{events} events before {day} of {owners or 'no organization'}"
         if not yes:
             _ask(f"{database_shown(settings)}: delete {plan}?")
         with progress() as bar:
@@ -260,6 +314,14 @@ def _organizations(store: Store, name: str | None) -> list[Organization]:
     if found is None:
         raise CommandError(f"--organization: there is no organization {name!r}")
     return [found]
+
+
+def _day_to_prune(text: str) -> dt.date:
+    day = _day(text)
+    today = dt.datetime.now(dt.UTC).date()
+    if day > today:
+        raise usage(f"--before: {day} is in the future; today, {today} in UTC, is the latest")
+    return day
 
 
 def _day(text: str) -> dt.date:
@@ -290,47 +352,11 @@ def _ask(question: str) -> None:
 
 
 def _print(found: list[Findings]) -> None:
-        owners = ", ".join(f"{one.name} ({count})" for one, count in counts.items())
-        plan = f"{events} events before {day} of {owners or 'no organization'}"
     for one in found:
         for damaged in one.damaged:
             say(f"{one.organization.name}, {damaged}: damaged")
         for difference in one.differences:
             say(in_words(difference))
-
-
-def _summary(found: list[Findings], *, seconds: float) -> str:
-    differing = sum(one.differing for one in found)
-    damaged = sum(len(one.damaged) for one in found)
-    verdict = "all is as the events say"
-    if differing or damaged:
-        verdict = f"{differing} cells differ, {damaged} segments or batches are damaged"
-    return (
-        f"{verdict}: {sum(one.events for one in found)} events, "
-        f"{sum(one.cells for one in found)} cells, {seconds:.1f} seconds"
-    )
-
-
-def _as_json(found: list[Findings]) -> list[dict[str, object]]:
-    return [
-        {
-            "organization": one.organization.name,
-            "events": one.events,
-def _day_to_prune(text: str) -> dt.date:
-    day = _day(text)
-    today = dt.datetime.now(dt.UTC).date()
-    if day > today:
-        raise usage(f"--before: {day} is in the future; today, {today} in UTC, is the latest")
-    return day
-
-
-            "cells": one.cells,
-            "differing": one.differing,
-            "damaged": one.damaged,
-            "differences": one.differences,
-        }
-        for one in found
-    ]
         if one.is_pruned_ahead:
             say(
                 f"{one.organization.name}: events before {one.pruned_before}, which is in the "
@@ -347,10 +373,36 @@ def _print_pruned(found: list[Findings]) -> None:
                 f"{one.pruned_before}, to where events were pruned; their cells are only "
                 "compared with each other"
             )
+
+
+def _summary(found: list[Findings], *, seconds: float) -> str:
+    differing = sum(one.differing for one in found)
+    damaged = sum(len(one.damaged) for one in found)
+    verdict = "all is as the events say"
     if any(one.events_before for one in found):
         verdict = "all is as the events say that are left"
     if any(one.is_pruned_ahead for one in found):
         verdict = "not everything can be proven"
+    if differing or damaged:
+        verdict = f"{differing} cells differ, {damaged} segments or batches are damaged"
+    return (
+        f"{verdict}: {sum(one.events for one in found)} events, "
+        f"{sum(one.cells for one in found)} cells, {seconds:.1f} seconds"
+    )
+
+
+def _as_json(found: list[Findings]) -> list[dict[str, object]]:
+    return [
+        {
+            "organization": one.organization.name,
+            "events": one.events,
+            "cells": one.cells,
+            "differing": one.differing,
+            "damaged": one.damaged,
             "pruned_before": None if one.pruned_before_us is None else one.pruned_before,
             "pruned_ahead": one.is_pruned_ahead,
             "events_before": one.events_before,
+            "differences": one.differences,
+        }
+        for one in found
+    ]

@@ -3,6 +3,8 @@
 import enum
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Annotated, Final
 
 import typer
@@ -11,20 +13,31 @@ import uvloop
 from cost_insights.cli.console import (
     EXIT_CODES,
     CommandError,
+    note,
     say,
     seconds,
     settings_of,
+    usage,
     whole_number,
 )
 from cost_insights.cli.databases import (
     DatabaseOption,
     database_errors,
     database_shown,
+    not_created,
+    prepare,
     store_of,
 )
 from cost_insights.cli.suggestions import first_event, serve_demo
+from cost_insights.errors import InvalidRequestError
 from cost_insights.events import any_event
-from cost_insights.identity import any_token
+from cost_insights.identity import (
+    SecretError,
+    any_token,
+    bootstrap_token,
+    check_organization_name,
+    read_secret,
+)
 from cost_insights.server import AddressError
 from cost_insights.server import serve as serve_until_stopped
 from cost_insights.settings import Settings
@@ -94,7 +107,8 @@ def serve(
 
     One line on stdout says where it listens, as whom callers act and which
     database it works on; where that holds no event more lines say how to send the
-    first one. Every other setting is a COST_INSIGHTS_… variable.
+    first one. Every other setting is a COST_INSIGHTS_… variable. A PostgreSQL that
+    is not up yet is waited for; a SQLite file is served by one process at a time.
 
     Example: cost-insights serve
 
@@ -115,9 +129,9 @@ def serve(
         open_organization=open_organization,
         drain_seconds=drain_seconds,
     )
-    # A URL that no database can have is named before anything starts.
-    store_of(settings).close()
-    with database_errors(settings):
+    with _ready_database(settings):
+        # From here on it is up to date, also where a worker starts anew.
+        settings = settings.model_copy(update={"database_upgrade": False})
         try:
             if workers == 1:
                 uvloop.run(
@@ -134,6 +148,40 @@ def serve(
                 )
         except AddressError as error:
             raise CommandError(str(error)) from None
+
+
+@contextmanager
+def _ready_database(settings: Settings) -> Iterator[None]:
+    """Prepares the database for the service, which serves it alone where only one can."""
+    try:
+        check_organization_name(settings.open_organization)
+    except InvalidRequestError as error:
+        raise usage(
+            f"--open-organization or COST_INSIGHTS_OPEN_ORGANIZATION: {error.faults[0].message}"
+        ) from None
+    secret = _bootstrap_secret(settings)
+    with database_errors(settings), closing(store_of(settings)) as store, ExitStack() as stack:
+        try:
+            stack.enter_context(store.serving())
+        except OSError as error:
+            raise not_created(settings, error) from None
+        prepare(store, settings)
+        if secret is not None and not bootstrap_token(store, settings.open_organization, secret):
+            note(
+                "COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: the secret in it is that of no valid access "
+                "token, and none is made, because the database holds others already"
+            )
+        store.close()
+        yield
+
+
+def _bootstrap_secret(settings: Settings) -> str | None:
+    if settings.bootstrap_token_file is None:
+        return None
+    try:
+        return read_secret(settings.bootstrap_token_file)
+    except SecretError as error:
+        raise usage(f"COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: {error}") from None
 
 
 def _announce(settings: Settings, address: str) -> None:

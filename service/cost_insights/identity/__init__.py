@@ -1,8 +1,10 @@
 """Organizations, access tokens and scopes: who may do what."""
 
 from cost_insights.identity.authenticator import Authenticator, Caller, any_token
+from cost_insights.identity.bootstrap import SecretError, bootstrap_token, read_secret
 from cost_insights.identity.organizations import (
     Organization,
+    check_organization_name,
     create_organization,
     ensure_organization,
     find_organization,
@@ -17,12 +19,16 @@ __all__ = [
     "Authenticator",
     "Caller",
     "Organization",
+    "SecretError",
     "any_token",
+    "bootstrap_token",
+    "check_organization_name",
     "create_organization",
     "create_token",
     "ensure_organization",
     "find_organization",
     "list_organizations",
     "list_tokens",
+    "read_secret",
     "revoke_token",
 ]

@@ -24,6 +24,18 @@ class Organization:
 
 def create_organization(connection: sa.Connection, name: str) -> Organization:
     """Creates an organization; raises InvalidRequestError if the name is taken or malformed."""
+    check_organization_name(name)
+    try:
+        with connection.begin_nested():
+            return _insert(connection, name)
+    except sa.exc.IntegrityError:
+        raise InvalidRequestError(
+            [FieldFault("name", "VALUE_UNKNOWN", f"the organization {name!r} exists already", name)]
+        ) from None
+
+
+def check_organization_name(name: str) -> None:
+    """Raises InvalidRequestError if no organization can have the name."""
     if not 1 <= len(name) <= NAME_CHARS_MAX or name != name.strip() or not name.isprintable():
         raise InvalidRequestError(
             [
@@ -36,19 +48,14 @@ def create_organization(connection: sa.Connection, name: str) -> Organization:
                 )
             ]
         )
-    try:
-        with connection.begin_nested():
-            return _insert(connection, name)
-    except sa.exc.IntegrityError:
-        raise InvalidRequestError(
-            [FieldFault("name", "VALUE_UNKNOWN", f"the organization {name!r} exists already", name)]
-        ) from None
 
 
 def ensure_organization(connection: sa.Connection, name: str) -> Organization:
-    """The organization of that name, created if there is none."""
+    """The organization of that name, created if there is none; raises InvalidRequestError if
+    the name is malformed."""
     if (found := find_organization(connection, name)) is not None:
         return found
+    check_organization_name(name)
     try:
         with connection.begin_nested():
             return _insert(connection, name)

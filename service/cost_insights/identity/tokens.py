@@ -69,10 +69,23 @@ def create_token(
             ]
         )
     secret = PREFIX + secrets.token_urlsafe(32)
+    return store_token(connection, owner, asked, secret, expires_us=expires_us), secret
+
+
+def store_token(
+    connection: sa.Connection,
+    owner: Organization,
+    scopes: frozenset[str],
+    secret: str,
+    *,
+    expires_us: int | None,
+) -> AccessToken:
+    """Creates a token with a secret that must be beyond guessing; raises
+    `sqlalchemy.exc.IntegrityError` if there is a token with that secret."""
     token = AccessToken(
         id=uuid.uuid4(),
         organization_name=owner.name,
-        scopes=asked,
+        scopes=scopes,
         hint=secret[-4:],
         created_us=time.time_ns() // 1_000,
         expires_us=expires_us,
@@ -84,12 +97,12 @@ def create_token(
             organization_number=owner.number,
             token_sha256=token_sha256(secret),
             hint=token.hint,
-            scopes=" ".join(sorted(asked)),
+            scopes=" ".join(sorted(scopes)),
             created_us=token.created_us,
             expires_us=expires_us,
         )
     )
-    return token, secret
+    return token
 
 
 def list_tokens(

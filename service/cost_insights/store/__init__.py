@@ -11,6 +11,7 @@ from cost_insights.store.check import (
 )
 from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
+from cost_insights.store.dialects import ServedElsewhereError, parse_url
 from cost_insights.store.filters import EventFilter, customer_numbers, parse_uuid
 from cost_insights.store.memory import NotRememberedError, asked_of
 from cost_insights.store.numbers import chunks
@@ -27,7 +28,7 @@ from cost_insights.store.segments import (
     read_segment_contents,
     read_segments,
 )
-from cost_insights.store.store import Store
+from cost_insights.store.store import SchemaError, Store
 from cost_insights.store.writer import Outcome, Prepared, Submission
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "PackedCache",
     "Pending",
     "Prepared",
+    "SchemaError",
+    "ServedElsewhereError",
     "SpanCheck",
     "Store",
     "StoredCells",
@@ -55,10 +58,11 @@ __all__ = [
     "customer_numbers",
     "customer_ranges",
     "drop_batches",
+    "limit_boundary",
     "mend_beyond_months",
     "mend_month",
+    "parse_url",
     "parse_uuid",
-    "limit_boundary",
     "prune_events",
     "read_cells",
     "read_segment_contents",

@@ -1,5 +1,6 @@
 """The few places where SQLite and PostgreSQL differ."""
 
+import fcntl
 import logging
 import math
 import os
@@ -51,6 +52,16 @@ class TransactionTrace(NamedTuple):
     transaction_id: str
 
 
+class ServedElsewhereError(Exception):
+    """Another process serves the database, and only one can."""
+
+    def __init__(self, process_id: str) -> None:
+        super().__init__(
+            f"another process serves it already{process_id and f', {process_id}'}; only one can "
+            "serve a SQLite file: stop that one, or use another file or PostgreSQL"
+        )
+
+
 class Dialect(Protocol):
     """What one kind of database does its own way."""
 
@@ -59,6 +70,19 @@ class Dialect(Protocol):
 
     shared_by_processes: bool
     """Whether several processes can write at once."""
+
+    starts_apart: bool
+    """Whether the database is a server, which may not be up yet."""
+
+    def is_absent(self, url: sa.URL) -> bool:
+        """Whether a connection would create the database."""
+
+    def create_folder(self, url: sa.URL) -> None:
+        """Makes the folder that a new database lies in; raises OSError if it cannot."""
+
+    def serving(self, url: sa.URL) -> AbstractContextManager[object]:
+        """Keeps other processes from serving the database until the block ends or the
+        process does; raises ServedElsewhereError where another one serves it."""
 
     snapshot_options: Mapping[str, Any]
     """What makes a transaction see one snapshot."""
@@ -141,9 +165,13 @@ class Dialect(Protocol):
         """Whether anybody waits for whoever compacts."""
 
 
-@stamina.retry(
-    on=sqlite3.OperationalError, attempts=None, timeout=30, wait_initial=0.01, wait_max=0.2
-)
+def _is_locked(error: Exception) -> bool:
+    """Whether SQLite refused because another connection was faster."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+@stamina.retry(on=_is_locked, attempts=None, timeout=30, wait_initial=0.01, wait_max=0.2)
 def _use_wal(connection: sqlite3.Connection) -> None:
     # The mode is the file's and stays. Whoever changes it while others open the file
     # is told at once that it is locked: SQLite's own timeout is not for this.
@@ -155,6 +183,7 @@ class Sqlite:
     """The embedded database: one file, one writer at a time, many readers beside it."""
 
     shared_by_processes = False
+    starts_apart = False
 
     def __init__(self) -> None:
         self._writing = threading.Lock()
@@ -164,8 +193,6 @@ class Sqlite:
     insert_options: Mapping[str, Any] = {WRITES: True}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
-        if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(
             url,
             poolclass=sa.pool.QueuePool,
@@ -194,6 +221,28 @@ class Sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         return engine
+
+    def is_absent(self, url: sa.URL) -> bool:
+        return not _file(url).exists()
+
+    def create_folder(self, url: sa.URL) -> None:
+        _file(url).parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def serving(self, url: sa.URL) -> Iterator[None]:
+        # A file of its own: a lock on the database itself would get in the way of SQLite's.
+        # It stays when the process ends: another one may be about to lock it.
+        file = _file(url).resolve()
+        with file.with_name(f"{file.name}.lock").open("a+") as lock:
+            lock.seek(0)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ServedElsewhereError(lock.read().strip()) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}\n")
+            lock.flush()
+            yield
 
     def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
         return engine
@@ -386,6 +435,7 @@ class Postgresql:
     """The production database."""
 
     shared_by_processes = True
+    starts_apart = True
 
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
@@ -417,8 +467,6 @@ class Postgresql:
         """The deadlines of transactions whose first statement is still to come."""
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
         # Where a statement of a pipeline fails, which is raised, it may warn that those
         # behind it were not executed.
         logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -453,6 +501,15 @@ class Postgresql:
             return True
 
         return engine
+
+    def is_absent(self, url: sa.URL) -> bool:
+        return False
+
+    def create_folder(self, url: sa.URL) -> None:
+        """Does nothing: the server has its own."""
+
+    def serving(self, url: sa.URL) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def rows(
         self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
@@ -654,18 +711,38 @@ class Postgresql:
         return bool(waits.scalar_one())
 
 
+_DRIVERS: Mapping[str, str] = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    # As libpq writes it, and many who run PostgreSQL for others.
+    "postgres": "postgresql+psycopg",
+}
+"""The first word of the URL of a database, and what SQLAlchemy calls it."""
+
+
+def parse_url(text: str) -> sa.URL:
+    """The URL of a database; raises ValueError for one that is not supported."""
+    url = sa.make_url(text)
+    if url.drivername not in _DRIVERS:
+        raise ValueError(
+            f"the database {url.drivername!r} is not supported; use sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        )
+    url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("a database in memory is not supported; use sqlite:///FILE")
+    return url
+
+
 def dialect_of(url: sa.URL) -> Dialect:
-    """The dialect of a database URL; raises ValueError for one that is not supported."""
-    match url.get_backend_name():
-        case "sqlite":
-            return Sqlite()
-        case "postgresql":
-            return Postgresql()
-        case other:
-            raise ValueError(
-                f"the database {other!r} is not supported; use sqlite:///FILE or "
-                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-            )
+    """The dialect of the URL of a supported database."""
+    return Sqlite() if url.get_backend_name() == "sqlite" else Postgresql()
+
+
+def _file(url: sa.URL) -> Path:
+    return Path(url.database or "")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ It knows SQL and nothing of requests, callers or clocks. Everything here but
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,13 +14,15 @@ from typing import ParamSpec, TypeVar
 
 import alembic.command
 import alembic.config
+import alembic.migration
+import alembic.script
 import sqlalchemy as sa
 import stamina
 
 from cost_insights.errors import QueryTooSlowError, StoreFullError, StoreUnavailableError
 from cost_insights.store.customer_cache import CustomerCache
 from cost_insights.store.deadline import Deadline
-from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of
+from cost_insights.store.dialects import WRITES, TransactionTrace, dialect_of, parse_url
 from cost_insights.store.failures import FailureLog
 from cost_insights.store.packed_cache import PackedCache
 from cost_insights.store.probe import Probe
@@ -40,10 +43,18 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+_WAIT_SECONDS = 0.5
+"""How long to wait before looking again whether the database is up."""
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether what failed is tried again at once: not where a disk is full, which takes
     somebody to empty it, while callers who wait would only pile up."""
     return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreFullError)
+
+
+class SchemaError(Exception):
+    """The database does not have the schema that this program works with."""
 
 
 class Store:
@@ -57,7 +68,7 @@ class Store:
         retry_seconds: float = 10,
         cache_bytes_max: int = 256 * 1024 * 1024,
     ) -> None:
-        url = sa.make_url(database_url)
+        url = parse_url(database_url)
         self.url = url
         self._dialect = dialect_of(url)
         for_statements = max(1, connections_max // 4)
@@ -116,14 +127,70 @@ class Store:
         """Makes `ask` fail where it still waits for the answer; from any thread."""
         self._probe.give_up()
 
+    def wait(self, seconds_max: float, on_failure: Callable[[sa.exc.DBAPIError], None]) -> None:
+        """Waits for a server of databases that is not up yet.
+
+        Calls `on_failure` each time that it does not answer, instead of logging it, and
+        raises StoreUnavailableError when the time is over.
+        """
+        until = time.monotonic() + seconds_max
+        while self._dialect.starts_apart:
+            try:
+                with self._engine.connect():
+                    return
+            except sa.exc.DBAPIError as error:
+                if (meaning := self._dialect.unavailable(error)) is None:
+                    raise
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise meaning from error
+                on_failure(error)
+            time.sleep(min(_WAIT_SECONDS, left))
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Keeps other processes from serving the database until the block ends or the process
+        does.
+
+        Raises ServedElsewhereError where only one can and another one does, and OSError
+        where the folder of a new database cannot be made.
+        """
+        self._dialect.create_folder(self.url)
+        with self._dialect.serving(self.url):
+            yield
+
     def upgrade(self) -> None:
-        """Brings the schema up to date; processes that do so at once wait for each other."""
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        """Creates the database if need be and brings its schema up to date; processes that do
+        so at once wait for each other.
+
+        Raises SchemaError if a newer program has made the schema, and OSError where the
+        database cannot be created.
+        """
+        config = _migrations()
+        self._dialect.create_folder(self.url)
         with self.write() as connection:
             self._dialect.migration_lock(connection)
+            _refuse_unknown(
+                _revision(connection), alembic.script.ScriptDirectory.from_config(config)
+            )
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
+
+    def check_schema(self) -> None:
+        """Raises SchemaError unless the schema is up to date; creates nothing."""
+        if self._dialect.is_absent(self.url):
+            raise SchemaError("there is no such file; `cost-insights db upgrade` makes it")
+        with self.read() as connection:
+            revision = _revision(connection)
+        scripts = alembic.script.ScriptDirectory.from_config(_migrations())
+        if revision is None:
+            raise SchemaError("it has no schema yet; `cost-insights db upgrade` makes it")
+        _refuse_unknown(revision, scripts)
+        if revision != (head := scripts.get_current_head()):
+            raise SchemaError(
+                f"its schema is {revision}, and this program needs {head}; "
+                "`cost-insights db upgrade` brings it up to date"
+            )
 
     @contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
@@ -358,3 +425,23 @@ class Store:
             connection.invalidate()
             connection.close()
             raise
+
+
+def _migrations() -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """The last migration that the database has seen."""
+    return alembic.migration.MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_unknown(revision: str | None, scripts: alembic.script.ScriptDirectory) -> None:
+    known = {script.revision for script in scripts.walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaError(
+            f"its schema is {revision}, which this program does not know: a newer one has made "
+            f"it; the newest that this one knows is {scripts.get_current_head()}"
+        )
