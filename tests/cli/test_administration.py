@@ -1,5 +1,6 @@
 """Organizations and access tokens are made and unmade on the command line."""
 
+import json
 import re
 import time
 import uuid
@@ -27,11 +28,16 @@ def test_organizations_are_created_and_listed(quick: Command, database_url: str)
     again = quick("organization", "create", "acme GmbH", *flags)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "cost-insights: name: the organization 'acme GmbH' exists already\n"
-    listed = quick("organization", "list", *flags, env={"COLUMNS": "120"})
+    for _ in range(2):
+        found = quick("organization", "create", "--if-missing", "acme GmbH", *flags)
+        assert (found.returncode, found.stdout, found.stderr) == (0, made.stdout, "")
+    listed = quick("organization", "list", *flags)
     assert listed.returncode == 0
     [[identity, *name, created]] = rows(listed.stdout)
     assert (identity, name) == (made.stdout.strip(), ["acme", "GmbH"])
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
+    [one] = json.loads(quick("organization", "list", "--json", *flags).stdout)
+    assert one.pop("created").startswith(f"{created}T")
+    assert one == {"id": identity, "name": "acme GmbH"}
 
 
 def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str) -> None:
@@ -47,12 +53,26 @@ def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str
     secret = made.stdout.strip()
     assert secret not in made.stderr
     [token_id] = re.findall(r"token ([0-9a-f-]{36}) for acme", made.stderr)
-    listed = quick("token", "list", *flags, env={"COLUMNS": "200"})
+    quick(
+        *("token", "create", "--organization", "acme", "--expires", "never", *flags),
+        *("--scopes", "events:read,events:write,metrics:read,revenue:read,revenue:write"),
+    )
+    listed = quick("token", "list", *flags)
+    assert max(len(line) for line in listed.stdout.splitlines()) <= 80
+    assert "organization" in listed.stdout
     [row] = [row for row in rows(listed.stdout) if row[0] == token_id]
-    assert row[1] == "acme"
-    assert row[3] == f"…{secret[-4:]}"
-    assert row[5] == "expires"
+    assert row[1:3] == ["acme", "events:write"]
     assert secret not in listed.stdout
+    [one, other] = json.loads(quick("token", "list", "--json", *flags).stdout)
+    assert (one["id"], one["organization"], one["scopes"]) == (
+        token_id,
+        "acme",
+        ["events:write", "metrics:read"],
+    )
+    assert f"…{one['secret_ends_with']}" in listed.stdout
+    assert secret.endswith(one["secret_ends_with"])
+    assert one["expires"] > one["created"]
+    assert (other["expires"], one["revoked"]) == (None, None)
     revoked = quick("token", "revoke", token_id, *flags)
     assert revoked.returncode == 0
     assert revoked.stdout.startswith(f"token {token_id} of acme: revoked ")
@@ -64,6 +84,7 @@ def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str
 def test_a_token_needs_its_organization(quick: Command, tmp_path: object) -> None:
     """An organization that does not exist is not made by the way."""
     flags = ("--database-url", f"sqlite:///{tmp_path}/costs.db")
+    quick("db", "upgrade", *flags)
     for arguments in (["create", "--scopes", "events:read"], ["list"]):
         done = quick("token", *arguments, "--organization", "nobody", *flags)
         assert (done.returncode, done.stdout) == (1, "")
@@ -111,7 +132,9 @@ def let_in(channel: grpc.Channel) -> bool:
 @pytest.mark.parametrize("name", ["", " acme", "a\nb", "x" * 129])
 def test_a_name_that_is_no_name_is_refused(quick: Command, tmp_path: object, name: str) -> None:
     """A malformed name is refused in one line."""
-    done = quick("organization", "create", name, "--database-url", f"sqlite:///{tmp_path}/costs.db")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "is no name of an organization" in done.stderr
+    url = f"sqlite:///{tmp_path}/costs.db"
+    for flags in ((), ("--if-missing",)):
+        done = quick("organization", "create", name, *flags, "--database-url", url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1
+        assert "is no name of an organization" in done.stderr

@@ -1,16 +1,18 @@
 """Commands on organizations, the tenants that everything belongs to."""
 
 import datetime as dt
+import json
 from typing import Annotated, Final
 
 import rich.box
+import rich.markup
 import rich.table
 import typer
 
 from cost_insights.cli.console import EXIT_CODES, CommandError, out, printable, say, settings_of
-from cost_insights.cli.databases import DatabaseOption, opened
+from cost_insights.cli.databases import DatabaseOption, existing, opened
 from cost_insights.errors import InvalidRequestError
-from cost_insights.identity import create_organization, list_organizations
+from cost_insights.identity import create_organization, ensure_organization, list_organizations
 
 app: Final = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Creates and lists organizations."
@@ -25,39 +27,80 @@ def create(
             help="What to call it: 1 to 128 printable characters that no organization has yet."
         ),
     ],
+    if_missing: Annotated[
+        bool,
+        typer.Option(
+            "--if-missing",
+            help="Print the id of the organization of that name if there is one. Default: "
+            "refuse a name that is taken.",
+        ),
+    ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
     """Creates an organization and prints its id.
 
+    It creates the database too, if need be, and waits for a PostgreSQL that is not up
+    yet.
+
     Example: cost-insights organization create acme
+
+    Example: cost-insights organization create --if-missing acme
     """
     with opened(settings_of(database_url=database_url)) as store:
         try:
             with store.write() as connection:
-                created = create_organization(connection, name)
+                make = ensure_organization if if_missing else create_organization
+                created = make(connection, name)
         except InvalidRequestError as error:
             raise CommandError(error.message) from None
     say(str(created.id))
 
 
 @app.command("list", epilog=EXIT_CODES)
-def list_(database_url: DatabaseOption = None) -> None:
+def list_(
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list. Default: a table.")
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
     """Lists the organizations, in the order in which they were created.
 
     Example: cost-insights organization list
     """
-    with opened(settings_of(database_url=database_url)) as store, store.read() as connection:
+    with existing(settings_of(database_url=database_url)) as store, store.read() as connection:
         found = list_organizations(connection)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for heading in ("id", "name", "created"):
-        table.add_column(heading, overflow="fold")
+    if as_json:
+        rows = [
+            {"id": str(one.id), "name": one.name, "created": time_shown(one.created_us)}
+            for one in found
+        ]
+        say(json.dumps(rows, ensure_ascii=False))
+        return
+    table = list_table("id", "name", "created")
     for organization in found:
         table.add_row(
             str(organization.id),
             rich.markup.escape(printable(organization.name)),
-            time_shown(organization.created_us),
+            day_shown(organization.created_us),
         )
     out.print(table)
+
+
+def list_table(*headings: str) -> rich.table.Table:
+    """An empty table that fits into 80 columns: only names are folded, never an id."""
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    for heading in headings:
+        is_name = heading in {"name", "organization"}
+        table.add_column(heading, overflow="fold", no_wrap=not is_name)
+    return table
+
+
+def day_shown(time_us: int) -> str:
+    """The day of a time, in UTC."""
+    return time_shown(time_us).partition("T")[0]
 
 
 def time_shown(time_us: int) -> str:

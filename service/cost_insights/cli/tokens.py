@@ -1,14 +1,14 @@
 """Commands on access tokens, which clients show to act as an organization."""
 
 import datetime as dt
+import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Final
 
-import rich.box
 import rich.markup
-import rich.table
 import typer
 
 from cost_insights.cli.console import (
@@ -21,8 +21,8 @@ from cost_insights.cli.console import (
     settings_of,
     usage,
 )
-from cost_insights.cli.databases import DatabaseOption, opened
-from cost_insights.cli.organizations import time_shown
+from cost_insights.cli.databases import DatabaseOption, existing
+from cost_insights.cli.organizations import day_shown, list_table, time_shown
 from cost_insights.errors import InvalidRequestError, NotFoundError
 from cost_insights.identity import (
     SCOPES,
@@ -77,7 +77,8 @@ def create(
             f"--scopes: {unknown[0]!r} is no scope; allowed are {', '.join(sorted(SCOPES))}"
         )
     expires_us = expiry_us(expires, now_us=time.time_ns() // 1_000)
-    with opened(settings_of(database_url=database_url)) as store, store.write() as connection:
+    settings = settings_of(database_url=database_url)
+    with existing(settings, wait=True) as store, store.write() as connection:
         owner = find_organization(connection, organization)
         if owner is None:
             raise CommandError(
@@ -117,10 +118,14 @@ def expiry_us(text: str, *, now_us: int) -> int | None:
 
 @app.command("list", epilog=EXIT_CODES)
 def list_(
+    *,
     organization: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Only tokens of this organization. Default: all."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list. Default: a table.")
+    ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
     """Lists the access tokens, in the order in which they were created.
@@ -129,33 +134,47 @@ def list_(
 
     Example: cost-insights token list --organization acme
     """
-    with opened(settings_of(database_url=database_url)) as store, store.read() as connection:
+    with existing(settings_of(database_url=database_url)) as store, store.read() as connection:
         if organization is not None and find_organization(connection, organization) is None:
             raise CommandError(f"--organization: there is no organization {organization!r}")
         found = list_tokens(connection, organization)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for heading in ("id", "organization", "scopes", "secret", "created", "state"):
-        table.add_column(heading, overflow="fold")
     now_us = time.time_ns() // 1_000
+    if as_json:
+        say(json.dumps([_as_json(token, now_us) for token in found], ensure_ascii=False))
+        return
+    table = list_table("id\nsecret", "organization", "scopes", "created\nstate")
     for token in found:
         table.add_row(
-            str(token.id),
+            f"{token.id}\n…{token.hint}",
             rich.markup.escape(printable(token.organization_name)),
             "\n".join(sorted(token.scopes)),
-            f"…{token.hint}",
-            time_shown(token.created_us),
-            _state(token, now_us),
+            "\n".join([day_shown(token.created_us), *_state(token, now_us, shown=day_shown)]),
         )
     out.print(table)
 
 
-def _state(token: AccessToken, now_us: int) -> str:
+def _as_json(token: AccessToken, now_us: int) -> dict[str, object]:
+    times = {
+        "created": token.created_us,
+        "expires": token.expires_us,
+        "revoked": token.revoked_us,
+    }
+    return {
+        "id": str(token.id),
+        "organization": token.organization_name,
+        "scopes": sorted(token.scopes),
+        "secret_ends_with": token.hint,
+        **{name: None if at is None else time_shown(at) for name, at in times.items()},
+    }
+
+
+def _state(token: AccessToken, now_us: int, *, shown: Callable[[int], str]) -> tuple[str, ...]:
+    """What a token is, and since or until when."""
     if token.revoked_us is not None:
-        return f"revoked {time_shown(token.revoked_us)}"
+        return "revoked", shown(token.revoked_us)
     if token.expires_us is None:
-        return "never expires"
-    verb = "expired" if token.expires_us <= now_us else "expires"
-    return f"{verb} {time_shown(token.expires_us)}"
+        return "never", "expires"
+    return "expired" if token.expires_us <= now_us else "expires", shown(token.expires_us)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -177,10 +196,11 @@ def revoke(
         raise usage(
             f"ID: {token_id!r} is not a UUID such as 1dbfc517-0bbf-4301-9ba8-555ca42b9737"
         ) from None
-    with opened(settings_of(database_url=database_url)) as store:
+    with existing(settings_of(database_url=database_url)) as store:
         try:
             with store.write() as connection:
                 token = revoke_token(connection, identity)
         except NotFoundError as error:
             raise CommandError(error.message) from None
-    say(f"token {token.id} of {token.organization_name}: {_state(token, time.time_ns() // 1_000)}")
+    state = " ".join(_state(token, time.time_ns() // 1_000, shown=time_shown))
+    say(f"token {token.id} of {token.organization_name}: {state}")
