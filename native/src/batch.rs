@@ -153,8 +153,11 @@ pub struct RowTexts<'a> {
 pub struct EventBatch {
     /// Whether to store the valid events although others are malformed.
     pub accept_valid: bool,
-    /// What is wrong with the other events, in order, up to [`FAULTS_MAX`].
+    /// What is wrong with the other events, in order: up to [`FAULTS_MAX`] faults and,
+    /// where `accept_valid`, the first fault of every further event.
     pub faults: Vec<Fault>,
+    /// How many faults were found, those that are not kept included.
+    pub faults_total: usize,
     /// How many events have faults.
     pub faulty: usize,
     /// Whether any event, faulty or not, has a name of [`crate::event::SYSTEM_EVENTS`].
@@ -174,6 +177,11 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
+    /// The fault of the whole request, if it has one.
+    pub fn request_fault(&self) -> Option<&Fault> {
+        self.faults.first().filter(|fault| fault.index.is_none())
+    }
+
     /// How many distinct customers there are.
     pub fn customer_count(&self) -> usize {
         self.external_customer_ids.len() + self.customer_ids.len()
@@ -228,7 +236,7 @@ impl EventBatch {
         let mut batch = self.clone();
         batch.rows.retain(|row| match row.customer {
             Customer::Id(place) if is_unknown[place as usize] => {
-                if batch.faults.len() < self.faults.len() + FAULTS_MAX {
+                if self.accept_valid || batch.faults.len() < self.faults.len() + FAULTS_MAX {
                     batch.faults.push(Fault::of_event(
                         row.index,
                         Place::Field("customer_id"),
@@ -236,15 +244,18 @@ impl EventBatch {
                         FaultKind::CustomerNotFound,
                     ));
                 }
+                batch.faults_total += 1;
                 batch.faulty += 1;
                 false
             }
             _ => true,
         });
-        // Each part is in order and holds the first of its kind, so the first of
-        // both together are the first of all.
         batch.faults.sort_by_key(|fault| fault.index);
-        batch.faults.truncate(FAULTS_MAX);
+        if !self.accept_valid {
+            // Each part is in order and holds the first of its kind, so the first of
+            // both together are the first of all.
+            batch.faults.truncate(FAULTS_MAX);
+        }
         batch
     }
 }

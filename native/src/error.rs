@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::{amount, id, json, time};
 
-/// How many faults of one request are kept in full; more are only counted.
+/// How many faults of one request are kept; more are counted, and kept only where an
+/// event that others are stored without would otherwise not be named at all.
 pub const FAULTS_MAX: usize = 1_000;
 /// How many characters of what was found are shown, the ellipsis included.
 pub const SHOWN_CHARS_MAX: usize = 64;
@@ -401,21 +402,34 @@ impl Found<'_> {
 }
 
 /// The faults of one request, in the order they were found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Faults {
-    /// The first [`FAULTS_MAX`] of them.
+    /// The first [`FAULTS_MAX`] of them and, where valid events are stored without
+    /// the others, the first fault of each further event.
     pub kept: Vec<Fault>,
     /// How many there are.
     pub count: usize,
+    accept_valid: bool,
 }
 
 impl Faults {
+    /// No faults yet, of a request that asks to store the valid events or does not.
+    pub fn new(accept_valid: bool) -> Self {
+        Self {
+            kept: Vec::new(),
+            count: 0,
+            accept_valid,
+        }
+    }
+
     /// Adds a fault of an event.
     pub fn push(&mut self, index: u32, place: Place<'_>, found: Found<'_>, kind: FaultKind) {
         self.count += 1;
-        // Whoever sends nothing but faults does not get to spend memory and
-        // time on words for each of them.
-        if self.kept.len() < FAULTS_MAX {
+        // Whoever sends nothing but faults does not get to spend memory and time on
+        // words for each of them. But an event that is left out while others are
+        // stored must be named: nothing else tells the caller which one it is.
+        let is_first = || self.kept.last().and_then(|fault| fault.index) != Some(index);
+        if self.kept.len() < FAULTS_MAX || (self.accept_valid && is_first()) {
             self.kept.push(Fault::of_event(index, place, found, kind));
         }
     }

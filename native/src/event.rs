@@ -191,6 +191,7 @@ fn malformed() -> EventBatch {
 fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch {
     EventBatch {
         faults: vec![Fault::of_request(path, found, kind)],
+        faults_total: 1,
         ..EventBatch::default()
     }
 }
@@ -211,7 +212,7 @@ fn check_all<'a, 'c>(
             ..batch
         });
     }
-    let mut checker = Checker::new(context, stream, request.events.len());
+    let mut checker = Checker::new(context, stream, request);
     let mut event = NewEvent::default();
     for (index, bytes) in request.events.iter().enumerate() {
         request.read_event(bytes, &mut event)?;
@@ -220,6 +221,7 @@ fn check_all<'a, 'c>(
     let mut batch = checker.batch;
     batch.accept_valid = request.accept_valid;
     batch.faults = checker.faults.kept;
+    batch.faults_total = checker.faults.count;
     Ok(batch)
 }
 
@@ -259,7 +261,8 @@ struct Model<'a> {
 }
 
 impl<'a, 'c> Checker<'a, 'c> {
-    fn new(context: &'c Context, stream: Option<StreamPlace<'c>>, events: usize) -> Self {
+    fn new(context: &'c Context, stream: Option<StreamPlace<'c>>, request: &Request<'_>) -> Self {
+        let events = request.events.len();
         let mut batch = EventBatch::default();
         batch.rows.reserve(events);
         Self {
@@ -267,7 +270,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             stream,
             ids: IdMaker::new(context.now_us, context.entropy),
             index: 0,
-            faults: Faults::default(),
+            faults: Faults::new(request.accept_valid),
             batch,
             external_customers: Places::with_capacity_and_hasher(events, Default::default()),
             customers: Places::default(),

@@ -175,6 +175,16 @@ impl EventBatch {
     }
 
     #[getter]
+    fn faults_total(&self) -> usize {
+        self.0.faults_total
+    }
+
+    #[getter]
+    fn request_fault(&self) -> Option<Fault> {
+        self.0.request_fault().cloned().map(Fault)
+    }
+
+    #[getter]
     fn faulty(&self) -> usize {
         self.0.faulty
     }

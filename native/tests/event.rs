@@ -136,11 +136,12 @@ fn valid_events_among_faulty_ones() {
     assert_eq!(indices, [Some(0), Some(0), Some(2), Some(2)]);
 }
 
-/// Beyond a thousand, faults are counted and no longer kept.
+/// Beyond a thousand, faults are counted and no longer kept, where nothing is stored.
 #[test]
 fn faults_are_bounded() {
     let batch = decode(request("").repeat(10_000));
     assert_eq!((batch.faults.len(), batch.faulty), (FAULTS_MAX, 10_000));
+    assert_eq!(batch.faults_total, 20_000);
     assert_eq!(batch.faults[FAULTS_MAX - 1].index, Some(499));
 
     let entries = (0..3_000).map(|key| entry(format!("key {key}"), null()));
@@ -148,6 +149,24 @@ fn faults_are_bounded() {
         [named(), field(11, entries.collect::<Vec<_>>().concat())].concat(),
     ));
     assert_eq!((batch.faults.len(), batch.faulty), (FAULTS_MAX, 1));
+    assert_eq!(batch.faults_total, 3_001);
+}
+
+/// Where valid events are stored, every event that is not has at least its first fault.
+#[test]
+fn every_faulty_event_is_named() {
+    let batch = decode([request("").repeat(10_000), integer(2, 1)].concat());
+    assert_eq!((batch.faulty, batch.faults_total), (10_000, 20_000));
+    assert_eq!(batch.faults.len(), FAULTS_MAX + 9_500);
+    let mut indices: Vec<_> = batch
+        .faults
+        .iter()
+        .map(|fault| fault.index.unwrap())
+        .collect();
+    indices.dedup();
+    assert!(indices.into_iter().eq(0..10_000));
+    let firsts = &batch.faults[FAULTS_MAX..];
+    assert!(firsts.iter().all(|fault| fault.path.ends_with(".name")));
 }
 
 /// Every fault of an event is told, in the order of its fields.
@@ -488,7 +507,20 @@ fn customers_that_do_not_exist() {
 
     let many = decode([event(unknown).repeat(2_000), request("")].concat()).without_customers(&[0]);
     assert_eq!((many.faults.len(), many.faulty), (FAULTS_MAX, 2_001));
+    assert_eq!(many.faults_total, 2_002);
     assert_eq!(many.faults[FAULTS_MAX - 1].index, Some(999));
+
+    let sent = [event(unknown), request("")].concat().repeat(2_000);
+    let all = decode([sent, integer(2, 1)].concat()).without_customers(&[0]);
+    assert_eq!((all.faulty, all.faults_total), (4_000, 6_000));
+    let mut indices: Vec<_> = all
+        .faults
+        .iter()
+        .map(|fault| fault.index.unwrap())
+        .collect();
+    assert!(indices.is_sorted());
+    indices.dedup();
+    assert!(indices.into_iter().eq(0..4_000));
 }
 
 // Times.
@@ -498,7 +530,7 @@ fn customers_that_do_not_exist() {
 fn timestamps() {
     let time = |fields| valid(fields).rows[0].timestamp_us;
     assert_eq!(time([vec![]]), NOW_US);
-    assert_eq!(time([field(4, "")]), 0);
+    assert_eq!(time([timestamp(0, 1)]), 0);
     assert_eq!(time([timestamp(1, 1_999)]), 1_000_001);
     assert_eq!(time([timestamp(-1, 999_999_999)]), -1);
     assert_eq!(

@@ -126,9 +126,16 @@ class EventBatch:
         """Whether the request asked to store the valid events although others are malformed."""
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong with the events that are not in the batch, in order: by
-        index, within an event by field. At most 1000 are kept; `faulty` counts on.
-        A fault of the whole request is the only one, and the batch is empty."""
+        """What is wrong with the events that are not in the batch, in order: by index,
+        within an event by field. The first 1000 are kept and, where `accept_valid`, the
+        first of each further event; `faults_total` counts all. A fault of the whole
+        request is the only one, and the batch is empty."""
+    @property
+    def faults_total(self) -> int:
+        """How many faults were found, those that are not kept included."""
+    @property
+    def request_fault(self) -> Fault | None:
+        """The fault of the whole request, if it has one."""
     @property
     def faulty(self) -> int:
         """How many events are not in the batch because of `faults`."""

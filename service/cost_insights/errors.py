@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cost_insights._native import PanicException
 
 if TYPE_CHECKING:
-    from cost_insights._native import Fault
+    from cost_insights._native import EventBatch
 
 FAILURES: tuple[type[BaseException], ...] = (Exception, PanicException)
 """Whatever may fail in the course of work; a panic of native is no `Exception`."""
@@ -62,17 +62,30 @@ class CostInsightsError(Exception):
 
 
 class InvalidRequestError(CostInsightsError):
-    """The caller must change the request; `faults` says where and how."""
+    """The caller must change the request; `faults` says where and how.
 
-    def __init__(self, faults: Sequence[FieldFault], *, faults_total: int | None = None) -> None:
+    `faults_total` is how many there are where not all are given, and `refused` how
+    many events have them.
+    """
+
+    def __init__(
+        self,
+        faults: Sequence[FieldFault],
+        *,
+        faults_total: int | None = None,
+        refused: int | None = None,
+    ) -> None:
         first = faults[0]
         total = faults_total if faults_total is not None else len(faults)
         message = f"{first.path}: {first.message}" if first.path else first.message
         if total > 1:
-            message += f" (the first of {total} faults)"
+            events = f" in {refused} events" if refused is not None and refused > 1 else ""
+            message += f" (the first of {total} faults{events})"
         facts = {"path": first.path, "value": first.value, **first.facts}
         if total > 1:
             facts["faults"] = str(total)
+            if refused is not None:
+                facts["refused"] = str(refused)
         super().__init__(message, reason=first.reason, facts=facts)
         self.faults = tuple(faults)
 
@@ -94,9 +107,11 @@ def malformed_request(message_name: str) -> InvalidRequestError:
 class InvalidEventsError(InvalidRequestError):
     """Events are malformed, and nothing of the request was stored."""
 
-    def __init__(self, faults: "Sequence[Fault]") -> None:
+    def __init__(self, batch: "EventBatch") -> None:
         super().__init__(
-            [FieldFault(f.path, f.reason, f.message, f.value, f.facts) for f in faults]
+            [FieldFault(f.path, f.reason, f.message, f.value, f.facts) for f in batch.faults],
+            faults_total=batch.faults_total,
+            refused=batch.faulty,
         )
 
 

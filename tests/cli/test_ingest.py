@@ -398,6 +398,40 @@ def test_a_file_that_was_cut_off_is_gone_on_with(
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("batch_events", [1_000, 10_000])
+@pytest.mark.parametrize("name", ["two_faults_a_line.csv", "three_faults.ndjson"])
+def test_every_refused_line_is_counted_and_named(
+    quick: Command,
+    sqlite_server: Service,
+    tmp_path: Path,
+    name: str,
+    batch_events: int,
+) -> None:
+    """However many faults there are, each line that is not stored is in the faults file."""
+    inserted, refused = (200, 800) if name.endswith(".csv") else (0, 1_000)
+    content = (FIELD / name).read_bytes()
+    header = content[: content.index(b"\n") + 1] if name.endswith(".csv") else b""
+    repeats = batch_events // 1_000
+    file = tmp_path / name
+    file.write_bytes(header + content.removeprefix(header) * repeats)
+    faults = tmp_path / "faults.ndjson"
+    done = quick(
+        *("ingest", str(file), "--faults", str(faults), "--batch-events", str(batch_events)),
+        *("--address", sqlite_server.address),
+    )
+    assert done.returncode == 1
+    # Lines that come again are duplicates: their external ids are the same.
+    assert done.stdout == (
+        f"inserted {inserted}, duplicates {inserted * (repeats - 1)}, conflicts 0, "
+        f"refused {refused * repeats}\n"
+    )
+    rows = [json.loads(line) for line in faults.read_text().splitlines()]
+    assert len({row["line"] for row in rows}) == refused * repeats
+    assert all(row["reason"] and row["message"] and row["text"] for row in rows)
+    printed = done.stderr.splitlines()
+    assert printed[-1] == f"{file}: {len(rows) - 20} more faults are in {faults}"
+
+
 def test_faults_go_to_a_file(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
     """Every fault is there with its line, and twenty are printed; the lines can be sent again."""
     good = '{"name": "ä", "external_customer_id": "u", "external_id": "1"}'

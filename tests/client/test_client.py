@@ -201,6 +201,7 @@ def test_metrics_of_products(service: Service) -> None:
             service,
             token,
             "2",
+    assert (answer.refused, answer.faults_total) == (1, 1)
             product_id="free",
             net_amount=money("10"),
             billing_type=revenue_pb2.BILLING_TYPE_RECURRING,

@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from cost_insights import _native
+from cost_insights.api.ingest_answer import ingest_answer
 from cost_insights.api.operations import Authorize, Call
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.statuses import status_of
@@ -144,26 +145,17 @@ def _acknowledgement(one: Acknowledgement) -> event_service_pb2.StreamEventsResp
 
 
 def _ingested(ingested: Ingested) -> event_service_pb2.IngestEventsResponse:
-    receipt = ingested.receipt
-    return event_service_pb2.IngestEventsResponse(
+    receipt, batch = ingested.receipt, ingested.batch
+    return ingest_answer(
         inserted=receipt.inserted,
         duplicates=receipt.duplicates,
-        conflicts=[
-            event_service_pb2.EventConflict(
-                index=index, external_id=external_id, event_id=_uuid_text(event_id)
-            )
+        refused=batch.faulty,
+        conflicts=(
+            (index, external_id, _uuid_text(event_id))
             for index, external_id, event_id in receipt.conflicts
-        ],
-        faults=[
-            event_service_pb2.EventFault(
-                index=fault.index,
-                path=fault.path,
-                reason=fault.reason,
-                message=fault.message,
-                value=fault.value,
-            )
-            for fault in ingested.faults
-        ],
+        ),
+        faults=((fault.index, fault) for fault in batch.faults),
+        faults_total=batch.faults_total,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from google.protobuf import message
 
 from cost_insights import _native
+from cost_insights.api.ingest_answer import first_faults, ingest_answer
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import slug_prefix
 from cost_insights.api.system_event_item import PRODUCT_CHARS_MAX, EventItem
@@ -68,28 +69,21 @@ def system_event_call(recorder: Recorder, *, clock_skew_ms: int) -> RecordSystem
         # In a thread, like the records of other calls.
         read = await asyncio.to_thread(_read, caller, request, latest_us)
         if read.faults and not read.accept_valid:
-            raise InvalidRequestError([fault for _, fault in read.faults])
+            raise InvalidRequestError(
+                [fault for _, fault in read.faults],
+                refused=len({index for index, _ in read.faults}),
+            )
         recorded = await recorder.system_events(
             caller.organization, read.events, accept_valid=read.accept_valid
         )
         faults = sorted([*read.faults, *recorded.faults], key=lambda fault: fault[0])
-        return event_service_pb2.IngestEventsResponse(
+        return ingest_answer(
             inserted=recorded.inserted,
             duplicates=recorded.duplicates,
-            conflicts=[
-                event_service_pb2.EventConflict(index=index, external_id=record_id)
-                for index, record_id in recorded.conflicts
-            ],
-            faults=[
-                event_service_pb2.EventFault(
-                    index=index,
-                    path=fault.path,
-                    reason=fault.reason,
-                    message=fault.message,
-                    value=fault.value,
-                )
-                for index, fault in faults
-            ],
+            refused=len({index for index, _ in faults}),
+            conflicts=((index, record_id, "") for index, record_id in recorded.conflicts),
+            faults=first_faults(faults),
+            faults_total=len(faults),
         )
 
     return record

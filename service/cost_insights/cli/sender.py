@@ -534,7 +534,8 @@ def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
 def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
     for conflict in answer.conflicts:
         message = (
-            f"{conflict.external_id} is stored already with other content, which stays "
+            f"{conflict.external_id or 'the external id'} is stored already with other content, "
+            "which stays "
             f"(event {conflict.event_id})"
         )
         yield lines[conflict.index], LineFault("external_id", "CONFLICT", message)
@@ -543,4 +544,5 @@ def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple
 def _faults(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
     for fault in answer.faults:
         path = fault.path.removeprefix(f"events[{fault.index}]").removeprefix(".")
-        yield lines[fault.index], LineFault(path, fault.reason, fault.message, fault.value)
+        message = fault.message or f"{fault.reason}; smaller batches (--batch-events) say more"
+        yield lines[fault.index], LineFault(path, fault.reason, message, fault.value)

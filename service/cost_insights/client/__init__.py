@@ -11,7 +11,7 @@
 ...             }
 ...         ]
 ...     )
-Ingested(inserted=1, duplicates=0, conflicts=(), faults=())
+Ingested(inserted=1, duplicates=0, refused=0, conflicts=(), faults=(), faults_total=0)
 
 `Client` blocks, `AsyncClient` does not, `BackgroundClient` sends batches from a
 thread of its own. All give each event an `external_id` if it has none, so every

@@ -19,7 +19,10 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with one event; see `EventFault` in the proto."""
+    """One thing that is wrong with one event; see `EventFault` in the proto.
+
+    `message` and `value` are empty where an answer had no room for them.
+    """
 
     index: int
     path: str
@@ -30,12 +33,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of the events of one call."""
+    """What became of the events of one call.
+
+    `inserted`, `duplicates`, `refused` and the number of conflicts add up to the
+    number of events. Every refused event has at least its first fault among `faults`;
+    `faults_total` counts those that are left out, too.
+    """
 
     inserted: int
     duplicates: int
+    refused: int
     conflicts: tuple[Conflict, ...]
     faults: tuple[Fault, ...]
+    faults_total: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
     return Ingested(
         inserted=response.inserted,
         duplicates=response.duplicates,
+        refused=response.refused,
         conflicts=tuple(
             Conflict(each.index, each.external_id, each.event_id) for each in response.conflicts
         ),
@@ -89,6 +100,7 @@ def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
             Fault(each.index, each.path, each.reason, each.message, each.value)
             for each in response.faults
         ),
+        faults_total=response.faults_total,
     )
 
 

@@ -48,8 +48,8 @@ class Ingested:
     """What became of the events of one request."""
 
     receipt: _native.Receipt
-    faults: Sequence[_native.Fault]
-    """Filled only where `accept_valid` was asked for."""
+    batch: _native.EventBatch
+    """What was stored of them; the others are its faults, if `accept_valid` was asked for."""
 
 
 class _Decoding(TypedDict):
@@ -300,16 +300,15 @@ class Ingestor:
 
 def refuse_faults(batch: _native.EventBatch) -> None:
     """Raises InvalidEventsError if the batch has faults that `accept_valid` does not excuse."""
-    faults = batch.faults
-    if faults and (not batch.accept_valid or faults[0].index < 0):
-        raise InvalidEventsError(faults)
+    if batch.request_fault is not None or (batch.faulty and not batch.accept_valid):
+        raise InvalidEventsError(batch)
 
 
 def ingested(outcome: Outcome) -> Ingested:
     """What became of a stored batch; raises InvalidEventsError if it was not stored."""
     if outcome.receipt is None:
-        raise InvalidEventsError(outcome.batch.faults)
-    return Ingested(outcome.receipt, outcome.batch.faults)
+        raise InvalidEventsError(outcome.batch)
+    return Ingested(outcome.receipt, outcome.batch)
 
 
 def _overloaded(what: str, waiting: int, waiting_max: int) -> OverloadedError:

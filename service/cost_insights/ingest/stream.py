@@ -106,8 +106,8 @@ class EventStream:
         organization = await self._authorize()
         await self._ingestor.until_room()
         streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
-        faults = streamed.batch.faults
-        if faults and faults[0].reason == "MALFORMED_REQUEST":
+        fault = streamed.batch.request_fault
+        if fault is not None and fault.reason == "MALFORMED_REQUEST":
             raise malformed_request("cost_insights.v1.StreamEventsRequest")
         self._check_place(streamed)
         self._stream_id, self._sequence = streamed.stream_id, streamed.sequence

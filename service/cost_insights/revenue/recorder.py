@@ -135,7 +135,10 @@ class Recorder:
         def record(connection: sa.Connection) -> RecordedEvents:
             recorded = record_system_events(connection, organization, events)
             if recorded.faults and not accept_valid:
-                raise InvalidRequestError([fault for _, fault in recorded.faults])
+                raise InvalidRequestError(
+                    [fault for _, fault in recorded.faults],
+                    refused=len({index for index, _ in recorded.faults}),
+                )
             return recorded
 
         return await self._write(organization, record)

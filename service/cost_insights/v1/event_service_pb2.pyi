@@ -31,7 +31,8 @@ class IngestEventsRequest(_message.Message):
     ACCEPT_VALID_FIELD_NUMBER: _builtins.int
     accept_valid: _builtins.bool
     """Whether to store the valid events although others are malformed. The faults
-    of the others then come back in the answer instead of as an error.
+    of the others then come back in the answer instead of as an error. A request
+    that cannot be taken at all fails nevertheless, such as one of too many events.
     """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.NewEvent]:
@@ -128,8 +129,12 @@ Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
 
 @_typing.final
 class IngestEventsResponse(_message.Message):
-    """What became of the events of one request. `inserted`, `duplicates`, the
-    conflicts and the malformed events add up to the events that were sent.
+    """What became of the events of one request: `inserted`, `duplicates`, the number
+    of `conflicts` and `refused` add up to the number of events that were sent.
+
+    So that every client can read it, an answer spells out 512 KiB of conflicts and
+    faults. Those that follow are there, too, but a conflict lacks its `external_id`,
+    and a fault its `message` and `value`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -138,12 +143,18 @@ class IngestEventsResponse(_message.Message):
     DUPLICATES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    FAULTS_TOTAL_FIELD_NUMBER: _builtins.int
     inserted: _builtins.int
     """How many events were stored by this call."""
     duplicates: _builtins.int
     """How many were already stored with the same content, or stood twice in this
     call.
     """
+    refused: _builtins.int
+    """How many events were not stored because of `faults`."""
+    faults_total: _builtins.int
+    """How many faults were found in all: those in `faults` and those left out."""
     @_builtins.property
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventConflict]:
         """The events whose `external_id` is already stored with other content. The
@@ -152,8 +163,10 @@ class IngestEventsResponse(_message.Message):
 
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFault]:
-        """What is wrong with the events that were not stored; filled only if
-        `accept_valid` was asked for.
+        """What is wrong with the events that were refused, in the order of the request;
+        filled only if `accept_valid` was asked for. Every refused event is named by
+        at least its first fault. Once there are 1000 faults, further ones of an event
+        are left out.
         """
 
     def __init__(
@@ -163,10 +176,12 @@ class IngestEventsResponse(_message.Message):
         duplicates: _builtins.int = ...,
         conflicts: _abc.Iterable[Global___EventConflict] | None = ...,
         faults: _abc.Iterable[Global___EventFault] | None = ...,
+        refused: _builtins.int = ...,
+        faults_total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflicts", b"conflicts", "duplicates", b"duplicates", "faults", b"faults", "inserted", b"inserted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflicts", b"conflicts", "duplicates", b"duplicates", "faults", b"faults", "faults_total", b"faults_total", "inserted", b"inserted", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,7 +200,7 @@ class EventConflict(_message.Message):
     """Where the event stands in the request, from 0."""
     external_id: _builtins.str
     """The idempotency key that is taken; of a system event the id of the order,
-    refund or subscription.
+    refund or subscription. Empty in long answers.
     """
     event_id: _builtins.str
     """The id of the event that holds the key; empty for a system event."""
@@ -224,9 +239,9 @@ class EventFault(_message.Message):
     such as `AMOUNT_TOO_PRECISE`.
     """
     message: _builtins.str
-    """What was found and what is allowed, in words."""
+    """What was found and what is allowed, in words. Empty in long answers."""
     value: _builtins.str
-    """What was found, shortened to 64 characters."""
+    """What was found, shortened to 64 characters. Empty in long answers."""
     def __init__(
         self,
         *,

@@ -73,8 +73,8 @@ class EventServiceServicer:
         counted in `duplicates` or listed in `conflicts`. Once this returns, the
         events are flushed to disk and every answer contains them.
 
-        Returns `INVALID_ARGUMENT` if any event is malformed; the status names each
-        fault by its path.
+        Returns `INVALID_ARGUMENT` if any event is malformed; the status names faults
+        by their paths as far as they fit, and says how many there are.
 
         Needs the scope `events:write`, or `revenue:write` for system events, which
         say in their metadata what the calls of `RevenueService` say in fields, and

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2
 
-from cost_insights.v1 import event_pb2
+from cost_insights.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from tests.support.samples import EVENTS, METRICS, SAMPLES
 from tests.support.service import (
     METHODS,
@@ -25,6 +25,11 @@ from tests.support.service import (
 )
 
 StartServer = Callable[..., AbstractContextManager[Service]]
+
+Mix = Callable[[Caller], tuple[list[event_pb2.NewEvent], dict[str, int]]]
+"""Makes events, and says what becomes of how many of them."""
+
+NOBODY = "1dbfc517-0bbf-4301-9ba8-555ca42b9737"
 
 
 def refusal(caller: Caller, *events: event_pb2.NewEvent) -> Refusal:
@@ -55,9 +60,9 @@ def test_three_faults_in_three_events(caller: Caller) -> None:
         ("events[2].cost.amount", "AMOUNT_OUT_OF_RANGE"),
     ]
     assert found.reason == "FIELD_REQUIRED"
-    assert found.facts == {"path": "events[0].name", "value": "", "faults": "3"}
+    assert found.facts == {"path": "events[0].name", "value": "", "faults": "3", "refused": "3"}
     assert found.message.startswith("events[0].name: ")
-    assert found.message.endswith(" (the first of 3 faults)")
+    assert found.message.endswith(" (the first of 3 faults in 3 events)")
     _, currency, amount = (fault.description for fault in found.faults)
     assert "eur" in currency
     assert "usd" in currency
@@ -414,16 +419,22 @@ def test_many_faults_fit_in_the_trailers(caller: Caller, character: str) -> None
     event.metadata.update({key: [1], key + "2": None})
     found = refusal(caller, *[event] * 1_000)
     assert int(found.facts["faults"]) >= 1_000
-    assert f"(the first of {found.facts['faults']} faults)" in found.message
+    assert f"(the first of {found.facts['faults']} faults in 1000 events)" in found.message
     assert found.faults
     assert found.paths[0] == "events[0].name"
 
 
 def test_each_fault_is_counted(caller: Caller) -> None:
-    """The number of faults is right where not all of them are named."""
-    found = refusal(caller, *[new_event(name="")] * 700)
-    assert found.facts["faults"] == "700"
+    """The numbers of faults and events are right where not all of them are named."""
+    found = refusal(caller, *[new_event(name="", cost="x")] * 7_000)
+    assert (found.facts["faults"], found.facts["refused"]) == ("14000", "7000")
+    assert found.message.endswith(" (the first of 14000 faults in 7000 events)")
     assert 10 < len(found.faults) < 700
+    found = refusal(caller, new_event(), *[new_event(customer_id=NOBODY)] * 3_000)
+    assert (found.reason, found.facts["refused"]) == ("CUSTOMER_NOT_FOUND", "3000")
+    found = refusal(caller, *[new_event(name="order.paid")] * 500)
+    assert int(found.facts["faults"]) > 500
+    assert found.facts["refused"] == "500"
 
 
 def test_many_faults_come_back_in_the_answer(caller: Caller) -> None:
@@ -431,6 +442,91 @@ def test_many_faults_come_back_in_the_answer(caller: Caller) -> None:
     answer = caller.ingest(*[new_event(name="")] * 900, new_event(), accept_valid=True)
     assert answer.inserted == 1
     assert [fault.index for fault in answer.faults] == list(range(900))
+
+
+def among_others(caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
+    """10,000 events, of which the faults show at once, and what becomes of them."""
+    caller.ingest(new_event(external_id="taken", cost="1"))
+    bad, worse = new_event(name=""), new_event(name="", cost="x")
+    twice, other = new_event(external_id="twice"), new_event(external_id="taken", cost="2")
+    events = [bad, worse, worse, twice, new_event(), other, worse, worse, bad, worse] * 1_000
+    return events, {"inserted": 1_001, "duplicates": 999, "conflicts": 1_000, "refused": 7_000}
+
+
+def of_nobody(_caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
+    """Events whose customers only the database knows not to exist, among others."""
+    unknown, bad = new_event(customer_id=NOBODY), new_event(name="")
+    return [unknown, bad, unknown, new_event(), unknown] * 1_000, {
+        "inserted": 1_000,
+        "refused": 4_000,
+    }
+
+
+def unreadable(_caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
+    """The longest faults and conflicts that there are."""
+    event = new_event()
+    event.metadata.update({"🤖" * 200: [1], "🦀" * 200: [1], "x" * 100: [1]})
+    twins = [new_event(external_id="🤖" * 255 + str(n), cost=str(n)) for n in range(2)]
+    twins[1].external_id = twins[0].external_id
+    return [*[event] * 5_000, *[twins[1]] * 4_999, twins[0]], {
+        "inserted": 1,
+        "duplicates": 4_998,
+        "conflicts": 1,
+        "refused": 5_000,
+    }
+
+
+def conflicting(caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
+    """Conflicts with the longest keys, and the longest faults behind them."""
+    event = new_event(external_id="🤖" * 256, cost="1")
+    caller.ingest(event)
+    event.cost.amount = "2"
+    bad = new_event()
+    bad.metadata.update({"🤖" * 200: [1], "🦀" * 200: [1]})
+    return [*[event] * 5_000, *[bad] * 5_000], {"conflicts": 5_000, "refused": 5_000}
+
+
+def system_events(_caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
+    """Records with several faults each, and those whose fault shows while they are recorded."""
+    order, change = new_event(name="order.paid"), new_event(name="subscription.revoked")
+    change.metadata["subscription_id"] = "none"
+    change.timestamp.FromJsonString("2026-01-01T00:00:00Z")
+    return [order, change] * 500, {"refused": 1_000}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("mix", [among_others, of_nobody, unreadable, conflicting, system_events])
+def test_every_refused_event_is_counted_and_named(
+    service: Service, caller: Caller, mix: Mix, streamed: bool
+) -> None:
+    """Counts add up, and each refused event has a fault, in an answer that every client reads."""
+    if streamed and mix is system_events:
+        pytest.skip("streams take no system events")
+    events, counts = mix(caller)
+    request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=True)
+    # The limits of a client that sets none.
+    with grpc.insecure_channel(service.address) as channel:
+        stub = event_service_pb2_grpc.EventServiceStub(channel)
+        if streamed:
+            batch = event_service_pb2.StreamEventsRequest(stream_id="s", sequence=1, batch=request)
+            (acknowledged,) = stub.StreamEvents(iter([batch]), metadata=caller.metadata)
+            answer = acknowledged.batch
+        else:
+            answer = stub.IngestEvents(request, metadata=caller.metadata)
+    found = {
+        "inserted": answer.inserted,
+        "duplicates": answer.duplicates,
+        "conflicts": len(answer.conflicts),
+        "refused": answer.refused,
+    }
+    assert {name: count for name, count in found.items() if count} == counts
+    assert sum(found.values()) == len(events)
+    assert len({fault.index for fault in answer.faults}) == answer.refused
+    assert answer.faults_total >= len(answer.faults)
+    assert all(fault.path and fault.reason for fault in answer.faults)
+    assert answer.faults[0].message or answer.conflicts[0].external_id
+    indices = [fault.index for fault in answer.faults]
+    assert indices == sorted(indices)
 
 
 LISTS = ["customer_ids", "external_customer_ids", "event_names"]

@@ -697,6 +697,8 @@ def test_a_stream(service: Service, caller: Caller) -> None:
     (answer,) = caller.events.StreamEvents(iter([request]), metadata=caller.metadata)
     assert answer.batch == Response(
         inserted=1,
+        refused=1,
+        faults_total=1,
         faults=[
             event_service_pb2.EventFault(
                 index=1,
