@@ -37,6 +37,13 @@ $(BIN)/python: | venv-works
 	cd tests/tools && go build -o $(CURDIR)/$(BIN)/ tool
 	@touch $@
 
+.venv/node-tools: tests/interop/node/package-lock.json | $(BIN)/python
+	@sh tests/tools/needs.sh node
+	mkdir -p .venv/node
+	cp tests/interop/node/package.json tests/interop/node/package-lock.json .venv/node
+	npm ci --prefix .venv/node --ignore-scripts --silent
+	@touch $@
+
 setup: .venv/installed ## Creates .venv and builds the native module.
 
 demo: .venv/installed ## Shows the service at work on a generated month of events.
@@ -45,7 +52,7 @@ demo: .venv/installed ## Shows the service at work on a generated month of event
 serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(BIN)/cost-insights serve
 
-test: .venv/installed .venv/go-tools ## Runs all tests, on SQLite and on a real PostgreSQL.
+test: .venv/installed .venv/go-tools .venv/node-tools ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	cargo test --quiet
 	$(BIN)/pytest

@@ -65,6 +65,8 @@ pub enum FaultKind {
     TimestampInFuture { max_us: i64 },
     /// A time is not one of the years 1 to 9999.
     TimestampOutOfRange,
+    /// A time is 0 seconds and 0 nanoseconds.
+    TimestampZero,
     /// A customer id is none of the organization's.
     CustomerNotFound,
     /// An event names itself as its parent.
@@ -74,7 +76,7 @@ pub enum FaultKind {
 }
 
 /// Every reason that a fault can have, sorted.
-pub const REASONS: [&str; 19] = [
+pub const REASONS: [&str; 20] = [
     "AMOUNT_MALFORMED",
     "AMOUNT_OUT_OF_RANGE",
     "AMOUNT_TOO_PRECISE",
@@ -92,6 +94,7 @@ pub const REASONS: [&str; 19] = [
     "TEXT_TOO_LONG",
     "TIMESTAMP_IN_FUTURE",
     "TIMESTAMP_OUT_OF_RANGE",
+    "TIMESTAMP_ZERO",
     "TOO_MANY_EVENTS",
     "TYPE_UNSUPPORTED",
 ];
@@ -117,6 +120,7 @@ impl FaultKind {
             CurrencyUnsupported => "CURRENCY_UNSUPPORTED",
             TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
+            TimestampZero => "TIMESTAMP_ZERO",
             CustomerNotFound => "CUSTOMER_NOT_FOUND",
             ParentIsSelf => "PARENT_IS_SELF",
             NameReserved => "NAME_RESERVED",
@@ -212,6 +216,7 @@ impl Fault {
             | TextHoldsNul { .. }
             | AmountMalformed
             | TimestampOutOfRange
+            | TimestampZero
             | CustomerNotFound
             | ParentIsSelf
             | NameReserved => Vec::new(),
@@ -327,6 +332,12 @@ impl fmt::Display for Fault {
                     "the time {value} is out of range; the years 1 to 9999 are allowed"
                 )
             }
+            TimestampZero => write!(
+                f,
+                "the time {value} is 0 seconds and 0 nanoseconds, which is what arrives where \
+                 a client failed to write a time; seconds and nanos are required, as in \
+                 {{\"seconds\": 1795435200, \"nanos\": 0}}"
+            ),
             CustomerNotFound => write!(
                 f,
                 "the organization has no customer {value}; only the id of one of its customers is allowed"

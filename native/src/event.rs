@@ -477,6 +477,10 @@ impl<'a, 'c> Checker<'a, 'c> {
             return Some(None);
         };
         let place = Place::Field("timestamp");
+        if (seconds, nanos) == (0, 0) {
+            self.fault(place, Found::Time(0), FaultKind::TimestampZero);
+            return None;
+        }
         if !SECONDS.contains(&seconds) || !NANOS.contains(&nanos) {
             self.fault(
                 place,

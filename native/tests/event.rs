@@ -545,6 +545,21 @@ fn timestamps() {
     );
 }
 
+/// The very zero of a message is what arrives where a client failed to fill it.
+#[test]
+fn timestamps_of_zero() {
+    for zero in [field(4, ""), timestamp(0, 0)] {
+        assert_fault(
+            [zero],
+            "timestamp",
+            "TIMESTAMP_ZERO",
+            "the time 1970-01-01T00:00:00Z is 0 seconds and 0 nanoseconds, which is what arrives \
+             where a client failed to write a time; seconds and nanos are required, as in \
+             {\"seconds\": 1795435200, \"nanos\": 0}",
+        );
+    }
+}
+
 /// A time outside the years 1 to 9999 is no time.
 #[test]
 fn timestamps_out_of_range() {

@@ -126,6 +126,7 @@ fn faults() -> Vec<Fault> {
             },
             TimestampOutOfRange,
         ),
+        event(timestamp, Found::Time(0), TimestampZero),
         event(
             Place::Field("customer_id"),
             Found::Uuid(customer),

@@ -227,6 +227,7 @@ REASONS = frozenset(
         "TEXT_TOO_LONG",
         "TIMESTAMP_IN_FUTURE",
         "TIMESTAMP_OUT_OF_RANGE",
+        "TIMESTAMP_ZERO",
         "TIMEZONE_UNKNOWN",
         "TOKEN_EXPIRED",
         "TOKEN_MISSING",

@@ -398,6 +398,23 @@ def test_a_file_that_was_cut_off_is_gone_on_with(
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_a_time_that_was_not_written(
+    quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str
+) -> None:
+    """1970-01-01T00:00:00Z in a file is what a program wrote that had no time; it is refused."""
+    file = tmp_path / f"events.{suffix}"
+    zero = "1970-01-01T00:00:00Z"
+    file.write_text(
+        f"name,external_customer_id,timestamp\na,u,{zero}\n"
+        if suffix == "csv"
+        else json.dumps({"name": "a", "external_customer_id": "u", "timestamp": zero})
+    )
+    done = quick("ingest", str(file), "--address", sqlite_server.address)
+    assert done.stdout == "inserted 0, duplicates 0, conflicts 0, refused 1\n"
+    assert f"timestamp: the time {zero} is 0 seconds and 0 nanoseconds" in done.stderr
+
+
 @pytest.mark.parametrize("batch_events", [1_000, 10_000])
 @pytest.mark.parametrize("name", ["two_faults_a_line.csv", "three_faults.ndjson"])
 def test_every_refused_line_is_counted_and_named(

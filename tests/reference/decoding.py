@@ -152,6 +152,9 @@ class Checker:
         if not sent.HasField("timestamp"):
             return self.now_us
         seconds, nanos = sent.timestamp.seconds, sent.timestamp.nanos
+        if seconds == nanos == 0:
+            self.fault("timestamp", "TIMESTAMP_ZERO")
+            return 0
         if not (SECONDS_MIN <= seconds <= SECONDS_MAX and 0 <= nanos <= 999_999_999):
             self.fault("timestamp", "TIMESTAMP_OUT_OF_RANGE")
             return 0

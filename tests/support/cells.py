@@ -16,7 +16,8 @@ def packed_cells(events: Iterable[tuple[int, int, int, str]]) -> bytes:
     request = event_service_pb2.IngestEventsRequest()
     for seconds, customer, series, cents in events:
         one = new_event(name=str(series), external_customer_id=str(customer), cost=cents)
-        one.timestamp.seconds = seconds
+        # Less than a microsecond is not kept, but all zeros are refused.
+        one.timestamp.seconds, one.timestamp.nanos = seconds, 1
         request.events.append(one)
     batch = decode_events(
         request.SerializeToString(),

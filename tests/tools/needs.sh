@@ -4,6 +4,7 @@
 #   needs.sh build   Python, its venv module, Rust and a linker
 #   needs.sh venv    that .venv, if there is one, still works
 #   needs.sh go      Go, for the tools of tests, linters and benchmarks
+#   needs.sh node    Node and npm, for a test
 #
 # PYTHON names the Python to make .venv with; python3 unless it is set.
 set -u
@@ -98,6 +99,14 @@ check_go() {
             "install it; see https://go.dev/doc/install"
 }
 
+check_node() {
+    for program in node npm; do
+        command -v "$program" > /dev/null ||
+            lacks "Node: there is no $program; the tests send events with the gRPC client of Node" \
+                "install it; see https://nodejs.org"
+    done
+}
+
 case $1 in
 build)
     check_python
@@ -106,6 +115,7 @@ build)
     ;;
 venv) check_venv ;;
 go) check_go ;;
-*) lacks "needs.sh: $1 is none of build, venv and go" "name one of them" ;;
+node) check_node ;;
+*) lacks "needs.sh: $1 is none of build, venv, go and node" "name one of them" ;;
 esac
 exit $missing

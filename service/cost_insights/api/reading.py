@@ -118,6 +118,19 @@ class Checks:
     def timestamp_us(self, path: str, timestamp: timestamp_pb2.Timestamp) -> int:
         """A time in microseconds since 1970."""
         seconds, nanos = timestamp.seconds, timestamp.nanos
+        if (seconds, nanos) == (0, 0):
+            value = "1970-01-01T00:00:00Z"
+            self.faults.append(
+                FieldFault(
+                    path,
+                    "TIMESTAMP_ZERO",
+                    f"the time {value} is 0 seconds and 0 nanoseconds, which is what arrives "
+                    "where a client failed to write a time; seconds and nanos are required, as "
+                    'in {"seconds": 1795435200, "nanos": 0}',
+                    value,
+                )
+            )
+            return 0
         if (
             not _TIMESTAMP_SECONDS_MIN <= seconds <= _TIMESTAMP_SECONDS_MAX
             or not 0 <= nanos < 1_000_000_000

@@ -265,13 +265,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
     """
+    ERROR_REASON_TIMESTAMP_ZERO: _ErrorReason.ValueType  # 42
+    """A time is exactly 0 seconds and 0 nanoseconds, which is what arrives where a
+    client failed to write a time, such as Node's proto-loader given a `Date`.
+
+        { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
+          "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
     non-OK status carries, without the prefix `ERROR_REASON_`, under the domain
     `cost-insights`. Bad input adds a `google.rpc.BadRequest` with a path, a
-    reason and a description for each fault, and is named in the `ErrorInfo` by
-    its first fault.
+    reason and a description for each fault that fits into 3 kB, and is named in the
+    `ErrorInfo` by its first fault. Where there are several, the metadata says how
+    many: `faults`, and of events also `refused`, the number of events that have them.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -516,5 +524,12 @@ ERROR_REASON_STORE_READ_ONLY: ErrorReason.ValueType  # 41
 can be tried again after the delay in the `google.rpc.RetryInfo`.
 
     { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
+"""
+ERROR_REASON_TIMESTAMP_ZERO: ErrorReason.ValueType  # 42
+"""A time is exactly 0 seconds and 0 nanoseconds, which is what arrives where a
+client failed to write a time, such as Node's proto-loader given a `Date`.
+
+    { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
+      "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

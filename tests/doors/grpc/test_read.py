@@ -196,6 +196,13 @@ def test_times_out_of_range(caller: Caller, stamp: timestamp_pb2.Timestamp) -> N
     assert call.refusal.facts["value"] == f"{stamp.seconds}s {stamp.nanos}ns"
 
 
+def test_times_that_were_not_written(caller: Caller) -> None:
+    """A filter of 0 seconds is refused, as it is what is left of a time that a client lost."""
+    with refused("TIMESTAMP_ZERO") as call:
+        caller.list_page(start_time=timestamp_pb2.Timestamp(), end_time=timestamp_pb2.Timestamp())
+    assert call.refusal.paths == ["start_time", "end_time"]
+
+
 def test_names_are_counted(caller: Caller) -> None:
     """A name has the number of its events, the first and the last, whatever model they used."""
     caller.ingest(

@@ -733,6 +733,26 @@ PAST_FIELDS: list[tuple[Record, Callable[..., Message], str, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("record", "new", "path", "field"),
+    [
+        (record_orders, new_order, "orders", "created_time"),
+        (record_orders, new_order, "orders", "paid_time"),
+        (record_refunds, new_refund, "refunds", "created_time"),
+        (record_subscriptions, new_subscription, "subscriptions", "update_time"),
+        (record_subscriptions, new_subscription, "subscriptions", "ends_time"),
+    ],
+)
+def test_times_that_were_not_written(
+    caller: Caller, record: Record, new: Callable[..., Message], path: str, field: str
+) -> None:
+    """A time of 0 seconds is what a client leaves that failed to write one; it is refused."""
+    with refused("TIMESTAMP_ZERO") as call:
+        record(caller, new(**{field: timestamp_pb2.Timestamp()}))
+    assert call.refusal.facts == {"path": f"{path}[0].{field}", "value": "1970-01-01T00:00:00Z"}
+    assert "where a client failed to write a time" in call.refusal.message
+
+
 @pytest.mark.parametrize(("record", "new", "path", "field"), PAST_FIELDS)
 def test_what_has_happened_does_not_lie_ahead(
     caller: Caller, record: Record, new: Callable[..., Message], path: str, field: str
