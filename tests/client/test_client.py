@@ -2,6 +2,7 @@
 
 import datetime
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
@@ -102,6 +103,7 @@ def test_valid_events_are_stored_where_asked(service: Service) -> None:
         answer = client.ingest([event("1"), event("NaN")], accept_valid=True)
     assert answer.inserted == 1
     assert [(fault.index, fault.reason) for fault in answer.faults] == [(1, "AMOUNT_MALFORMED")]
+    assert (answer.refused, answer.faults_total) == (1, 1)
 
 
 def test_the_callers_external_ids_are_kept(service: Service) -> None:
@@ -201,7 +203,6 @@ def test_metrics_of_products(service: Service) -> None:
             service,
             token,
             "2",
-    assert (answer.refused, answer.faults_total) == (1, 1)
             product_id="free",
             net_amount=money("10"),
             billing_type=revenue_pb2.BILLING_TYPE_RECURRING,
@@ -368,10 +369,12 @@ def test_the_background_client_tells_what_was_refused(service: Service) -> None:
     """A refused event is handed over with its reason and does not hold up the others."""
     caller = service.caller()
     refused: list[tuple[str, Fault | Conflict | CallError]] = []
-    with BackgroundClient(
-        Client(service.address, token=caller.token),
-        on_refused=lambda one, why: refused.append((one.name, why)),
-    ) as background:
+    with (
+        Client(service.address, token=caller.token) as client,
+        BackgroundClient(
+            client, on_refused=lambda one, why: refused.append((one.name, why))
+        ) as background,
+    ):
         background.send(event("1", name="good"))
         background.send(event("1e-13", name="bad"))
         background.send(event("2", name="good"))
@@ -381,6 +384,65 @@ def test_the_background_client_tells_what_was_refused(service: Service) -> None:
     assert why.reason == "AMOUNT_TOO_PRECISE"
     with Client(service.address, token=caller.token) as client:
         assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 3
+
+
+def test_the_background_client_tells_of_every_refused_event(service: Service) -> None:
+    """Each refused event is told once, however many they are and whatever is wrong with them."""
+    told: list[str] = []
+    with (
+        connect(service) as client,
+        BackgroundClient(client, on_refused=lambda one, _: told.append(one.external_id)) as sender,
+    ):
+        for place in range(3_000):
+            bad = {"external_id": str(place), "name": "", "external_customer_id": ""}
+            sender.send({**event("x"), **bad} if place % 3 else event("1"))
+    assert sorted(told, key=int) == [str(place) for place in range(3_000) if place % 3]
+
+
+def test_the_callers_client_stays_open(service: Service) -> None:
+    """Closing the background client leaves alone what the caller made."""
+    with connect(service) as client:
+        with BackgroundClient(client) as background:
+            background.send(event("1"))
+        assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 1
+
+
+def test_a_client_that_was_closed_too_early_is_told_of(service: Service) -> None:
+    """Events sent over a closed client are refused, and nothing waits for them for ever."""
+    told: list[Fault | Conflict | CallError] = []
+    client = connect(service)
+    background = BackgroundClient(client, on_refused=lambda _, why: told.append(why))
+    client.close()
+    background.send(event("1"))
+    background.flush()
+    background.close()
+    assert [str(why) for why in told] == [
+        "UNKNOWN: ValueError: Cannot invoke RPC on closed channel!"
+    ]
+
+
+def test_closing_gives_up_on_a_service_that_is_away() -> None:
+    """One batch waits for the service, not each of many; a time for closing bounds even that."""
+    told: list[Fault | Conflict | CallError] = []
+    with Client(f"127.0.0.1:{free_port()}", retry_seconds=0.5) as client:
+        background = BackgroundClient(
+            client, batch_events_max=10, on_refused=lambda _, why: told.append(why)
+        )
+        for _ in range(1_000):
+            background.send(event("1"))
+        began = time.monotonic()
+        background.close()
+        assert time.monotonic() - began < 20
+    assert len(told) == 1_000
+    assert {type(why) for why in told} == {UnavailableError}
+    told.clear()
+    with Client(f"127.0.0.1:{free_port()}", retry_seconds=600) as client:
+        background = BackgroundClient(client, on_refused=lambda _, why: told.append(why))
+        background.send(event("1"))
+        background.close(timeout_seconds=0.5)
+    assert [str(why) for why in told] == [
+        "DEADLINE_EXCEEDED: the event was sent, but not stored within 0.5 seconds of closing"
+    ]
 
 
 def test_a_failing_callback_does_not_end_the_background_client(
