@@ -23,6 +23,7 @@ from cost_insights.client import (
     UnattributedCosts,
     UnavailableError,
 )
+from cost_insights.client.options import target_of
 from cost_insights.v1 import event_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.postgresql import free_port
 from tests.support.revenue import money, new_order
@@ -80,9 +81,105 @@ def test_what_is_no_event_is_named(service: Service) -> None:
             client.ingest([event("1"), {"colour": "blue"}])
         with pytest.raises(InvalidEventError, match=r"events\[0\]: .*no time zone"):
             client.ingest([event("1", timestamp=datetime.datetime(2026, 1, 1))])  # noqa: DTZ001
-        with pytest.raises(InvalidEventError, match=r"events\[0\]: nan is no number"):
+        with pytest.raises(InvalidEventError, match=r"events\[0\]: metadata.x: nan is no number"):
             client.ingest([event("1", metadata={"x": float("nan")})])
         assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"externalCustomer": "a"},
+            (
+                "externalCustomer: there is no such field; known are name, external_customer_id, "
+                "customer_id, timestamp, external_id, parent_id, external_member_id, cost, llm, "
+                "product_id, metadata"
+            ),
+        ),
+        (
+            {"cost": {"amount": 1, "curency": "usd"}},
+            "cost.curency: there is no such field; known are amount, currency",
+        ),
+        (
+            {"metadata": {"id": 9007199254740993}},
+            (
+                "metadata.id: 9007199254740993 has more digits than a number of an event keeps; "
+                "written as a text, it keeps them"
+            ),
+        ),
+        (
+            {"metadata": {"ids": {"a": [-(2**60) - 1]}}},
+            (
+                "metadata.ids.a[0]: -1152921504606846977 has more digits than a number of an event "
+                "keeps; written as a text, it keeps them"
+            ),
+        ),
+        (
+            {"cost": {"amount": 1e9}},
+            (
+                "cost.amount: the amount 1000000000 is out of range; -9000000 to 9000000 cents are "
+                "allowed"
+            ),
+        ),
+        ({"cost": {"amount": True}}, "cost.amount: True is no amount"),
+    ],
+)
+def test_the_words_for_what_is_no_event(fields: dict[str, Any], words: str) -> None:
+    """What the client refuses by itself is named by its path, as the proto spells it."""
+    with Client("nowhere.invalid") as client, pytest.raises(InvalidEventError) as refused:
+        client.ingest([event("1"), {**event("1"), **fields}])
+    assert str(refused.value) == f"events[1]: {words}"
+
+
+def test_floats_are_rounded_as_the_service_rounds(service: Service) -> None:
+    """A float counts the same in `cost` and in `metadata._cost`; whole numbers keep their digits
+    up to 2⁵³."""
+    amounts = [0.1 + 0.2, 1e-7, 2.5e-13, 0.1, -3.0]
+    with connect(service) as client:
+        for amount in amounts:
+            client.ingest([event(amount, external_customer_id="field")])
+            cost = {"_cost": {"amount": amount, "currency": "usd"}}
+            client.ingest([{"name": "a", "external_customer_id": "metadata", "metadata": cost}])
+        client.ingest([event(0, metadata={"id": 2**53, "low": -(2**53)})])
+        answer = client.metrics(start=YESTERDAY, end=TODAY, group_by="customer")
+    costs = {group.value: group.totals["costs"] for group in answer.groups}
+    assert costs["field"] == costs["metadata"] == Decimal("-2.5999999")
+
+
+def test_days_are_dates_or_texts(service: Service) -> None:
+    """A day is a date or its ISO text; a datetime is no day, and a wrong text the service's."""
+    with connect(service) as client:
+        client.ingest([event("1")])
+        answer = client.metrics(start=YESTERDAY.isoformat(), end=TODAY.isoformat())
+        assert answer == client.metrics(start=YESTERDAY, end=TODAY)
+        rows = "".join(client.export(start=YESTERDAY.isoformat(), end=TODAY, metrics=["costs"]))
+        assert len(rows.splitlines()) == 3
+        now = datetime.datetime.now(datetime.UTC)
+        with pytest.raises(TypeError, match=r"start: .* is neither a date nor"):
+            client.metrics(start=now, end=TODAY)
+        with pytest.raises(RefusedError) as refused:
+            client.metrics(start=YESTERDAY, end="2026-02-30")
+    assert refused.value.reason == "DATE_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [
+        ("127.0.0.1:8", "127.0.0.1:8"),
+        ("127.0.0.1", "127.0.0.1:50051"),
+        ("costs.example", "costs.example:50051"),
+        ("costs.example:443", "costs.example:443"),
+        ("::1", "[::1]:50051"),
+        ("[::1]", "[::1]:50051"),
+        ("[::1]:8", "[::1]:8"),
+        ("dns:///costs.example:8", "dns:///costs.example:8"),
+        ("unix:/run/costs.sock", "unix:/run/costs.sock"),
+    ],
+)
+def test_an_address_without_a_port(address: str, target: str) -> None:
+    """The port is 50051 unless one is named; other kinds of targets stay as they are."""
+    assert target_of(address) == target
 
 
 def test_a_refusal_says_why(service: Service) -> None:
@@ -443,6 +540,18 @@ def test_closing_gives_up_on_a_service_that_is_away() -> None:
     assert [str(why) for why in told] == [
         "DEADLINE_EXCEEDED: the event was sent, but not stored within 0.5 seconds of closing"
     ]
+
+
+def test_retries_are_logged_with_their_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """The client's own logger says why a call is tried again."""
+    address = f"127.0.0.1:{free_port()}"
+    with Client(address, retry_seconds=1) as client, pytest.raises(UnavailableError):
+        client.ingest([event("1")])
+    (first, *_) = caplog.records
+    assert first.name.startswith("cost_insights.client")
+    assert first.getMessage().startswith("try 1 failed, the next one follows in ")
+    assert "UNAVAILABLE: " in first.getMessage()
+    assert {record.name for record in caplog.records} == {first.name}
 
 
 def test_a_failing_callback_does_not_end_the_background_client(

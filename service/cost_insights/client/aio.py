@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-import stamina
+import tenacity
 
 from cost_insights.client import answers, requests
-from cost_insights.client.errors import call_error, is_retryable
-from cost_insights.client.options import CHANNEL_OPTIONS, retries
+from cost_insights.client.errors import call_error
+from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
@@ -27,11 +27,12 @@ class AsyncClient:
         timeout_seconds: float = 30,
         retry_seconds: float = 120,
     ) -> None:
-        """`credentials` turn TLS on, such as `grpc.ssl_channel_credentials()`."""
+        """Connects like `Client`."""
+        target = target_of(address)
         if credentials is None:
-            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(target, CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.aio.secure_channel(target, credentials, CHANNEL_OPTIONS)
         self._events: Any = EventServiceStub(self._channel)
         self._metrics: Any = MetricsServiceStub(self._channel)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -63,8 +64,8 @@ class AsyncClient:
     async def metrics(
         self,
         *,
-        start: datetime.date,
-        end: datetime.date,
+        start: datetime.date | str,
+        end: datetime.date | str,
         interval: str = "day",
         timezone: str = "UTC",
         customer_ids: Sequence[str] = (),
@@ -102,8 +103,8 @@ class AsyncClient:
     async def export(
         self,
         *,
-        start: datetime.date,
-        end: datetime.date,
+        start: datetime.date | str,
+        end: datetime.date | str,
         export_format: str = "csv",
         interval: str | None = None,
         timezone: str = "UTC",
@@ -170,7 +171,4 @@ class AsyncClient:
             raise call_error(error) from error
 
     async def _retried(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        async for attempt in stamina.retry_context(on=is_retryable, **retries(self._retry_seconds)):
-            with attempt:
-                return await call()
-        raise AssertionError("a retry neither returned nor raised")
+        return await tenacity.AsyncRetrying(**retries(self._retry_seconds))(call)

@@ -64,7 +64,7 @@ class UnavailableError(CallError):
     """The service did not answer in time, all retries included."""
 
 
-def is_retryable(error: Exception) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
     return (
         isinstance(error, grpc.RpcError)

@@ -1,6 +1,19 @@
-"""What every channel and every retry of the client is set to."""
+"""Where a client connects to, and what every channel and every retry of it is set to."""
 
-from typing import TypedDict
+import ipaddress
+import logging
+import re
+from typing import Any, Final, TypedDict
+
+import grpc
+import tenacity
+
+from cost_insights.client.errors import call_error, is_retryable
+
+_log = logging.getLogger(__name__)
+
+PORT: Final = 50051
+"""The port of an address that names none."""
 
 CHANNEL_OPTIONS = (
     # Answers with many faults or events may be larger than the default of 4 MiB.
@@ -12,16 +25,49 @@ CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 
+_HAS_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|(?:dns|ipv4|ipv6|unix|unix-abstract|vsock):")
+
 
 class Retries(TypedDict):
     """How often and how long a call is tried."""
 
-    attempts: None
-    timeout: float
-    wait_initial: float
-    wait_max: float
+    retry: Any
+    stop: Any
+    wait: Any
+    before_sleep: Any
+    reraise: bool
+
+
+def target_of(address: str) -> str:
+    """The target of a channel: the address, with a port if it has none."""
+    if _HAS_SCHEME.match(address):
+        return address
+    try:
+        is_ipv6 = ipaddress.ip_address(address).version == 6
+    except ValueError:
+        is_ipv6 = False
+    if is_ipv6:
+        return f"[{address}]:{PORT}"
+    return address if re.search(r":\d*$", address) else f"{address}:{PORT}"
 
 
 def retries(retry_seconds: float) -> Retries:
     """Pauses from a tenth of a second to five, with jitter, until the time is over."""
-    return Retries(attempts=None, timeout=retry_seconds, wait_initial=0.1, wait_max=5.0)
+    return Retries(
+        retry=tenacity.retry_if_exception(is_retryable),
+        stop=tenacity.stop_after_delay(retry_seconds),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
+        before_sleep=_log_retry,
+        reraise=True,
+    )
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(error, grpc.RpcError):
+        _log.warning(
+            "try %d failed, the next one follows in %.1f seconds: %s",
+            state.attempt_number,
+            state.upcoming_sleep,
+            call_error(error),
+        )

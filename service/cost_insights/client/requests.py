@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import descriptor, json_format
 
+from cost_insights import _native
 from cost_insights.client.errors import InvalidEventError
 from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2, revenue_pb2
 
 EventLike = event_pb2.NewEvent | Mapping[str, Any]
 """A message, or a mapping in the documented JSON form. There a timestamp may be an
-aware `datetime` too, and an amount a `Decimal`."""
+aware `datetime` too, and an amount a `Decimal`, an `int` or a `float`; the shortest
+decimal form of a float is rounded half-even to 12 decimals."""
 
 
 def ingest_request(
@@ -37,7 +39,9 @@ def new_event(event: EventLike, place: int = 0) -> event_pb2.NewEvent:
         message.CopyFrom(event)
     else:
         try:
-            json_format.ParseDict(_plain(event), message)
+            plain = _plain(event)
+            _check_fields(plain, event_pb2.NewEvent.DESCRIPTOR)
+            json_format.ParseDict(plain, message)
         except (json_format.ParseError, TypeError, ValueError) as error:
             raise InvalidEventError(f"events[{place}]: {error}") from error
     if not message.external_id:
@@ -47,8 +51,8 @@ def new_event(event: EventLike, place: int = 0) -> event_pb2.NewEvent:
 
 def metrics_request(
     *,
-    start: datetime.date,
-    end: datetime.date,
+    start: datetime.date | str,
+    end: datetime.date | str,
     interval: str | None,
     timezone: str,
     customer_ids: Sequence[str],
@@ -66,8 +70,8 @@ def metrics_request(
     """The request for metrics; raises ValueError for an unknown interval, billing type or
     grouping."""
     return metrics_service_pb2.GetMetricsRequest(
-        start_date=start.isoformat(),
-        end_date=end.isoformat(),
+        start_date=_date("start", start),
+        end_date=_date("end", end),
         timezone=timezone,
         interval=metrics_service_pb2.Interval.Value(
             f"INTERVAL_{(interval or 'unspecified').upper()}"
@@ -100,28 +104,50 @@ def export_request(
     )
 
 
-def _plain(value: Any) -> Any:
-    """The value with what JSON lacks written as JSON has it."""
+def _date(name: str, day: datetime.date | str) -> str:
+    # A datetime is a date, too, but which day it is depends on the time zone.
+    if isinstance(day, datetime.datetime) or not isinstance(day, datetime.date | str):
+        raise TypeError(f'{name}: {day!r} is neither a date nor a text such as "2026-11-23"')
+    return day if isinstance(day, str) else day.isoformat()
+
+
+def _check_fields(
+    document: Mapping[Any, Any], message: descriptor.Descriptor, path: str = ""
+) -> None:
+    """Raises ValueError for a key that is the name of no field."""
+    for key, value in document.items():
+        field = message.fields_by_name.get(key) or message.fields_by_camelcase_name.get(key)
+        if field is None:
+            known = ", ".join(each.name for each in message.fields)
+            raise ValueError(f"{path}{key}: there is no such field; known are {known}")
+        of = field.message_type
+        if of is not None and of.file.package == message.file.package and isinstance(value, dict):
+            _check_fields(value, of, f"{path}{key}.")
+
+
+def _plain(value: Any, path: str = "") -> Any:
+    """The value with what JSON lacks written as JSON has it; `path` is where it stands."""
     if isinstance(value, Mapping):
-        plain = {key: _plain(each) for key, each in value.items()}
-        cost = plain.get("cost")
-        # A field of text: whole numbers and decimals are exact as text. A float is
-        # not, and is left to `metadata._cost`, where the service reads doubles.
-        if isinstance(cost, dict) and isinstance(cost.get("amount"), int):
-            cost["amount"] = str(cost["amount"])
-        return plain
+        return {
+            key: _amount(each, f"{path}.{key}")
+            if (path, key) == ("cost", "amount")
+            else _plain(each, f"{path}.{key}" if path else str(key))
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(each, f"{path}[{place}]") for place, each in enumerate(value)]
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, datetime.datetime):
         if value.tzinfo is None:
-            raise ValueError(f"the time {value} has no time zone")
+            raise ValueError(f"{path}: the time {value} has no time zone")
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number that JSON has")
+        raise ValueError(f"{path}: {value} is no number that JSON has")
     if isinstance(value, int) and abs(value) >= 2**53 and value != _nearest_double(value):
         raise ValueError(
-            f"{value} has more digits than a number of an event keeps; written as a text, it keeps "
-            "them"
+            f"{path}: {value} has more digits than a number of an event keeps; written as a text, "
+            "it keeps them"
         )
     return value
 
@@ -131,3 +157,15 @@ def _nearest_double(number: int) -> float:
         return float(number)
     except OverflowError:
         return math.inf
+
+
+def _amount(value: Any, path: str) -> Any:
+    """An amount as text, which is exact for whole numbers and decimals."""
+    if isinstance(value, bool):
+        raise TypeError(f"{path}: {value} is no amount")
+    if isinstance(value, float):
+        picocents = _native.round_amount(value)
+        if not isinstance(picocents, int):
+            raise ValueError(f"{path}: {picocents.message}")
+        return _native.format_amount(picocents)
+    return str(value) if isinstance(value, int | Decimal) else value

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-import stamina
+import tenacity
 
 from cost_insights.client import answers, requests
-from cost_insights.client.errors import call_error, is_retryable
-from cost_insights.client.options import CHANNEL_OPTIONS, retries
+from cost_insights.client.errors import call_error
+from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
@@ -19,7 +19,8 @@ class Client:
     """Calls the service and waits for its answers; safe to share between threads.
 
     A call that fails in passing is tried again, with growing pauses, for up to
-    `retry_seconds`; each try may take `timeout_seconds`.
+    `retry_seconds`; each try may take `timeout_seconds`. The logger
+    `cost_insights.client` warns of each that failed, and says why.
     """
 
     def __init__(
@@ -31,11 +32,15 @@ class Client:
         timeout_seconds: float = 30,
         retry_seconds: float = 120,
     ) -> None:
-        """`credentials` turn TLS on, such as `grpc.ssl_channel_credentials()`."""
+        """`address` without a port means port 50051.
+
+        `credentials` turn TLS on, such as `grpc.ssl_channel_credentials()`.
+        """
+        target = target_of(address)
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
         self._events = EventServiceStub(self._channel)
         self._metrics: Any = MetricsServiceStub(self._channel)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -71,8 +76,8 @@ class Client:
     def metrics(
         self,
         *,
-        start: datetime.date,
-        end: datetime.date,
+        start: datetime.date | str,
+        end: datetime.date | str,
         interval: str = "day",
         timezone: str = "UTC",
         customer_ids: Sequence[str] = (),
@@ -87,7 +92,8 @@ class Client:
         groups_max: int = 10,
         order_by: str = "",
     ) -> answers.MetricsAnswer:
-        """Metrics per period of the days from `start` to `end`, both included.
+        """Metrics per period of the days from `start` to `end`, both included, each a
+        `date` or a text such as "2026-11-23".
 
         `interval` is hour, day, week, month or year; `metrics` are slugs, all when
         empty; `billing_types` are one_time and recurring. `group_by` is event_name,
@@ -118,8 +124,8 @@ class Client:
     def export(
         self,
         *,
-        start: datetime.date,
-        end: datetime.date,
+        start: datetime.date | str,
+        end: datetime.date | str,
         export_format: str = "csv",
         interval: str | None = None,
         timezone: str = "UTC",
@@ -193,7 +199,4 @@ class Client:
             raise call_error(error) from error
 
     def _retried(self, call: Callable[[], Any]) -> Any:
-        for attempt in stamina.retry_context(on=is_retryable, **retries(self._retry_seconds)):
-            with attempt:
-                return call()
-        raise AssertionError("a retry neither returned nor raised")
+        return tenacity.Retrying(**retries(self._retry_seconds))(call)
