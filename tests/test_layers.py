@@ -1,7 +1,7 @@
-"""Imports run downwards only, and Rust's module is at the bottom."""
+"""Imports run downwards only: from one layer to those below it, and never in a circle."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,49 +12,80 @@ LAYERS = (
     {"cli"},
     {"supervisor"},
     {"server"},
-    {"doors"},
+    {"app"},
+    {"doors", "ingest"},
     {"api"},
-    {"ingest", "metrics", "events", "revenue", "customers"},
-    {"identity"},
+    {"metrics"},
+    {"events", "revenue"},
+    {"cells", "customers"},
+    {"identity", "jobs"},
     {"store"},
 )
 """From the top down: what stands in a set may import what stands in the sets below it."""
 
-EVERYWHERE = {"amounts", "errors", "settings", "paging", "_native", "logs"}
+EVERYWHERE = {"_native", "addresses", "amounts", "errors", "logs", "paging", "settings"}
 """What any layer may import, and what imports nothing of the layers."""
 
-APART = {
-    # The generated messages belong to the border of the service, not to its core.
-    "v1": {"api", "cli", "client", "doors", "ingest"},
-    # The client is for other people's programs, and works without the service.
-    "client": {"cli"},
+CLIENT = {"client"}
+"""For other people's programs: it works without the service."""
+
+GENERATED = {"v1"}
+
+IMPORTS_CLIENT = {"cli"}
+
+THIRD_PARTY: Mapping[str, set[str]] = {
+    "grpc": {"doors", "client", "cli"},
+    "google": {"api", "doors", "client", "cli", "ingest"},
+    "sqlalchemy": {
+        "cells",
+        "cli",
+        "customers",
+        "events",
+        "identity",
+        "metrics",
+        "revenue",
+        "store",
+    },
+    "psycopg": {"store"},
+    "sqlite3": {"store"},
+    "alembic": {"store"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "plotext": {"cli"},
+    "pydantic": {"cli", "settings"},
+    "cost_insights.v1": {"api", "doors", "client", "cli", "ingest"},
 }
-"""Who may import what stands in no layer."""
+"""The parts that import a package, each of them and no other."""
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of the package with its part, generated ones apart."""
+def part_of(path: Path) -> str:
+    """The part of the package that a module belongs to."""
+    return Path(path.relative_to(PACKAGE).parts[0]).stem
+
+
+def modules() -> Iterator[Path]:
+    """Every module of the package, generated ones apart."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).parts
-        if parts[0] != "v1" and parts != ("__init__.py",):
-            yield Path(parts[0]).stem, path
+        if part_of(path) not in GENERATED and path != PACKAGE / "__init__.py":
+            yield path
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The parts of the package that a module imports."""
+    """The full names of the modules, or of what is in them, that a module imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                root, _, rest = alias.name.partition(".")
-                if root == "cost_insights":
-                    yield rest.partition(".")[0]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            root, _, rest = (node.module or "").partition(".")
-            if root == "cost_insights" and rest:
-                yield rest.partition(".")[0]
-            elif root == "cost_insights":
-                yield from (alias.name for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parts(path: Path) -> Iterator[str]:
+    """The parts of the package that a module imports."""
+    for name in imports(path):
+        root, _, rest = name.partition(".")
+        if root == "cost_insights":
+            yield rest.partition(".")[0]
 
 
 def rank(part: str) -> int:
@@ -64,27 +95,73 @@ def rank(part: str) -> int:
 
 
 def test_every_part_has_its_layer() -> None:
-    """A new part of the package must be given its place."""
-    assert {part for part, _ in modules()} <= set().union(*LAYERS) | EVERYWHERE | APART.keys()
+    """The layers name every part of the package, and no part that is not there."""
+    known = set().union(*LAYERS) | EVERYWHERE | CLIENT
+    assert {part_of(path) for path in modules()} | {"_native"} == known
 
 
 @pytest.mark.parametrize(
-    ("part", "path"), [pytest.param(*one, id=str(one[1].relative_to(PACKAGE))) for one in modules()]
+    "path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in modules()]
 )
-def test_imports_run_downwards(part: str, path: Path) -> None:
+def test_imports_run_downwards(path: Path) -> None:
     """A module imports its own part, parts further down, and what everybody may import."""
-    for imported in imports(path):
-        if imported in EVERYWHERE | {part}:
+    part = part_of(path)
+    for imported in parts(path):
+        if imported in EVERYWHERE | GENERATED | {part}:
             continue
-        if imported in APART:
-            assert part in APART[imported], f"{part} imports {imported}"
+        if imported in CLIENT:
+            assert part in IMPORTS_CLIENT, f"{part} imports {imported}"
         else:
-            in_layers = part not in EVERYWHERE | APART.keys()
+            in_layers = part not in EVERYWHERE | CLIENT
             assert in_layers, f"{part} imports {imported}"
             assert rank(imported) > rank(part), f"{part} imports {imported}"
 
 
+@pytest.mark.parametrize("package", THIRD_PARTY)
+def test_who_imports_a_package(package: str) -> None:
+    """A package is imported by the parts that are named for it, and by no other."""
+    found = {
+        part_of(path)
+        for path in modules()
+        if any(f"{name}.".startswith(f"{package}.") for name in imports(path))
+    }
+    assert found == THIRD_PARTY[package]
+
+
+def test_there_is_no_circle() -> None:
+    """No module imports itself by way of others."""
+    names = {
+        "cost_insights." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in modules()
+    }
+    names |= {
+        name.removesuffix(".__init__"): path
+        for name, path in names.items()
+        if name.endswith(".__init__")
+    }
+
+    def module_of(name: str) -> str | None:
+        return next((one for one in (name, name.rpartition(".")[0]) if one in names), None)
+
+    edges = {
+        name: {found for one in imports(path) if (found := module_of(one)) not in {None, name}}
+        for name, path in names.items()
+    }
+    finished: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " imports ".join((*way[way.index(name) :], name))
+        if name not in finished:
+            for other in sorted(edges[name] - {None}):
+                assert other is not None
+                visit(other, (*way, name))
+            finished.add(name)
+
+    for name in sorted(names):
+        visit(name, ())
+
+
 def test_the_test_sees_imports() -> None:
     """The server imports the door, which this test must notice to be worth anything."""
-    assert "doors" in set(imports(PACKAGE / "server.py"))
-    assert "_native" in set(imports(PACKAGE / "settings.py"))
+    assert "doors" in set(parts(PACKAGE / "server.py"))
+    assert "_native" in set(parts(PACKAGE / "settings.py"))

@@ -20,7 +20,8 @@ from typing import Any
 
 import uvloop
 
-from cost_insights.server import AddressError, Server, check_address, serve, split_address
+from cost_insights.addresses import AddressError, split_address
+from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
@@ -50,7 +51,7 @@ def supervise(
     """
     store = Store(settings.database_url)
     try:
-        if workers > 1 and not store.shared_by_processes:
+        if workers > 1 and not store.dialect.shared_by_processes:
             raise AddressError(
                 f"will not run {workers} workers on SQLite: one process at a time writes to it, so "
                 "the others would only wait; use PostgreSQL, or one worker"

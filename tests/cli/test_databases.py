@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cost_insights.store import Kind, Store
+from cost_insights.cells import Kind
+from cost_insights.store import Store
 from cost_insights.store.schema import organization, segment
 from tests.support.command_line import SECONDS_MAX, Command, program
 from tests.support.databases import Databases

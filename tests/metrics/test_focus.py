@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from google.protobuf import timestamp_pb2
 
-from cost_insights import identity
+from cost_insights import cells, identity
 from cost_insights.metrics.exports import cost_rows as details
 from cost_insights.v1 import event_pb2, metrics_service_pb2
 from tests.reference import costs as reference
@@ -303,7 +303,7 @@ def compact(service: Service, caller: Caller) -> None:
     with service.store.read() as connection:
         organization = identity.find_organization(connection, caller.organization)
     assert organization is not None
-    while service.store.compact(organization.number) is not None:
+    while cells.compact(service.store, organization.number) is not None:
         pass
 
 

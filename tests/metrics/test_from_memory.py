@@ -6,17 +6,11 @@ from typing import Any, NoReturn
 
 import pytest
 
+from cost_insights import cells
+from cost_insights.cells import CellCache, CellReader, Kind, Needed, StoredCells, pending_batches
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import create_organization
-from cost_insights.store import (
-    Deadline,
-    Kind,
-    Needed,
-    NotRememberedError,
-    Store,
-    StoredCells,
-    read_cells,
-)
+from cost_insights.store import Deadline, Store
 from tests.support.cells import add_batches, packed_cells
 from tests.support.service import Service, lately, new_event
 
@@ -49,10 +43,10 @@ def test_a_warm_question_begins_no_transaction(
     service: Service, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     """What was just stored counts, be it events of this process or records."""
-    caller, store = service.caller(), service.server.store
+    caller, store = service.caller(), service.server.app.store
     caller.ingest(*(new_event(cost="2", external_customer_id=one) for one in ("acme", "zeta")))
-    (waiting,) = store.pending()
-    store.compact(waiting.organization_number)
+    (waiting,) = pending_batches(store)
+    cells.compact(store, waiting.organization_number)
     caller.get_metrics(**lately(), **question)
     caller.ingest(new_event(cost="0.5", external_customer_id="acme"))
     with monkeypatch.context() as patch:
@@ -62,14 +56,14 @@ def test_a_warm_question_begins_no_transaction(
 
 def test_what_others_store_counts_at_once(service: Service, database_url: str) -> None:
     """Batches and segments of other processes are read when they are first met."""
-    caller, store = service.caller(), service.server.store
+    caller, store = service.caller(), service.server.app.store
     caller.ingest(new_event(cost="1", external_customer_id="acme"))
     assert caller.get_metrics(**lately()).totals.costs == "1"
-    (waiting,) = store.pending()
+    (waiting,) = pending_batches(store)
     with closing(Store(database_url)) as other:
         add_batches(other, waiting.organization_number, packed_cells([(0, 0, 0, "3")]))
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
-        assert other.compact(waiting.organization_number)
+        assert cells.compact(other, waiting.organization_number)
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
 
 
@@ -82,31 +76,32 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def test_cells_without_a_transaction(store: Store) -> None:
-    """They are those of a transaction where all are remembered; else nothing is read."""
+    """They are those of a transaction where the cache has all of them; else there are none."""
     with store.write() as connection:
         number = create_organization(connection, "acme").number
+    reader = CellReader(store, CellCache(1 << 20))
 
-    def from_memory() -> StoredCells:
-        return store.read_cells_from_memory(number, NEEDED, deadline=Deadline(60))
+    def cached() -> StoredCells | None:
+        return reader.cached_cells(number, NEEDED, deadline=Deadline(60))
 
-    def remembered() -> StoredCells:
+    def read() -> StoredCells:
         with store.read() as connection:
-            return read_cells(connection, number, NEEDED, store.packed_cache)
+            return reader.cells(connection, number, NEEDED)
 
-    assert from_memory() == remembered() == StoredCells(0, 0, [], [])
+    assert cached() == read() == StoredCells(0, 0, [], [])
     for compacts in (False, True):
         add_batches(store, number, packed_cells([(40 * 86_400, 2, 1, "2")]))
         if compacts:
-            assert store.compact(number)
-        with pytest.raises(NotRememberedError):
-            from_memory()
-        cells = remembered()
-        assert len(cells.batches) + len(cells.segments) == (2 if compacts else 1)
-        assert from_memory() == cells
+            assert cells.compact(store, number)
+        assert cached() is None
+        found = read()
+        assert len(found.batches) + len(found.segments) == (2 if compacts else 1)
+        assert cached() == found
 
 
 def test_the_deadline_holds_without_a_transaction(store: Store) -> None:
     """Nothing is asked for a call that is over."""
+    reader = CellReader(store, CellCache(0))
     with pytest.raises(QueryTooSlowError):
-        store.read_cells_from_memory(1, NEEDED, deadline=Deadline(0))
-    assert store.read_cells_from_memory(1, NEEDED, deadline=Deadline(60)).batches == []
+        reader.cached_cells(1, NEEDED, deadline=Deadline(0))
+    assert reader.cached_cells(1, NEEDED, deadline=Deadline(60)) == StoredCells(0, 0, [], [])

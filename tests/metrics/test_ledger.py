@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger, LedgerQuestion
+from cost_insights.cells import CellCache
+from cost_insights.customers import CustomerCache
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics.sources import ledger_cache as module
 from cost_insights.metrics.sources.ledger_cache import LedgerCache
-from cost_insights.metrics.sources.snapshot import Snapshot
+from cost_insights.metrics.sources.snapshot import Caches, Snapshot
 from cost_insights.revenue import Recorder, Refund
 from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import organization
@@ -39,10 +41,16 @@ def acme(store: Store) -> Organization:
     return new_organization(store)
 
 
+def snapshot_of(store: Store, owner: Organization, *, seconds_max: float = 60) -> Snapshot:
+    """What an organization has stored by now."""
+    caches = Caches(CellCache(0), CustomerCache())
+    return Snapshot(store, caches, owner, Deadline(seconds_max), transaction=True)
+
+
 def current(store: Store, ledgers: LedgerCache, owner: Organization) -> Ledger:
     """The ledger of an organization."""
-    with store.read() as connection:
-        return ledgers.current(Snapshot(store, owner, Deadline(60), connection))
+    with snapshot_of(store, owner) as snapshot:
+        return ledgers.current(snapshot)
 
 
 def facts(ledger: Ledger, *names: str) -> list[int]:
@@ -106,10 +114,10 @@ def test_records_are_read_in_parts(
     asyncio.run(recorder.subscriptions(acme, [state(f"s{i}") for i in range(4)]))
     monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 3)
     ledgers = LedgerCache(2**30)
-    with store.read() as connection:
-        break_after(connection, 4)
+    with snapshot_of(store, acme) as snapshot:
+        break_after(snapshot.connection, 4)
         with pytest.raises(RuntimeError, match="broken"):
-            ledgers.current(Snapshot(store, acme, Deadline(60), connection))
+            ledgers.current(snapshot)
     ledger = current(store, ledgers, acme)
     assert ledger.position == 11
     assert facts(ledger, "entries", "orders", "subscriptions") == [7, 7, 4]
@@ -135,13 +143,13 @@ def test_threads_add_each_record_once(store: Store, acme: Organization) -> None:
         start.wait()
         seen = 0
         for _ in range(20):
-            with store.read() as connection:
-                stored = connection.scalar(
+            with snapshot_of(store, acme) as snapshot:
+                stored = snapshot.connection.scalar(
                     sa.select(organization.c.records_count).where(
                         organization.c.number == acme.number
                     )
                 )
-                ledger = ledgers.current(Snapshot(store, acme, Deadline(60), connection))
+                ledger = ledgers.current(snapshot)
             (seen,) = facts(ledger, "entries")
             assert seen >= (stored or 0)
         return seen
@@ -183,6 +191,6 @@ def test_a_deadline_ends_the_reading(store: Store, acme: Organization) -> None:
     """Records are not read for a call that is over."""
     asyncio.run(Recorder(store).orders(acme, [order("o")]))
     ledgers = LedgerCache(2**30)
-    with store.read() as connection, pytest.raises(QueryTooSlowError):
-        ledgers.current(Snapshot(store, acme, Deadline(0), connection))
+    with pytest.raises(QueryTooSlowError), snapshot_of(store, acme, seconds_max=0) as snapshot:
+        ledgers.current(snapshot)
     assert current(store, ledgers, acme).position == 1

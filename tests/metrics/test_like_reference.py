@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights import identity
+from cost_insights import cells, identity
 from tests.reference import costs as reference
 from tests.support.cost_questions import CostQuestion, check, cost_questions, events_around
 from tests.support.facts import sent, zone_of
@@ -61,5 +61,5 @@ def test_clocks_that_change_beside_the_quarters(
     with service.store.read() as connection:
         owner = identity.find_organization(connection, caller.organization)
     assert owner is not None
-    service.store.compact(owner.number)
+    cells.compact(service.store, owner.number)
     check(caller, events, question)

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cost_insights.cells import pending_batches
 from cost_insights.client import Client, MetricsAnswer
 from cost_insights.store import Store
 from cost_insights.store.schema import segment
@@ -252,7 +253,7 @@ def compacted(url: str) -> None:
     store = Store(url)
     try:
         until = time.monotonic() + 30
-        while store.pending():
+        while pending_batches(store):
             assert time.monotonic() < until, "nobody compacts"
             time.sleep(0.2)
         with store.read() as connection:

@@ -27,11 +27,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from cost_insights import cells
+from cost_insights.cells.compaction import prepare_compaction, write_compaction
+from cost_insights.cells.rows import OvertakenError
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 from cost_insights.store.schema import batch, segment
-from cost_insights.store.segments import OvertakenError, prepare_compaction, write_compaction
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.reference import costs as reference
 from tests.support.cost_questions import (
@@ -149,7 +151,7 @@ class Metrics(RuleBasedStateMachine):
     @property
     def store(self) -> Store:
         assert self.service is not None
-        return self.service.server.store
+        return self.service.server.app.store
 
     @rule(cache_bytes_max=st.sampled_from([0, 2_000, 1 << 28]))
     def restart(self, cache_bytes_max: int) -> None:
@@ -223,7 +225,7 @@ class Metrics(RuleBasedStateMachine):
     @rule(organization=ORGANIZATIONS)
     def compact(self, organization: int) -> None:
         """All that is pending."""
-        self.store.compact(self.numbers[organization])
+        cells.compact(self.store, self.numbers[organization])
         assert self.rows(self.numbers[organization])[0] == set()
 
     @rule(organization=ORGANIZATIONS, severs=st.booleans())
@@ -249,7 +251,7 @@ class Metrics(RuleBasedStateMachine):
             nonlocal seen
             seen += 1
             if seen > statement:
-                if severs and self.store.shared_by_processes:
+                if severs and self.store.dialect.shared_by_processes:
                     self.sever(connection)
                 else:
                     raise CrashError
@@ -257,7 +259,7 @@ class Metrics(RuleBasedStateMachine):
         sa.event.listen(store._engine, "before_cursor_execute", before)
         sa.event.listen(store._engine, "commit", before)
         try:
-            store.compact(organization_number)
+            cells.compact(store, organization_number)
         except (CrashError, StoreUnavailableError):
             return True
         finally:
@@ -300,7 +302,7 @@ class Metrics(RuleBasedStateMachine):
         number = self.numbers[organization]
         other = Store(self.url, connections_max=3)
         with contextlib.closing(other), ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda store: store.compact(number), (self.store, other)))
+            list(pool.map(lambda store: cells.compact(store, number), (self.store, other)))
         assert self.rows(number)[0] == set()
 
     def rows(self, organization_number: int) -> tuple[set[Any], set[Any]]:

@@ -62,8 +62,7 @@ def rows(store: Store, table: sa.Table) -> list[dict[str, Any]]:
 
 def states(store: Store, owner: Organization) -> dict[str, StoredSubscription]:
     """The stored states by id."""
-    page = RevenueReader(store).subscriptions(owner, ALL, page_size=1_000, page_token="")
-    found, token = asyncio.run(page)
+    found, token = RevenueReader(store).subscriptions(owner, ALL, page_size=1_000, page_token="")
     assert token == ""
     return {one.subscription_id: one for one in found}
 

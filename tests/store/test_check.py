@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import _native
+from cost_insights.cells import Kind, pending_batches
 from cost_insights.cli.checking import KINDS, check, in_words, mend
-from cost_insights.store import Kind, Store
+from cost_insights.store import Store
 from cost_insights.store.schema import batch, event, segment
 from tests.support.events import event_at
 from tests.support.segments import (
@@ -194,7 +195,7 @@ def test_events_without_cells_and_cells_without_events(service: Service) -> None
 def wait_until_compacted(store: Store) -> None:
     """Waits for the service's own compaction."""
     give_up = time.monotonic() + 30
-    while store.pending():
+    while pending_batches(store):
         assert time.monotonic() < give_up
         time.sleep(0.05)
 

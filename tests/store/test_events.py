@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import _native, identity
+from cost_insights.events import EventWriter
 from cost_insights.identity import Organization
 from cost_insights.store import Store
 from cost_insights.store.schema import batch, customer, event, organization, series
@@ -172,15 +173,16 @@ def test_what_is_prepared_before_another_transaction_commits(
     first = [
         new_event(external_id=f"k{n}", external_customer_id=f"c{n % 2}", cost="1") for n in range(4)
     ]
+    writer = EventWriter(store)
     # Neither knows a number yet.
-    one, two = (store.prepare([submission(acme, *first)]) for _ in range(2))
-    assert counts(store.insert_events(one, now_us=NOW_US)[0]) == (4, 0, 0)
-    assert counts(store.insert_events(two, now_us=NOW_US)[0]) == (0, 4, 0)
+    one, two = (writer.prepare([submission(acme, *first)]) for _ in range(2))
+    assert counts(writer.write(one, now_us=NOW_US)[0]) == (4, 0, 0)
+    assert counts(writer.write(two, now_us=NOW_US)[0]) == (0, 4, 0)
     # All numbers are known, and both hold a new event.
     second = [*first, new_event(external_id="k4", external_customer_id="c0", cost="1")]
-    one, two = (store.prepare([submission(acme, *second)]) for _ in range(2))
-    assert counts(store.insert_events(one, now_us=NOW_US)[0]) == (1, 4, 0)
-    assert counts(store.insert_events(two, now_us=NOW_US)[0]) == (0, 5, 0)
+    one, two = (writer.prepare([submission(acme, *second)]) for _ in range(2))
+    assert counts(writer.write(one, now_us=NOW_US)[0]) == (1, 4, 0)
+    assert counts(writer.write(two, now_us=NOW_US)[0]) == (0, 5, 0)
     assert count(store, event) == 5
     with store.read() as connection:
         numbers = connection.scalars(sa.select(customer.c.number).order_by(customer.c.number))

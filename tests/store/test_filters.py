@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
+from cost_insights.customers import CustomerCache
+from cost_insights.events import EventFilter, EventWriter
 from cost_insights.identity import Organization
-from cost_insights.store import CustomerCache, EventFilter, Store
+from cost_insights.store import Store
 from tests.support.service import new_event
 from tests.support.submissions import NOW_US, submission
 
@@ -26,7 +28,8 @@ def store(database_url: str) -> Iterator[Store]:
 def add(store: Store, organization: Organization, *names: str) -> None:
     """Stores an event of each customer."""
     events = [new_event(external_customer_id=name) for name in names]
-    store.insert_events(store.prepare([submission(organization, *events)]), now_us=NOW_US)
+    writer = EventWriter(store)
+    writer.write(writer.prepare([submission(organization, *events)]), now_us=NOW_US)
 
 
 def test_numbers_of_customers(store: Store) -> None:
@@ -36,6 +39,7 @@ def test_numbers_of_customers(store: Store) -> None:
     add(store, acme, "one", "two")
     add(store, other, "two")
     statements: list[str] = []
+    cache = CustomerCache()
 
     def before(*arguments: Any) -> None:
         if arguments[2].startswith("SELECT"):
@@ -47,7 +51,7 @@ def test_numbers_of_customers(store: Store) -> None:
         statements.clear()
         found = EventFilter(external_customer_ids=names)
         with store.read() as connection:
-            known = found.customer_numbers(connection, organization.number, store.customer_cache)
+            known = found.customer_numbers(lambda: connection, organization.number, cache)
         assert known is not None
         assert len(statements) == asked
         return list(known)
@@ -70,9 +74,10 @@ def test_both_names_of_a_customer(store: Store) -> None:
         own = connection.execute(sa.text("SELECT id FROM customer")).scalar_one()
         own = own if isinstance(own, uuid.UUID) else uuid.UUID(bytes=own)
         both = EventFilter(customer_ids=[str(own)], external_customer_ids=["one"])
+        cache = CustomerCache()
         for _ in range(2):
-            assert both.customer_numbers(connection, acme.number, store.customer_cache) == [0]
-        assert EventFilter().customer_numbers(connection, acme.number) is None
+            assert both.customer_numbers(lambda: connection, acme.number, cache) == [0]
+        assert EventFilter().customer_numbers(lambda: connection, acme.number) is None
 
 
 def test_the_cache_is_bounded() -> None:

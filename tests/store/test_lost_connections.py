@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
+from cost_insights.cells import CellCache, CellReader, StoredCells
 from cost_insights.errors import StoreUnavailableError
+from cost_insights.events import EventWriter
 from cost_insights.identity import Organization
-from cost_insights.store import Deadline, Store, StoredCells
+from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import customer, event, series
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
@@ -99,20 +101,21 @@ def test_a_commit_whose_answer_is_lost(
     """Events are reported as inserted by the transaction that inserted them, also where
     nobody heard that it was committed."""
     events = [new_event(external_id=f"k{n}", external_customer_id=f"c{n}") for n in range(3)]
-    store.insert_events(store.prepare([submission(acme, *events[:again])]), now_us=NOW_US)
+    writer = EventWriter(store)
+    writer.write(writer.prepare([submission(acme, *events[:again])]), now_us=NOW_US)
     calls: list[None] = []
 
     def written() -> None:
         calls.append(None)
         line[0].cut_at_the_next_answer()
 
-    prepared = store.prepare([submission(acme, *events)])
-    (outcome,) = store.insert_events(prepared, now_us=NOW_US, written=written)
+    prepared = writer.prepare([submission(acme, *events)])
+    (outcome,) = writer.write(prepared, now_us=NOW_US, written=written)
     assert counts(outcome) == (3 - again, again, 0)
     assert len(calls) == 1
     assert stored(store) == 3
     # What it remembers of the transaction is what was committed.
-    (outcome,) = store.insert_events(store.prepare([submission(acme, *events)]), now_us=NOW_US)
+    (outcome,) = writer.write(writer.prepare([submission(acme, *events)]), now_us=NOW_US)
     assert counts(outcome) == (0, 3, 0)
 
 
@@ -132,8 +135,9 @@ def test_a_connection_lost_before_the_commit(store: Store, acme: Organization) -
                     )
                 )
 
-    prepared = store.prepare([submission(acme, *events)])
-    (outcome,) = store.insert_events(prepared, now_us=NOW_US, written=written)
+    writer = EventWriter(store)
+    prepared = writer.prepare([submission(acme, *events)])
+    (outcome,) = writer.write(prepared, now_us=NOW_US, written=written)
     assert counts(outcome) == (3, 0, 0)
     assert len(calls) == 2
     assert stored(store) == 3
@@ -160,8 +164,10 @@ def test_a_statement_whose_answer_is_lost(
 ) -> None:
     """Whoever asked is told to ask again, and the lost connection is not used again."""
 
-    def read() -> StoredCells:
-        return store.read_cells_from_memory(acme.number, [], deadline=Deadline(60))
+    reader = CellReader(store, CellCache(0))
+
+    def read() -> StoredCells | None:
+        return reader.cached_cells(acme.number, [], deadline=Deadline(60))
 
     nothing = StoredCells(0, 0, [], [])
     assert read() == nothing
@@ -177,7 +183,7 @@ def test_a_database_that_cannot_be_reached(databases: Databases) -> None:
     with databases.fresh("postgresql") as url:
         nowhere = sa.make_url(url).set(port=1).render_as_string(hide_password=False)
     with contextlib.closing(Store(nowhere)) as store, pytest.raises(StoreUnavailableError):
-        store.read_cells_from_memory(1, [], deadline=Deadline(60))
+        CellReader(store, CellCache(0)).cached_cells(1, [], deadline=Deadline(60))
 
 
 def stored(store: Store) -> int:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-import cost_insights.store.prune
+import cost_insights.events.prune
+from cost_insights.cells import Kind
 from cost_insights.cli.checking import mend
+from cost_insights.events import prune_events
 from cost_insights.identity import list_organizations
-from cost_insights.store import Kind, Store, prune_events
+from cost_insights.store import Store
 from cost_insights.store.schema import batch, event, pruned_event, segment
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.support.events import event_at
@@ -118,7 +120,7 @@ def test_what_was_pruned_counts_once(service: Service) -> None:
 
 def test_sending_again_while_it_prunes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends events again in the very moment in which they are pruned adds nothing."""
-    monkeypatch.setattr(cost_insights.store.prune, "_EVENTS_AT_ONCE", 10)
+    monkeypatch.setattr(cost_insights.events.prune, "_EVENTS_AT_ONCE", 10)
     caller = service.stranger()
     events = [
         event_at(START + timedelta(seconds=n), external_id=f"k{n}", cost="0.1")

@@ -19,17 +19,16 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cost_insights import identity
+from cost_insights import cells, identity
 from cost_insights._native import Compaction, Cover, Kept, Sources, tally_cells
+from cost_insights.cells import CellCache, CellReader, Kind, Needed, pending_batches
+from cost_insights.cells.compaction import prepare_compaction, write_compaction
+from cost_insights.cells.rows import OvertakenError
 from cost_insights.client import Client
 from cost_insights.errors import StoreUnavailableError
-from cost_insights.store import Kind, Needed, PackedCache, Store, read_cells, read_segments
+from cost_insights.jobs import COMPACTION
+from cost_insights.store import Store
 from cost_insights.store.schema import batch, segment
-from cost_insights.store.segments import (
-    OvertakenError,
-    prepare_compaction,
-    write_compaction,
-)
 from tests.support.cells import add_batches, packed_cells
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
@@ -102,17 +101,17 @@ def test_spans_of_one_event() -> None:
 
 def test_what_is_pending(store: Store, organization: int) -> None:
     """Batches are pending, by organization, until they are compacted."""
-    assert store.pending() == []
-    assert store.compact(organization) is None
+    assert pending_batches(store) == []
+    assert cells.compact(store, organization) is None
     before = now_us()
     packed = packed_cells([(0, 1, 0, "1")])
     add_batches(store, organization, packed, packed)
-    (waiting,) = store.pending()
+    (waiting,) = pending_batches(store)
     assert waiting[:3] == (organization, 2, 2 * len(packed))
     assert before <= waiting.oldest_us <= now_us()
-    assert store.compact(organization) == 2 * len(packed)
-    assert store.pending() == []
-    assert store.compact(organization) is None
+    assert cells.compact(store, organization) == 2 * len(packed)
+    assert pending_batches(store) == []
+    assert cells.compact(store, organization) is None
 
 
 def test_who_comes_second_changes_nothing(store: Store, organization: int) -> None:
@@ -144,7 +143,7 @@ def test_a_span_has_few_segments(store: Store, organization: int) -> None:
             for _ in range(rng.choice([1, 10, 100, 1_000]))
         ]
         add_batches(store, organization, packed_cells(events))
-        assert store.compact(organization)
+        assert cells.compact(store, organization)
     with store.read() as connection:
         rows = connection.execute(
             sa.select(
@@ -162,8 +161,9 @@ def test_segments_of_some_customers(store: Store, organization: int) -> None:
         (n * 37 % 2_900 * 900, n * n % 701, n % 3, f"{n % 701}.{n:06}") for n in range(30_000)
     ]
     add_batches(store, organization, packed_cells(events))
-    assert store.compact(organization)
+    assert cells.compact(store, organization)
     needed = [Needed(Kind.CUSTOMER_QUARTERS, 0, 0)]
+    reader = CellReader(store, CellCache(0))
     with store.read() as connection:
         ranges = connection.execute(
             sa.select(segment.c.customer_first, segment.c.customer_last).where(
@@ -173,9 +173,7 @@ def test_segments_of_some_customers(store: Store, organization: int) -> None:
         assert len(ranges) > 2
         for first, last in ranges:
             for asked in ([first], [min(last, 2**31 - 1)], [first, first + 1], [0, last]):
-                found = read_segments(
-                    connection, organization, needed, PackedCache(0), customers=asked
-                )
+                found = reader.segments(connection, organization, needed, customers=asked)
                 held = [one for one in ranges if any(one[0] <= n <= one[1] for n in asked)]
                 assert len(found) == len(held)
                 tally = tally_cells(
@@ -194,7 +192,7 @@ def test_one_statement_reads_what_is_remembered(store: Store, organization: int)
     """The database is asked for contents only once; for what there is, once a question."""
     pending = packed_cells([(0, 1, 0, "1")])
     add_batches(store, organization, packed_cells([(40 * 86_400, 2, 1, "2")]))
-    assert store.compact(organization)
+    assert cells.compact(store, organization)
     add_batches(store, organization, pending)
     statements: list[str] = []
 
@@ -203,10 +201,11 @@ def test_one_statement_reads_what_is_remembered(store: Store, organization: int)
 
     sa.event.listen(store._engine, "before_cursor_execute", before)
     needed = [Needed(Kind.DAYS, 0, 1), Needed(Kind.YEARS, 0, 0)]
+    reader = CellReader(store, CellCache(1 << 20))
     for expected in (3, 1):
         statements.clear()
         with store.read() as connection:
-            found = read_cells(connection, organization, needed, store.packed_cache)
+            found = reader.cells(connection, organization, needed)
         selects = [one for one in statements if one.startswith("SELECT")]
         assert len(selects) == expected
         assert [one.bytes for one in found.batches] == [Kept(pending).bytes]
@@ -234,15 +233,15 @@ def test_one_compacts_at_a_time(databases: Databases) -> None:
         databases.fresh("postgresql") as url,
         closing(Store(url)) as one,
         closing(Store(url)) as other,
-        one.compaction_lock() as ones,
-        other.compaction_lock() as others,
+        COMPACTION.claim(one) as ones,
+        COMPACTION.claim(other) as others,
     ):
         assert ones()
         assert not others()
         assert ones()
         end_lock_holder(url)
         assert others()
-        with one.compaction_lock() as again:
+        with COMPACTION.claim(one) as again:
             assert not again()
         assert others()
         with pytest.raises(sa.exc.OperationalError):
@@ -253,7 +252,7 @@ def test_a_lost_lock_is_told(databases: Databases) -> None:
     """Whoever compacts on a connection that is gone learns that the database does not answer."""
 
     def lose_it(store: Store, url: str) -> None:
-        with store.compaction_lock() as is_mine:
+        with COMPACTION.claim(store) as is_mine:
             assert is_mine()
             end_lock_holder(url)
             is_mine()
@@ -261,16 +260,16 @@ def test_a_lost_lock_is_told(databases: Databases) -> None:
     with databases.fresh("postgresql") as url, closing(Store(url)) as store:
         with pytest.raises(StoreUnavailableError):
             lose_it(store, url)
-        with store.compaction_lock() as is_mine:
+        with COMPACTION.claim(store) as is_mine:
             assert is_mine()
 
 
 def test_the_lock_ends_with_its_block(store: Store, database_url: str) -> None:
     """Whoever stops compacting leaves it to the next."""
     with closing(Store(database_url)) as other:
-        with store.compaction_lock() as mine:
+        with COMPACTION.claim(store) as mine:
             assert mine()
-        with other.compaction_lock() as others:
+        with COMPACTION.claim(other) as others:
             assert others()
 
 
@@ -282,7 +281,7 @@ def test_the_process_that_compacts_is_killed(databases: Databases, tmp_path: Pat
         first.wait_until_serving()
         with Client(first.address) as client:
             client.ingest([{"name": "a", "external_customer_id": "c"}])
-        until(lambda: ids(store, segment) != set() and store.pending() == [])
+        until(lambda: ids(store, segment) != set() and pending_batches(store) == [])
         second = ServiceProcess(url, tmp_path)
         second.start()
         second.wait_until_serving()
@@ -290,7 +289,7 @@ def test_the_process_that_compacts_is_killed(databases: Databases, tmp_path: Pat
             first.end(signal.SIGKILL)
             with Client(second.address) as client:
                 client.ingest([{"name": "a", "external_customer_id": "c"}])
-            until(lambda: store.pending() == [])
+            until(lambda: pending_batches(store) == [])
         finally:
             first.close()
             second.close()
@@ -324,8 +323,8 @@ def test_damage_is_never_a_wrong_number(
     for one in (caller, bystander):
         one.ingest(*(new_event(cost="0.1", external_customer_id=f"c{n}") for n in range(100)))
     if table is segment:
-        for waiting in forgetful.store.pending():
-            forgetful.store.compact(waiting.organization_number)
+        for waiting in pending_batches(forgetful.store):
+            cells.compact(forgetful.store, waiting.organization_number)
     with forgetful.store.read() as connection:
         owner = identity.find_organization(connection, caller.organization)
         assert owner is not None
@@ -367,7 +366,11 @@ def test_others_are_compacted_beside_damage(
     add_batches(server.store, unlucky.number, b"no cells")
     until(lambda: f"batches of organization {unlucky.number} are not compacted" in caplog.text)
     add_batches(server.store, lucky.number, packed_cells([(0, 1, 0, "1")]))
-    until(lambda: [one.organization_number for one in server.store.pending()] == [unlucky.number])
+    until(
+        lambda: (
+            [one.organization_number for one in pending_batches(server.store)] == [unlucky.number]
+        )
+    )
     assert caplog.text.count("are not compacted") == 1
 
 
@@ -376,7 +379,7 @@ def test_others_are_compacted_beside_damage(
 
 def test_the_cache_is_bounded() -> None:
     """It never holds more than its bytes, and lets go first of what nobody asked for."""
-    cache = PackedCache(10_000)
+    cache = CellCache(10_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
     kept = cache.remember({favourite: contents[favourite]})
@@ -398,7 +401,7 @@ def test_what_is_found_out_counts() -> None:
     assert compaction.plan([]) == []
     (packed,) = (one[4] for one in compaction.merge([]) if one[0] == Kind.CUSTOMER_QUARTERS)
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache = PackedCache(2 * (Kept(packed).bytes + 200))
+    cache = CellCache(2 * (Kept(packed).bytes + 200))
     kept = cache.remember({one: packed, other: packed})
     assert cache.known([one, other]) == kept
     assert kept[one].bytes == Kept(packed).bytes
@@ -419,20 +422,20 @@ def test_what_is_found_out_counts() -> None:
 def test_what_does_not_fit_is_not_remembered() -> None:
     """A content larger than the cache leaves it empty; no bytes at all keep nothing."""
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache = PackedCache(1_000)
+    cache = CellCache(1_000)
     empty = Kept(b"").bytes
     cache.remember({one: bytes(801 - empty)})
     assert cache.known([one]) == {}
     kept = cache.remember({other: bytes(800 - empty)})
     assert cache.known([one, other]) == kept
-    nothing = PackedCache(0)
+    nothing = CellCache(0)
     nothing.remember({one: b""})
     assert nothing.known([one]) == {}
 
 
 def test_the_cache_is_shared_by_threads() -> None:
     """Whatever threads do at once, an id has its own content and no byte is lost count of."""
-    cache = PackedCache(30_000)
+    cache = CellCache(30_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(200)}
     sizes = {one: Kept(packed).bytes for one, packed in contents.items()}
 
@@ -465,17 +468,17 @@ def test_a_service_remembers_no_more_than_it_may(
     bound = 20_000
     with start_server(database_url, compact=False, cache_bytes_max=bound) as service:
         caller = service.caller()
-        store = service.server.store
+        store = service.server.app.store
         rows: set[uuid.UUID] = set()
         for number in range(60):
             caller.ingest(
                 *(new_event(cost="1", external_customer_id=f"c{number} {n}") for n in range(40))
             )
             if number % 20 == 10:
-                (waiting,) = store.pending()
-                store.compact(waiting.organization_number)
+                (waiting,) = pending_batches(store)
+                cells.compact(store, waiting.organization_number)
             rows |= ids(store, batch) | ids(store, segment)
             assert caller.get_metrics(**lately()).totals.costs == str(40 * (number + 1))
-            known = store.packed_cache.known(one.bytes for one in rows)
+            known = service.server.app.caches.cells.known(one.bytes for one in rows)
             assert known
             assert bytes_of(known) <= bound

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
+import sqlalchemy as sa
+
 from cost_insights._native import Group, Limits, decode_events
+from cost_insights.cells.batches import new_batches
 from cost_insights.store import Store
-from cost_insights.store.segments import insert_batches, new_batches
+from cost_insights.store.schema import batch
 from cost_insights.v1 import event_service_pb2
 from tests.support.service import new_event, now_us
 
@@ -19,17 +22,17 @@ def packed_cells(events: Iterable[tuple[int, int, int, str]]) -> bytes:
         # Less than a microsecond is not kept, but all zeros are refused.
         one.timestamp.seconds, one.timestamp.nanos = seconds, 1
         request.events.append(one)
-    batch = decode_events(
+    events_ = decode_events(
         request.SerializeToString(),
         organization_id=bytes(16),
         now_us=now_us(),
         entropy=bytes(32),
         limits=LIMITS,
     )
-    assert not batch.faults
-    customers = [int(text) for text in batch.external_customer_ids]
-    series_numbers = [int(name) for name, *_ in batch.series]
-    ((_, packed),) = Group([(batch, 1, customers, series_numbers)]).cells()
+    assert not events_.faults
+    customers = [int(text) for text in events_.external_customer_ids]
+    series_numbers = [int(name) for name, *_ in events_.series]
+    ((_, packed),) = Group([(events_, 1, customers, series_numbers)]).cells()
     return packed
 
 
@@ -37,4 +40,5 @@ def add_batches(store: Store, organization_number: int, *batches: bytes) -> None
     """Stores packed cells as if events had come."""
     with store.write() as connection:
         cells = [(organization_number, packed) for packed in batches]
-        insert_batches(connection, new_batches(cells, now_us=now_us()))
+        rows = [one._asdict() for one in new_batches(cells, now_us=now_us())]
+        connection.execute(sa.insert(batch), rows)

@@ -6,9 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cost_insights import cells
+from cost_insights.cells import Kind, pending_batches
 from cost_insights.cli.checking import Findings, check
 from cost_insights.identity import list_organizations
-from cost_insights.store import Kind, Store
+from cost_insights.store import Store
 from cost_insights.store.schema import segment
 from cost_insights.v1 import metrics_service_pb2
 from tests.support.events import event_at
@@ -37,8 +39,8 @@ def fill(caller: Caller, *, name: str = "llm.inference") -> None:
 
 def compact(store: Store) -> None:
     """Makes segments of all batches."""
-    for waiting in store.pending():
-        while store.compact(waiting.organization_number):
+    for waiting in pending_batches(store):
+        while cells.compact(store, waiting.organization_number):
             pass
 
 

@@ -3,8 +3,9 @@
 import os
 
 from cost_insights import _native
+from cost_insights.events import EventWriter, Outcome, Submission
 from cost_insights.identity import Organization
-from cost_insights.store import Outcome, Store, Submission
+from cost_insights.store import Store
 from cost_insights.v1 import event_pb2, event_service_pb2
 
 NOW_US = 1_795_435_694_000_000
@@ -27,7 +28,8 @@ def submission(
 
 def insert(store: Store, *submissions: Submission) -> list[Outcome]:
     """Stores them in one transaction, as the ingestor does."""
-    return store.insert_events(store.prepare(submissions), now_us=NOW_US)
+    writer = EventWriter(store)
+    return writer.write(writer.prepare(submissions), now_us=NOW_US)
 
 
 def counts(outcome: Outcome) -> tuple[int, int, int]:

@@ -13,10 +13,18 @@ from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.statuses import status_of
 from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
 from cost_insights.api.times import timestamp_of
-from cost_insights.events import EventQuestion, EventReader, StoredEvent
+from cost_insights.api.work import Work
+from cost_insights.events import (
+    Acknowledgement,
+    EventFilter,
+    EventQuestion,
+    EventReader,
+    EventStream,
+    Ingested,
+    Ingestor,
+    StoredEvent,
+)
 from cost_insights.identity import Caller, Organization
-from cost_insights.ingest import Acknowledgement, EventStream, Ingested, Ingestor
-from cost_insights.store import EventFilter
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 
 _FILTER_VALUES_MAX = 100
@@ -28,6 +36,7 @@ _SERVICE = "/cost_insights.v1.EventService"
 def event_calls(
     ingestor: Ingestor,
     reader: EventReader,
+    work: Work,
     stopping: asyncio.Event,
     record_system_events: RecordSystemEvents,
 ) -> Mapping[str, Call]:
@@ -68,8 +77,10 @@ def event_calls(
             else None,
         )
         checks.finish()
-        events, next_page_token = await reader.events(
-            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        events, next_page_token = await work.read(
+            lambda: reader.events(
+                caller.organization, asked, page_size=page_size, page_token=request.page_token
+            )
         )
         return event_service_pb2.ListEventsResponse(
             events=[_event(event) for event in events], next_page_token=next_page_token
@@ -79,7 +90,7 @@ def event_calls(
         caller: Caller, request: event_service_pb2.GetEventRequest
     ) -> event_service_pb2.GetEventResponse:
         return event_service_pb2.GetEventResponse(
-            event=_event(await reader.event(caller.organization, request.id))
+            event=_event(await work.read(lambda: reader.event(caller.organization, request.id)))
         )
 
     async def list_event_names(
@@ -89,8 +100,10 @@ def event_calls(
         page_size = checks.page_size(request.page_size)
         query = checks.text("query", request.query, chars_max=_NAME_CHARS_MAX)
         checks.finish()
-        names, next_page_token = await reader.names(
-            caller.organization, query, page_size=page_size, page_token=request.page_token
+        names, next_page_token = await work.read(
+            lambda: reader.names(
+                caller.organization, query, page_size=page_size, page_token=request.page_token
+            )
         )
         return event_service_pb2.ListEventNamesResponse(
             names=[

@@ -7,9 +7,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from cost_insights import _native
 from cost_insights.api.events import event_filter
+from cost_insights.api.exporting import Exports
 from cost_insights.api.operations import Call
 from cost_insights.api.reading import Checks, decode
+from cost_insights.api.work import Work
 from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.events import EventFilter
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
@@ -20,14 +23,13 @@ from cost_insights.metrics import (
     Interval,
     Metric,
     MetricsAnswer,
-    MetricsExporter,
     MetricsNumbers,
     MetricsQuestion,
     MetricsReader,
     MetricType,
     checked_question,
 )
-from cost_insights.store import EventFilter
+from cost_insights.store import Deadline
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2
 
 _FILTER_VALUES_MAX = 1_000
@@ -99,20 +101,25 @@ _EXPORT_FORMATS: Mapping[int, ExportFormat] = {
 }
 
 
-def metrics_calls(reader: MetricsReader, exporter: MetricsExporter) -> Mapping[str, Call]:
+def metrics_calls(reader: MetricsReader, exports: Exports, work: Work) -> Mapping[str, Call]:
     """The calls of the service by their paths."""
 
     async def get_metrics(caller: Caller, request: bytes) -> metrics_service_pb2.GetMetricsResponse:
         is_short = len(request) <= _REMEMBERED_BYTES_MAX
-        asked = _remembered_question(request) if is_short else _read_question(request)
-        return await reader.answer(caller.organization, asked, _response)
+        question = _remembered_question(request) if is_short else _read_question(request)
+
+        def answer(deadline: Deadline) -> metrics_service_pb2.GetMetricsResponse:
+            # Encoded in the same thread: a thousand groups of a year's days take a while.
+            return _response(reader.answer(caller.organization, question, deadline))
+
+        return await work.answer(answer)
 
     async def export_metrics(
         caller: Caller, request: metrics_service_pb2.ExportMetricsRequest
     ) -> AsyncGenerator[metrics_service_pb2.ExportMetricsResponse, None]:
-        written, asked = _export(request)
+        written, question = _export(request)
         async with contextlib.aclosing(
-            exporter.parts(caller.organization, asked, written)
+            exports.parts(caller.organization, question, written)
         ) as parts:
             async for part in parts:
                 yield metrics_service_pb2.ExportMetricsResponse(rows=part)

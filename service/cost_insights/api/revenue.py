@@ -21,6 +21,7 @@ from cost_insights.api.revenue_records import (
     slug_prefix,
 )
 from cost_insights.api.times import timestamp_of
+from cost_insights.api.work import Work
 from cost_insights.identity import Caller
 from cost_insights.revenue import (
     Recorder,
@@ -45,7 +46,7 @@ _OUTCOME_NUMBERS: Mapping[
 
 
 def revenue_calls(
-    recorder: Recorder, reader: RevenueReader, *, clock_skew_ms: int
+    recorder: Recorder, reader: RevenueReader, work: Work, *, clock_skew_ms: int
 ) -> Mapping[str, Call]:
     """The calls of the service by their paths."""
 
@@ -98,10 +99,12 @@ def revenue_calls(
     ) -> revenue_service_pb2.ListOrdersResponse:
         checks = Checks()
         page_size = checks.page_size(request.page_size)
-        asked = revenue_question(checks, request)
+        question = revenue_question(checks, request)
         checks.finish()
-        orders, next_page_token = await reader.orders(
-            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        orders, next_page_token = await work.read(
+            lambda: reader.orders(
+                caller.organization, question, page_size=page_size, page_token=request.page_token
+            )
         )
         return revenue_service_pb2.ListOrdersResponse(
             orders=[_order(order) for order in orders], next_page_token=next_page_token
@@ -112,10 +115,12 @@ def revenue_calls(
     ) -> revenue_service_pb2.ListRefundsResponse:
         checks = Checks()
         page_size = checks.page_size(request.page_size)
-        asked = revenue_question(checks, request)
+        question = revenue_question(checks, request)
         checks.finish()
-        refunds, next_page_token = await reader.refunds(
-            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        refunds, next_page_token = await work.read(
+            lambda: reader.refunds(
+                caller.organization, question, page_size=page_size, page_token=request.page_token
+            )
         )
         return revenue_service_pb2.ListRefundsResponse(
             refunds=[_refund(refund) for refund in refunds], next_page_token=next_page_token
@@ -126,13 +131,15 @@ def revenue_calls(
     ) -> revenue_service_pb2.ListSubscriptionsResponse:
         checks = Checks()
         page_size = checks.page_size(request.page_size)
-        asked = dataclasses.replace(
+        question = dataclasses.replace(
             revenue_question(checks, request),
             active=request.active if request.HasField("active") else None,
         )
         checks.finish()
-        subscriptions, next_page_token = await reader.subscriptions(
-            caller.organization, asked, page_size=page_size, page_token=request.page_token
+        subscriptions, next_page_token = await work.read(
+            lambda: reader.subscriptions(
+                caller.organization, question, page_size=page_size, page_token=request.page_token
+            )
         )
         return revenue_service_pb2.ListSubscriptionsResponse(
             subscriptions=[_subscription(one) for one in subscriptions],

@@ -9,6 +9,7 @@ from google.protobuf import descriptor, timestamp_pb2
 from cost_insights import _native
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.times import timestamp_of
+from cost_insights.customers import parse_uuid
 from cost_insights.errors import FieldFault
 from cost_insights.revenue import (
     CustomerName,
@@ -18,7 +19,6 @@ from cost_insights.revenue import (
     RevenueQuestion,
     in_usd,
 )
-from cost_insights.store import parse_uuid
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 
 _PRODUCT_CHARS_MAX: Final = 128

@@ -11,21 +11,21 @@ import rich.progress
 import sqlalchemy as sa
 
 from cost_insights._native import format_amount
-from cost_insights.cli.console import err, note
-from cost_insights.identity import Organization
-from cost_insights.store import (
+from cost_insights.cells import Kind
+from cost_insights.cells.check import (
     CellCheck,
     Difference,
-    Kind,
     SpanCheck,
-    Store,
     Sums,
-    chunks,
     drop_batches,
-    limit_boundary,
     mend_beyond_months,
     mend_month,
 )
+from cost_insights.cli.console import err, note
+from cost_insights.events import limit_boundary
+from cost_insights.identity import Organization
+from cost_insights.jobs import COMPACTION
+from cost_insights.store import Store, chunks
 from cost_insights.store.schema import customer, series
 
 KINDS: Final[Mapping[int, str]] = {
@@ -138,7 +138,7 @@ def check(
     with store.read() as connection, progress() as bar:
         for organization in organizations:
             left = differences_max - sum(len(one.differences) for one in found)
-            checked = _Checked(connection, organization, left, bar)
+            checked = _Checked(store, connection, organization, left, bar)
             found.append(checked.findings(months_end))
     return found
 
@@ -146,6 +146,7 @@ def check(
 class _Checked:
     def __init__(
         self,
+        store: Store,
         connection: sa.Connection,
         organization: Organization,
         differences_max: int,
@@ -153,7 +154,9 @@ class _Checked:
     ) -> None:
         self._connection = connection
         self._bar = bar
-        self._check = CellCheck(connection, organization.number, differences_max=differences_max)
+        self._check = CellCheck(
+            store, connection, organization.number, differences_max=differences_max
+        )
         self._differences_max = differences_max
         self._differences: list[Difference] = []
         ids = self._check.damaged_batch_ids
@@ -212,12 +215,12 @@ def mend(store: Store, findings: Findings) -> bool:
         bar.begin(organization, len(findings.wrong_months) + 1)
         is_mended = True
         for month in findings.wrong_months:
-            with store.pausing_compaction(tell_wait):
+            with COMPACTION.take(store, tell_wait):
                 is_mended &= mend_month(store, number, month)
             bar.update(f"{1970 + month // 12:04}-{month % 12 + 1:02}", steps=1)
         if not is_mended:
             return False
-        with store.pausing_compaction(tell_wait):
+        with COMPACTION.take(store, tell_wait):
             mend_beyond_months(store, number)
             return drop_batches(store, number, findings.damaged_batch_ids)
 

@@ -29,16 +29,10 @@ from cost_insights.cli.console import (
     whole_number,
 )
 from cost_insights.errors import StoreUnavailableError
+from cost_insights.events import count_events_before, prune_events
 from cost_insights.identity import Organization, find_organization, list_organizations
 from cost_insights.settings import Settings
-from cost_insights.store import (
-    SchemaError,
-    ServedElsewhereError,
-    Store,
-    count_events_before,
-    parse_url,
-    prune_events,
-)
+from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
 
 app: Final = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Looks after the database."

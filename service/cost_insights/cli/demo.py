@@ -22,6 +22,7 @@ import typer
 import uvloop
 from google.protobuf import json_format
 
+from cost_insights.addresses import AddressError
 from cost_insights.cli.client import Service, failure_of
 from cost_insights.cli.console import (
     EXIT_CODES,
@@ -54,7 +55,7 @@ from cost_insights.identity import (
     create_token,
     list_tokens,
 )
-from cost_insights.server import AddressError, Server
+from cost_insights.server import Server
 from cost_insights.settings import Settings, demo_database_file
 from cost_insights.v1.event_service_pb2 import IngestEventsRequest
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub

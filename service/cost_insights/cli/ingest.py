@@ -59,8 +59,8 @@ def ingest(
         Format | None,
         typer.Option(
             "--format",
-            help="How the events are written. Default: csv where the name says .csv or .tsv, or else "
-            "ndjson.",
+            help="How the events are written. Default: csv where the name says .csv or .tsv, or "
+            "else ndjson.",
         ),
     ] = None,
     resume: Annotated[
@@ -128,8 +128,9 @@ def ingest(
     The first record of CSV names the columns: those fields, with cost for an
     amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
     llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
-    field, and a blank record is none. In metadata, true, false and JSON numbers of at most 15 digits are
-    what they look like; all else is text, and so is metadata.product_id.
+    field, and a blank record is none. In metadata, true, false and JSON numbers of
+    at most 15 digits are what they look like; all else is text, and so is
+    metadata.product_id.
     The header tells what separates cells: a comma, semicolon, tab or |, also by
     a line such as sep=; above it. Upper and lower case are the same but in KEY.
     Amounts that fit are exact; computed ones, with more than 12 decimals or 17

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 import uvloop
 
+from cost_insights.addresses import AddressError
 from cost_insights.cli.console import (
     EXIT_CODES,
     CommandError,
@@ -38,7 +39,6 @@ from cost_insights.identity import (
     check_organization_name,
     read_secret,
 )
-from cost_insights.server import AddressError
 from cost_insights.server import serve as serve_until_stopped
 from cost_insights.settings import Settings
 from cost_insights.supervisor import supervise

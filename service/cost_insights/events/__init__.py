@@ -1,5 +1,9 @@
-"""Events as they are stored."""
+"""Events: stored in groups, read one by one or in pages, and pruned."""
 
+from cost_insights.events.filter import EventFilter
+from cost_insights.events.ingestor import Ingested, Ingestor
+from cost_insights.events.insertion import Outcome, Prepared, Submission
+from cost_insights.events.prune import count_events_before, limit_boundary, prune_events
 from cost_insights.events.reader import (
     EventName,
     EventQuestion,
@@ -7,5 +11,25 @@ from cost_insights.events.reader import (
     StoredEvent,
     any_event,
 )
+from cost_insights.events.stream import Acknowledgement, EventStream
+from cost_insights.events.writer import EventWriter
 
-__all__ = ["EventName", "EventQuestion", "EventReader", "StoredEvent", "any_event"]
+__all__ = [
+    "Acknowledgement",
+    "EventFilter",
+    "EventName",
+    "EventQuestion",
+    "EventReader",
+    "EventStream",
+    "EventWriter",
+    "Ingested",
+    "Ingestor",
+    "Outcome",
+    "Prepared",
+    "StoredEvent",
+    "Submission",
+    "any_event",
+    "count_events_before",
+    "limit_boundary",
+    "prune_events",
+]

@@ -1,6 +1,5 @@
 """Reading events back: one, a page of them, or the names they carry."""
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cost_insights.customers import parse_uuid
 from cost_insights.errors import NotFoundError
+from cost_insights.events.filter import EventFilter
 from cost_insights.identity import Organization
 from cost_insights.paging import (
     decode_page_token,
@@ -18,7 +19,7 @@ from cost_insights.paging import (
     text_part,
     uuid_part,
 )
-from cost_insights.store import EventFilter, Store, parse_uuid
+from cost_insights.store import Store
 from cost_insights.store.schema import customer, event, series
 
 
@@ -76,12 +77,12 @@ class EventReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def event(self, organization: Organization, event_id: str) -> StoredEvent:
+    def event(self, organization: Organization, event_id: str) -> StoredEvent:
         """The event of that id; raises NotFoundError if the organization has none."""
         parsed = parse_uuid(event_id)
         found = None
         if parsed is not None:
-            found = await self._store.retrying(asyncio.to_thread, self._event, organization, parsed)
+            found = self._event(organization, parsed)
         if found is None:
             raise NotFoundError(
                 f"there is no event {event_id[:64]!r}",
@@ -90,7 +91,7 @@ class EventReader:
             )
         return found
 
-    async def events(
+    def events(
         self, organization: Organization, asked: EventQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[StoredEvent], str]:
         """A page of events, the latest first, and the token of the next page.
@@ -98,11 +99,9 @@ class EventReader:
         Raises InvalidRequestError if the token is not of the same question.
         """
         after = decode_page_token(page_token, ("events", asked), (int64_part, uuid_part))
-        return await self._store.retrying(
-            asyncio.to_thread, self._events, organization, asked, page_size, after
-        )
+        return self._events(organization, asked, page_size, after)
 
-    async def names(
+    def names(
         self, organization: Organization, query: str, *, page_size: int, page_token: str
     ) -> tuple[list[EventName], str]:
         """A page of the names that contain a text, in order, and the token of the next page.
@@ -110,9 +109,7 @@ class EventReader:
         Raises InvalidRequestError if the token is not of the same question.
         """
         after = decode_page_token(page_token, ("names", query), (text_part,))
-        return await self._store.retrying(
-            asyncio.to_thread, self._names, organization, query, page_size, after
-        )
+        return self._names(organization, query, page_size, after)
 
     def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
         with self._store.read() as connection:

@@ -1,7 +1,1 @@
-"""Events on their way in."""
-
-from cost_insights.ingest.compactor import Compactor
-from cost_insights.ingest.ingestor import Ingested, Ingestor
-from cost_insights.ingest.stream import Acknowledgement, EventStream
-
-__all__ = ["Acknowledgement", "Compactor", "EventStream", "Ingested", "Ingestor"]
+"""Files of events, read line by line."""

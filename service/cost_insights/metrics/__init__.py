@@ -13,14 +13,18 @@ from cost_insights.metrics.periods import Interval
 from cost_insights.metrics.question import GroupBy, MetricsQuestion, checked_question
 from cost_insights.metrics.reader import MetricsReader
 from cost_insights.metrics.sources.facts import Total
+from cost_insights.metrics.sources.ledger_cache import LedgerCache
+from cost_insights.metrics.sources.snapshot import Caches
 
 __all__ = [
     "LIMITS",
     "METRICS",
     "SUGGESTED_DATE_MIN",
+    "Caches",
     "ExportFormat",
     "GroupBy",
     "Interval",
+    "LedgerCache",
     "Metric",
     "MetricType",
     "MetricsAnswer",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.events import EventFilter
 from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.limits import LIMITS
 from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
-from cost_insights.store import EventFilter
 
 BILLING_TYPES = frozenset({"one_time", "recurring"})
 """How a product can be paid for."""

@@ -1,11 +1,9 @@
 """Answering a question: from facts to metrics per period and group."""
 
-import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from cost_insights._native import Ledger
 from cost_insights.amounts import divide_half_even
@@ -30,67 +28,38 @@ from cost_insights.metrics.sources.facts import (
 )
 from cost_insights.metrics.sources.ledger_cache import LedgerCache
 from cost_insights.metrics.sources.revenue_facts import RevenueFacts
-from cost_insights.metrics.sources.snapshot import Snapshot
-from cost_insights.store import Deadline, NotRememberedError, Store
-
-_T = TypeVar("_T")
+from cost_insights.metrics.sources.snapshot import Caches, Snapshot
+from cost_insights.store import Deadline, Store
 
 
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
-    def __init__(self, store: Store, *, query_seconds_max: float, ledger_bytes_max: int) -> None:
+    def __init__(self, store: Store, caches: Caches, ledgers: LedgerCache) -> None:
         self._store = store
-        self._query_seconds_max = query_seconds_max
-        self.ledgers = LedgerCache(ledger_bytes_max)
-        """What is remembered of each organization's orders and subscriptions."""
+        self._caches = caches
+        self.ledgers = ledgers
+        """The orders and subscriptions of organizations, as far as they were read."""
 
-    async def answer(
-        self,
-        organization: Organization,
-        question: MetricsQuestion,
-        encode: Callable[[MetricsAnswer], _T],
-    ) -> _T:
-        """The metrics of the periods asked for, encoded; contains all that is committed.
-
-        Raises QueryTooSlowError where it takes too long. The work in the database
-        ends with the task that waits for it.
-        """
-        return await self._store.retrying(self._answer_in_time, organization, question, encode)
-
-    async def _answer_in_time(
-        self,
-        organization: Organization,
-        question: MetricsQuestion,
-        encode: Callable[[MetricsAnswer], _T],
-    ) -> _T:
-        deadline = Deadline(self._query_seconds_max)
-
-        def work() -> _T:
-            # In the same thread: a thousand groups of a year's days take a while, and
-            # other calls wait.
-            return encode(self._answer(organization, question, deadline))
-
-        over = asyncio.get_running_loop().call_later(self._query_seconds_max, deadline.cancel)
-        try:
-            return await asyncio.to_thread(work)
-        except asyncio.CancelledError:
-            deadline.cancel()
-            raise
-        finally:
-            over.cancel()
-
-    def _answer(
+    def answer(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline
     ) -> MetricsAnswer:
-        if not question.takes_names:
-            # Mostly all that is stored is remembered.
-            with suppress(NotRememberedError):
-                snapshot = Snapshot(self._store, organization, deadline)
-                return _Query(snapshot, question, self.ledgers).answer()
-        with self._store.read(deadline) as connection:
-            snapshot = Snapshot(self._store, organization, deadline, connection)
+        """The metrics of the periods of a question; contains all that is committed.
+
+        Raises QueryTooSlowError if the deadline is over first, and StoreUnavailableError
+        if the database does not answer.
+        """
+        cover = periods_of(question.start, question.end, question.zone, question.interval).cover
+        # More than one statement is needed for names, and for events beside the cells.
+        transaction = question.takes_names or bool(cover.cut_quarters)
+        with self.snapshot(organization, deadline, transaction=transaction) as snapshot:
             return _Query(snapshot, question, self.ledgers).answer()
+
+    def snapshot(
+        self, organization: Organization, deadline: Deadline, *, transaction: bool
+    ) -> Snapshot:
+        """What the organization has stored; see `Snapshot`."""
+        return Snapshot(self._store, self._caches, organization, deadline, transaction=transaction)
 
 
 class _Called(NamedTuple):

@@ -1,6 +1,5 @@
 """Reading back what was recorded, a page at a time, the latest first."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -8,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights.customers import customer_numbers
 from cost_insights.identity import Organization
 from cost_insights.paging import decode_page_token, encode_page_token, int64_part, text_part
 from cost_insights.revenue.records import (
@@ -17,7 +17,7 @@ from cost_insights.revenue.records import (
     StoredSubscription,
     Subscription,
 )
-from cost_insights.store import Store, customer_numbers
+from cost_insights.store import Store
 from cost_insights.store.schema import customer, paid_order, refund, subscription
 
 _T = TypeVar("_T")
@@ -67,25 +67,25 @@ class RevenueReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def orders(
+    def orders(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[StoredOrder], str]:
         """By the time of creation."""
-        return await self._page(_ORDERS, organization, asked, page_size, page_token)
+        return self._page(_ORDERS, organization, asked, page_size, page_token)
 
-    async def refunds(
+    def refunds(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[Refund], str]:
         """By the time they happened; customer and product are those of the order."""
-        return await self._page(_REFUNDS, organization, asked, page_size, page_token)
+        return self._page(_REFUNDS, organization, asked, page_size, page_token)
 
-    async def subscriptions(
+    def subscriptions(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[StoredSubscription], str]:
         """By the time of the start."""
-        return await self._page(_SUBSCRIPTIONS, organization, asked, page_size, page_token)
+        return self._page(_SUBSCRIPTIONS, organization, asked, page_size, page_token)
 
-    async def _page(
+    def _page(
         self,
         listing: _Listing[_T],
         organization: Organization,
@@ -95,9 +95,7 @@ class RevenueReader:
     ) -> tuple[list[_T], str]:
         question = (listing.table.name, asked)
         after = decode_page_token(page_token, question, (int64_part, text_part))
-        rows = await self._store.retrying(
-            asyncio.to_thread, self._rows, listing, organization, asked, page_size + 1, after
-        )
+        rows = self._rows(listing, organization, asked, page_size + 1, after)
         records = [listing.read(**row) for row in rows[:page_size]]
         if len(rows) <= page_size:
             return records, ""
@@ -136,7 +134,10 @@ def _conditions(
     conditions: list[sa.ColumnElement[bool]] = []
     if asked.customer_ids or asked.external_customer_ids:
         numbers = customer_numbers(
-            connection, organization.number, asked.customer_ids, asked.external_customer_ids
+            lambda: connection,
+            organization.number,
+            asked.customer_ids,
+            asked.external_customer_ids,
         )
         conditions.append(listing.owner.c.customer_number.in_(numbers))
     if asked.product_ids:

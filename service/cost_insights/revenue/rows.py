@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from cost_insights.customers.numbering import known_customers, number_customers
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
 from cost_insights.revenue.records import CustomerName
-from cost_insights.store.numbers import known_customers, number_customers
 
 Row = dict[str, Any]
 """The values of a row by the names of their columns."""

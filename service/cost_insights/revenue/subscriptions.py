@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from cost_insights.customers.numbering import number_records
 from cost_insights.identity import Organization
 from cost_insights.revenue.rows import Row, delete, insert
-from cost_insights.store.numbers import number_records
 from cost_insights.store.schema import subscription
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from cost_insights.store.dialects import Dialect
+from cost_insights.store.dialect import Dialect
 
 
 class Probe:

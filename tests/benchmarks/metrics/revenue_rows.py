@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from cost_insights.cells import CellCache
+from cost_insights.customers import CustomerCache
 from cost_insights.identity import list_organizations
 from cost_insights.metrics.sources.ledger_cache import LedgerCache
-from cost_insights.metrics.sources.snapshot import Snapshot
+from cost_insights.metrics.sources.snapshot import Caches, Snapshot
 from cost_insights.store import Deadline, Store
 from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse
 from tests.benchmarks import replay
@@ -121,7 +123,10 @@ def _notes(recorded: Recorded) -> Iterator[str]:
 
 def _ledger_bytes(recorded: Recorded) -> int:
     """How much memory it takes, read as the service reads it."""
-    with contextlib.closing(Store(recorded.stored.url)) as store, store.read() as connection:
-        (owner,) = list_organizations(connection)
-        snapshot = Snapshot(store, owner, Deadline(CALL_SECONDS_MAX), connection)
-        return LedgerCache(0).current(snapshot).bytes
+    with contextlib.closing(Store(recorded.stored.url)) as store:
+        with store.read() as connection:
+            (owner,) = list_organizations(connection)
+        caches = Caches(CellCache(0), CustomerCache())
+        deadline = Deadline(CALL_SECONDS_MAX)
+        with Snapshot(store, caches, owner, deadline, transaction=True) as snapshot:
+            return LedgerCache(0).current(snapshot).bytes

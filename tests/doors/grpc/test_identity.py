@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
+from cost_insights.addresses import AddressError
 from cost_insights.api.operations import OPERATIONS
 from cost_insights.identity import SCOPES
-from cost_insights.server import AddressError
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token
 from tests.support.samples import EVENTS, METRICS, REVENUE, SAMPLES

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from cost_insights.server import AddressError
+from cost_insights.addresses import AddressError
 from cost_insights.store import Store
 from cost_insights.v1 import event_service_pb2
 from tests.support.postgresql import free_port

@@ -130,7 +130,7 @@ def test_health_follows_sqlite(start_server: StartServer, tmp_path: Path) -> Non
 def test_health_does_not_wait_for_calls(start_server: StartServer, database_url: str) -> None:
     """While every connection is taken and somebody writes, the service serves all the same."""
     with start_server(database_url, database_connections_max=4) as service:
-        store = service.server.store
+        store = service.server.app.store
         with contextlib.ExitStack() as stack:
             stack.enter_context(store.write())
             for _ in range(store.transactions_max - 2):

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger, list_cells
+from cost_insights.cells import CustomerRange
 from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.metrics.sources.cells import CellReader
+from cost_insights.metrics.sources.cells import PeriodCells
 from cost_insights.metrics.sources.cost_facts import products_of_events
 from cost_insights.metrics.sources.ledger_cache import LedgerCache
 from cost_insights.metrics.sources.snapshot import Customer, Snapshot
-from cost_insights.store import CustomerRange, chunks
+from cost_insights.store import chunks
 from cost_insights.store.schema import series
 
 _PART_BYTES_MAX = 512 * 1024
@@ -85,7 +86,7 @@ class CostRowReader:
         products = products_of_events(self._question, self._ledger)
         for month in months_of(self._question.start, self._question.end, self._question.zone):
             self._snapshot.deadline.renew()
-            cells = CellReader(
+            cells = PeriodCells(
                 self._snapshot, month.days, needs_history=False, needs_customers=False
             )
             if chosen is None:
@@ -97,7 +98,7 @@ class CostRowReader:
                 yield self._part(month, cells, customers, chosen)
 
     def _part(
-        self, month: Month, cells: CellReader, customers: CustomerRange, chosen: "array[int]"
+        self, month: Month, cells: PeriodCells, customers: CustomerRange, chosen: "array[int]"
     ) -> list[CostRow]:
         listed = list_cells(
             cells.cover,

@@ -5,23 +5,17 @@ look like a formula to a spreadsheet, and whoever opens a file in one must tell 
 cells are text: to alter a value would break every program that reads it back.
 """
 
-import asyncio
 import csv
 import enum
 import json
-import threading
 from collections.abc import (
-    AsyncGenerator,
-    Callable,
     Generator,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from functools import partial
 
-from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup, MetricsNumbers
 from cost_insights.metrics.definitions import Metric
@@ -29,14 +23,9 @@ from cost_insights.metrics.exports.cost_rows import CostRowReader
 from cost_insights.metrics.exports.focus import COLUMNS, focus_rows
 from cost_insights.metrics.question import MetricsQuestion
 from cost_insights.metrics.reader import MetricsReader
-from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store import Deadline, Store
 
 _PART_CHARS = 64 * 1024
-
-_PART_SECONDS = 1.0
-"""How much longer a caller may take for each part: a part a second is the slowest that
-is waited for."""
 
 
 class ExportFormat(enum.Enum):
@@ -48,118 +37,35 @@ class ExportFormat(enum.Enum):
 
 
 class MetricsExporter:
-    """Answers questions with lines of text."""
+    """Writes answers, and costs in full detail."""
 
-    def __init__(
-        self, store: Store, reader: MetricsReader, *, query_seconds_max: float, details_max: int
-    ) -> None:
-        """`details_max` is how many exports may read details at once, each on a connection of
-        its own; further ones wait for their turn."""
+    def __init__(self, store: Store, reader: MetricsReader) -> None:
         self._store = store
         self._reader = reader
-        self._query_seconds_max = query_seconds_max
-        self._turns = asyncio.Semaphore(details_max)
 
-    def parts(
-        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
-    ) -> AsyncGenerator[str, None]:
-        """The export, some whole lines at a time; all of it from one snapshot.
-
-        Raises QueryTooSlowError where reading what makes a part takes too long, or where
-        the caller takes the parts too slowly: meanwhile nobody else has the connection.
-        """
-        if written is ExportFormat.FOCUS:
-            return self._detail_parts(organization, question)
-        return self._answer_parts(organization, question, written)
-
-    async def _answer_parts(
-        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
-    ) -> AsyncGenerator[str, None]:
-        answer = await self._reader.answer(organization, question, lambda answer: answer)
+    def answer_parts(
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        written: ExportFormat,
+        deadline: Deadline,
+    ) -> Iterator[str]:
+        """The answer as CSV or JSON lines; it is read by the call, not by the iterator."""
+        answer = self._reader.answer(organization, question, deadline)
         is_grouped = question.group_by is not None
         lines = _json_lines if written is ExportFormat.JSON_LINES else _csv_lines
-        parts = _in_parts(lines(answer, is_grouped=is_grouped))
-        while (part := await asyncio.to_thread(next, parts, None)) is not None:
-            yield part
+        return _in_parts(lines(answer, is_grouped=is_grouped))
 
-    async def _detail_parts(
-        self, organization: Organization, question: MetricsQuestion
-    ) -> AsyncGenerator[str, None]:
-        deadline = Deadline(self._query_seconds_max)
-        reading = _Reading(
-            partial(self._read_details, organization, question, deadline), self._turns
-        )
-        loop = asyncio.get_running_loop()
-        patience = self._query_seconds_max
-        await self._turns.acquire()
-        try:
-            part = await self._store.retrying(asyncio.to_thread, reading.begin)
-            while part is not None:
-                # A caller that takes no more would keep a connection, and the database
-                # the rows of its snapshot, for ever.
-                giving_up = loop.call_later(patience, reading.give_up, loop)
-                given = loop.time()
-                try:
-                    yield part
-                finally:
-                    giving_up.cancel()
-                patience += _PART_SECONDS - (loop.time() - given)
-                patience = min(patience, self._query_seconds_max)
-                if reading.was_given_up:
-                    raise QueryTooSlowError(self._query_seconds_max)
-                part = await asyncio.to_thread(reading.next)
-        except BaseException:
-            deadline.cancel()
-            raise
-        finally:
-            await asyncio.to_thread(reading.close)
-            reading.end_turn()
-
-    def _read_details(
+    def cost_row_parts(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline
     ) -> Generator[str, None, None]:
+        """Rows of FOCUS, read from one snapshot while they are taken; the deadline is renewed
+        for each part."""
         deadline.renew()
-        with self._store.read(deadline) as connection:
-            snapshot = Snapshot(self._store, organization, deadline, connection)
-            details = CostRowReader(snapshot, question, self._reader.ledgers)
-            rows = (row for part in details.parts() for row in focus_rows(organization, part))
+        with self._reader.snapshot(organization, deadline, transaction=True) as snapshot:
+            cost_rows = CostRowReader(snapshot, question, self._reader.ledgers)
+            rows = (row for part in cost_rows.parts() for row in focus_rows(organization, part))
             yield from _in_parts(_lines_of_csv(COLUMNS, rows))
-
-
-class _Reading:
-    """A generator that threads advance and close, one at a time, and the turn that it has."""
-
-    def __init__(
-        self, read: Callable[[], Generator[str, None, None]], turns: asyncio.Semaphore
-    ) -> None:
-        self._read = read
-        self._parts = read()
-        self._turns: asyncio.Semaphore | None = turns
-        self._lock = threading.Lock()
-        self.was_given_up = False
-
-    def begin(self) -> str | None:
-        """The first part; once it has failed, that of another generator."""
-        with self._lock:
-            self._parts = self._read()
-            return next(self._parts, None)
-
-    def next(self) -> str | None:
-        with self._lock:
-            return next(self._parts, None)
-
-    def close(self) -> None:
-        with self._lock:
-            self._parts.close()
-
-    def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.was_given_up = True
-        loop.run_in_executor(None, self.close).add_done_callback(lambda _: self.end_turn())
-
-    def end_turn(self) -> None:
-        if self._turns is not None:
-            self._turns.release()
-            self._turns = None
 
 
 def _in_parts(lines: Iterable[str]) -> Iterator[str]:

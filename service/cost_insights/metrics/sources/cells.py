@@ -6,22 +6,15 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from cost_insights._native import Sources
+from cost_insights.cells import CustomerRange, Kind, Needed, StoredCells, customer_ranges
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.sources.snapshot import Snapshot
-from cost_insights.store import (
-    CustomerRange,
-    Kind,
-    Needed,
-    StoredCells,
-    customer_ranges,
-    read_segment_contents,
-)
 from cost_insights.store.schema import event
 
 _QUARTER_US = 900_000_000
 
 
-class CellReader:
+class PeriodCells:
     """The cells of one organization that add up to some periods and to what lies before."""
 
     def __init__(
@@ -58,12 +51,7 @@ class CellReader:
     def of_customer_range(self, customers: CustomerRange) -> Sources:
         """The cells of the periods that are each customer's own, of one of these ranges. Of
         others there may be some too."""
-        contents = read_segment_contents(
-            self._snapshot.connection,
-            self._snapshot.organization_number,
-            customers.segment_ids,
-            self._snapshot.packed_cache,
-        )
+        contents = self._snapshot.segment_contents(customers.segment_ids)
         segments = [(int(Kind.CUSTOMER_QUARTERS), kept) for kept in contents]
         batches = self._any_stored().batches
         return Sources(segments=segments, batches=batches, events=self._loose_events)

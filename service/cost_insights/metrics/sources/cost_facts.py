@@ -15,7 +15,7 @@ from cost_insights._native import Ledger, Sources, Tally, rank_cells, tally_cell
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
-from cost_insights.metrics.sources.cells import CellReader
+from cost_insights.metrics.sources.cells import PeriodCells
 from cost_insights.metrics.sources.facts import Source, Sums
 from cost_insights.metrics.sources.snapshot import LEFT_OUT, Snapshot
 from cost_insights.store.schema import series
@@ -194,11 +194,11 @@ class CostFacts:
     # What is read
 
     @cached_property
-    def _cells(self) -> CellReader:
+    def _cells(self) -> PeriodCells:
         return self._reader(self._periods)
 
-    def _reader(self, periods: Periods) -> CellReader:
-        return CellReader(
+    def _reader(self, periods: Periods) -> PeriodCells:
+        return PeriodCells(
             self._snapshot,
             periods,
             needs_history=self._needs_history,
@@ -211,7 +211,7 @@ class CostFacts:
             self._read[by_series] = self._sources_from(self._cells, by_series=by_series)
         return self._read[by_series]
 
-    def _sources_from(self, cells: CellReader, *, by_series: bool) -> Sources:
+    def _sources_from(self, cells: PeriodCells, *, by_series: bool) -> Sources:
         if self._customers is None:
             return cells.of_everyone(by_series=by_series)
         return cells.of_customers(self._customers, by_series=by_series)

@@ -38,9 +38,8 @@ class LedgerCache:
         over first; what was read by then stays.
         """
         kept = self._of(snapshot.organization_number)
-        count = snapshot.records_count()
-        if kept.ledger.position < count:
-            kept.refresh(snapshot, count)
+        if kept.ledger.position < snapshot.records_count():
+            kept.refresh(snapshot, snapshot.records_count_of_transaction())
             self._make_room()
         return kept.ledger
 

@@ -6,26 +6,20 @@ Cells hold numbers of customers and series; here is what a caller calls them by.
 import uuid
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from types import TracebackType
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from cost_insights._native import Kept
+from cost_insights.cells import CellCache, CellReader, Needed, StoredCells
+from cost_insights.customers import CustomerCache
+from cost_insights.events import EventFilter
 from cost_insights.identity import Organization
 from cost_insights.metrics.question import MetricsQuestion
-from cost_insights.store import (
-    Deadline,
-    EventFilter,
-    Needed,
-    NotRememberedError,
-    PackedCache,
-    Store,
-    StoredCells,
-    asked_of,
-    chunks,
-    read_cells,
-    read_segments,
-)
+from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.schema import customer, organization, series
 
 LEFT_OUT = -1
@@ -39,75 +33,107 @@ class Customer(NamedTuple):
     external_id: str
 
 
-class Snapshot:
+@dataclass(frozen=True)
+class Caches:
+    """What questions remember beyond their snapshots."""
+
+    cells: CellCache
+    customers: CustomerCache
+
+
+class Snapshot(AbstractContextManager["Snapshot"]):
     """What an organization had stored at one moment.
 
-    It lasts as long as a transaction. Without one it is told by a single statement and by
-    what is remembered of former ones, and NotRememberedError is raised where that does
-    not suffice.
+    The moment is that of a transaction, which begins with the first statement. Most
+    questions need none: a single statement tells which cells there are, and where all
+    of these are in the cache, its moment is that of the snapshot.
     """
 
     def __init__(
         self,
         store: Store,
+        caches: Caches,
         owner: Organization,
         deadline: Deadline,
-        connection: sa.Connection | None = None,
+        *,
+        transaction: bool,
     ) -> None:
-        """The connection is that of a transaction that sees one snapshot of the database."""
+        """`transaction` is whether one is needed anyway, as more than one statement is."""
         self._store = store
-        self._connection = connection
+        self._caches = caches
+        self._cell_reader = CellReader(store, caches.cells)
         self.organization_number = owner.number
         self.deadline = deadline
         """When reading ends, finished or not."""
 
+        self._connection: sa.Connection | None = None
+        self._closing = ExitStack()
         self._cells: StoredCells | None = None
+        self._may_use_cache = not transaction
+        self._is_of_cache = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return self._closing.__exit__(kind, error, trace)
 
     @property
     def connection(self) -> sa.Connection:
-        """For whatever is not remembered."""
-        return asked_of(self._connection)
-
-    @property
-    def packed_cache(self) -> PackedCache:
-        """Packed cells that are remembered."""
-        return self._store.packed_cache
+        """The transaction, which begins if it has not begun."""
+        if self._connection is None:
+            self._connection = self._closing.enter_context(self._store.read(self.deadline))
+        return self._connection
 
     def cells(
         self, needed: Iterable[Needed], customers: Sequence[int] | None = None
     ) -> StoredCells:
-        """All batches and the segments that are needed; see `read_cells`."""
-        number = self.organization_number
-        if self._connection is not None:
-            cells = read_cells(
-                self._connection, number, needed, self.packed_cache, customers=customers
+        """All batches and the segments that are needed; see `CellReader`."""
+        needed = tuple(needed)
+        cells = None
+        if self._may_use_cache:
+            self._may_use_cache = False
+            cells = self._cell_reader.cached_cells(
+                self.organization_number, needed, customers=customers, deadline=self.deadline
             )
-        elif self._cells is None:
-            cells = self._store.read_cells_from_memory(
-                number, needed, customers=customers, deadline=self.deadline
+            self._is_of_cache = cells is not None
+        if cells is None:
+            cells = self._cell_reader.cells(
+                self._connection_of_cells, self.organization_number, needed, customers=customers
             )
-        else:
-            # Another statement would tell of another moment.
-            raise NotRememberedError
         self._cells = cells
         return cells
 
     def segments(
         self, needed: Iterable[Needed], customers: Sequence[int] | None = None
     ) -> Sequence[tuple[int, Kept]]:
-        """The same of segments alone."""
-        return read_segments(
-            self.connection,
-            self.organization_number,
-            needed,
-            self.packed_cache,
-            customers=customers,
+        """The segments that are needed, without batches, as (kind, contents)."""
+        return self._cell_reader.segments(
+            self._connection_of_cells, self.organization_number, needed, customers=customers
         )
 
+    def segment_contents(self, ids: Sequence[uuid.UUID]) -> Sequence[Kept]:
+        """The contents of these segments."""
+        return self._cell_reader.contents(self._connection_of_cells, self.organization_number, ids)
+
+    @property
+    def _connection_of_cells(self) -> sa.Connection:
+        if self._is_of_cache:
+            # A transaction that begins now sees a later moment, with other cells.
+            raise AssertionError("cells are read after those of another moment")
+        return self.connection
+
     def records_count(self) -> int:
-        """How many records there are of what was earned."""
+        """How many records of revenue there are."""
         if self._cells is not None:
             return self._cells.records_count
+        return self.records_count_of_transaction()
+
+    def records_count_of_transaction(self) -> int:
+        """How many there are for the transaction, which may have begun after the cells were
+        found."""
         count = self.connection.scalar(
             sa.select(organization.c.records_count).where(
                 organization.c.number == self.organization_number
@@ -115,10 +141,10 @@ class Snapshot:
         )
         return count or 0
 
-    def customer_numbers(self, question: EventFilter) -> Sequence[int] | None:
+    def customer_numbers(self, chosen: EventFilter) -> Sequence[int] | None:
         """The numbers of a filter's customers, in ascending order; None where all are meant."""
-        return question.customer_numbers(
-            self._connection, self.organization_number, self._store.customer_cache
+        return chosen.customer_numbers(
+            lambda: self.connection, self.organization_number, self._caches.customers
         )
 
     def customers(self, numbers: Iterable[int]) -> dict[int, Customer]:

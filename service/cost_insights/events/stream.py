@@ -20,9 +20,9 @@ from cost_insights.errors import (
     ShuttingDownError,
     malformed_request,
 )
+from cost_insights.events.ingestor import Ingested, Ingestor, ingested, refuse_faults
+from cost_insights.events.insertion import Outcome
 from cost_insights.identity import Organization
-from cost_insights.ingest.ingestor import Ingested, Ingestor, ingested, refuse_faults
-from cost_insights.store import Outcome
 
 _UNACKNOWLEDGED_BATCHES_MAX = 64
 """How far reading goes ahead of acknowledging."""

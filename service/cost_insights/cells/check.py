@@ -23,9 +23,10 @@ from cost_insights._native import (
     merge_cells,
     pack_segments,
 )
-from cost_insights.store.dialects import dialect_of
+from cost_insights.cells.batches import delete_batches
+from cost_insights.cells.compaction import replace_segments
+from cost_insights.cells.kinds import Kind
 from cost_insights.store.schema import batch, event, organization, segment
-from cost_insights.store.segments import Kind, delete_batches, replace_segments
 from cost_insights.store.store import Store
 
 _DAY_US = 86_400_000_000
@@ -102,12 +103,17 @@ class CellCheck:
     """
 
     def __init__(
-        self, connection: sa.Connection, organization_number: int, *, differences_max: int = 0
+        self,
+        store: Store,
+        connection: sa.Connection,
+        organization_number: int,
+        *,
+        differences_max: int = 0,
     ) -> None:
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max
-        self._dialect = dialect_of(connection.engine.url)
+        self._dialect = store.dialect
         self._events_from_us = _events_from_us(connection, organization_number)
         self.events_before = 0
         """How many events of pruned time the cells seen so far count; nothing proves them."""
@@ -323,11 +329,10 @@ def mend_month(store: Store, organization_number: int, month: int) -> bool:
     Nobody may compact meanwhile.
     """
     with store.rewrite() as connection:
-        check = CellCheck(connection, organization_number)
+        check = CellCheck(store, connection, organization_number)
         wrong = [one for one in check.month(month) if not one.is_right]
         mended = [one for one in wrong if not one.is_lost]
         _replace(connection, organization_number, mended)
-    store.packed_cache.forget(one.bytes for one in _ids(mended))
     return len(mended) == len(wrong)
 
 
@@ -335,11 +340,10 @@ def mend_beyond_months(store: Store, organization_number: int) -> None:
     """Writes the segments that add up several months anew where they differ from those of
     each month, which must be right. Nobody may compact meanwhile."""
     with store.rewrite() as connection:
-        check = CellCheck(connection, organization_number)
+        check = CellCheck(store, connection, organization_number)
         check.trust_customer_quarters()
         wrong = [one for one in check.beyond_months() if not one.is_right]
         _replace(connection, organization_number, wrong)
-    store.packed_cache.forget(one.bytes for one in _ids(wrong))
 
 
 def drop_batches(store: Store, organization_number: int, ids: Sequence[uuid.UUID]) -> bool:

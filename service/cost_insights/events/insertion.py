@@ -1,4 +1,4 @@
-"""Writing events: numbers, then rows, in one transaction."""
+"""Inserting events: numbers, then rows, in one transaction."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,18 +8,18 @@ from typing import NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from cost_insights._native import EventBatch, Group, NumberCache, Receipt
-from cost_insights.store.dialects import Dialect, TransactionTrace
-from cost_insights.store.numbers import (
+from cost_insights.cells.batches import new_batches
+from cost_insights.cells.cache import CellCache
+from cost_insights.customers.numbering import (
     SeriesParts,
-    chunks,
     known_customers,
     number_customers,
     number_series,
 )
-from cost_insights.store.packed_cache import PackedCache
-from cost_insights.store.pruned_events import PrunedError, pruned_digests
+from cost_insights.events.pruned_events import PrunedError, pruned_digests
+from cost_insights.store.chunks import chunks
+from cost_insights.store.dialect import Dialect, TransactionTrace
 from cost_insights.store.schema import event
-from cost_insights.store.segments import new_batches
 
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Room for the numbers of some 600 000 customers."""
@@ -107,16 +107,16 @@ class _Found(NamedTuple):
     series: dict[SeriesParts, int]
 
 
-class EventWriter:
-    """Writes events, one transaction at a time.
+class EventInsertion:
+    """Inserts events, one transaction at a time.
 
     After each transaction it must be told whether that was committed: only then
     does it remember the numbers it handed out.
     """
 
-    def __init__(self, dialect: Dialect, packed_cache: PackedCache) -> None:
+    def __init__(self, dialect: Dialect, cell_cache: CellCache) -> None:
         self._dialect = dialect
-        self._packed_cache = packed_cache
+        self._cell_cache = cell_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
         self._found: list[_Found] = []
         self._batches: Mapping[bytes, bytes] = {}
@@ -183,7 +183,7 @@ class EventWriter:
         for found in self._found:
             self._cache.add(*found)
         self._found = []
-        self._packed_cache.remember(self._batches)
+        self._cell_cache.remember(self._batches)
         self._batches = {}
 
     def _known(self, organization_number: int, batch: EventBatch) -> _Known:

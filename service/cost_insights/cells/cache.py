@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cost_insights._native import Kept
 
 
-class PackedCache:
+class CellCache:
     """Packed batches and segments by id, shared by all threads, bounded by their bytes.
 
     What was asked for least recently goes first. An id stands for one content for

@@ -7,28 +7,18 @@ transaction that waited finds the first one's rows when it looks again.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import customer, organization, series
-
-VALUES_MAX = 2_000
-"""How many values one statement compares with: databases limit it."""
-
-SeriesParts = tuple[str, str, str, str]
-"""(event name, LLM vendor, LLM model, product id); an absent one is empty."""
 
 _T = TypeVar("_T")
 
-
-def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
-    """The values in lists short enough for one statement."""
-    remaining = iter(values)
-    while chunk := list(islice(remaining, VALUES_MAX)):
-        yield chunk
+SeriesParts = tuple[str, str, str, str]
+"""(event name, LLM vendor, LLM model, product id); an absent one is empty."""
 
 
 def derived_customer_id(organization_id: uuid.UUID, external_id: str) -> uuid.UUID:

@@ -24,8 +24,9 @@ from cost_insights.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
+from cost_insights.events.insertion import Outcome, Prepared, Submission
+from cost_insights.events.writer import EventWriter
 from cost_insights.identity import Organization
-from cost_insights.store import Outcome, Prepared, Store, Submission
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
@@ -71,13 +72,13 @@ class Ingestor:
 
     def __init__(
         self,
-        store: Store,
+        writer: EventWriter,
         *,
         limits: _native.Limits,
         waiting_events_max: int,
         waiting_bytes_max: int,
     ) -> None:
-        self._store = store
+        self._event_writer = writer
         self._limits = limits
         self._waiting_events_max = waiting_events_max
         self._waiting_bytes_max = waiting_bytes_max
@@ -257,7 +258,7 @@ class Ingestor:
         """
         loop = asyncio.get_running_loop()
         submissions = [waiting.submission for waiting in group]
-        prepare = partial(self._store.prepare, submissions)
+        prepare = partial(self._event_writer.prepare, submissions)
         outcomes = await loop.run_in_executor(
             self._writer,
             self._insert,
@@ -282,7 +283,7 @@ class Ingestor:
         written: Callable[[], object],
     ) -> Sequence[Outcome | BaseException]:
         try:
-            return self._store.insert_events(
+            return self._event_writer.write(
                 prepare(), now_us=time.time_ns() // 1_000, written=written
             )
         except StoreUnavailableError as error:
@@ -294,7 +295,9 @@ class Ingestor:
             return [
                 outcome
                 for one in submissions
-                for outcome in self._insert([one], partial(self._store.prepare, [one]), written)
+                for outcome in self._insert(
+                    [one], partial(self._event_writer.prepare, [one]), written
+                )
             ]
 
 

@@ -1,0 +1,35 @@
+"""Addresses such as `127.0.0.1:50051`, where the service listens and clients find it."""
+
+import ipaddress
+
+_SOCKETS = ("unix:", "unix-abstract:")
+
+
+class AddressError(Exception):
+    """An address is malformed, or the service cannot or must not listen on it."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The host and the port of an address such as `127.0.0.1:50051`; raises AddressError."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise AddressError(f"{address!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_socket(address: str) -> bool:
+    """Whether an address is a Unix domain socket, such as `unix:/run/cost-insights.sock`."""
+    return address.startswith(_SOCKETS)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address; raises AddressError."""
+    if is_socket(address):
+        return True
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,120 @@
+"""Exports at the pace of their callers: a slow one must not keep a connection for ever."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
+
+from cost_insights.api.work import Work
+from cost_insights.errors import QueryTooSlowError
+from cost_insights.identity import Organization
+from cost_insights.metrics import ExportFormat, MetricsExporter, MetricsQuestion
+from cost_insights.store import Deadline, Store
+
+_PART_SECONDS = 1.0
+"""How much longer a caller may take for each part: a part a second is the slowest that
+is waited for."""
+
+
+class Exports:
+    """Hands out the parts of exports, one after the other."""
+
+    def __init__(
+        self, store: Store, exporter: MetricsExporter, work: Work, *, cost_rows_max: int
+    ) -> None:
+        """`cost_rows_max` is how many exports may read rows of costs at once, each on a
+        connection of its own; further ones wait for their turn."""
+        self._store = store
+        self._exporter = exporter
+        self._work = work
+        self._turns = asyncio.Semaphore(cost_rows_max)
+
+    def parts(
+        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
+    ) -> AsyncGenerator[str, None]:
+        """The export, some whole lines at a time; all of it from one snapshot.
+
+        Raises QueryTooSlowError where reading what makes a part takes too long, or where
+        the caller takes the parts too slowly: meanwhile nobody else has the connection.
+        """
+        if written is ExportFormat.FOCUS:
+            return self._cost_row_parts(organization, question)
+        return self._answer_parts(organization, question, written)
+
+    async def _answer_parts(
+        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
+    ) -> AsyncGenerator[str, None]:
+        parts = await self._work.answer(
+            partial(self._exporter.answer_parts, organization, question, written)
+        )
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            yield part
+
+    async def _cost_row_parts(
+        self, organization: Organization, question: MetricsQuestion
+    ) -> AsyncGenerator[str, None]:
+        deadline = Deadline(self._work.query_seconds_max)
+        reading = _Reading(
+            partial(self._exporter.cost_row_parts, organization, question, deadline), self._turns
+        )
+        loop = asyncio.get_running_loop()
+        patience = self._work.query_seconds_max
+        await self._turns.acquire()
+        try:
+            part = await self._store.retrying(asyncio.to_thread, reading.begin)
+            while part is not None:
+                # A caller that takes no more would keep a connection, and the database
+                # the rows of its snapshot, for ever.
+                giving_up = loop.call_later(patience, reading.give_up, loop)
+                given = loop.time()
+                try:
+                    yield part
+                finally:
+                    giving_up.cancel()
+                patience += _PART_SECONDS - (loop.time() - given)
+                patience = min(patience, self._work.query_seconds_max)
+                if reading.was_given_up:
+                    raise QueryTooSlowError(self._work.query_seconds_max)
+                part = await asyncio.to_thread(reading.next)
+        except BaseException:
+            deadline.cancel()
+            raise
+        finally:
+            await asyncio.to_thread(reading.close)
+            reading.end_turn()
+
+
+class _Reading:
+    """A generator that threads advance and close, one at a time, and the turn that it has."""
+
+    def __init__(
+        self, read: Callable[[], Generator[str, None, None]], turns: asyncio.Semaphore
+    ) -> None:
+        self._read = read
+        self._parts = read()
+        self._turns: asyncio.Semaphore | None = turns
+        self._lock = threading.Lock()
+        self.was_given_up = False
+
+    def begin(self) -> str | None:
+        """The first part; once it has failed, that of another generator."""
+        with self._lock:
+            self._parts = self._read()
+            return next(self._parts, None)
+
+    def next(self) -> str | None:
+        with self._lock:
+            return next(self._parts, None)
+
+    def close(self) -> None:
+        with self._lock:
+            self._parts.close()
+
+    def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.was_given_up = True
+        loop.run_in_executor(None, self.close).add_done_callback(lambda _: self.end_turn())
+
+    def end_turn(self) -> None:
+        if self._turns is not None:
+            self._turns.release()
+            self._turns = None

@@ -1,0 +1,100 @@
+"""Every part of the service, built once from its settings and closed in reverse."""
+
+import asyncio
+from collections.abc import Mapping
+
+from cost_insights.api.events import event_calls
+from cost_insights.api.exporting import Exports
+from cost_insights.api.metrics import metrics_calls
+from cost_insights.api.operations import Call
+from cost_insights.api.revenue import revenue_calls
+from cost_insights.api.system_events import system_event_call
+from cost_insights.api.work import Work
+from cost_insights.cells import CellCache
+from cost_insights.cells.compactor import Compactor
+from cost_insights.customers import CustomerCache
+from cost_insights.events import EventReader, EventWriter, Ingestor
+from cost_insights.identity import Authenticator
+from cost_insights.jobs import Runner
+from cost_insights.metrics import Caches, LedgerCache, MetricsExporter, MetricsReader
+from cost_insights.revenue import Recorder, RevenueReader
+from cost_insights.settings import Settings
+from cost_insights.store import Store
+
+
+class App:
+    """The parts of one process, behind whatever doors there are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(
+            settings.database_url,
+            connections_max=settings.database_connections_max,
+            retry_seconds=settings.database_retry_seconds,
+        )
+        self.authenticator = Authenticator(
+            self.store,
+            open_organization=settings.open_organization,
+            cache_ms=settings.token_cache_ms,
+        )
+        self.caches = Caches(CellCache(settings.cache_bytes_max), CustomerCache())
+        self.stopping = asyncio.Event()
+        """Set once the service stops, which ends streams."""
+
+        self._ingestor = Ingestor(
+            EventWriter(self.store, self.caches.cells),
+            limits=settings.limits(),
+            waiting_events_max=settings.waiting_events_max,
+            waiting_bytes_max=settings.waiting_bytes_max,
+        )
+        self._recorder = Recorder(self.store)
+        self._jobs = (
+            [Runner(self.store, Compactor(self.store, self.caches.cells))]
+            if settings.compact
+            else []
+        )
+        self.calls = self._calls()
+        """The implementation of each operation, by its path."""
+
+    async def open(self) -> None:
+        """Brings the database up to date; raises StoreUnavailableError if it does not answer."""
+        if self.settings.database_upgrade:
+            await asyncio.to_thread(self.store.upgrade)
+
+    def start(self) -> None:
+        """Begins to store what arrives and to do the jobs in the background."""
+        self._ingestor.start()
+        for job in self._jobs:
+            job.start()
+
+    async def close(self) -> None:
+        """Stores what waits, finishes what was begun and closes the database."""
+        await self._ingestor.close()
+        for job in self._jobs:
+            await asyncio.to_thread(job.stop)
+        await self._recorder.close()
+        await asyncio.to_thread(self.store.close)
+
+    def _calls(self) -> Mapping[str, Call]:
+        settings, store = self.settings, self.store
+        work = Work(store, query_seconds_max=settings.query_seconds_max)
+        reader = MetricsReader(store, self.caches, LedgerCache(settings.ledger_bytes_max))
+        exports = Exports(
+            store,
+            MetricsExporter(store, reader),
+            work,
+            # Half of the transactions that read: the writer and the compactor have one each.
+            cost_rows_max=max(1, (store.transactions_max - 2) // 2),
+        )
+        record_system_events = system_event_call(
+            self._recorder, clock_skew_ms=settings.clock_skew_ms
+        )
+        return {
+            **event_calls(
+                self._ingestor, EventReader(store), work, self.stopping, record_system_events
+            ),
+            **metrics_calls(reader, exports, work),
+            **revenue_calls(
+                self._recorder, RevenueReader(store), work, clock_skew_ms=settings.clock_skew_ms
+            ),
+        }

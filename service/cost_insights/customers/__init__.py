@@ -1,0 +1,6 @@
+"""Customers: their numbers inside an organization, and how they are found by name."""
+
+from cost_insights.customers.cache import CustomerCache, CustomerName
+from cost_insights.customers.lookup import customer_numbers, parse_uuid
+
+__all__ = ["CustomerCache", "CustomerName", "customer_numbers", "parse_uuid"]

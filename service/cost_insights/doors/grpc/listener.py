@@ -1,0 +1,71 @@
+"""Listening for gRPC."""
+
+from collections.abc import Mapping
+
+import grpc
+from grpc_health.v1 import health
+
+from cost_insights.addresses import AddressError
+from cost_insights.api.operations import SERVICES, Call
+from cost_insights.doors.grpc.calls import handlers
+from cost_insights.doors.grpc.health import Health
+from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.identity import Authenticator
+from cost_insights.store import Store
+
+_CONCURRENT_CALLS_MAX = 4_096
+
+
+class GrpcListener:
+    """The gRPC door of one process."""
+
+    def __init__(
+        self,
+        address: str,
+        calls: Mapping[str, Call],
+        store: Store,
+        authenticator: Authenticator,
+        *,
+        request_bytes_max: int,
+        share_port: bool,
+    ) -> None:
+        """`share_port` lets other processes listen on the same port."""
+        self.address = address
+        """Where it listens; once started with the port that was taken."""
+
+        self._health = Health(store, SERVICES)
+        self._server = grpc.aio.server(
+            options=(
+                # Beyond the limit itself, so that slightly larger requests get an
+                # answer with a reason; what is far beyond is not even read.
+                ("grpc.max_receive_message_length", 2 * request_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                # A port that is taken is an error, not a share of its calls.
+                ("grpc.so_reuseport", int(share_port)),
+            ),
+            maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
+        )
+        self._server.add_generic_rpc_handlers(
+            handlers(calls, authenticator=authenticator, request_bytes_max=request_bytes_max)
+        )
+        self._health.add_to(self._server)
+        add_reflection(self._server, [*SERVICES, health.SERVICE_NAME])
+
+    async def start(self) -> None:
+        """Listens; raises AddressError where it cannot."""
+        try:
+            port = self._server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            raise AddressError(
+                f"cannot listen on {self.address}: is the port taken? ({error})"
+            ) from None
+        host, _, asked = self.address.rpartition(":")
+        if asked == "0":
+            self.address = f"{host}:{port}"
+        await self._server.start()
+        await self._health.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Refuses new calls and waits for the running ones."""
+        await self._health.stop()
+        await self._server.stop(drain_seconds)

@@ -1,0 +1,80 @@
+"""Filters: the events that a question is about."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cost_insights.customers.cache import CustomerCache
+from cost_insights.customers.lookup import customer_numbers
+from cost_insights.store.schema import event, series
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Events of any of these customers, names, vendors and models; an empty list means all."""
+
+    customer_ids: Sequence[str] = ()
+    """UUIDs; any other text is the caller's own identifier, as it is in an event."""
+
+    external_customer_ids: Sequence[str] = ()
+    event_names: Sequence[str] = ()
+    llm_vendors: Sequence[str] = ()
+    """An empty text means events without an LLM call, here and in `llm_models`."""
+
+    llm_models: Sequence[str] = ()
+
+    def conditions(
+        self, connection: sa.Connection, organization_number: int
+    ) -> list[sa.ColumnElement[bool]]:
+        """What a row of `event` must fulfil, its organization included."""
+        conditions = [event.c.organization_number == organization_number]
+        customers = self.customer_numbers(lambda: connection, organization_number)
+        if customers is not None:
+            conditions.append(event.c.customer_number.in_(customers))
+        if self.chooses_series:
+            numbers = connection.scalars(
+                sa.select(series.c.number).where(
+                    series.c.organization_number == organization_number, *self.series_conditions()
+                )
+            )
+            conditions.append(event.c.series_number.in_(numbers.all()))
+        return conditions
+
+    def customer_numbers(
+        self,
+        connect: Callable[[], sa.Connection],
+        organization_number: int,
+        cache: CustomerCache | None = None,
+    ) -> Sequence[int] | None:
+        """The numbers of the customers, in ascending order; None where all are meant.
+
+        `connect` gives a connection, and is called only for customers that the cache does
+        not have.
+        """
+        if not self.customer_ids and not self.external_customer_ids:
+            return None
+        return customer_numbers(
+            connect,
+            organization_number,
+            self.customer_ids,
+            self.external_customer_ids,
+            cache,
+        )
+
+    @property
+    def chooses_series(self) -> bool:
+        """Whether the events of some series are left out."""
+        return bool(self.event_names or self.llm_vendors or self.llm_models)
+
+    def series_conditions(self) -> list[sa.ColumnElement[bool]]:
+        """What a row of `series` must fulfil, whatever its organization."""
+        return [
+            column.in_(values)
+            for column, values in (
+                (series.c.event_name, self.event_names),
+                (series.c.llm_vendor, self.llm_vendors),
+                (series.c.llm_model, self.llm_models),
+            )
+            if values
+        ]

@@ -1,0 +1,55 @@
+"""Writing events: transactions that are tried again until it is known what came of them."""
+
+from collections.abc import Callable, Sequence
+
+from cost_insights.cells import CellCache
+from cost_insights.events.insertion import EventInsertion, Outcome, Prepared, Submission
+from cost_insights.store import Store
+from cost_insights.store.dialect import TransactionTrace
+
+
+class EventWriter:
+    """Writes events from one thread; any thread may prepare them."""
+
+    def __init__(self, store: Store, cell_cache: CellCache | None = None) -> None:
+        """The cells of what is committed go into the cache: the next question reads them."""
+        self._store = store
+        self._insertion = EventInsertion(store.dialect, cell_cache or CellCache(0))
+
+    def prepare(self, submissions: Sequence[Submission]) -> Prepared:
+        """Does for `write` what needs no database; any thread may call it."""
+        return self._insertion.prepare(submissions)
+
+    def write(
+        self, prepared: Prepared, *, now_us: int, written: Callable[[], object] = lambda: None
+    ) -> list[Outcome]:
+        """Stores the events of several submissions in one transaction; for one thread only.
+
+        Calls `written` when nothing but the commit is left to do, each time it gets there.
+
+        Tries again for a while where the database fails in passing. Where it fails
+        while it commits, it is asked what came of the transaction, so that nothing is
+        reported twice or not at all. A submission that names an unknown `customer_id`
+        and does not ask for `accept_valid` stores nothing; the others are not affected.
+        """
+        dialect, insertion = self._store.dialect, self._insertion
+        uncertain: tuple[TransactionTrace, list[Outcome]] | None = None
+        for attempt in self._store.attempts():
+            with (
+                attempt,
+                self._store.errors_of_the_database(writes=True),
+                dialect.writing(),
+                self._store.inserting() as connection,
+            ):
+                if uncertain is not None and dialect.was_committed(connection, uncertain[0]):
+                    insertion.committed()
+                    return uncertain[1]
+                uncertain = None
+                result = insertion.write(connection, prepared, now_us=now_us)
+                if result.trace is not None:
+                    uncertain = result.trace, result.outcomes
+                written()
+                result.transaction.commit()
+                insertion.committed()
+                return result.outcomes
+        raise AssertionError("a retry neither returned nor raised")

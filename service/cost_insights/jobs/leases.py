@@ -1,0 +1,46 @@
+"""Leases: of all processes on a database one at a time has a lease."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from cost_insights.store import Store
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to do something that no other process does meanwhile."""
+
+    key: int
+    """A number that no other lease has, nor the lock of migrations."""
+
+    @contextmanager
+    def claim(self, store: Store) -> Iterator[Callable[[], bool]]:
+        """Tells, whenever asked, whether this process has the lease: it has it from the
+        first time that no other process does until the block ends.
+
+        Raises StoreUnavailableError if the database does not answer. Whoever loses
+        the connection has lost the lease, and learns it by asking.
+        """
+        with store.connection_with_locks() as connection:
+            yield lambda: store.dialect.try_lock(connection, self.key)
+
+    @contextmanager
+    def take(self, store: Store, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Has the lease until the block ends; where another process has it, calls `on_wait`
+        and waits until that one gives way."""
+        with store.connection_with_locks() as connection:
+            if not store.dialect.try_lock(connection, self.key):
+                on_wait()
+                store.dialect.wait_for_lock(connection, self.key)
+            yield
+            store.dialect.release_lock(connection, self.key)
+
+    def is_awaited(self, store: Store) -> bool:
+        """Whether anybody waits for the process that has the lease to give way."""
+        with store.read() as connection:
+            return store.dialect.is_awaited(connection, self.key)
+
+
+COMPACTION: Final = Lease(0x636F7374_696E0002)

@@ -1,0 +1,71 @@
+"""Running a job in a thread of its own, on the process that has the lease of the job."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from cost_insights.errors import FAILURES, StoreUnavailableError
+from cost_insights.jobs.leases import Lease
+from cost_insights.store import Store
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+_FAILED_SECONDS = 1.0
+
+
+class Job(Protocol):
+    """Work that is done again and again."""
+
+    name: str
+    """What the log calls it, such as `compaction`."""
+
+    lease: Lease
+
+    def begin(self) -> None:
+        """Called when this process has got the lease."""
+
+    def look(self, stopping: threading.Event) -> None:
+        """Looks once whether there is something to do, and does it; ends early once
+        `stopping` is set."""
+
+
+class Runner:
+    """The thread of a job. Between two looks it gives way to whoever waits for the lease."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store = store
+        self._job = job
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=job.name, daemon=True)
+
+    def start(self) -> None:
+        """Begins to look for something to do."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns once the job has finished what it was at."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOK_SECONDS):
+            try:
+                with self._job.lease.claim(self._store) as is_mine:
+                    self._run_while(is_mine)
+            except StoreUnavailableError:
+                pass  # logged by the store; the job goes on later
+            except FAILURES:  # logged; the thread must go on
+                _log.exception("%s failed and is tried again", self._job.name)
+                self._stopping.wait(_FAILED_SECONDS)
+
+    def _run_while(self, is_mine: Callable[[], bool]) -> None:
+        self._job.begin()
+        while not self._stopping.wait(_LOOK_SECONDS):
+            if not is_mine():
+                continue
+            if self._job.lease.is_awaited(self._store):
+                return
+            self._job.look(self._stopping)

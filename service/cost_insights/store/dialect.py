@@ -1,0 +1,165 @@
+"""What SQLite and PostgreSQL do each in its own way."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+from cost_insights._native import Group
+from cost_insights.errors import StoreUnavailableError
+from cost_insights.store.deadline import Deadline
+
+
+class NewBatch(NamedTuple):
+    """The cells of the events that one transaction stores for one organization."""
+
+    organization_number: int
+    id: uuid.UUID
+    created_us: int
+    cells: bytes
+
+
+WRITES = "cost_insights_writes"
+"""The execution option that marks a connection whose transaction writes."""
+
+
+EVENTS_AT_ONCE = 50_000
+"""How many events are read at a time."""
+
+
+class Inserted(NamedTuple):
+    """What an insertion tells of its transaction."""
+
+    transaction_id: str
+    has_pruned: bool
+    """Whether any organization of the batches has pruned events."""
+
+
+class TransactionTrace(NamedTuple):
+    """What a transaction leaves behind if it commits."""
+
+    event_id: bytes
+    """An event that it inserted."""
+
+    transaction_id: str
+
+
+class ServedElsewhereError(Exception):
+    """Another process serves the database, and only one can."""
+
+    def __init__(self, process_id: str) -> None:
+        super().__init__(
+            f"another process serves it already{process_id and f', {process_id}'}; only one can "
+            "serve a SQLite file: stop that one, or use another file or PostgreSQL"
+        )
+
+
+class Dialect(Protocol):
+    """What one kind of database does its own way."""
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        """Opens nothing yet."""
+
+    shared_by_processes: bool
+    """Whether several processes can write at once."""
+
+    starts_apart: bool
+    """Whether the database is a server, which may not be up yet."""
+
+    def is_absent(self, url: sa.URL) -> bool:
+        """Whether a connection would create the database."""
+
+    def create_folder(self, url: sa.URL) -> None:
+        """Makes the folder that a new database lies in; raises OSError if it cannot."""
+
+    def serving(self, url: sa.URL) -> AbstractContextManager[object]:
+        """Keeps other processes from serving the database until the block ends or the
+        process does; raises ServedElsewhereError where another one serves it."""
+
+    snapshot_options: Mapping[str, Any]
+    """What makes a transaction see one snapshot."""
+
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        """Another one for the same database, or the same one, for `rows`."""
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        """One for the same database, with a single connection, for `probe_statement`."""
+
+    probe_statement: str
+    """What a database that works answers at once."""
+
+    def cut(self, driver: Any) -> None:
+        """Makes what a connection waits for fail, from any thread."""
+
+    insert_options: Mapping[str, Any]
+    """Those of the connection that `begin` and `insert` are for."""
+
+    def rows(
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
+    ) -> Sequence[Any]:
+        """The rows of a statement, written as the driver takes it, which is a transaction
+        of its own: by the shortest way there is. It is stopped where the deadline is
+        cancelled."""
+
+    def encode_events(self, group: Group) -> object:
+        """What is left in the group, as `insert` takes it."""
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begins the transaction of the connection, for statements before `insert`."""
+
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
+        """Inserts encoded events and then their batches, in the transaction of the
+        connection, which it begins if need be; raises `sqlalchemy.exc.IntegrityError`
+        where the id of an event is stored already."""
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        """The packed cells of the events of a time, part by part, and how many events each
+        part has."""
+
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        """What came of a transaction whose connection was lost while it committed."""
+
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        """The error for callers, if the same transaction may succeed at another time."""
+
+    def stopping_at(
+        self, deadline: Deadline, connection: sa.Connection
+    ) -> AbstractContextManager[None]:
+        """Stops the statements of the block once the deadline is over."""
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether a statement failed because it was stopped."""
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        """Keeps every other process from migrating until the transaction ends."""
+
+    def writing(self) -> AbstractContextManager[object]:
+        """Held by each transaction of this process that writes."""
+
+    id_bytes: str
+    """An expression for the 16 bytes of the column `id`."""
+
+    def integer_parameter(self, name: str) -> str:
+        """A parameter of a statement, as the driver takes it, that is an integer."""
+
+    def try_lock(self, connection: sa.Connection, key: int) -> bool:
+        """Takes a lock until it is released or the connection ends; False where another
+        connection has it."""
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        """Makes the room of deleted rows usable again; the connection commits on its own."""
+
+    def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
+        """Takes a lock as soon as nobody else has it; who has it sees that by `is_awaited`."""
+
+    def release_lock(self, connection: sa.Connection, key: int) -> None:
+        """Releases a lock at once, not only when the server sees the connection close."""
+
+    def is_awaited(self, connection: sa.Connection, key: int) -> bool:
+        """Whether anybody waits for a lock."""

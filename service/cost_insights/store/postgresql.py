@@ -1,0 +1,377 @@
+"""PostgreSQL, the database for production."""
+
+import logging
+import math
+import os
+import select
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from itertools import islice
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy as sa
+
+from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy
+from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from cost_insights.store.deadline import Deadline
+from cost_insights.store.dialect import EVENTS_AT_ONCE, Inserted, NewBatch, TransactionTrace
+
+
+class _Array(bytes):
+    """An array as PostgreSQL's binary protocol has it."""
+
+
+class _ArrayDumper(psycopg.adapt.Dumper):
+    """Passes an array on as it is; the statement says of what."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = 0
+
+    def dump(self, obj: _Array) -> bytes:
+        return obj
+
+
+_IDLE_FROM = "cost_insights_idle_from"
+"""Since when a connection has been in the pool, kept with it."""
+
+
+_IDLE_SECONDS_MAX = 10
+"""After how long a connection may have been cut by what lies between, unseen."""
+
+
+def _may_be_lost(connection: "psycopg.Connection[Any]", idle_from: float | None) -> bool:
+    """Whether a connection from the pool should be tried before it is used.
+
+    A server that closes one says so, and the word waits to be read. To ask it each
+    time would cost every answer a round trip.
+    """
+    if idle_from is None:
+        return False
+    if time.monotonic() - idle_from > _IDLE_SECONDS_MAX or connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.pgconn.socket, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _replace_lost(engine: sa.Engine) -> None:
+    """Has the pool of an engine open another connection in the place of one that is lost."""
+
+    @sa.event.listens_for(engine, "checkin")
+    def _checkin(
+        connection: "psycopg.Connection[Any] | None", record: sa.pool.ConnectionPoolEntry
+    ) -> None:
+        record.info[_IDLE_FROM] = time.monotonic()
+        # After a transaction that only read, SQLAlchemy would have the next one insist
+        # on writing, which a server that only reads refuses with another error.
+        if connection is not None and connection.read_only is not None and not connection.closed:
+            connection.read_only = None
+
+    @sa.event.listens_for(engine, "checkout")
+    def _checkout(
+        connection: "psycopg.Connection[Any]",
+        record: sa.pool.ConnectionPoolEntry,
+        proxy: object,
+    ) -> None:
+        if _may_be_lost(connection, record.info.get(_IDLE_FROM)):
+            try:
+                engine.dialect.do_ping(cast("sa.engine.interfaces.DBAPIConnection", connection))
+            except psycopg.Error as error:
+                raise sa.exc.InvalidatePoolError from error
+
+
+class Postgresql:
+    """The production database."""
+
+    shared_by_processes = True
+    starts_apart = True
+
+    snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
+
+    # The driver begins transactions on its own, but asks the database for it first. A
+    # transaction that is begun here is committed or rolled back like any other.
+    insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+
+    _CONNECT: Mapping[str, Any] = {"application_name": "cost-insights", "connect_timeout": 10}
+    _MIGRATION_LOCK = 0x636F7374_696E0001
+    _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+    _INSERT = (
+        f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
+        "SELECT * FROM unnest(%s::uuid[], %s::int4[], %s::int4[], %s::int4[], %s::int8[], "
+        "%s::int8[], %s::int8[], %s::uuid[], %s::text[], %s::text[], %s::json[], %s::json[])"
+    )
+    _INSERT_BATCHES = (
+        "INSERT INTO batch (organization_number, id, created_us, cells) "
+        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %b::bytea[]) "
+        "RETURNING (SELECT events_from_us FROM organization "
+        "WHERE number = batch.organization_number), pg_current_xact_id()::text"
+    )
+    _COPY_EVENTS_MIN = 500
+    """So many events are better copied than inserted."""
+
+    def __init__(self) -> None:
+        self._unlimited: dict[psycopg.Connection[Any], Deadline] = {}
+        """The deadlines of transactions whose first statement is still to come."""
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        # Where a statement of a pipeline fails, which is raised, it may warn that those
+        # behind it were not executed.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
+        engine = sa.create_engine(
+            url, pool_size=connections_max, max_overflow=0, connect_args=self._CONNECT
+        )
+        _replace_lost(engine)
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: psycopg.Connection[Any], _record: object) -> None:
+            connection.adapters.register_dumper(_Array, _ArrayDumper)
+
+        @sa.event.listens_for(engine, "do_execute")
+        def _do_execute(
+            cursor: "psycopg.Cursor[Any]",
+            statement: str,
+            parameters: Any,
+            context: object,
+        ) -> bool:
+            # A time limit is set by the first statement that it is for: BEGIN, the
+            # limit and the statement go together, and the database is asked once.
+            deadline = self._unlimited.pop(cursor.connection, None)
+            if deadline is None:
+                return False
+            # The limit is for each statement; 0 would mean none.
+            limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
+            with cursor.connection.pipeline():
+                cursor.connection.execute(
+                    f"SET LOCAL statement_timeout = {limit_ms}", prepare=False
+                )
+                cursor.execute(statement, parameters)
+            return True
+
+        return engine
+
+    def is_absent(self, url: sa.URL) -> bool:
+        return False
+
+    def create_folder(self, url: sa.URL) -> None:
+        """Does nothing: the server has its own."""
+
+    def serving(self, url: sa.URL) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def rows(
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
+    ) -> Sequence[Any]:
+        # SQLAlchemy would take as long as the database: it prepares for transactions,
+        # for any statement and for any column.
+        with _driver_errors(statement), closing(engine.raw_connection()) as connection:
+            driver = cast("psycopg.Connection[Any]", connection.driver_connection)
+            with self._cancelling(driver, deadline):
+                return driver.execute(statement, values).fetchall()
+
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        # To make a connection one that commits on its own, and to take that back, takes
+        # a good part of the time of a short statement: these are and stay so.
+        statements = sa.create_engine(
+            engine.url,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_size=connections_max,
+            max_overflow=0,
+            connect_args=self._CONNECT,
+        )
+        _replace_lost(statements)
+        return statements
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        return sa.create_engine(
+            engine.url,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_size=1,
+            max_overflow=0,
+            connect_args={**self._CONNECT, "connect_timeout": 2},
+        )
+
+    probe_statement = "SELECT 1"
+
+    def cut(self, driver: Any) -> None:
+        # A server that does not answer would not answer a wish to cancel either.
+        with (
+            suppress(psycopg.Error, OSError),
+            socket.socket(fileno=os.dup(driver.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
+
+    def encode_events(self, group: Group) -> object:
+        if len(group) >= self._COPY_EVENTS_MIN:
+            return group.copy_payload()
+        return [_Array(column) for column in group.arrays()]
+
+    def begin(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(self._BEGIN)
+
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        columns = [list(column) for column in zip(*batches, strict=True)]
+        with _driver_errors(self._INSERT):
+            if isinstance(encoded, bytes):
+                self._begin_unless_begun(driver)
+                with driver.cursor() as cursor, cursor.copy(self._COPY) as copy:
+                    copy.write(encoded)
+                inserted = driver.execute(self._INSERT_BATCHES, columns)
+            else:
+                # They go together: the database is asked once, not three times, and each
+                # time this thread would wait for the interpreter too.
+                with driver.pipeline():
+                    self._begin_unless_begun(driver)
+                    driver.execute(self._INSERT, encoded)
+                    inserted = driver.execute(self._INSERT_BATCHES, columns)
+            rows = inserted.fetchall()
+            return Inserted(
+                rows[0][1], any(events_from_us is not None for events_from_us, _ in rows)
+            )
+
+    def _begin_unless_begun(self, driver: "psycopg.Connection[Any]") -> None:
+        if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+            driver.execute(self._BEGIN)
+
+    _COPY_NUMBERS = (
+        "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = %s AND timestamp_us >= %s AND timestamp_us < %s) "
+        "TO STDOUT (FORMAT BINARY)"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        # A cursor would make the database and this process wait for each other.
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        span = (organization_number, from_us, end_us)
+        with (
+            _driver_errors(self._COPY_NUMBERS),
+            driver.cursor() as cursor,
+            cursor.copy(self._COPY_NUMBERS, span) as copy,
+        ):
+            # A block holds a whole row.
+            blocks = iter(copy)
+            while part := b"".join(islice(blocks, EVENTS_AT_ONCE)):
+                yield cells_of_copy(part)
+
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        # The id of a transaction of which nothing reached the disk is given out
+        # again after a crash, so its status may be another's. It only tells whether
+        # to wait for a server that has not noticed yet that the connection is gone.
+        # The event says who inserted it.
+        try:
+            with connection.begin():
+                status = connection.exec_driver_sql(
+                    "SELECT pg_xact_status(%s::xid8)", (trace.transaction_id,)
+                ).scalar_one()
+        except sa.exc.DataError:  # an id that was not given out again yet
+            status = None
+        with connection.begin():
+            inserted_by = connection.exec_driver_sql(
+                "SELECT xmin::text FROM event WHERE id = %s", (uuid.UUID(bytes=trace.event_id),)
+            ).scalar_one_or_none()
+        if inserted_by is not None:
+            # Rows keep the lower half of it.
+            return int(inserted_by) == int(trace.transaction_id) & 0xFFFFFFFF
+        if status == "in progress":
+            raise sa.exc.OperationalError(
+                "pg_xact_status", None, psycopg.OperationalError("still in progress")
+            )
+        return False
+
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        if isinstance(error.orig, psycopg.errors.DiskFull):
+            return StoreFullError()
+        if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            return StoreReadOnlyError()
+        # Operational errors: lost connections, deadlocks, serialization failures,
+        # a server that starts or stops. A connection that breaks while a result is read
+        # gives an error of no kind: only the missing code tells that it is not the server's.
+        if (
+            isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+            or error.connection_invalidated
+            or getattr(error.orig, "sqlstate", "") is None
+        ):
+            return StoreUnavailableError()
+        return None
+
+    _STOP_SECONDS = 5
+
+    @contextmanager
+    def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with self._cancelling(driver, deadline):
+            self._unlimited[driver] = deadline
+            try:
+                yield
+            finally:
+                self._unlimited.pop(driver, None)
+
+    def _cancelling(
+        self, driver: "psycopg.Connection[Any]", deadline: Deadline
+    ) -> AbstractContextManager[None]:
+        def stop() -> None:
+            # Where the server cannot be told, it is told again; a statement of a
+            # transaction stops on its own too, at the time limit.
+            with suppress(psycopg.Error):
+                driver.cancel_safe(timeout=self._STOP_SECONDS)
+
+        return deadline.calling(stop)
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        return isinstance(error.orig, psycopg.errors.QueryCanceled)
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))
+
+    def writing(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    id_bytes = "uuid_send(id)"
+
+    def integer_parameter(self, name: str) -> str:
+        return f"CAST(%({name})s AS INTEGER)"
+
+    def try_lock(self, connection: sa.Connection, key: int) -> bool:
+        return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        for table in tables:
+            connection.exec_driver_sql(f"VACUUM {table.name}")
+
+    def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+
+    def release_lock(self, connection: sa.Connection, key: int) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def is_awaited(self, connection: sa.Connection, key: int) -> bool:
+        # The server shows the two halves of the number apart.
+        waits = connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+            "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database() "
+            "AND classid = %s AND objid = %s AND objsubid = 1)",
+            (key >> 32, key & 0xFFFFFFFF),
+        )
+        return bool(waits.scalar_one())
+
+
+@contextmanager
+def _driver_errors(statement: str) -> Iterator[None]:
+    """Turns errors of psycopg, used here without SQLAlchemy between, into SQLAlchemy's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, psycopg.Error, connection_invalidated=error.sqlstate is None
+        ) from error

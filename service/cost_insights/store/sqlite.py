@@ -1,0 +1,256 @@
+"""SQLite, the embedded database."""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import sqlalchemy as sa
+import stamina
+
+from cost_insights._native import EVENT_COLUMNS, Group, cells_of_events
+from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from cost_insights.store.deadline import Deadline
+from cost_insights.store.dialect import (
+    EVENTS_AT_ONCE,
+    WRITES,
+    Inserted,
+    NewBatch,
+    ServedElsewhereError,
+    TransactionTrace,
+)
+from cost_insights.store.schema import batch
+
+
+def _insert_batches(connection: sa.Connection, batches: Iterable[NewBatch]) -> bool:
+    """Stores the batches of one transaction; whether any of their organizations has
+    pruned events."""
+    # Asked along the way: another statement would cost every transaction a round trip.
+    # As text, because SQLAlchemy relates no subquery to the table of an INSERT.
+    events_from_us: sa.ColumnElement[int | None] = sa.literal_column(
+        "(SELECT events_from_us FROM organization WHERE number = batch.organization_number)",
+        sa.BigInteger,
+    )
+    boundaries = connection.scalars(
+        sa.insert(batch).returning(events_from_us), [one._asdict() for one in batches]
+    )
+    return any(boundary is not None for boundary in boundaries)
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether SQLite refused because another connection was faster."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+@stamina.retry(on=_is_locked, attempts=None, timeout=30, wait_initial=0.01, wait_max=0.2)
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The mode is the file's and stays. Whoever changes it while others open the file
+    # is told at once that it is locked: SQLite's own timeout is not for this.
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+class Sqlite:
+    """The embedded database: one file, one writer at a time, many readers beside it."""
+
+    shared_by_processes = False
+    starts_apart = False
+
+    def __init__(self) -> None:
+        self._writing = threading.Lock()
+
+    # Every transaction sees one snapshot already.
+    snapshot_options: Mapping[str, Any] = {}
+    insert_options: Mapping[str, Any] = {WRITES: True}
+
+    def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        engine = sa.create_engine(
+            url,
+            poolclass=sa.pool.QueuePool,
+            pool_size=connections_max,
+            max_overflow=0,
+            # A writer of another process, such as `token create`, is waited for.
+            connect_args={"timeout": 30, "check_same_thread": False},
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: sqlite3.Connection, _record: object) -> None:
+            # The driver would begin transactions on its own, and only before writes.
+            connection.isolation_level = None
+            _use_wal(connection)
+            # An acknowledged event survives a loss of power.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA mmap_size = 1073741824")
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            # A transaction that writes takes the write lock at once: one that took
+            # it halfway would fail where another has written in between.
+            writes = connection.get_execution_options().get(WRITES, False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def is_absent(self, url: sa.URL) -> bool:
+        return not _file(url).exists()
+
+    def create_folder(self, url: sa.URL) -> None:
+        _file(url).parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def serving(self, url: sa.URL) -> Iterator[None]:
+        # A file of its own: a lock on the database itself would get in the way of SQLite's.
+        # It stays when the process ends: another one may be about to lock it.
+        file = _file(url).resolve()
+        with file.with_name(f"{file.name}.lock").open("a+") as lock:
+            lock.seek(0)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ServedElsewhereError(lock.read().strip()) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}\n")
+            lock.flush()
+            yield
+
+    def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
+        return engine
+
+    def probe_engine(self, engine: sa.Engine) -> sa.Engine:
+        # Opened anew each time, so that a file that is gone is missed; it is not made.
+        file = f"file:{quote(engine.url.database or '')}?mode=rw"
+        return sa.create_engine(
+            engine.url,
+            poolclass=sa.pool.NullPool,
+            creator=lambda: sqlite3.connect(file, uri=True, timeout=1, check_same_thread=False),
+        )
+
+    probe_statement = "SELECT 1 FROM organization LIMIT 1"
+
+    def cut(self, driver: Any) -> None:
+        driver.interrupt()
+
+    def rows(
+        self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
+    ) -> Sequence[Any]:
+        with engine.connect() as connection, self.stopping_at(deadline, connection):
+            return connection.exec_driver_sql(statement, dict(values)).all()
+
+    _INSERT = (
+        f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
+        f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
+    )
+
+    def encode_events(self, group: Group) -> object:
+        return group.rows()
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Does nothing: SQLAlchemy has begun it."""
+
+    def insert(
+        self, connection: sa.Connection, encoded: Any, batches: Sequence[NewBatch]
+    ) -> Inserted:
+        connection.exec_driver_sql(self._INSERT, encoded)
+        return Inserted("", _insert_batches(connection, batches))
+
+    _NUMBERS = (
+        "SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+        "FROM event WHERE organization_number = ? AND timestamp_us >= ? AND timestamp_us < ?"
+    )
+
+    def cells_of_events(
+        self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
+    ) -> Iterator[tuple[bytes, int]]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        rows = driver.execute(self._NUMBERS, (organization_number, from_us, end_us))
+        while part := rows.fetchmany(EVENTS_AT_ONCE):
+            columns = zip("qqii", zip(*part, strict=True), strict=True)
+            yield cells_of_events(*(array(code, numbers) for code, numbers in columns)), len(part)
+
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        # There is no connection to lose: a commit that fails has changed nothing.
+        return False
+
+    def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        # A file of shared memory cannot grow: the one way in which this happens.
+        if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+            return StoreFullError()
+        # Extended codes carry the primary one in their lower eight bits.
+        match code & 0xFF:
+            case sqlite3.SQLITE_FULL:
+                return StoreFullError()
+            case sqlite3.SQLITE_READONLY:
+                return StoreReadOnlyError()
+            case primary if primary in _SQLITE_TRANSIENT:
+                return StoreUnavailableError()
+        return None
+
+    _DEADLINE_STEPS = 10_000
+    """How many steps of its virtual machine, well below a millisecond, are between two looks."""
+
+    @contextmanager
+    def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.set_progress_handler(deadline.is_over, self._DEADLINE_STEPS)
+        try:
+            deadline.check()
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
+        return getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
+
+    def migration_lock(self, connection: sa.Connection) -> None:
+        """Does nothing: the transaction holds the only write lock there is."""
+
+    def writing(self) -> AbstractContextManager[object]:
+        # The database would make a second writer sleep and look again, up to a tenth
+        # of a second each time.
+        return self._writing
+
+    id_bytes = "id"
+
+    def integer_parameter(self, name: str) -> str:
+        return f":{name}"
+
+    def try_lock(self, connection: sa.Connection, key: int) -> bool:
+        # One process serves a file. A job that runs beside a command must do no harm: of
+        # two compactions the second finds the batches gone and changes nothing.
+        return True
+
+    def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+        """Does nothing: the room is usable at once."""
+
+    def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
+        """Does nothing: nobody is ever waited for."""
+
+    def release_lock(self, connection: sa.Connection, key: int) -> None:
+        """Does nothing: nobody ever holds it."""
+
+    def is_awaited(self, connection: sa.Connection, key: int) -> bool:
+        return False
+
+
+_SQLITE_TRANSIENT = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+def _file(url: sa.URL) -> Path:
+    return Path(url.database or "")
