@@ -468,7 +468,7 @@ def test_a_product_may_be_named_in_metadata(caller: Caller) -> None:
         )
     )
     stored = {event.name: event for event in caller.list_events()}
-    assert [stored[name].product_id for name in "012"] == ["pro", "", ""]
+    assert [stored[name].product_id for name in "012"] == ["pro", "17", ""]
     kept = [stored[name].metadata["product_id"] for name in "012"]
     assert kept == ["pro", 17, "p" * 129]
 
