@@ -6,7 +6,6 @@ they call a service. Nothing here decides anything about events or sums.
 
 import contextlib
 import importlib
-import importlib.metadata
 import io
 import os
 import sys
@@ -26,39 +25,71 @@ from cost_insights.cli.console import (
     note,
     printable,
     say,
-    warn_of_unknown_variables,
 )
 from cost_insights.errors import FAILURES
 
 __all__ = ["app", "main"]
 
-_COMMANDS: Final[Mapping[str, str]] = {
-    "serve": "serve",
-    "demo": "demo",
-    "ingest": "ingest",
-    "metrics": "metrics",
-    "healthcheck": "healthcheck",
-    "organization": "organizations",
-    "token": "tokens",
-    "db": "databases",
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "serve": (
+        "serve",
+        "Runs the service until SIGTERM or Ctrl-C; then finishes the calls that run.",
+    ),
+    "demo": (
+        "demo",
+        "Shows the service at work on the documented examples and a generated month.",
+    ),
+    "ingest": (
+        "ingest",
+        "Sends events from a file: JSON objects, one a line, or CSV, in UTF-8 or UTF-16.",
+    ),
+    "metrics": (
+        "metrics",
+        "Shows what was spent and earned: a row for each period, the totals, and a plot.",
+    ),
+    "healthcheck": (
+        "healthcheck",
+        "Asks a service whether it serves, by the standard gRPC health protocol.",
+    ),
+    "organization": (
+        "organizations",
+        "Creates and lists organizations.",
+    ),
+    "token": (
+        "tokens",
+        "Creates, lists and revokes access tokens.",
+    ),
+    "db": (
+        "databases",
+        "Looks after the database.",
+    ),
 }
-"""Each command, with the module that has it as `app`."""
+"""For each command the module that has it as `app`, and the first sentence of its help."""
 
 
 class _Commands(typer.core.TyperGroup):
-    """Imports a command when it is asked for: a health check every few seconds
-    should not load the database driver each time."""
+    """Imports a command when it is called: a health check every few seconds should not
+    load the database driver each time, nor should a list of the commands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command as the list shows it."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name]}")
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
+        _, summary = _COMMANDS[cmd_name]
+        return typer.core.TyperCommand(name=cmd_name, help=summary)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command itself."""
+        name, shown, rest = super().resolve_command(ctx, args)
+        if name is None or shown is None:
+            return name, shown, rest
+        module, _ = _COMMANDS[name]
+        command = typer.main.get_command(importlib.import_module(f"{__name__}.{module}").app)
+        command.name = name
+        return name, command, rest
 
 
 app: Final = typer.Typer(
@@ -74,6 +105,9 @@ app: Final = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
+        # It loads the parser of e-mails, which takes as long as all of the rest.
+        import importlib.metadata  # noqa: PLC0415
+
         say(f"cost-insights {importlib.metadata.version('cost-insights')}")
         raise typer.Exit
 
@@ -120,7 +154,11 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        warn_of_unknown_variables()
+        if any(name.upper().startswith("COST_INSIGHTS_") for name in os.environ):
+            # To know which there are takes as long as most commands.
+            from cost_insights.cli.variables import warn_of_unknown_variables  # noqa: PLC0415
+
+            warn_of_unknown_variables()
         code = typer.main.get_command(app)(prog_name="cost-insights", standalone_mode=False)
     except CommandError as error:
         note(f"cost-insights: {error}")

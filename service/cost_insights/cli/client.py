@@ -18,9 +18,9 @@ from cost_insights.cli.console import (
     EXIT_USAGE,
     CommandError,
     printable,
-    settings_of,
     usage,
 )
+from cost_insights.cli.variables import settings_of
 from cost_insights.errors import DOMAIN
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024

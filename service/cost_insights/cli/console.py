@@ -1,21 +1,17 @@
-"""What every command shares: exit codes, where words go, settings from flags.
+"""What every command shares: exit codes, where words go, and numbers from flags.
 
 Answers go to stdout, so that they can be piped; everything else goes to stderr.
 A command that fails raises `CommandError`, whose message is one line.
 """
 
-import difflib
 import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-import pydantic
 import rich.console
 import typer
-
-from cost_insights.settings import Settings
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -63,13 +59,6 @@ def plot_columns() -> int:
     return 80 if out.width == _UNFOLDED_COLUMNS else min(out.width, PLOT_COLUMNS_MAX)
 
 
-_VARIABLES: Final = "COST_INSIGHTS_"
-_TOKEN_VARIABLE: Final = "COST_INSIGHTS_TOKEN"  # noqa: S105 (its name)
-_OF_KUBERNETES: Final = re.compile(
-    r"COST_INSIGHTS_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-
-
 class CommandError(Exception):
     """Ends the command with one line on stderr and an exit code."""
 
@@ -99,33 +88,6 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Writes a line to stderr, as it is."""
     err.print(printable(text), markup=False, soft_wrap=True)
-
-
-def warn_of_unknown_variables() -> None:
-    """Names the COST_INSIGHTS_… variables that set nothing, which a typo may have meant to.
-
-    They are no error: another version may know them, and Kubernetes makes some of its
-    own where a service is called cost-insights.
-    """
-    known = [f"{_VARIABLES}{name.upper()}" for name in Settings.model_fields] + [_TOKEN_VARIABLE]
-    for name in sorted(os.environ):
-        is_ours = name.upper().startswith(_VARIABLES) and not _OF_KUBERNETES.fullmatch(name)
-        if is_ours and name.upper() not in known:
-            similar = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"; did you mean {similar[0]}?" if similar else ""
-            note(f"cost-insights: {name} is no setting and is ignored{hint}")
-
-
-def settings_of(**flags: Any) -> Settings:
-    """The settings: what was given by flag, then the environment, then the defaults."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return Settings(**given)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        shown = f"--{name.replace('_', '-')}" if name in given else f"COST_INSIGHTS_{name.upper()}"
-        raise usage(f"{shown}: {first['input']!r}: {first['msg']}") from None
 
 
 def usage(message: str) -> CommandError:

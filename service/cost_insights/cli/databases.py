@@ -24,10 +24,10 @@ from cost_insights.cli.console import (
     note,
     printable,
     say,
-    settings_of,
     usage,
     whole_number,
 )
+from cost_insights.cli.variables import settings_of
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.events import count_events_before, prune_events
 from cost_insights.identity import Organization, find_organization, list_organizations

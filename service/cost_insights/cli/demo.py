@@ -24,15 +24,7 @@ from google.protobuf import json_format
 
 from cost_insights.addresses import AddressError
 from cost_insights.cli.client import Service, failure_of
-from cost_insights.cli.console import (
-    EXIT_CODES,
-    CommandError,
-    err,
-    out,
-    say,
-    settings_of,
-    whole_number,
-)
+from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
 from cost_insights.cli.databases import (
     database_errors,
     database_shown,
@@ -49,6 +41,7 @@ from cost_insights.cli.demo_events import (
 )
 from cost_insights.cli.metrics import IntervalName, show
 from cost_insights.cli.suggestions import address_flags, program, shown_path
+from cost_insights.cli.variables import settings_of
 from cost_insights.identity import (
     SCOPES,
     create_organization,

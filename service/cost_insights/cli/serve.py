@@ -17,7 +17,6 @@ from cost_insights.cli.console import (
     note,
     say,
     seconds,
-    settings_of,
     usage,
     whole_number,
 )
@@ -30,6 +29,7 @@ from cost_insights.cli.databases import (
     store_of,
 )
 from cost_insights.cli.suggestions import first_event, serve_demo
+from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError
 from cost_insights.events import any_event
 from cost_insights.identity import (

@@ -11,18 +11,10 @@ from typing import Annotated, Final
 import rich.markup
 import typer
 
-from cost_insights.cli.console import (
-    EXIT_CODES,
-    CommandError,
-    note,
-    out,
-    printable,
-    say,
-    settings_of,
-    usage,
-)
+from cost_insights.cli.console import EXIT_CODES, CommandError, note, out, printable, say, usage
 from cost_insights.cli.databases import DatabaseOption, existing
 from cost_insights.cli.organizations import day_shown, list_table, time_shown
+from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError, NotFoundError
 from cost_insights.identity import (
     SCOPES,
