@@ -8,6 +8,7 @@ from cost_insights.api.exporting import Exports
 from cost_insights.api.metrics import metrics_calls
 from cost_insights.api.operations import Call
 from cost_insights.api.revenue import revenue_calls
+from cost_insights.api.statuses import log_failed_calls
 from cost_insights.api.system_events import system_event_call
 from cost_insights.api.work import Work
 from cost_insights.cells import CellCache
@@ -74,6 +75,7 @@ class App:
             await asyncio.to_thread(job.stop)
         await self._recorder.close()
         await asyncio.to_thread(self.store.close)
+        log_failed_calls()
 
     def _calls(self) -> Mapping[str, Call]:
         settings, store = self.settings, self.store

@@ -53,9 +53,17 @@ class CostInsightsError(Exception):
     retry_after_ms: ClassVar[int | None] = None
 
     def __init__(
-        self, message: str, *, reason: str, facts: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        reason: str,
+        facts: Mapping[str, str] | None = None,
+        organization: str | None = None,
     ) -> None:
+        """`organization` names whose token it is, for the log, where that is all that is
+        known of the caller."""
         super().__init__(message)
+        self.organization = organization
         self.message = message
         self.reason = reason
         self.facts = dict(facts or {})

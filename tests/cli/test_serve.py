@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -23,7 +24,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path: Path) -> None:
-    """One line says where it listens, as whom callers act, and which database it works on."""
+    """One line says where it listens, as whom callers act, how many processes it runs, which
+    version it is and which database it works on."""
     database = f"sqlite:///{tmp_path / 'costs.db'}"
     with serve(
         *("--database-url", database, "--grpc-address", "127.0.0.1:0"),
@@ -31,7 +33,7 @@ def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path:
     ) as serving:
         assert serving.greeting == (
             f"gRPC on {serving.address} · callers need no token and act as organization acme "
-            f"· database {database}"
+            f"· 1 worker · cost-insights {version('cost-insights')} · database {database}"
         )
         healthy = quick("healthcheck", "--address", serving.address)
         assert (healthy.returncode, healthy.stdout) == (0, f"{serving.address}: SERVING\n")
@@ -161,11 +163,15 @@ def test_every_worker_watches_the_database(serve: Serve) -> None:
     with folder_for_cluster() as folder:
         cluster = Cluster(folder)
         cluster.start()
+        with_password = cluster.url.replace("postgres@", "postgres:secret@")
         try:
             with serve(
-                *("--database-url", cluster.url, "--grpc-address", "127.0.0.1:0"),
-                *("--workers", "2"),
+                *("--database-url", f"{with_password}?sslpassword=secret", "--workers", "2"),
+                *("--grpc-address", "127.0.0.1:0"),
             ) as serving:
+                assert " · 2 workers · " in serving.greeting
+                assert serving.greeting.endswith("?sslpassword=hidden")
+                assert "secret" not in serving.greeting
                 assert statuses(serving.address) == {SERVING}
                 cluster.stop()
                 time.sleep(2)

@@ -200,16 +200,18 @@ def test_the_log_of_an_outage(start_server: StartServer, caplog: pytest.LogCaptu
                 caller = service.caller()
                 cluster.stop()
                 caplog.clear()
-                until = time.monotonic() + 7
-                while time.monotonic() < until:
+                started = time.monotonic()
+                refusing: list[str] = []
+                while len(refusing) < 3:
+                    assert time.monotonic() - started < 30
                     with refused("STORE_UNAVAILABLE"):
                         caller.ingest(new_event())
-                refusing = [line for line in messages(caplog) if "Connection refused" in line]
+                    refusing = [line for line in messages(caplog) if "Connection refused" in line]
                 assert refusing[0].startswith("the database fails: connection failed: ")
                 assert "\n" not in refusing[0]
                 assert re.search(r" \([0-9]+ more in [0-9]+ s\)$", refusing[-1])
                 # At once, after a second, and four seconds later.
-                assert len(refusing) == 3
+                assert time.monotonic() - started >= 5
                 # The connections that were cut, the server that was going down, and no more.
                 assert len(messages(caplog)) <= 8
                 cluster.start()

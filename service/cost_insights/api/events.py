@@ -55,12 +55,16 @@ def event_calls(
     async def stream_events(
         requests: AsyncIterator[bytes], authorize: Authorize
     ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
+        owner: Organization | None = None
+
         async def organization() -> Organization:
-            return (await authorize()).organization
+            nonlocal owner
+            owner = (await authorize()).organization
+            return owner
 
         stream = EventStream(ingestor, requests, organization, stopping)
         async for acknowledgement in stream.acknowledgements():
-            yield _acknowledgement(acknowledgement)
+            yield _acknowledgement(acknowledgement, owner)
 
     async def list_events(
         caller: Caller, request: event_service_pb2.ListEventsRequest
@@ -148,12 +152,18 @@ def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilte
     )
 
 
-def _acknowledgement(one: Acknowledgement) -> event_service_pb2.StreamEventsResponse:
+def _acknowledgement(
+    one: Acknowledgement, owner: Organization | None
+) -> event_service_pb2.StreamEventsResponse:
     if isinstance(one.outcome, Ingested):
         return event_service_pb2.StreamEventsResponse(
             sequence=one.sequence, batch=_ingested(one.outcome)
         )
-    status = status_of(one.outcome, method=f"{_SERVICE}/StreamEvents")
+    status = status_of(
+        one.outcome,
+        method=f"{_SERVICE}/StreamEvents",
+        organization=None if owner is None else owner.name,
+    )
     return event_service_pb2.StreamEventsResponse(sequence=one.sequence, error=status)
 
 

@@ -29,8 +29,11 @@ from cost_insights.errors import (
     StoreUnavailableError,
     UnauthenticatedError,
 )
+from cost_insights.logs import RepeatedLines
 
 _log = logging.getLogger(__name__)
+
+_failed_calls = RepeatedLines(_log, logging.WARNING)
 
 _MESSAGE_CHARS_MAX = 400
 _FACT_CHARS_MAX = 128
@@ -64,20 +67,30 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
 """Every error that a door answers; both doors send what stands here."""
 
 
-def status_of(error: BaseException, *, method: str) -> status_pb2.Status:
-    """The status of whatever a call raised.
+def status_of(error: BaseException, *, method: str, organization: str | None) -> status_pb2.Status:
+    """The status of whatever a call raised, which is logged.
 
     Anything but a `CostInsightsError` is logged under an incident number, and the
-    caller learns that number and nothing else.
+    caller learns that number and nothing else. The organization is None where it is
+    not known who calls.
     """
     if not isinstance(error, CostInsightsError):
         incident = secrets.token_hex(4)
-        _log.error("incident %s in %s", incident, method, exc_info=error)
+        _log.error(
+            "incident %s in %s of %s", incident, method, _shown(organization), exc_info=error
+        )
         return _status(
             code_pb2.INTERNAL,
             f"the service failed; its log says why under incident {incident}",
             [_error_info("INTERNAL", {"incident": incident})],
         )
+    code = WIRE[type(error)].grpc_code
+    # Neither the message nor the facts: they hold what the caller sent.
+    line = (
+        f"{method} failed with {code_pb2.Code.Name(code)} for the reason {error.reason}, "
+        f"called by {_shown(organization or error.organization)}"
+    )
+    _failed_calls.write(line, key=line)
     details: list[message.Message] = [_error_info(error.reason, error.facts)]
     if isinstance(error, InvalidRequestError):
         details.append(_bad_request(error))
@@ -85,7 +98,17 @@ def status_of(error: BaseException, *, method: str) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(error.retry_after_ms)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    return _status(WIRE[type(error)].grpc_code, error.message, details)
+    return _status(code, error.message, details)
+
+
+def log_failed_calls() -> None:
+    """Logs the number of failed calls that were only counted so far."""
+    _failed_calls.close()
+
+
+def _shown(organization: str | None) -> str:
+    """An organization as it is logged: in one line, whatever it is called."""
+    return "an unknown caller" if organization is None else f"organization {organization!r}"
 
 
 def _status(code: int, words: str, details: list[message.Message]) -> status_pb2.Status:

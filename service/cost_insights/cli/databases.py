@@ -130,8 +130,10 @@ def wait_for(store: Store, settings: Settings) -> None:
 
 
 def database_shown(settings: Settings) -> str:
-    """The database without its password."""
-    return parse_url(settings.database_url).render_as_string(hide_password=True)
+    """The database without its passwords, which a URL may also give as parameters."""
+    url = parse_url(settings.database_url)
+    secret = {name: "hidden" for name in ("password", "sslpassword") if name in url.query}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def store_of(settings: Settings) -> Store:

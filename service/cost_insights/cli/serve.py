@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
@@ -105,10 +106,11 @@ def serve(
 ) -> None:
     """Runs the service until SIGTERM or Ctrl-C; then finishes the calls that run.
 
-    One line on stdout says where it listens, as whom callers act and which
-    database it works on; where that holds no event more lines say how to send the
-    first one. Every other setting is a COST_INSIGHTS_… variable. A PostgreSQL that
-    is not up yet is waited for; a SQLite file is served by one process at a time.
+    One line on stdout says where it listens, as whom callers act, how many processes
+    it runs, its version and which database it works on; where that holds no event
+    more lines say how to send the first one. Every other setting is a COST_INSIGHTS_…
+    variable. A PostgreSQL that is not up yet is waited for; a SQLite file is served
+    by one process at a time.
 
     Example: cost-insights serve
 
@@ -136,7 +138,8 @@ def serve(
             if workers == 1:
                 uvloop.run(
                     serve_until_stopped(
-                        settings, ready=lambda server: _announce(settings, server.grpc_address)
+                        settings,
+                        ready=lambda server: _announce(settings, server.grpc_address, workers),
                     )
                 )
             else:
@@ -144,7 +147,7 @@ def serve(
                     settings,
                     workers,
                     log_level=logging.getLevelNamesMapping()[log_level.upper()],
-                    ready=lambda address: _announce(settings, address),
+                    ready=lambda address: _announce(settings, address, workers),
                 )
         except AddressError as error:
             raise CommandError(str(error)) from None
@@ -184,7 +187,7 @@ def _bootstrap_secret(settings: Settings) -> str | None:
         raise usage(f"COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: {error}") from None
 
 
-def _announce(settings: Settings, address: str) -> None:
+def _announce(settings: Settings, address: str, workers: int) -> None:
     store = store_of(settings)
     try:
         tokens = any_token(store)
@@ -196,7 +199,10 @@ def _announce(settings: Settings, address: str) -> None:
         if tokens
         else f"callers need no token and act as organization {settings.open_organization}"
     )
-    say(f"gRPC on {address} · {callers} · database {database_shown(settings)}")
+    processes = "1 worker" if workers == 1 else f"{workers} workers"
+    release = f"cost-insights {version('cost-insights')}"
+    database = f"database {database_shown(settings)}"
+    say(" · ".join((f"gRPC on {address}", callers, processes, release, database)))
     if is_empty:
         _explain(address, tokens=tokens)
     sys.stdout.flush()

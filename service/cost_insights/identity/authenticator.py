@@ -88,6 +88,7 @@ class Authenticator:
                 f"the access token has {words['has']}",
                 reason="SCOPE_MISSING",
                 facts={"method": method, **words},
+                organization=caller.organization.name,
             )
         return caller
 
@@ -197,6 +198,7 @@ def _check_alive(known: _Known) -> None:
             f"the access token was revoked at {facts['revoked']}",
             reason="TOKEN_REVOKED",
             facts=facts,
+            organization=known.caller.organization.name,
         )
     if known.expires_us is not None and known.expires_us <= time.time_ns() // 1_000:
         facts = {"expired": _rfc3339(known.expires_us)}
@@ -204,6 +206,7 @@ def _check_alive(known: _Known) -> None:
             f"the access token expired at {facts['expired']}",
             reason="TOKEN_EXPIRED",
             facts=facts,
+            organization=known.caller.organization.name,
         )
 
 

@@ -88,6 +88,7 @@ class _Door:
 
     def _unary(self, call: BytesCall) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def handle(request: bytes, context: _Context) -> bytes:
+            caller = None
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
                 self._check_size(request)
@@ -95,7 +96,7 @@ class _Door:
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error)
+                await self._abort(context, error, caller)
 
         return handle
 
@@ -103,6 +104,7 @@ class _Door:
         self, call: ServerStreamCall
     ) -> Callable[[bytes, _Context], Awaitable[None]]:
         async def handle(request: bytes, context: _Context) -> None:
+            caller = None
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
                 self._check_size(request)
@@ -114,7 +116,7 @@ class _Door:
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error)
+                await self._abort(context, error, caller)
 
         return handle
 
@@ -124,8 +126,12 @@ class _Door:
         async def handle(requests: AsyncIterator[bytes], context: _Context) -> None:
             authorization = _authorization(context.invocation_metadata())
 
+            caller = None
+
             async def authorize() -> Caller:
-                return await self._authorize(authorization)
+                nonlocal caller
+                caller = await self._authorize(authorization)
+                return caller
 
             async def checked() -> AsyncIterator[bytes]:
                 async for request in requests:
@@ -139,7 +145,7 @@ class _Door:
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error)
+                await self._abort(context, error, caller)
 
         return handle
 
@@ -160,8 +166,11 @@ class _Door:
                 facts={"bytes": str(len(request)), "bytes_max": str(bytes_max)},
             )
 
-    async def _abort(self, context: _Context, error: BaseException) -> NoReturn:
-        status = status_of(error, method=self._operation.path)
+    async def _abort(
+        self, context: _Context, error: BaseException, caller: Caller | None
+    ) -> NoReturn:
+        organization = None if caller is None else caller.organization.name
+        status = status_of(error, method=self._operation.path, organization=organization)
         trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
         await context.abort(_CODES[status.code], status.message, trailers)
         raise AssertionError("abort returned")
