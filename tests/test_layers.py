@@ -23,7 +23,7 @@ LAYERS = (
 )
 """From the top down: what stands in a set may import what stands in the sets below it."""
 
-EVERYWHERE = {"_native", "addresses", "amounts", "errors", "logs", "paging", "settings"}
+EVERYWHERE = {"_native", "addresses", "amounts", "clock", "errors", "logs", "paging", "settings"}
 """What any layer may import, and what imports nothing of the layers."""
 
 CLIENT = {"client"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from cost_insights import _native
+from cost_insights.amounts import format_amount
 from cost_insights.api.ingest_answer import ingest_answer
 from cost_insights.api.operations import Authorize, Call
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
@@ -196,7 +196,7 @@ def _event(event: StoredEvent) -> event_pb2.Event:
         metadata=_struct(event.metadata),
     )
     if event.cost_picocents is not None:
-        amount = _native.format_amount(event.cost_picocents)
+        amount = format_amount(event.cost_picocents)
         message.cost.CopyFrom(cost_pb2.Cost(amount=amount, currency="usd"))
     if event.llm is not None:
         message.llm.CopyFrom(

@@ -6,6 +6,7 @@ import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from cost_insights import _native
+from cost_insights.amounts import format_amount
 from cost_insights.api.events import event_filter
 from cost_insights.api.exporting import Exports
 from cost_insights.api.operations import Call
@@ -283,8 +284,8 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
         )
         _add_numbers(added, answer.starts, group.numbers, answer.group_metrics)
     if answer.unattributed is not None:
-        response.unattributed.costs = _native.format_amount(answer.unattributed.costs)
-        response.unattributed.share = _native.format_amount(answer.unattributed.share)
+        response.unattributed.costs = format_amount(answer.unattributed.costs)
+        response.unattributed.share = format_amount(answer.unattributed.share)
     return response
 
 

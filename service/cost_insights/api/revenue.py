@@ -6,11 +6,11 @@ and other calls would wait.
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from cost_insights import _native
+from cost_insights import clock
+from cost_insights.amounts import format_amount
 from cost_insights.api.operations import Call
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import (
@@ -51,7 +51,7 @@ def revenue_calls(
     """The calls of the service by their paths."""
 
     def latest_us() -> int:
-        return time.time_ns() // 1_000 + clock_skew_ms * 1_000
+        return clock.now_us() + clock_skew_ms * 1_000
 
     async def record_orders(
         caller: Caller, request: revenue_service_pb2.RecordOrdersRequest
@@ -165,9 +165,9 @@ def _order(order: StoredOrder) -> revenue_pb2.Order:
         billing_type=_number(revenue_pb2.BillingType, order.billing_type),
         subscription_id=order.subscription_id,
         net_amount=_money(order.net_picocents, order.currency),
-        exchange_rate=_native.format_amount(order.exchange_rate_e12),
-        applied_balance=_native.format_amount(order.applied_balance_picocents),
-        fee=_native.format_amount(order.fee_picocents),
+        exchange_rate=format_amount(order.exchange_rate_e12),
+        applied_balance=format_amount(order.applied_balance_picocents),
+        fee=format_amount(order.fee_picocents),
         created_time=timestamp_of(order.created_us),
         paid_time=timestamp_of(order.paid_us),
     )
@@ -179,8 +179,8 @@ def _refund(refund: Refund) -> revenue_pb2.Refund:
         kind=_number(revenue_pb2.RefundKind, refund.kind),
         order_id=refund.order_id,
         amount=_money(refund.amount_picocents, refund.currency),
-        exchange_rate=_native.format_amount(refund.exchange_rate_e12),
-        fee=_native.format_amount(refund.fee_picocents),
+        exchange_rate=format_amount(refund.exchange_rate_e12),
+        fee=format_amount(refund.fee_picocents),
         created_time=timestamp_of(refund.created_us),
     )
 
@@ -209,7 +209,7 @@ def _subscription(subscription: StoredSubscription) -> revenue_pb2.Subscription:
 
 
 def _money(picocents: int, currency: str) -> revenue_pb2.Money:
-    return revenue_pb2.Money(amount=_native.format_amount(picocents), currency=currency)
+    return revenue_pb2.Money(amount=format_amount(picocents), currency=currency)
 
 
 def _number(enum: Any, slug: str) -> Any:

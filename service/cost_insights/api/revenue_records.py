@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf import descriptor, timestamp_pb2
 
 from cost_insights import _native
+from cost_insights.amounts import format_amount
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.times import timestamp_of
 from cost_insights.customers import parse_uuid
@@ -203,10 +204,10 @@ class Item:
         """Names an amount that is in range, but not in usd."""
         in_usd_picocents = in_usd(picocents, exchange_rate_e12)
         if abs(in_usd_picocents) > _native.MONEY_CENTS_MAX * _E12:
-            text = _native.format_amount(picocents)
+            text = format_amount(picocents)
             self._amount_out_of_range(
                 field,
-                f"the amount {text} is {_native.format_amount(in_usd_picocents)} in {_USD}",
+                f"the amount {text} is {format_amount(in_usd_picocents)} in {_USD}",
                 text,
                 -_native.MONEY_CENTS_MAX,
             )
@@ -274,7 +275,7 @@ class Item:
         )
 
     def _rate_fault(self, field: str, text: str) -> None:
-        rate_min, rate_max = _native.format_amount(1), str(_native.AMOUNT_CENTS_MAX)
+        rate_min, rate_max = format_amount(1), str(_native.AMOUNT_CENTS_MAX)
         self._fault(
             field,
             "NUMBER_OUT_OF_RANGE",

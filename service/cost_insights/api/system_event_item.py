@@ -7,6 +7,7 @@ from typing import Final
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from cost_insights import _native
+from cost_insights.amounts import format_amount
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import Item, shown
 from cost_insights.api.times import timestamp_of
@@ -159,7 +160,7 @@ class EventItem(Item):
             self._fault(
                 "metadata.presentment_currency",
                 "CURRENCY_UNSUPPORTED" if presented else "FIELD_REQUIRED",
-                f"the exchange rate is {_native.format_amount(rate)}; a presentment_currency "
+                f"the exchange rate is {format_amount(rate)}; a presentment_currency "
                 f"other than {_USD} is required where it is not 1",
                 presented,
             )
@@ -194,7 +195,7 @@ class EventItem(Item):
 
     def amount_fault(self, key: str, picocents: int, cents_min: int, cents_max: int) -> None:
         """Names an amount that has the wrong sign."""
-        text = _native.format_amount(picocents)
+        text = format_amount(picocents)
         self._fault(
             f"metadata.{key}",
             "AMOUNT_OUT_OF_RANGE",
@@ -258,7 +259,7 @@ class EventItem(Item):
             return None
         rate = round(Fraction(amount * _E12, presented))
         if not 0 < rate <= _native.AMOUNT_CENTS_MAX * _E12:
-            text = f"{_native.format_amount(amount)}/{_native.format_amount(presented)}"
+            text = f"{format_amount(amount)}/{format_amount(presented)}"
             self._rate_fault("metadata.presentment_amount", text)
             return _E12
         return rate

@@ -7,14 +7,13 @@ in fields. A request holds either these or other events.
 
 import asyncio
 import hashlib
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.protobuf import message
 
-from cost_insights import _native
+from cost_insights import _native, clock
 from cost_insights.api.ingest_answer import first_faults, ingest_answer
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import slug_prefix
@@ -65,7 +64,7 @@ def system_event_call(recorder: Recorder, *, clock_skew_ms: int) -> RecordSystem
     """Records the events of an encoded `IngestEventsRequest` that holds system events."""
 
     async def record(caller: Caller, request: bytes) -> event_service_pb2.IngestEventsResponse:
-        latest_us = time.time_ns() // 1_000 + clock_skew_ms * 1_000
+        latest_us = clock.now_us() + clock_skew_ms * 1_000
         # In a thread, like the records of other calls.
         read = await asyncio.to_thread(_read, caller, request, latest_us)
         if read.faults and not read.accept_valid:

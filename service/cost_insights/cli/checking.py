@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import rich.progress
 import sqlalchemy as sa
 
-from cost_insights._native import format_amount
+from cost_insights.amounts import format_amount
 from cost_insights.cells import Kind
 from cost_insights.cells.check import (
     CellCheck,

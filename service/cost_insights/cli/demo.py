@@ -22,6 +22,7 @@ import typer
 import uvloop
 from google.protobuf import json_format
 
+from cost_insights import clock
 from cost_insights.addresses import AddressError
 from cost_insights.cli.client import Service, failure_of
 from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
@@ -153,7 +154,7 @@ def _prepare(settings: Settings, *, is_given: bool) -> _Stage:
         if not list_tokens(connection):
             settings = settings.model_copy(update={"open_organization": name})
             return _Stage(settings, None, (*flags, "--open-organization", name))
-        tomorrow_us = time.time_ns() // 1_000 + 86_400_000_000
+        tomorrow_us = clock.now_us() + 86_400_000_000
         _, secret = create_token(connection, organization, SCOPES, expires_us=tomorrow_us)
     return _Stage(settings, secret, tuple(flags))
 

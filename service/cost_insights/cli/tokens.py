@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -11,6 +10,7 @@ from typing import Annotated, Final
 import rich.markup
 import typer
 
+from cost_insights import clock
 from cost_insights.cli.console import EXIT_CODES, CommandError, note, out, printable, say, usage
 from cost_insights.cli.databases import DatabaseOption, existing
 from cost_insights.cli.organizations import day_shown, list_table, time_shown
@@ -68,7 +68,7 @@ def create(
         raise usage(
             f"--scopes: {unknown[0]!r} is no scope; allowed are {', '.join(sorted(SCOPES))}"
         )
-    expires_us = expiry_us(expires, now_us=time.time_ns() // 1_000)
+    expires_us = expiry_us(expires, now_us=clock.now_us())
     settings = settings_of(database_url=database_url)
     with existing(settings, wait=True) as store, store.write() as connection:
         owner = find_organization(connection, organization)
@@ -130,7 +130,7 @@ def list_(
         if organization is not None and find_organization(connection, organization) is None:
             raise CommandError(f"--organization: there is no organization {organization!r}")
         found = list_tokens(connection, organization)
-    now_us = time.time_ns() // 1_000
+    now_us = clock.now_us()
     if as_json:
         say(json.dumps([_as_json(token, now_us) for token in found], ensure_ascii=False))
         return
@@ -194,5 +194,5 @@ def revoke(
                 token = revoke_token(connection, identity)
         except NotFoundError as error:
             raise CommandError(error.message) from None
-    state = " ".join(_state(token, time.time_ns() // 1_000, shown=time_shown))
+    state = " ".join(_state(token, clock.now_us(), shown=time_shown))
     say(f"token {token.id} of {token.organization_name}: {state}")

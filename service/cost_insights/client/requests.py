@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf import descriptor, json_format
 
 from cost_insights import _native
+from cost_insights.amounts import format_amount
 from cost_insights.client.errors import InvalidEventError
 from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2, revenue_pb2
 
@@ -167,5 +168,5 @@ def _amount(value: Any, path: str) -> Any:
         picocents = _native.round_amount(value)
         if not isinstance(picocents, int):
             raise ValueError(f"{path}: {picocents.message}")
-        return _native.format_amount(picocents)
+        return format_amount(picocents)
     return str(value) if isinstance(value, int | Decimal) else value

@@ -8,7 +8,6 @@ request is answered after the commit that holds it.
 
 import asyncio
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict, TypeVar
 
-from cost_insights import _native
+from cost_insights import _native, clock
 from cost_insights.errors import (
     FAILURES,
     InvalidEventsError,
@@ -188,7 +187,7 @@ class Ingestor:
     def _decoding(self, organization: Organization) -> _Decoding:
         return _Decoding(
             organization_id=organization.id.bytes,
-            now_us=time.time_ns() // 1_000,
+            now_us=clock.now_us(),
             entropy=os.urandom(32),
             limits=self._limits,
         )
@@ -283,9 +282,7 @@ class Ingestor:
         written: Callable[[], object],
     ) -> Sequence[Outcome | BaseException]:
         try:
-            return self._event_writer.write(
-                prepare(), now_us=time.time_ns() // 1_000, written=written
-            )
+            return self._event_writer.write(prepare(), now_us=clock.now_us(), written=written)
         except StoreUnavailableError as error:
             return [error] * len(submissions)
         except FAILURES as error:  # whatever it is, the callers must learn of it

@@ -10,6 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from cost_insights import clock
 from cost_insights.errors import PermissionDeniedError, UnauthenticatedError
 from cost_insights.identity.organizations import (
     Organization,
@@ -200,7 +201,7 @@ def _check_alive(known: _Known) -> None:
             facts=facts,
             organization=known.caller.organization.name,
         )
-    if known.expires_us is not None and known.expires_us <= time.time_ns() // 1_000:
+    if known.expires_us is not None and known.expires_us <= clock.now_us():
         facts = {"expired": _rfc3339(known.expires_us)}
         raise UnauthenticatedError(
             f"the access token expired at {facts['expired']}",

@@ -1,10 +1,10 @@
 """The first access token, from a secret that the operator provides in a file."""
 
-import time
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from cost_insights import clock
 from cost_insights.identity.authenticator import any_token
 from cost_insights.identity.organizations import ensure_organization
 from cost_insights.identity.scopes import SCOPES
@@ -58,7 +58,7 @@ def bootstrap_token(store: Store, organization_name: str, secret: str) -> bool:
     known = sa.select(access_token.c.id).where(
         access_token.c.token_sha256 == token_sha256(secret),
         access_token.c.revoked_us.is_(None),
-        sa.func.coalesce(access_token.c.expires_us, 2**62) > time.time_ns() // 1_000,
+        sa.func.coalesce(access_token.c.expires_us, 2**62) > clock.now_us(),
     )
     with store.read() as connection:
         return connection.execute(known).first() is not None

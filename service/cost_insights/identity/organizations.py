@@ -1,11 +1,11 @@
 """Organizations: the tenants that everything belongs to."""
 
-import time
 import uuid
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.store.schema import organization
 
@@ -84,7 +84,7 @@ _SELECT = sa.select(
 
 
 def _insert(connection: sa.Connection, name: str) -> Organization:
-    one = {"id": uuid.uuid4(), "name": name, "created_us": time.time_ns() // 1_000}
+    one = {"id": uuid.uuid4(), "name": name, "created_us": clock.now_us()}
     number = connection.execute(
         sa.insert(organization).values(one).returning(organization.c.number)
     ).scalar_one()

@@ -6,7 +6,6 @@ only. A slow hash would protect a secret that can be guessed; this one cannot.
 
 import hashlib
 import secrets
-import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
 from cost_insights.identity.organizations import Organization
 from cost_insights.identity.scopes import SCOPES
@@ -87,7 +87,7 @@ def store_token(
         organization_name=owner.name,
         scopes=scopes,
         hint=secret[-4:],
-        created_us=time.time_ns() // 1_000,
+        created_us=clock.now_us(),
         expires_us=expires_us,
         revoked_us=None,
     )
@@ -120,7 +120,7 @@ def revoke_token(connection: sa.Connection, token_id: uuid.UUID) -> AccessToken:
     connection.execute(
         sa.update(access_token)
         .where(access_token.c.id == token_id, access_token.c.revoked_us.is_(None))
-        .values(revoked_us=time.time_ns() // 1_000)
+        .values(revoked_us=clock.now_us())
     )
     row = connection.execute(_SELECT.where(access_token.c.id == token_id)).one_or_none()
     if row is None:

@@ -1,12 +1,12 @@
 """Reading back what was recorded, a page at a time, the latest first."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights import clock
 from cost_insights.customers import customer_numbers
 from cost_insights.identity import Organization
 from cost_insights.paging import decode_page_token, encode_page_token, int64_part, text_part
@@ -147,7 +147,7 @@ def _conditions(
     if asked.end_us is not None:
         conditions.append(listing.time < asked.end_us)
     if asked.active is not None:
-        is_active = _is_active(time.time_ns() // 1_000)
+        is_active = _is_active(clock.now_us())
         conditions.append(is_active if asked.active else ~is_active)
     return conditions
 

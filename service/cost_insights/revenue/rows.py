@@ -5,7 +5,6 @@ up still holds when it is written.
 """
 
 import json
-import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
@@ -14,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from cost_insights import clock
 from cost_insights.customers.numbering import known_customers, number_customers
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
@@ -131,7 +131,7 @@ def customer_numbers_of(
         organization.number,
         organization.id,
         external_ids,
-        now_us=time.time_ns() // 1_000,
+        now_us=clock.now_us(),
     )
     return [registered[name] if isinstance(name, str) else known.get(name.bytes) for name in names]
 
