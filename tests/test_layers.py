@@ -1,12 +1,15 @@
 """Imports run downwards only: from one layer to those below it, and never in a circle."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "service" / "cost_insights"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "service" / "cost_insights"
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
 LAYERS = (
     {"cli"},
@@ -159,6 +162,30 @@ def test_there_is_no_circle() -> None:
 
     for name in sorted(names):
         visit(name, ())
+
+
+def test_the_document_draws_these_layers() -> None:
+    """`docs/architecture.md` shows every part in the order of the layers."""
+    drawn = PAGE.partition("```text\n")[2].partition("```")[0]
+    shown = [
+        {word.rstrip("/").removesuffix(".py") for word in line.split("  ")[0].split()}
+        for line in drawn.splitlines()
+    ]
+    assert [parts for parts in shown if parts] == list(LAYERS)
+    everywhere = PAGE.partition("Below all of them:")[2].partition("\n\n")[0]
+    assert [part for part in EVERYWHERE | CLIENT if f"`{part}" not in everywhere] == []
+
+
+def test_the_document_names_modules_that_exist() -> None:
+    """Every file and folder that `docs/architecture.md` names is there."""
+    names = set(re.findall(r"`([a-z_/]+(?:\.py|\.proto|\.md|/))`", PAGE))
+    assert len(names) > 30
+    roots = (PACKAGE, ROOT, ROOT / "native" / "src", ROOT / "proto" / "cost_insights" / "v1")
+    folders = [*roots, *(PACKAGE / layer for layer in ("metrics/sources", "store"))]
+    missing = [
+        name for name in sorted(names) if not any((folder / name).exists() for folder in folders)
+    ]
+    assert missing == []
 
 
 def test_the_test_sees_imports() -> None:
