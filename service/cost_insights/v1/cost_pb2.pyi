@@ -49,7 +49,7 @@ Global___Cost: _TypeAlias = Cost  # noqa: Y015
 
 @_typing.final
 class Llm(_message.Message):
-    """The call of a large language model that an event stands for."""
+    """A call of a large language model (LLM)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,27 +62,28 @@ class Llm(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     vendor: _builtins.str
-    """Who runs the model, such as `openai`. 1 to 128 characters. Part of what
-    costs can be grouped by.
+    """The vendor that runs the model, such as `openai`. 1 to 128 characters.
+    Costs can be grouped by it.
     """
     model: _builtins.str
-    """The model, such as `gpt-4`. 1 to 128 characters. Part of what costs can be
-    grouped by.
+    """The model, such as `gpt-4`. 1 to 128 characters. Costs can be grouped by
+    it.
     """
     input_tokens: _builtins.int
-    """Tokens read, from 0 to 2⁵³; 0 when absent."""
+    """The number of tokens read, from 0 to 2⁵³; 0 when absent."""
     output_tokens: _builtins.int
-    """Tokens written, from 0 to 2⁵³; 0 when absent."""
+    """The number of tokens written, from 0 to 2⁵³; 0 when absent."""
     total_tokens: _builtins.int
-    """All tokens, from 0 to 2⁵³; 0 when absent. It is stored as it is sent: no
-    relation to the other counts is checked, and no cost is derived from it.
+    """The number of all tokens, from 0 to 2⁵³; 0 when absent. It is stored as
+    sent: it is not checked against the other counts, and no cost is derived
+    from it.
     """
     cached_input_tokens: _builtins.int
-    """Tokens read from a cache, from 0 to 2⁵³."""
+    """The number of tokens read from a cache, from 0 to 2⁵³."""
     prompt: _builtins.str
-    """What was asked. Counts towards the size limit of an event."""
+    """The prompt. It counts towards the size limit of an event."""
     response: _builtins.str
-    """What was answered. Counts towards the size limit of an event."""
+    """The model's response. It counts towards the size limit of an event."""
     def __init__(
         self,
         *,

@@ -25,31 +25,31 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
-    """The bytes are not the message of the call.
+    """The request is not a valid message of the call's type.
 
         { "reason": "MALFORMED_REQUEST", "domain": "cost-insights",
           "metadata": { "message": "cost_insights.v1.IngestEventsRequest" } }
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 2
-    """The request holds more bytes than the service takes at once.
+    """The request is larger than allowed.
 
         { "reason": "REQUEST_TOO_LARGE", "domain": "cost-insights",
           "metadata": { "bytes": "20971520", "bytes_max": "16777216" } }
     """
     ERROR_REASON_TOO_MANY_EVENTS: _ErrorReason.ValueType  # 3
-    """The request holds more events than the service takes at once.
+    """The request holds more events than allowed.
 
         { "reason": "TOO_MANY_EVENTS", "domain": "cost-insights",
           "metadata": { "path": "events", "value": "10001", "events_max": "10000" } }
     """
     ERROR_REASON_FIELD_REQUIRED: _ErrorReason.ValueType  # 4
-    """A field that must be there is absent or empty.
+    """A required field is absent or empty.
 
         { "reason": "FIELD_REQUIRED", "domain": "cost-insights",
           "metadata": { "path": "events[0].name", "value": "" } }
     """
     ERROR_REASON_FIELDS_CONFLICT: _ErrorReason.ValueType  # 5
-    """Two fields that mean the same, or that do not go together, are both there.
+    """Two fields are set that mean the same or exclude each other.
 
         { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
           "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }
@@ -115,19 +115,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].cost.currency", "value": "eur", "allowed": "usd" } }
     """
     ERROR_REASON_TIMESTAMP_IN_FUTURE: _ErrorReason.ValueType  # 16
-    """A time lies further ahead than clocks differ.
+    """A time lies further ahead of the service's clock than allowed.
 
         { "reason": "TIMESTAMP_IN_FUTURE", "domain": "cost-insights",
           "metadata": { "path": "events[0].timestamp", "value": "2999-01-01T00:00:00Z", "max": "2026-11-23T12:01:00Z" } }
     """
     ERROR_REASON_TIMESTAMP_OUT_OF_RANGE: _ErrorReason.ValueType  # 17
-    """A time is not one of the years 1 to 9999.
+    """A time is not in the years 1 to 9999.
 
         { "reason": "TIMESTAMP_OUT_OF_RANGE", "domain": "cost-insights",
           "metadata": { "path": "events[0].timestamp", "value": "-62135596801s 0ns" } }
     """
     ERROR_REASON_CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 18
-    """A `customer_id` is no customer of the organization.
+    """The organization has no customer with this `customer_id`.
 
         { "reason": "CUSTOMER_NOT_FOUND", "domain": "cost-insights",
           "metadata": { "path": "events[0].customer_id", "value": "1dbfc517-0bbf-4301-9ba8-555ca42b9737" } }
@@ -139,7 +139,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].parent_id", "value": "call-17" } }
     """
     ERROR_REASON_DATE_INVALID: _ErrorReason.ValueType  # 20
-    """A date is not a calendar date, or lies outside the years that are answered.
+    """A date does not exist, or lies outside the supported years.
 
         { "reason": "DATE_INVALID", "domain": "cost-insights",
           "metadata": { "path": "start_date", "value": "2026-02-30", "min": "1973-01-01", "max": "9998-12-31" } }
@@ -163,7 +163,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "timezone", "value": "Europe/Berln", "similar": "Europe/Berlin" } }
     """
     ERROR_REASON_VALUE_UNKNOWN: _ErrorReason.ValueType  # 24
-    """A value is not one of those that a field knows.
+    """A field does not allow this value.
 
         { "reason": "VALUE_UNKNOWN", "domain": "cost-insights",
           "metadata": { "path": "metrics[0]", "value": "cost", "allowed": "costs, cumulative_costs, …" } }
@@ -175,24 +175,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "customer_ids", "value": "1001", "values_max": "1000" } }
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 26
-    """A page token was not made by the same call with the same fields.
+    """A page token does not belong to this call with these fields.
 
         { "reason": "PAGE_TOKEN_INVALID", "domain": "cost-insights",
           "metadata": { "path": "page_token", "value": "abc" } }
     """
     ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 27
-    """The organization has no event of that id.
+    """The organization has no event with this id.
 
         { "reason": "EVENT_NOT_FOUND", "domain": "cost-insights",
           "metadata": { "id": "1dbfc517-0bbf-4301-9ba8-555ca42b9737" } }
     """
     ERROR_REASON_TOKEN_MISSING: _ErrorReason.ValueType  # 28
-    """The call carries no access token and needs one.
+    """The call needs an access token and carries none.
 
         { "reason": "TOKEN_MISSING", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_TOKEN_UNKNOWN: _ErrorReason.ValueType  # 29
-    """The access token is none of the service's.
+    """The access token is unknown.
 
         { "reason": "TOKEN_UNKNOWN", "domain": "cost-insights", "metadata": {} }
     """
@@ -207,42 +207,43 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "TOKEN_EXPIRED", "domain": "cost-insights", "metadata": { "expired": "2026-11-23T12:00:00Z" } }
     """
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 32
-    """The access token has none of the scopes that the call needs.
+    """The access token has none of the scopes that allow the call.
 
         { "reason": "SCOPE_MISSING", "domain": "cost-insights",
           "metadata": { "method": "/cost_insights.v1.MetricsService/GetMetrics", "needs": "metrics:read", "has": "events:write" } }
     """
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 33
-    """The database does not answer. The call can be tried again.
+    """The database does not answer. The call can be retried.
 
         { "reason": "STORE_UNAVAILABLE", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 34
-    """More is waiting to be stored than the service holds. The call can be tried
-    again after the delay in the `google.rpc.RetryInfo`.
+    """Too many events or bytes wait to be stored. The call can be retried after
+    the delay in the `google.rpc.RetryInfo`.
 
         { "reason": "OVERLOADED", "domain": "cost-insights",
           "metadata": { "waiting_events": "200000", "waiting_events_max": "200000" } }
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 35
-    """The service is stopping. The call can be tried again.
+    """The service is stopping. The call can be retried.
 
         { "reason": "SHUTTING_DOWN", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 36
-    """A fault of the service itself, written to its log.
+    """The service failed in an unexpected way; its log has the details under the
+    incident's number.
 
         { "reason": "INTERNAL", "domain": "cost-insights", "metadata": { "incident": "8f14e45f" } }
     """
     ERROR_REASON_QUERY_TOO_SLOW: _ErrorReason.ValueType  # 37
-    """The answer takes longer than the service gives it. A shorter span or fewer
-    customers take less.
+    """The answer takes longer than the service allows. A shorter span or fewer
+    customers take less time.
 
         { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
     """
     ERROR_REASON_NAME_RESERVED: _ErrorReason.ValueType  # 38
-    """A system event, which says what was earned, stands where none is taken: in a
-    stream, or in one request with events of other names.
+    """A system event, which records revenue, was sent where it is not allowed: in
+    a stream, or in one request with other events.
 
         { "reason": "NAME_RESERVED", "domain": "cost-insights",
           "metadata": { "path": "events[0].name", "value": "order.paid" } }
@@ -255,19 +256,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_STORE_FULL: _ErrorReason.ValueType  # 40
     """The disk of the database is full, and nothing was stored. The call can be
-    tried again after the delay in the `google.rpc.RetryInfo`.
+    retried after the delay in the `google.rpc.RetryInfo`.
 
         { "reason": "STORE_FULL", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_STORE_READ_ONLY: _ErrorReason.ValueType  # 41
     """The database can be read but not written, and nothing was stored. The call
-    can be tried again after the delay in the `google.rpc.RetryInfo`.
+    can be retried after the delay in the `google.rpc.RetryInfo`.
 
         { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_TIMESTAMP_ZERO: _ErrorReason.ValueType  # 42
-    """A time is exactly 0 seconds and 0 nanoseconds, which is what arrives where a
-    client failed to write a time, such as Node's proto-loader given a `Date`.
+    """A time is exactly 0 seconds and 0 nanoseconds. Such a time arrives when a
+    client failed to write one, such as Node's proto-loader given a `Date`.
 
         { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
           "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }
@@ -276,40 +277,41 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
     non-OK status carries, without the prefix `ERROR_REASON_`, under the domain
-    `cost-insights`. Bad input adds a `google.rpc.BadRequest` with a path, a
-    reason and a description for each fault that fits into 3 kB, and is named in the
-    `ErrorInfo` by its first fault. Where there are several, the metadata says how
-    many: `faults`, and of events also `refused`, the number of events that have them.
+    `cost-insights`. For bad input the status also carries a
+    `google.rpc.BadRequest` with the path, reason and description of each fault,
+    as many as fit into 3 kB; the `ErrorInfo` describes the first one. If there
+    are several, its metadata counts them: `faults` is the number of faults and,
+    for events, `refused` the number of events that have any.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
-"""The bytes are not the message of the call.
+"""The request is not a valid message of the call's type.
 
     { "reason": "MALFORMED_REQUEST", "domain": "cost-insights",
       "metadata": { "message": "cost_insights.v1.IngestEventsRequest" } }
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 2
-"""The request holds more bytes than the service takes at once.
+"""The request is larger than allowed.
 
     { "reason": "REQUEST_TOO_LARGE", "domain": "cost-insights",
       "metadata": { "bytes": "20971520", "bytes_max": "16777216" } }
 """
 ERROR_REASON_TOO_MANY_EVENTS: ErrorReason.ValueType  # 3
-"""The request holds more events than the service takes at once.
+"""The request holds more events than allowed.
 
     { "reason": "TOO_MANY_EVENTS", "domain": "cost-insights",
       "metadata": { "path": "events", "value": "10001", "events_max": "10000" } }
 """
 ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 4
-"""A field that must be there is absent or empty.
+"""A required field is absent or empty.
 
     { "reason": "FIELD_REQUIRED", "domain": "cost-insights",
       "metadata": { "path": "events[0].name", "value": "" } }
 """
 ERROR_REASON_FIELDS_CONFLICT: ErrorReason.ValueType  # 5
-"""Two fields that mean the same, or that do not go together, are both there.
+"""Two fields are set that mean the same or exclude each other.
 
     { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
       "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }
@@ -375,19 +377,19 @@ ERROR_REASON_CURRENCY_UNSUPPORTED: ErrorReason.ValueType  # 15
       "metadata": { "path": "events[0].cost.currency", "value": "eur", "allowed": "usd" } }
 """
 ERROR_REASON_TIMESTAMP_IN_FUTURE: ErrorReason.ValueType  # 16
-"""A time lies further ahead than clocks differ.
+"""A time lies further ahead of the service's clock than allowed.
 
     { "reason": "TIMESTAMP_IN_FUTURE", "domain": "cost-insights",
       "metadata": { "path": "events[0].timestamp", "value": "2999-01-01T00:00:00Z", "max": "2026-11-23T12:01:00Z" } }
 """
 ERROR_REASON_TIMESTAMP_OUT_OF_RANGE: ErrorReason.ValueType  # 17
-"""A time is not one of the years 1 to 9999.
+"""A time is not in the years 1 to 9999.
 
     { "reason": "TIMESTAMP_OUT_OF_RANGE", "domain": "cost-insights",
       "metadata": { "path": "events[0].timestamp", "value": "-62135596801s 0ns" } }
 """
 ERROR_REASON_CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 18
-"""A `customer_id` is no customer of the organization.
+"""The organization has no customer with this `customer_id`.
 
     { "reason": "CUSTOMER_NOT_FOUND", "domain": "cost-insights",
       "metadata": { "path": "events[0].customer_id", "value": "1dbfc517-0bbf-4301-9ba8-555ca42b9737" } }
@@ -399,7 +401,7 @@ ERROR_REASON_PARENT_IS_SELF: ErrorReason.ValueType  # 19
       "metadata": { "path": "events[0].parent_id", "value": "call-17" } }
 """
 ERROR_REASON_DATE_INVALID: ErrorReason.ValueType  # 20
-"""A date is not a calendar date, or lies outside the years that are answered.
+"""A date does not exist, or lies outside the supported years.
 
     { "reason": "DATE_INVALID", "domain": "cost-insights",
       "metadata": { "path": "start_date", "value": "2026-02-30", "min": "1973-01-01", "max": "9998-12-31" } }
@@ -423,7 +425,7 @@ ERROR_REASON_TIMEZONE_UNKNOWN: ErrorReason.ValueType  # 23
       "metadata": { "path": "timezone", "value": "Europe/Berln", "similar": "Europe/Berlin" } }
 """
 ERROR_REASON_VALUE_UNKNOWN: ErrorReason.ValueType  # 24
-"""A value is not one of those that a field knows.
+"""A field does not allow this value.
 
     { "reason": "VALUE_UNKNOWN", "domain": "cost-insights",
       "metadata": { "path": "metrics[0]", "value": "cost", "allowed": "costs, cumulative_costs, …" } }
@@ -435,24 +437,24 @@ ERROR_REASON_TOO_MANY_VALUES: ErrorReason.ValueType  # 25
       "metadata": { "path": "customer_ids", "value": "1001", "values_max": "1000" } }
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 26
-"""A page token was not made by the same call with the same fields.
+"""A page token does not belong to this call with these fields.
 
     { "reason": "PAGE_TOKEN_INVALID", "domain": "cost-insights",
       "metadata": { "path": "page_token", "value": "abc" } }
 """
 ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 27
-"""The organization has no event of that id.
+"""The organization has no event with this id.
 
     { "reason": "EVENT_NOT_FOUND", "domain": "cost-insights",
       "metadata": { "id": "1dbfc517-0bbf-4301-9ba8-555ca42b9737" } }
 """
 ERROR_REASON_TOKEN_MISSING: ErrorReason.ValueType  # 28
-"""The call carries no access token and needs one.
+"""The call needs an access token and carries none.
 
     { "reason": "TOKEN_MISSING", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_TOKEN_UNKNOWN: ErrorReason.ValueType  # 29
-"""The access token is none of the service's.
+"""The access token is unknown.
 
     { "reason": "TOKEN_UNKNOWN", "domain": "cost-insights", "metadata": {} }
 """
@@ -467,42 +469,43 @@ ERROR_REASON_TOKEN_EXPIRED: ErrorReason.ValueType  # 31
     { "reason": "TOKEN_EXPIRED", "domain": "cost-insights", "metadata": { "expired": "2026-11-23T12:00:00Z" } }
 """
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 32
-"""The access token has none of the scopes that the call needs.
+"""The access token has none of the scopes that allow the call.
 
     { "reason": "SCOPE_MISSING", "domain": "cost-insights",
       "metadata": { "method": "/cost_insights.v1.MetricsService/GetMetrics", "needs": "metrics:read", "has": "events:write" } }
 """
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 33
-"""The database does not answer. The call can be tried again.
+"""The database does not answer. The call can be retried.
 
     { "reason": "STORE_UNAVAILABLE", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 34
-"""More is waiting to be stored than the service holds. The call can be tried
-again after the delay in the `google.rpc.RetryInfo`.
+"""Too many events or bytes wait to be stored. The call can be retried after
+the delay in the `google.rpc.RetryInfo`.
 
     { "reason": "OVERLOADED", "domain": "cost-insights",
       "metadata": { "waiting_events": "200000", "waiting_events_max": "200000" } }
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 35
-"""The service is stopping. The call can be tried again.
+"""The service is stopping. The call can be retried.
 
     { "reason": "SHUTTING_DOWN", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 36
-"""A fault of the service itself, written to its log.
+"""The service failed in an unexpected way; its log has the details under the
+incident's number.
 
     { "reason": "INTERNAL", "domain": "cost-insights", "metadata": { "incident": "8f14e45f" } }
 """
 ERROR_REASON_QUERY_TOO_SLOW: ErrorReason.ValueType  # 37
-"""The answer takes longer than the service gives it. A shorter span or fewer
-customers take less.
+"""The answer takes longer than the service allows. A shorter span or fewer
+customers take less time.
 
     { "reason": "QUERY_TOO_SLOW", "domain": "cost-insights", "metadata": { "seconds_max": "30" } }
 """
 ERROR_REASON_NAME_RESERVED: ErrorReason.ValueType  # 38
-"""A system event, which says what was earned, stands where none is taken: in a
-stream, or in one request with events of other names.
+"""A system event, which records revenue, was sent where it is not allowed: in
+a stream, or in one request with other events.
 
     { "reason": "NAME_RESERVED", "domain": "cost-insights",
       "metadata": { "path": "events[0].name", "value": "order.paid" } }
@@ -515,19 +518,19 @@ ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 39
 """
 ERROR_REASON_STORE_FULL: ErrorReason.ValueType  # 40
 """The disk of the database is full, and nothing was stored. The call can be
-tried again after the delay in the `google.rpc.RetryInfo`.
+retried after the delay in the `google.rpc.RetryInfo`.
 
     { "reason": "STORE_FULL", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_STORE_READ_ONLY: ErrorReason.ValueType  # 41
 """The database can be read but not written, and nothing was stored. The call
-can be tried again after the delay in the `google.rpc.RetryInfo`.
+can be retried after the delay in the `google.rpc.RetryInfo`.
 
     { "reason": "STORE_READ_ONLY", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_TIMESTAMP_ZERO: ErrorReason.ValueType  # 42
-"""A time is exactly 0 seconds and 0 nanoseconds, which is what arrives where a
-client failed to write a time, such as Node's proto-loader given a `Date`.
+"""A time is exactly 0 seconds and 0 nanoseconds. Such a time arrives when a
+client failed to write one, such as Node's proto-loader given a `Date`.
 
     { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
       "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }

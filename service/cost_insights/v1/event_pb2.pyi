@@ -38,20 +38,20 @@ class NewEvent(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What happened, such as `llm.inference`. 1 to 128 characters. The names of
-    system events are reserved, see `IngestEvents`.
+    system events are reserved; see `IngestEvents`.
     """
     external_customer_id: _builtins.str
-    """The caller's own identifier of the customer, 1 to 256 characters. A
+    """The customer by the caller's own identifier, 1 to 256 characters. A
     customer seen for the first time is registered.
     """
     customer_id: _builtins.str
-    """A UUID in any letter case is the `customer_id` of a customer of the
-    organization, and is refused if there is none. Any other text, 1 to 256
-    characters, means the same as in `external_customer_id`.
+    """The customer by UUID, in any letter case; refused if the organization has
+    no customer with it. Any other text, 1 to 256 characters, means the same
+    as in `external_customer_id`.
     """
     external_id: _builtins.str
-    """The idempotency key, 1 to 256 characters, unique in the organization for
-    ever. An event whose key is already stored is not stored again: with the
+    """The idempotency key, 1 to 256 characters, unique in the organization
+    forever. An event whose key is already stored is not stored again: with the
     same content it counts as a duplicate, with other content as a conflict.
     """
     parent_id: _builtins.str
@@ -59,29 +59,29 @@ class NewEvent(_message.Message):
     characters. The parent may arrive later, or never.
     """
     external_member_id: _builtins.str
-    """The caller's own identifier of the customer's member who acted, 1 to 256
-    characters.
+    """The member of the customer who acted, by the caller's own identifier, 1 to
+    256 characters.
     """
     product_id: _builtins.str
-    """The product it was made for, 1 to 128 characters. Refused together with a
-    `metadata.product_id` that means the same.
+    """The product that the event was made for, 1 to 128 characters. Refused
+    together with a `metadata.product_id` that means the same.
     """
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, in the years 1 to 9999, kept to the microsecond; the time
-        of arrival when absent. More than 60 seconds ahead of the service's clock
-        (a setting) is refused.
+        """When the event happened, in the years 1 to 9999, kept to the microsecond;
+        the time of arrival when absent. A time more than 60 seconds (a setting)
+        ahead of the service's clock is refused.
         """
 
     @_builtins.property
     def cost(self) -> _cost_pb2.Cost:
-        """What it cost. An event without a cost counts as activity and costs nothing.
-        Refused together with `metadata._cost`, which means the same.
+        """What the event cost. An event without a cost counts as activity and costs
+        nothing. Refused together with `metadata._cost`, which means the same.
         """
 
     @_builtins.property
     def llm(self) -> _cost_pb2.Llm:
-        """The call of a large language model behind it. Refused together with
+        """The LLM call that the event stands for. Refused together with
         `metadata._llm`, which means the same.
         """
 
@@ -89,12 +89,12 @@ class NewEvent(_message.Message):
     def metadata(self) -> _struct_pb2.Struct:
         """Anything else worth keeping: at most 128 keys of 1 to 128 characters, each
         with a number, a boolean or a text of 1 to 2000 characters, at most 32 KiB
-        an event (settings). Three keys are special: `_cost` is `{amount,
-        currency}`, where `amount` is a decimal string or a number, and `_llm` is an
-        `Llm`. `product_id`, where it is a text of 1 to 128 characters or a whole
-        number below 2⁵³ either way (7 is the product `7`), means the same as the
-        field and is kept in the metadata too; anything else under that key is
-        metadata like any other. A number is a double: send identifiers of more than 15
+        an event (settings). Three keys are special. `_cost` is `{amount,
+        currency}`, where `amount` is a decimal string or a number. `_llm` is an
+        `Llm`. `product_id` means the same as the field if it is a text of 1 to 128
+        characters or a whole number above -2⁵³ and below 2⁵³ (7 is the product
+        `7`), and is kept in the metadata too; any other value of that key is
+        ordinary metadata. A number is a double: send identifiers of more than 15
         digits as text.
         """
 
@@ -142,8 +142,8 @@ class Event(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The UUID of the event. With an `external_id` it is a function of that and
-    of the organization.
+    """The UUID of the event. The UUID of an event with an `external_id` is
+    computed from that key and the organization.
     """
     name: _builtins.str
     """What happened."""
@@ -154,28 +154,28 @@ class Event(_message.Message):
     external_id: _builtins.str
     """The idempotency key; empty when none was sent."""
     parent_id: _builtins.str
-    """The `id` of the event that caused this one, whether or not that has
+    """The `id` of the event that caused this one, whether or not that event has
     arrived; empty when none was named.
     """
     external_member_id: _builtins.str
-    """The caller's own identifier of the member who acted; empty when none was
+    """The member who acted, by the caller's own identifier; empty when none was
     sent.
     """
     product_id: _builtins.str
-    """The product it was made for; empty when none was sent."""
+    """The product that the event was made for; empty when none was sent."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, to the microsecond."""
+        """When the event happened, to the microsecond."""
 
     @_builtins.property
     def cost(self) -> _cost_pb2.Cost:
-        """What it cost; absent when it carried no cost. The amount is the exact one
-        that every sum contains, without trailing zeros.
+        """What the event cost; absent when it carried no cost. The amount is the
+        exact one that enters every sum, without trailing zeros.
         """
 
     @_builtins.property
     def llm(self) -> _cost_pb2.Llm:
-        """The call of a large language model behind it, if any."""
+        """The LLM call that the event stands for, if any."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:

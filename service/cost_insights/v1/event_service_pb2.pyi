@@ -23,20 +23,23 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class IngestEventsRequest(_message.Message):
-    """What `IngestEvents` stores."""
+    """The request of `IngestEvents`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
     ACCEPT_VALID_FIELD_NUMBER: _builtins.int
     accept_valid: _builtins.bool
-    """Whether to store the valid events although others are malformed. The faults
-    of the others then come back in the answer instead of as an error. A request
-    that cannot be taken at all fails nevertheless, such as one of too many events.
+    """Whether to store the valid events even if others are malformed. The faults
+    of the malformed ones are then returned in the answer instead of as an
+    error. A request that is invalid as a whole still fails, such as one with
+    too many events.
     """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.NewEvent]:
-        """The events, at most 10000 (a setting); none is allowed and stores nothing."""
+        """The events, at most 10000 (a setting). An empty list is allowed and stores
+        nothing.
+        """
 
     def __init__(
         self,
@@ -63,13 +66,11 @@ class StreamEventsRequest(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """The caller's own name of the stream, 1 to 128 characters, unique in the
-    organization for ever, such as a UUID or the digest of a file. Required in
-    the first message; later ones may leave it out, but not change it.
+    organization forever, such as a UUID or the digest of a file. Required in
+    the first message; later messages may omit it but not change it.
     """
     sequence: _builtins.int
-    """The number of the batch: at least 1, and greater than that of the batch
-    before.
-    """
+    """The number of the batch: at least 1, and greater than the previous batch's."""
     @_builtins.property
     def batch(self) -> Global___IngestEventsRequest:
         """The events, as in a call of `IngestEvents`."""
@@ -102,12 +103,13 @@ class StreamEventsResponse(_message.Message):
     """The number of the batch."""
     @_builtins.property
     def batch(self) -> Global___IngestEventsResponse:
-        """The batch is stored and flushed."""
+        """The batch is stored and flushed to disk."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """The batch is not stored: the status that a call of `IngestEvents` would
-        have failed with. What is `UNAVAILABLE` can be sent again.
+        """The batch is not stored. This is the status that a call of `IngestEvents`
+        would have failed with; a batch that failed with `UNAVAILABLE` can be
+        sent again.
         """
 
     def __init__(
@@ -129,12 +131,12 @@ Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
 
 @_typing.final
 class IngestEventsResponse(_message.Message):
-    """What became of the events of one request: `inserted`, `duplicates`, the number
-    of `conflicts` and `refused` add up to the number of events that were sent.
+    """What became of the events of one request. `inserted`, `duplicates`, `refused`
+    and the number of `conflicts` add up to the number of events sent.
 
-    So that every client can read it, an answer spells out 512 KiB of conflicts and
-    faults. Those that follow are there, too, but a conflict lacks its `external_id`,
-    and a fault its `message` and `value`.
+    An answer spells out the first 512 KiB of conflicts and faults, so that every
+    client can read it. Later ones are listed too, but without the `external_id`
+    of a conflict and without the `message` and `value` of a fault.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -146,27 +148,27 @@ class IngestEventsResponse(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     FAULTS_TOTAL_FIELD_NUMBER: _builtins.int
     inserted: _builtins.int
-    """How many events were stored by this call."""
+    """The number of events that this call stored."""
     duplicates: _builtins.int
-    """How many were already stored with the same content, or stood twice in this
-    call.
+    """The number of events that were already stored with the same content, or
+    that this call contains twice.
     """
     refused: _builtins.int
-    """How many events were not stored because of `faults`."""
+    """The number of events that were not stored because of `faults`."""
     faults_total: _builtins.int
-    """How many faults were found in all: those in `faults` and those left out."""
+    """The number of all faults found: those in `faults` and those left out."""
     @_builtins.property
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventConflict]:
         """The events whose `external_id` is already stored with other content. The
-        stored one stays as it is.
+        stored event does not change.
         """
 
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFault]:
-        """What is wrong with the events that were refused, in the order of the request;
-        filled only if `accept_valid` was asked for. Every refused event is named by
-        at least its first fault. Once there are 1000 faults, further ones of an event
-        are left out.
+        """The faults of the refused events, in the order of the request; filled only
+        with `accept_valid`. Every refused event is listed with at least its first
+        fault. After 1000 faults, only the first fault of each further event is
+        listed.
         """
 
     def __init__(
@@ -197,10 +199,10 @@ class EventConflict(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Where the event stands in the request, from 0."""
+    """The index of the event in the request, from 0."""
     external_id: _builtins.str
-    """The idempotency key that is taken; of a system event the id of the order,
-    refund or subscription. Empty in long answers.
+    """The idempotency key that is taken or, for a system event, the id of the
+    order, refund or subscription. Empty where a long answer is shortened.
     """
     event_id: _builtins.str
     """The id of the event that holds the key; empty for a system event."""
@@ -221,7 +223,7 @@ Global___EventConflict: _TypeAlias = EventConflict  # noqa: Y015
 
 @_typing.final
 class EventFault(_message.Message):
-    """One thing that is wrong with one event."""
+    """One fault of one event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,17 +233,21 @@ class EventFault(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Where the event stands in the request, from 0."""
+    """The index of the event in the request, from 0."""
     path: _builtins.str
-    """Where the fault lies, such as `events[3].metadata._cost.amount`."""
+    """The path of the faulty value, such as `events[3].metadata._cost.amount`."""
     reason: _builtins.str
-    """What kind of fault it is: the name of an `ErrorReason` without its prefix,
-    such as `AMOUNT_TOO_PRECISE`.
+    """The kind of fault: the name of an `ErrorReason` without its prefix, such as
+    `AMOUNT_TOO_PRECISE`.
     """
     message: _builtins.str
-    """What was found and what is allowed, in words. Empty in long answers."""
+    """What was found and what is allowed, in words. Empty where a long answer is
+    shortened.
+    """
     value: _builtins.str
-    """What was found, shortened to 64 characters. Empty in long answers."""
+    """The faulty value, shortened to 64 characters. Empty where a long answer is
+    shortened.
+    """
     def __init__(
         self,
         *,
@@ -261,7 +267,7 @@ Global___EventFault: _TypeAlias = EventFault  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """Which events `ListEvents` returns."""
+    """The request of `ListEvents`. An event is listed if it passes every filter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,12 +279,12 @@ class ListEventsRequest(_message.Message):
     EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     EVENT_NAMES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many events to return at most, up to 1000; 100 when 0. More is
+    """The greatest number of events to return, up to 1000; 100 when 0. More is
     refused.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; empty for the first page. The
-    other fields must be as they were then.
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -290,9 +296,9 @@ class ListEventsRequest(_message.Message):
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of these customers, by `customer_id`, at most 100. One that
-        does not exist has no events. Together with `external_customer_ids`: of any
-        of either.
+        """Only events of these customers, by `customer_id`, at most 100. A customer
+        that does not exist has no events. Together with `external_customer_ids`, a
+        customer in either list matches.
         """
 
     @_builtins.property
@@ -303,7 +309,7 @@ class ListEventsRequest(_message.Message):
 
     @_builtins.property
     def event_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of these names, at most 100."""
+        """Only events with these names, at most 100."""
 
     def __init__(
         self,
@@ -333,7 +339,7 @@ class ListEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to ask the next page with; empty only at the end."""
+    """The `page_token` of the next page; empty only at the end."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events, the latest first."""
@@ -354,13 +360,13 @@ Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
 class GetEventRequest(_message.Message):
-    """Which event `GetEvent` returns."""
+    """The request of `GetEvent`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The UUID of the event. Text that is not a UUID names no event."""
+    """The UUID of the event. A text that is not a UUID is not found."""
     def __init__(
         self,
         *,
@@ -376,7 +382,7 @@ Global___GetEventRequest: _TypeAlias = GetEventRequest  # noqa: Y015
 
 @_typing.final
 class GetEventResponse(_message.Message):
-    """The event that was asked for."""
+    """The requested event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -400,7 +406,7 @@ Global___GetEventResponse: _TypeAlias = GetEventResponse  # noqa: Y015
 
 @_typing.final
 class ListEventNamesRequest(_message.Message):
-    """Which names `ListEventNames` returns."""
+    """The request of `ListEventNames`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,10 +414,12 @@ class ListEventNamesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many names to return at most, up to 1000; 100 when 0. More is refused."""
+    """The greatest number of names to return, up to 1000; 100 when 0. More is
+    refused.
+    """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; empty for the first page. The
-    other fields must be as they were then.
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
     """
     query: _builtins.str
     """Only names that contain this text, in any letter case; at most 128
@@ -441,7 +449,7 @@ class ListEventNamesResponse(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to ask the next page with; empty only at the end."""
+    """The `page_token` of the next page; empty only at the end."""
     @_builtins.property
     def names(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventName]:
         """The names, in the order of their characters."""
@@ -462,7 +470,7 @@ Global___ListEventNamesResponse: _TypeAlias = ListEventNamesResponse  # noqa: Y0
 
 @_typing.final
 class EventName(_message.Message):
-    """A name that events carry."""
+    """A name of events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -473,14 +481,14 @@ class EventName(_message.Message):
     name: _builtins.str
     """The name."""
     occurrences: _builtins.int
-    """How many events carry it."""
+    """The number of events with this name."""
     @_builtins.property
     def first_seen(self) -> _timestamp_pb2.Timestamp:
-        """When the earliest of them happened."""
+        """When the earliest of these events happened."""
 
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
-        """When the latest of them happened."""
+        """When the latest of these events happened."""
 
     def __init__(
         self,

@@ -73,37 +73,39 @@ class EventServiceServicer:
         counted in `duplicates` or listed in `conflicts`. Once this returns, the
         events are flushed to disk and every answer contains them.
 
-        Returns `INVALID_ARGUMENT` if any event is malformed; the status names faults
-        by their paths as far as they fit, and says how many there are.
+        Returns `INVALID_ARGUMENT` if any event is malformed; the status names as
+        many faults as fit, each by its path, and says how many there are.
 
-        Needs the scope `events:write`, or `revenue:write` for system events, which
-        say in their metadata what the calls of `RevenueService` say in fields, and
-        become records instead of events: `order.paid`, `balance.order`,
-        `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
-        `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
-        `subscription.canceled`, `subscription.uncanceled`,
-        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
-        `subscription.product_updated`. A request holds either up to 1000 of these or
-        other events. They need a `timestamp`, come in any order and may be sent
-        again: what counts is the id of the order, refund or subscription.
+        Needs the scope `events:write`, or `revenue:write` for system events. These
+        carry in their metadata what the calls of `RevenueService` take in fields,
+        and become records instead of events. Their names are `order.paid`,
+        `balance.order`, `balance.credit_order`, `balance.refund`,
+        `balance.refund_reversal`, `balance.dispute`, `balance.dispute_reversal`,
+        `subscription.created`, `subscription.canceled`, `subscription.uncanceled`,
+        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
+        and `subscription.product_updated`. A request holds either up to 1000
+        system events or other events, not both. System events need a `timestamp`,
+        may arrive in any order and may be sent again: the id of the order, refund
+        or subscription tells what is already stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request_iterator, context):
-        """Stores batches of events as they come, and acknowledges each after its
+        """Stores batches of events as they arrive, and acknowledges each after its
         commit.
 
         Batches are stored and acknowledged in the order in which they are sent.
-        The service reads on as fast as it stores, so a stream is slowed down where
-        a call of `IngestEvents` would be refused. A batch that cannot be stored is
-        acknowledged with its error, and the stream goes on.
+        The service reads only as fast as it stores, so under overload a stream
+        slows down where a call of `IngestEvents` would be refused. A batch that
+        cannot be stored is acknowledged with its error, and the stream goes on.
 
-        A stream that broke is resumed by a new one with the same `stream_id`: send
-        every batch after the last acknowledged one again, with the same sequence. An
-        event without an `external_id` is identified by the stream, the sequence of
-        its batch and its place therein, so nothing is lost and nothing counts twice.
+        To resume a stream that broke, open a new one with the same `stream_id` and
+        send every batch after the last acknowledged one again, with the same
+        sequence. An event without an `external_id` is identified by the stream,
+        the sequence of its batch and its position in the batch, so nothing is lost
+        and nothing counts twice.
 
         System events are refused: send them by `IngestEvents`. Needs the scope
         `events:write`.
@@ -115,7 +117,7 @@ class EventServiceServicer:
     def ListEvents(self, request, context):
         """Lists events, the latest first.
 
-        Needs one of the scopes `events:read` and `events:write`.
+        Needs the scope `events:read` or `events:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,17 +126,17 @@ class EventServiceServicer:
     def GetEvent(self, request, context):
         """Returns one event.
 
-        Returns `NOT_FOUND` if the organization has no such event. Needs one of the
-        scopes `events:read` and `events:write`.
+        Returns `NOT_FOUND` if the organization has no such event. Needs the scope
+        `events:read` or `events:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEventNames(self, request, context):
-        """Lists the names that events carry, in the order of the names.
+        """Lists the names of events, in the order of their characters.
 
-        Needs one of the scopes `events:read` and `events:write`.
+        Needs the scope `events:read` or `events:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,33 +40,35 @@ class EventServiceStub:
     counted in `duplicates` or listed in `conflicts`. Once this returns, the
     events are flushed to disk and every answer contains them.
 
-    Returns `INVALID_ARGUMENT` if any event is malformed; the status names faults
-    by their paths as far as they fit, and says how many there are.
+    Returns `INVALID_ARGUMENT` if any event is malformed; the status names as
+    many faults as fit, each by its path, and says how many there are.
 
-    Needs the scope `events:write`, or `revenue:write` for system events, which
-    say in their metadata what the calls of `RevenueService` say in fields, and
-    become records instead of events: `order.paid`, `balance.order`,
-    `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
-    `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
-    `subscription.canceled`, `subscription.uncanceled`,
-    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
-    `subscription.product_updated`. A request holds either up to 1000 of these or
-    other events. They need a `timestamp`, come in any order and may be sent
-    again: what counts is the id of the order, refund or subscription.
+    Needs the scope `events:write`, or `revenue:write` for system events. These
+    carry in their metadata what the calls of `RevenueService` take in fields,
+    and become records instead of events. Their names are `order.paid`,
+    `balance.order`, `balance.credit_order`, `balance.refund`,
+    `balance.refund_reversal`, `balance.dispute`, `balance.dispute_reversal`,
+    `subscription.created`, `subscription.canceled`, `subscription.uncanceled`,
+    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
+    and `subscription.product_updated`. A request holds either up to 1000
+    system events or other events, not both. System events need a `timestamp`,
+    may arrive in any order and may be sent again: the id of the order, refund
+    or subscription tells what is already stored.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
-    """Stores batches of events as they come, and acknowledges each after its
+    """Stores batches of events as they arrive, and acknowledges each after its
     commit.
 
     Batches are stored and acknowledged in the order in which they are sent.
-    The service reads on as fast as it stores, so a stream is slowed down where
-    a call of `IngestEvents` would be refused. A batch that cannot be stored is
-    acknowledged with its error, and the stream goes on.
+    The service reads only as fast as it stores, so under overload a stream
+    slows down where a call of `IngestEvents` would be refused. A batch that
+    cannot be stored is acknowledged with its error, and the stream goes on.
 
-    A stream that broke is resumed by a new one with the same `stream_id`: send
-    every batch after the last acknowledged one again, with the same sequence. An
-    event without an `external_id` is identified by the stream, the sequence of
-    its batch and its place therein, so nothing is lost and nothing counts twice.
+    To resume a stream that broke, open a new one with the same `stream_id` and
+    send every batch after the last acknowledged one again, with the same
+    sequence. An event without an `external_id` is identified by the stream,
+    the sequence of its batch and its position in the batch, so nothing is lost
+    and nothing counts twice.
 
     System events are refused: send them by `IngestEvents`. Needs the scope
     `events:write`.
@@ -74,18 +76,18 @@ class EventServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists events, the latest first.
 
-    Needs one of the scopes `events:read` and `events:write`.
+    Needs the scope `events:read` or `events:write`.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """Returns one event.
 
-    Returns `NOT_FOUND` if the organization has no such event. Needs one of the
-    scopes `events:read` and `events:write`.
+    Returns `NOT_FOUND` if the organization has no such event. Needs the scope
+    `events:read` or `events:write`.
     """
     ListEventNames: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventNamesRequest, _event_service_pb2.ListEventNamesResponse]
-    """Lists the names that events carry, in the order of the names.
+    """Lists the names of events, in the order of their characters.
 
-    Needs one of the scopes `events:read` and `events:write`.
+    Needs the scope `events:read` or `events:write`.
     """
 
 @_typing.type_check_only
@@ -100,33 +102,35 @@ class EventServiceAsyncStub(EventServiceStub):
     counted in `duplicates` or listed in `conflicts`. Once this returns, the
     events are flushed to disk and every answer contains them.
 
-    Returns `INVALID_ARGUMENT` if any event is malformed; the status names faults
-    by their paths as far as they fit, and says how many there are.
+    Returns `INVALID_ARGUMENT` if any event is malformed; the status names as
+    many faults as fit, each by its path, and says how many there are.
 
-    Needs the scope `events:write`, or `revenue:write` for system events, which
-    say in their metadata what the calls of `RevenueService` say in fields, and
-    become records instead of events: `order.paid`, `balance.order`,
-    `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
-    `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
-    `subscription.canceled`, `subscription.uncanceled`,
-    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
-    `subscription.product_updated`. A request holds either up to 1000 of these or
-    other events. They need a `timestamp`, come in any order and may be sent
-    again: what counts is the id of the order, refund or subscription.
+    Needs the scope `events:write`, or `revenue:write` for system events. These
+    carry in their metadata what the calls of `RevenueService` take in fields,
+    and become records instead of events. Their names are `order.paid`,
+    `balance.order`, `balance.credit_order`, `balance.refund`,
+    `balance.refund_reversal`, `balance.dispute`, `balance.dispute_reversal`,
+    `subscription.created`, `subscription.canceled`, `subscription.uncanceled`,
+    `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
+    and `subscription.product_updated`. A request holds either up to 1000
+    system events or other events, not both. System events need a `timestamp`,
+    may arrive in any order and may be sent again: the id of the order, refund
+    or subscription tells what is already stored.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
-    """Stores batches of events as they come, and acknowledges each after its
+    """Stores batches of events as they arrive, and acknowledges each after its
     commit.
 
     Batches are stored and acknowledged in the order in which they are sent.
-    The service reads on as fast as it stores, so a stream is slowed down where
-    a call of `IngestEvents` would be refused. A batch that cannot be stored is
-    acknowledged with its error, and the stream goes on.
+    The service reads only as fast as it stores, so under overload a stream
+    slows down where a call of `IngestEvents` would be refused. A batch that
+    cannot be stored is acknowledged with its error, and the stream goes on.
 
-    A stream that broke is resumed by a new one with the same `stream_id`: send
-    every batch after the last acknowledged one again, with the same sequence. An
-    event without an `external_id` is identified by the stream, the sequence of
-    its batch and its place therein, so nothing is lost and nothing counts twice.
+    To resume a stream that broke, open a new one with the same `stream_id` and
+    send every batch after the last acknowledged one again, with the same
+    sequence. An event without an `external_id` is identified by the stream,
+    the sequence of its batch and its position in the batch, so nothing is lost
+    and nothing counts twice.
 
     System events are refused: send them by `IngestEvents`. Needs the scope
     `events:write`.
@@ -134,18 +138,18 @@ class EventServiceAsyncStub(EventServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists events, the latest first.
 
-    Needs one of the scopes `events:read` and `events:write`.
+    Needs the scope `events:read` or `events:write`.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Returns one event.
 
-    Returns `NOT_FOUND` if the organization has no such event. Needs one of the
-    scopes `events:read` and `events:write`.
+    Returns `NOT_FOUND` if the organization has no such event. Needs the scope
+    `events:read` or `events:write`.
     """
     ListEventNames: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventNamesRequest, _event_service_pb2.ListEventNamesResponse]  # type: ignore[assignment]
-    """Lists the names that events carry, in the order of the names.
+    """Lists the names of events, in the order of their characters.
 
-    Needs one of the scopes `events:read` and `events:write`.
+    Needs the scope `events:read` or `events:write`.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -163,19 +167,20 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         counted in `duplicates` or listed in `conflicts`. Once this returns, the
         events are flushed to disk and every answer contains them.
 
-        Returns `INVALID_ARGUMENT` if any event is malformed; the status names faults
-        by their paths as far as they fit, and says how many there are.
+        Returns `INVALID_ARGUMENT` if any event is malformed; the status names as
+        many faults as fit, each by its path, and says how many there are.
 
-        Needs the scope `events:write`, or `revenue:write` for system events, which
-        say in their metadata what the calls of `RevenueService` say in fields, and
-        become records instead of events: `order.paid`, `balance.order`,
-        `balance.credit_order`, `balance.refund`, `balance.refund_reversal`,
-        `balance.dispute`, `balance.dispute_reversal`, `subscription.created`,
-        `subscription.canceled`, `subscription.uncanceled`,
-        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled` and
-        `subscription.product_updated`. A request holds either up to 1000 of these or
-        other events. They need a `timestamp`, come in any order and may be sent
-        again: what counts is the id of the order, refund or subscription.
+        Needs the scope `events:write`, or `revenue:write` for system events. These
+        carry in their metadata what the calls of `RevenueService` take in fields,
+        and become records instead of events. Their names are `order.paid`,
+        `balance.order`, `balance.credit_order`, `balance.refund`,
+        `balance.refund_reversal`, `balance.dispute`, `balance.dispute_reversal`,
+        `subscription.created`, `subscription.canceled`, `subscription.uncanceled`,
+        `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
+        and `subscription.product_updated`. A request holds either up to 1000
+        system events or other events, not both. System events need a `timestamp`,
+        may arrive in any order and may be sent again: the id of the order, refund
+        or subscription tells what is already stored.
         """
 
     @_abc_1.abstractmethod
@@ -184,18 +189,19 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_event_service_pb2.StreamEventsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
-        """Stores batches of events as they come, and acknowledges each after its
+        """Stores batches of events as they arrive, and acknowledges each after its
         commit.
 
         Batches are stored and acknowledged in the order in which they are sent.
-        The service reads on as fast as it stores, so a stream is slowed down where
-        a call of `IngestEvents` would be refused. A batch that cannot be stored is
-        acknowledged with its error, and the stream goes on.
+        The service reads only as fast as it stores, so under overload a stream
+        slows down where a call of `IngestEvents` would be refused. A batch that
+        cannot be stored is acknowledged with its error, and the stream goes on.
 
-        A stream that broke is resumed by a new one with the same `stream_id`: send
-        every batch after the last acknowledged one again, with the same sequence. An
-        event without an `external_id` is identified by the stream, the sequence of
-        its batch and its place therein, so nothing is lost and nothing counts twice.
+        To resume a stream that broke, open a new one with the same `stream_id` and
+        send every batch after the last acknowledged one again, with the same
+        sequence. An event without an `external_id` is identified by the stream,
+        the sequence of its batch and its position in the batch, so nothing is lost
+        and nothing counts twice.
 
         System events are refused: send them by `IngestEvents`. Needs the scope
         `events:write`.
@@ -209,7 +215,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
         """Lists events, the latest first.
 
-        Needs one of the scopes `events:read` and `events:write`.
+        Needs the scope `events:read` or `events:write`.
         """
 
     @_abc_1.abstractmethod
@@ -220,8 +226,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.GetEventResponse, _abc.Awaitable[_event_service_pb2.GetEventResponse]]:
         """Returns one event.
 
-        Returns `NOT_FOUND` if the organization has no such event. Needs one of the
-        scopes `events:read` and `events:write`.
+        Returns `NOT_FOUND` if the organization has no such event. Needs the scope
+        `events:read` or `events:write`.
         """
 
     @_abc_1.abstractmethod
@@ -230,9 +236,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ListEventNamesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventNamesResponse, _abc.Awaitable[_event_service_pb2.ListEventNamesResponse]]:
-        """Lists the names that events carry, in the order of the names.
+        """Lists the names of events, in the order of their characters.
 
-        Needs one of the scopes `events:read` and `events:write`.
+        Needs the scope `events:read` or `events:write`.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

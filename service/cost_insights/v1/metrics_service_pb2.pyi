@@ -29,8 +29,8 @@ class _IntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interval.Val
     INTERVAL_UNSPECIFIED: _Interval.ValueType  # 0
     """Means a day."""
     INTERVAL_HOUR: _Interval.ValueType  # 1
-    """From one whole hour of the local clock to the next. Where the clock is set
-    back, the hour that is repeated is a period of its own.
+    """From one full hour of the local clock to the next. When the clock is set
+    back, the repeated hour is a period of its own.
     """
     INTERVAL_DAY: _Interval.ValueType  # 2
     """A local calendar day: 23, 24 or 25 hours in most zones."""
@@ -47,8 +47,8 @@ class Interval(_Interval, metaclass=_IntervalEnumTypeWrapper):
 INTERVAL_UNSPECIFIED: Interval.ValueType  # 0
 """Means a day."""
 INTERVAL_HOUR: Interval.ValueType  # 1
-"""From one whole hour of the local clock to the next. Where the clock is set
-back, the hour that is repeated is a period of its own.
+"""From one full hour of the local clock to the next. When the clock is set
+back, the repeated hour is a period of its own.
 """
 INTERVAL_DAY: Interval.ValueType  # 2
 """A local calendar day: 23, 24 or 25 hours in most zones."""
@@ -67,44 +67,44 @@ class _GroupBy:
 class _GroupByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GroupBy.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GROUP_BY_UNSPECIFIED: _GroupBy.ValueType  # 0
-    """They are not."""
+    """No groups."""
     GROUP_BY_EVENT_NAME: _GroupBy.ValueType  # 1
-    """By the name of the event."""
+    """The name of the event."""
     GROUP_BY_LLM_VENDOR: _GroupBy.ValueType  # 2
-    """By the vendor of the LLM call; events without one are of the empty vendor."""
+    """The vendor of the LLM call. Events without an LLM call belong to the empty
+    vendor.
+    """
     GROUP_BY_LLM_MODEL: _GroupBy.ValueType  # 3
-    """By the model of the LLM call, whoever its vendor is; events without one are
-    of the empty model.
+    """The model of the LLM call, whatever its vendor. Events without an LLM call
+    belong to the empty model.
     """
     GROUP_BY_CUSTOMER: _GroupBy.ValueType  # 4
-    """By the customer who caused the event, paid the order or has the
-    subscription.
-    """
+    """The customer who caused the event, paid the order or has the subscription."""
     GROUP_BY_PRODUCT: _GroupBy.ValueType  # 5
-    """By the product that the event was made for, or that was ordered or
-    subscribed to; what has none is of the empty product.
+    """The product that the event was made for, or that was ordered or subscribed
+    to. Whatever has no product belongs to the empty product.
     """
 
 class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
-    """By what the events of an answer are told apart."""
+    """The dimension that an answer is grouped by."""
 
 GROUP_BY_UNSPECIFIED: GroupBy.ValueType  # 0
-"""They are not."""
+"""No groups."""
 GROUP_BY_EVENT_NAME: GroupBy.ValueType  # 1
-"""By the name of the event."""
+"""The name of the event."""
 GROUP_BY_LLM_VENDOR: GroupBy.ValueType  # 2
-"""By the vendor of the LLM call; events without one are of the empty vendor."""
+"""The vendor of the LLM call. Events without an LLM call belong to the empty
+vendor.
+"""
 GROUP_BY_LLM_MODEL: GroupBy.ValueType  # 3
-"""By the model of the LLM call, whoever its vendor is; events without one are
-of the empty model.
+"""The model of the LLM call, whatever its vendor. Events without an LLM call
+belong to the empty model.
 """
 GROUP_BY_CUSTOMER: GroupBy.ValueType  # 4
-"""By the customer who caused the event, paid the order or has the
-subscription.
-"""
+"""The customer who caused the event, paid the order or has the subscription."""
 GROUP_BY_PRODUCT: GroupBy.ValueType  # 5
-"""By the product that the event was made for, or that was ordered or
-subscribed to; what has none is of the empty product.
+"""The product that the event was made for, or that was ordered or subscribed
+to. Whatever has no product belongs to the empty product.
 """
 Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
 
@@ -126,7 +126,7 @@ class _MetricTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricType
     """A fraction: 0.25 is 25 %."""
 
 class MetricType(_MetricType, metaclass=_MetricTypeEnumTypeWrapper):
-    """What the numbers of a metric are."""
+    """The type of a metric's values."""
 
 METRIC_TYPE_UNSPECIFIED: MetricType.ValueType  # 0
 """Never sent."""
@@ -155,17 +155,17 @@ class _ExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportFo
     """
     EXPORT_FORMAT_JSON_LINES: _ExportFormat.ValueType  # 2
     """A JSON object a line for each period: `timestamp` and the metrics by slug,
-    counts as numbers and all else as text. With `group_by` also `group` and
-    `others`.
+    counts as numbers and everything else as text. With `group_by` also `group`
+    and `others`.
     """
     EXPORT_FORMAT_FOCUS: _ExportFormat.ValueType  # 3
     """The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
-    a row for each day, customer, event name, vendor, model and product. A span is
-    as long as the interval of a day allows.
+    a row for each day, customer, event name, vendor, model and product. The
+    span may be as long as the interval of a day allows.
     """
 
 class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
-    """How exported rows are written."""
+    """The format of exported rows."""
 
 EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
 """Means `EXPORT_FORMAT_CSV`."""
@@ -176,23 +176,23 @@ for each period. With `group_by` two columns follow `Timestamp`: `Group` and
 """
 EXPORT_FORMAT_JSON_LINES: ExportFormat.ValueType  # 2
 """A JSON object a line for each period: `timestamp` and the metrics by slug,
-counts as numbers and all else as text. With `group_by` also `group` and
-`others`.
+counts as numbers and everything else as text. With `group_by` also `group`
+and `others`.
 """
 EXPORT_FORMAT_FOCUS: ExportFormat.ValueType  # 3
 """The costs as CSV of the FinOps Open Cost and Usage Specification (FOCUS) 1.2:
-a row for each day, customer, event name, vendor, model and product. A span is
-as long as the interval of a day allows.
+a row for each day, customer, event name, vendor, model and product. The
+span may be as long as the interval of a day allows.
 """
 Global___ExportFormat: _TypeAlias = ExportFormat  # noqa: Y015
 
 @_typing.final
 class GetMetricsRequest(_message.Message):
-    """Which metrics `GetMetrics` returns, of what.
+    """The request of `GetMetrics`.
 
-    An event, an order or a subscription counts if it is of any value of each list
-    that is not empty. Lists of event names, vendors and models choose among events
-    alone: revenue has none of these.
+    Each list that is not empty is a filter: an event, an order or a subscription
+    counts if it matches any value of each filter. The filters by event name,
+    vendor and model apply to events alone, because revenue has none of these.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -213,46 +213,48 @@ class GetMetricsRequest(_message.Message):
     BILLING_TYPES_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
-    """The first day, as `YYYY-MM-DD`, from 1973-01-01 on. Events before its
-    local midnight are not counted, also where the first period begins earlier.
+    """The first day, as `YYYY-MM-DD`, from 1973-01-01 on. Events before its local
+    midnight are not counted, even if the first period begins earlier.
     """
     end_date: _builtins.str
-    """The last day, as `YYYY-MM-DD`, up to 9998-12-31; included to its end. Not
-    before `start_date`.
+    """The last day, as `YYYY-MM-DD`, up to 9998-12-31; the whole day is included.
+    Not before `start_date`.
     """
     timezone: _builtins.str
-    """The IANA name of the time zone that days and periods are of, such as
+    """The IANA name of the time zone of days and periods, such as
     `Europe/Berlin`; `UTC` when empty.
     """
     interval: Global___Interval.ValueType
-    """How long a period is; a day when unspecified."""
+    """The length of a period; a day when unspecified."""
     group_by: Global___GroupBy.ValueType
-    """By what to split the answer into `groups`; not at all when unspecified."""
+    """The dimension to split the answer by, into `groups`; no groups when
+    unspecified.
+    """
     groups_max: _builtins.int
-    """The most groups to return beside the one of the others, from 1 to 1000; 10
-    when 0. More are refused.
+    """The greatest number of groups to return beside the group of the others,
+    from 1 to 1000; 10 when 0. More is refused.
     """
     order_by: _builtins.str
-    """By the total of which metric groups are ordered, and `asc` or `desc` after a
-    blank, such as `gross_margin asc`; the greatest first when neither is said.
-    `costs desc` when empty. The metric need not be among those asked for.
+    """The metric whose totals order the groups, and `asc` or `desc` after a
+    blank, such as `gross_margin asc`; `desc` when neither is given. `costs
+    desc` when empty. The metric need not be among the requested ones.
     """
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of these customers, by `customer_id`, at most 1000. One that
-        does not exist has no events. Together with `external_customer_ids`: of any
-        of either.
+        """Only events, orders and subscriptions of these customers, by `customer_id`,
+        at most 1000. A customer that does not exist has none. Together with
+        `external_customer_ids`, a customer in either list matches.
         """
 
     @_builtins.property
     def external_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of these customers, by the caller's own identifiers, at most
-        1000.
+        """Only events, orders and subscriptions of these customers, by the caller's
+        own identifiers, at most 1000.
         """
 
     @_builtins.property
     def event_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of these names, at most 1000."""
+        """Only events with these names, at most 1000."""
 
     @_builtins.property
     def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -262,27 +264,27 @@ class GetMetricsRequest(_message.Message):
 
     @_builtins.property
     def llm_vendors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of LLM calls of these vendors, at most 1000. An empty text means
-        events without an LLM call.
+        """Only events with LLM calls to these vendors, at most 1000. An empty text
+        means events without an LLM call.
         """
 
     @_builtins.property
     def llm_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only events of LLM calls of these models, at most 1000. An empty text means
-        events without an LLM call.
+        """Only events with LLM calls to these models, at most 1000. An empty text
+        means events without an LLM call.
         """
 
     @_builtins.property
     def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only events, orders and subscriptions of these products, at most 1000. An
-        empty text means those of no product.
+        empty text means those without a product.
         """
 
     @_builtins.property
     def billing_types(self) -> _containers.RepeatedScalarFieldContainer[_revenue_pb2.BillingType.ValueType]:
-        """Only orders of these billing types, subscriptions where they are recurring,
-        and events of products with an order of one of them; a product with a
-        subscription is recurring.
+        """Only orders of these billing types, subscriptions if the list contains the
+        recurring type, and events of products that have an order of one of these
+        types. A product with a subscription is recurring.
         """
 
     def __init__(
@@ -325,7 +327,7 @@ class GetMetricsResponse(_message.Message):
     UNATTRIBUTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
-        """Every period of the span, in order, those without events too."""
+        """Every period of the span, in order, including periods without events."""
 
     @_builtins.property
     def totals(self) -> Global___MetricsTotals:
@@ -337,31 +339,31 @@ class GetMetricsResponse(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsGroup]:
-        """The same metrics of each value of `group_by`; empty without it.
+        """The same metrics for each value of `group_by`; empty without it.
 
-        A value is a group if something that the asked metrics depend on is of it in
-        the span: an event, an order or a refund, or a subscription. The values come
-        in the order of `order_by`, those that are equal therein in the order of the
-        code points of `value`. Where there are more than `groups_max`, one last group
-        holds all of the others.
+        A value is a group if the span holds an event, an order, a refund or a
+        subscription with that value that a requested metric depends on. The groups
+        come in the order of `order_by`; equal ones in the order of the code points
+        of `value`. If there are more than `groups_max` values, one last group
+        holds all others.
 
-        In each period and in the totals every metric that can be added up adds up to
-        that of the whole to the last digit: `costs`, `revenue`, `orders`, counts of
-        subscriptions, and so on, and the cumulative ones. What values without
-        anything in the span cost or earned before it is in the cumulative metrics of
-        the others, and so are refunds whose order, and so whose customer, is not
-        known. Where something would not add up without it there is a group of the
-        others, be it with no members. Numbers of distinct customers add up only where
-        the groups are customers, and a subscription with orders of several customers
-        or products is renewed in the group of each. Revenue has no event name, vendor
-        or model: groups of these hold the metrics of costs alone, and the others are
-        absent.
+        In each period and in the totals, every additive metric of the groups adds
+        up to that of the whole to the last digit: `costs`, `revenue`, `orders`,
+        counts of subscriptions and so on, and the cumulative metrics. The group of
+        the others therefore also holds the earlier costs and revenue of values
+        that have nothing in the span, and refunds whose order, and so whose
+        customer, is unknown. It is present whenever the sum would be incomplete
+        without it, even with no members. Numbers of distinct customers add up only
+        in groups of customers. A subscription with orders of several customers or
+        products is renewed in the group of each. Revenue has no event name, vendor
+        or model, so groups of these hold the metrics of costs alone, and the other
+        metrics are absent.
         """
 
     @_builtins.property
     def unattributed(self) -> Global___UnattributedCosts:
-        """What costs the filters of products and billing types can not tell to be of
-        which product; absent without these filters.
+        """The costs that the filters by product and billing type cannot attribute to
+        a product; absent without these filters.
         """
 
     def __init__(
@@ -383,10 +385,12 @@ Global___GetMetricsResponse: _TypeAlias = GetMetricsResponse  # noqa: Y015
 
 @_typing.final
 class UnattributedCosts(_message.Message):
-    """Costs of the span under all filters but those of products and billing types,
-    that name no product, or under a filter of billing types one without an order
-    or a subscription. They are in none of the numbers of the answer, unless the
-    filter chooses the empty product: if the share is large, margins are too.
+    """Costs of the span that cannot be attributed to a product. They pass all
+    filters except those by product and billing type, and either name no product
+    or, with a filter by billing type, name one without an order or a
+    subscription. No number of the answer contains them, unless the filter
+    includes the empty product: if their share is large, margins look larger than
+    they are.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -394,10 +398,10 @@ class UnattributedCosts(_message.Message):
     COSTS_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     costs: _builtins.str
-    """Their sum, in cents."""
+    """The sum of these costs, in cents."""
     share: _builtins.str
-    """Their share of all costs of the span under the same filters, to 12 decimals
-    half-even: 0.25 is 25 %; 0 where these are 0.
+    """The share of these costs in all costs of the span that pass the same
+    filters, to 12 decimals half-even: 0.25 is 25 %; 0 if there are no costs.
     """
     def __init__(
         self,
@@ -415,7 +419,7 @@ Global___UnattributedCosts: _TypeAlias = UnattributedCosts  # noqa: Y015
 
 @_typing.final
 class MetricsGroup(_message.Message):
-    """The metrics of one value of `group_by`, or of all values that have no group of
+    """The metrics of one value of `group_by`, or of all values without a group of
     their own.
     """
 
@@ -429,19 +433,21 @@ class MetricsGroup(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     value: _builtins.str
     """The event name, the vendor, the model, the product, or the caller's own
-    identifier of the customer. Empty for events without an LLM call, for what has
-    no product, and for the others.
+    identifier of the customer. Empty for events without an LLM call, for
+    whatever has no product, and for the group of the others.
     """
     customer_id: _builtins.str
-    """Our identifier of the customer, a UUID; empty where the group is not one
-    customer.
+    """The service's identifier of the customer, a UUID; empty if the group is not
+    one customer.
     """
     others: _builtins.bool
-    """Whether it holds what has no group of its own. At most the last group does."""
+    """Whether this is the group of the others: all values without a group of
+    their own. Only the last group can be it.
+    """
     members: _builtins.int
-    """How many values with anything in the span it stands for: 1, or for the others
-    as many as they are. It is 0 where the others hold nothing but what was before
-    the span.
+    """The number of values with anything in the span that the group stands for: 1
+    or, for the group of the others, as many as there are. It is 0 if the
+    others only hold what lies before the span.
     """
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsPeriod]:
@@ -472,7 +478,7 @@ Global___MetricsGroup: _TypeAlias = MetricsGroup  # noqa: Y015
 @_typing.final
 class MetricsPeriod(_message.Message):
     """The metrics of one period. Amounts and ratios are decimal strings without
-    trailing zeros; a metric that was not asked for is absent.
+    trailing zeros; a metric that was not requested is absent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -523,96 +529,104 @@ class MetricsPeriod(_message.Message):
     GROSS_MARGIN_PERCENTAGE_FIELD_NUMBER: _builtins.int
     CASHFLOW_FIELD_NUMBER: _builtins.int
     timestamp: _builtins.str
-    """When the period starts, in the asked time zone with its offset, such as
+    """When the period starts, in the requested time zone with its offset, such as
     `2026-11-23T00:00:00-05:00`.
     """
     costs: _builtins.str
     """Slug `costs`: the sum of the costs, in cents."""
     cumulative_costs: _builtins.str
     """Slug `cumulative_costs`: the sum of all costs up to the end of the period,
-    those before the span included, in cents.
+    including those before the span, in cents.
     """
     active_user_by_event: _builtins.int
-    """Slug `active_user_by_event`: how many customers caused an event."""
+    """Slug `active_user_by_event`: the number of customers who caused an event."""
     cost_per_user: _builtins.str
     """Slug `cost_per_user`: `costs` divided by `active_user_by_event`, in cents,
-    to 12 decimals half-even; 0 where nobody was active.
+    to 12 decimals half-even; 0 if nobody was active.
     """
     revenue: _builtins.str
-    """Slug `revenue`: what orders created in the period earned, in usd cents; not
-    reduced by fees or refunds.
+    """Slug `revenue`: what the orders created in the period earned, in US cents,
+    before fees and refunds.
     """
     net_revenue: _builtins.str
-    """Slug `net_revenue`: `revenue` less fees, refunds and disputes, in cents;
-    these are of the period in which their order was created.
+    """Slug `net_revenue`: `revenue` less fees, refunds and disputes, in cents.
+    These count in the period in which their order was created.
     """
     cumulative_revenue: _builtins.str
-    """Slug `cumulative_revenue`: all revenue up to the end of the period, that
-    before the span included, in cents.
+    """Slug `cumulative_revenue`: all revenue up to the end of the period,
+    including that before the span, in cents.
     """
     net_cumulative_revenue: _builtins.str
     """Slug `net_cumulative_revenue`: all net revenue up to the end of the period,
-    that before the span included, in cents.
+    including that before the span, in cents.
     """
     orders: _builtins.int
-    """Slug `orders`: how many orders were paid."""
+    """Slug `orders`: the number of paid orders."""
     average_order_value: _builtins.str
     """Slug `average_order_value`: what an order earned on average, in cents, to
     12 decimals half-even; 0 without orders.
     """
     net_average_order_value: _builtins.str
-    """Slug `net_average_order_value`: the same after fees and refunds, in cents."""
+    """Slug `net_average_order_value`: what an order earned on average after fees
+    and refunds, in cents, to 12 decimals half-even; 0 without orders.
+    """
     one_time_products: _builtins.int
-    """Slug `one_time_products`: how many orders of no subscription were paid."""
+    """Slug `one_time_products`: the number of paid orders without a subscription."""
     one_time_products_revenue: _builtins.str
-    """Slug `one_time_products_revenue`: what they earned, in cents."""
+    """Slug `one_time_products_revenue`: what orders without a subscription
+    earned, in cents.
+    """
     one_time_products_net_revenue: _builtins.str
-    """Slug `one_time_products_net_revenue`: the same after fees and refunds, in
-    cents.
+    """Slug `one_time_products_net_revenue`: what orders without a subscription
+    earned after fees and refunds, in cents.
     """
     new_subscriptions: _builtins.int
-    """Slug `new_subscriptions`: how many subscriptions started and did not end in
-    the same period.
+    """Slug `new_subscriptions`: the number of subscriptions that started in the
+    period and did not end in it.
     """
     new_subscriptions_revenue: _builtins.str
     """Slug `new_subscriptions_revenue`: what orders of subscriptions that started
     in the same period earned, in cents.
     """
     new_subscriptions_net_revenue: _builtins.str
-    """Slug `new_subscriptions_net_revenue`: the same after fees and refunds, in
-    cents.
+    """Slug `new_subscriptions_net_revenue`: what orders of subscriptions that
+    started in the same period earned after fees and refunds, in cents.
     """
     renewed_subscriptions: _builtins.int
-    """Slug `renewed_subscriptions`: how many subscriptions that started in
-    another period have an order.
+    """Slug `renewed_subscriptions`: the number of subscriptions that started in
+    another period and have an order in this one.
     """
     renewed_subscriptions_revenue: _builtins.str
-    """Slug `renewed_subscriptions_revenue`: what these orders earned, in cents."""
+    """Slug `renewed_subscriptions_revenue`: what orders of subscriptions that
+    started in another period earned, in cents.
+    """
     renewed_subscriptions_net_revenue: _builtins.str
-    """Slug `renewed_subscriptions_net_revenue`: the same after fees and refunds,
-    in cents.
+    """Slug `renewed_subscriptions_net_revenue`: what orders of subscriptions that
+    started in another period earned after fees and refunds, in cents.
     """
     active_subscriptions: _builtins.int
-    """Slug `active_subscriptions`: how many subscriptions had started and not
-    ended at the end of the period.
+    """Slug `active_subscriptions`: the number of subscriptions that had started
+    and not ended at the end of the period.
     """
     committed_subscriptions: _builtins.int
-    """Slug `committed_subscriptions`: how many of these have no end."""
+    """Slug `committed_subscriptions`: the number of active subscriptions without
+    an end.
+    """
     monthly_recurring_revenue: _builtins.str
-    """Slug `monthly_recurring_revenue`: what the active subscriptions that are
-    not in trial earn in a month, in cents.
+    """Slug `monthly_recurring_revenue`: what active subscriptions that are not in
+    trial earn in a month, in cents.
     """
     committed_monthly_recurring_revenue: _builtins.str
-    """Slug `committed_monthly_recurring_revenue`: the same of those without an
-    end, in cents.
+    """Slug `committed_monthly_recurring_revenue`: what active subscriptions
+    without an end that are not in trial earn in a month, in cents.
     """
     trial_monthly_recurring_revenue: _builtins.str
-    """Slug `trial_monthly_recurring_revenue`: what the active subscriptions that
-    are in trial would earn in a month, in cents.
+    """Slug `trial_monthly_recurring_revenue`: what active subscriptions in trial
+    would earn in a month, in cents.
     """
     trial_committed_monthly_recurring_revenue: _builtins.str
-    """Slug `trial_committed_monthly_recurring_revenue`: the same of those without
-    an end, in cents.
+    """Slug `trial_committed_monthly_recurring_revenue`: what active subscriptions
+    in trial without an end would earn in a month, in cents.
     """
     average_revenue_per_user: _builtins.str
     """Slug `average_revenue_per_user`: `monthly_recurring_revenue` divided by the
@@ -628,45 +642,51 @@ class MetricsPeriod(_message.Message):
     `committed_monthly_recurring_revenue`, in cents.
     """
     churned_subscriptions: _builtins.int
-    """Slug `churned_subscriptions`: how many subscriptions ended."""
+    """Slug `churned_subscriptions`: the number of subscriptions that ended."""
     churn_rate: _builtins.str
     """Slug `churn_rate`: the subscriptions canceled in the 30 days before the
-    period, as a fraction of those active 30 days before it; where periods are
-    years those canceled in the year, of those active at its start. To 12
-    decimals half-even; 0 where none was active.
+    period, as a fraction of those active 30 days before it. If periods are
+    years: those canceled in the year, as a fraction of those active at its
+    start. To 12 decimals half-even; 0 if none was active.
     """
     canceled_subscriptions: _builtins.int
-    """Slug `canceled_subscriptions`: how many subscriptions were canceled and not
-    uncanceled since.
+    """Slug `canceled_subscriptions`: the number of subscriptions that were
+    canceled and not uncanceled since.
     """
     canceled_subscriptions_customer_service: _builtins.int
-    """Slug `canceled_subscriptions_customer_service`: of these, for the service
-    to customers.
+    """Slug `canceled_subscriptions_customer_service`: those canceled because of
+    customer service.
     """
     canceled_subscriptions_low_quality: _builtins.int
-    """Slug `canceled_subscriptions_low_quality`: of these, for low quality."""
+    """Slug `canceled_subscriptions_low_quality`: those canceled because of low
+    quality.
+    """
     canceled_subscriptions_missing_features: _builtins.int
-    """Slug `canceled_subscriptions_missing_features`: of these, for missing
-    features.
+    """Slug `canceled_subscriptions_missing_features`: those canceled because of
+    missing features.
     """
     canceled_subscriptions_switched_service: _builtins.int
-    """Slug `canceled_subscriptions_switched_service`: of these, for another
-    service.
+    """Slug `canceled_subscriptions_switched_service`: those canceled in favour of
+    another service.
     """
     canceled_subscriptions_too_complex: _builtins.int
-    """Slug `canceled_subscriptions_too_complex`: of these, for complexity."""
+    """Slug `canceled_subscriptions_too_complex`: those canceled because the
+    product is too complex.
+    """
     canceled_subscriptions_too_expensive: _builtins.int
-    """Slug `canceled_subscriptions_too_expensive`: of these, for the price."""
+    """Slug `canceled_subscriptions_too_expensive`: those canceled because of the
+    price.
+    """
     canceled_subscriptions_unused: _builtins.int
-    """Slug `canceled_subscriptions_unused`: of these, for lack of use."""
+    """Slug `canceled_subscriptions_unused`: those canceled for lack of use."""
     canceled_subscriptions_other: _builtins.int
-    """Slug `canceled_subscriptions_other`: of these, for another reason or none
-    given.
+    """Slug `canceled_subscriptions_other`: those canceled for another reason or
+    without one.
     """
     ltv: _builtins.str
     """Slug `ltv`: `average_revenue_per_user` less `cost_per_user`, divided by
-    `churn_rate`, in cents, to 12 decimals half-even; 0 where that is negative
-    or the rate is 0.
+    `churn_rate`, in cents, to 12 decimals half-even; 0 if the result is
+    negative or the rate is 0.
     """
     gross_margin: _builtins.str
     """Slug `gross_margin`: `cumulative_revenue` less `cumulative_costs`, in
@@ -674,8 +694,8 @@ class MetricsPeriod(_message.Message):
     """
     gross_margin_percentage: _builtins.str
     """Slug `gross_margin_percentage`: `gross_margin` as a fraction of
-    `cumulative_revenue`, to 12 decimals half-even; 0 where that is not
-    positive.
+    `cumulative_revenue`, to 12 decimals half-even; 0 if `cumulative_revenue`
+    is not positive.
     """
     cashflow: _builtins.str
     """Slug `cashflow`: `revenue` less `costs`, in cents."""
@@ -913,7 +933,9 @@ Global___MetricsPeriod: _TypeAlias = MetricsPeriod  # noqa: Y015
 
 @_typing.final
 class MetricsTotals(_message.Message):
-    """The metrics of a whole span, by the same numbers as in `MetricsPeriod`."""
+    """The metrics of a whole span. Their field numbers are those of
+    `MetricsPeriod`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -966,13 +988,12 @@ class MetricsTotals(_message.Message):
     cumulative_costs: _builtins.str
     """Slug `cumulative_costs`: that of the last period, in cents."""
     active_user_by_event: _builtins.int
-    """Slug `active_user_by_event`: how many customers caused an event at any time
-    of the span.
+    """Slug `active_user_by_event`: the number of customers who caused an event at
+    any time in the span.
     """
     cost_per_user: _builtins.str
     """Slug `cost_per_user`: `costs` divided by `active_user_by_event`, both of
-    the whole span, in cents, to 12 decimals half-even; 0 where nobody was
-    active.
+    the whole span, in cents, to 12 decimals half-even; 0 if nobody was active.
     """
     revenue: _builtins.str
     """Slug `revenue`: the sum over the periods, in cents."""
@@ -1299,7 +1320,7 @@ Global___MetricsTotals: _TypeAlias = MetricsTotals  # noqa: Y015
 
 @_typing.final
 class Metric(_message.Message):
-    """What a metric is."""
+    """The description of a metric."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1311,7 +1332,7 @@ class Metric(_message.Message):
     display_name: _builtins.str
     """The name to show, such as `Cost Per User`."""
     type: Global___MetricType.ValueType
-    """What its numbers are."""
+    """The type of its values."""
     def __init__(
         self,
         *,
@@ -1329,18 +1350,18 @@ Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
 class ExportMetricsRequest(_message.Message):
-    """What to export, and how it is written."""
+    """The request of `ExportMetrics`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     METRICS_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     format: Global___ExportFormat.ValueType
-    """How rows are written; CSV when unspecified."""
+    """The format of the rows; CSV when unspecified."""
     @_builtins.property
     def metrics(self) -> Global___GetMetricsRequest:
-        """What is asked for. As rows of FOCUS its interval, metrics and groups must be
-        left out: they are refused.
+        """The metrics to export. With `EXPORT_FORMAT_FOCUS`, its interval, metrics
+        and groups are refused and must be left out.
         """
 
     def __init__(
@@ -1381,7 +1402,7 @@ Global___ExportMetricsResponse: _TypeAlias = ExportMetricsResponse  # noqa: Y015
 
 @_typing.final
 class GetMetricsLimitsRequest(_message.Message):
-    """Asks for the limits; it has no fields."""
+    """The request of `GetMetricsLimits`; it has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1398,15 +1419,15 @@ Global___GetMetricsLimitsRequest: _TypeAlias = GetMetricsLimitsRequest  # noqa: 
 
 @_typing.final
 class GetMetricsLimitsResponse(_message.Message):
-    """How long a span each interval allows."""
+    """The lengths of span that each interval allows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MIN_DATE_FIELD_NUMBER: _builtins.int
     INTERVALS_FIELD_NUMBER: _builtins.int
     min_date: _builtins.str
-    """The earliest day worth offering in a date picker, as `YYYY-MM-DD`. Earlier
-    days can be asked for.
+    """The earliest day worth offering in a date picker, as `YYYY-MM-DD`. Requests
+    for earlier days are answered too.
     """
     @_builtins.property
     def intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntervalLimits]:
@@ -1428,8 +1449,8 @@ Global___GetMetricsLimitsResponse: _TypeAlias = GetMetricsLimitsResponse  # noqa
 
 @_typing.final
 class IntervalLimits(_message.Message):
-    """How long a span an interval allows. A span's length is its last day minus its
-    first: a single day has length 0.
+    """The lengths of span that one interval allows. A span's length is its last day
+    minus its first: a single day has length 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1440,8 +1461,8 @@ class IntervalLimits(_message.Message):
     interval: Global___Interval.ValueType
     """The interval."""
     min_days: _builtins.int
-    """The length below which a shorter interval shows more; shorter spans are
-    answered all the same.
+    """The length below which a shorter interval shows more. Shorter spans are
+    answered too.
     """
     max_days: _builtins.int
     """The greatest length; longer spans are refused."""

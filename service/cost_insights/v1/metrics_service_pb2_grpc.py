@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MetricsServiceStub:
-    """Answers what was spent, earned and kept, per period.
+    """Computes costs, revenue and margins per period.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class MetricsServiceStub:
 
 
 class MetricsServiceServicer:
-    """Answers what was spent, earned and kept, per period.
+    """Computes costs, revenue and margins per period.
     """
 
     def GetMetrics(self, request, context):
@@ -61,30 +61,31 @@ class MetricsServiceServicer:
 
         The answer contains everything acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-        `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
-        takes longer than the service gives it, and stops working for a call that is
-        cancelled. Needs the scope `metrics:read`.
+        `GetMetricsLimits` returns these limits. Returns `DEADLINE_EXCEEDED` if the
+        answer takes longer than the service allows. The work for a cancelled call
+        stops. Needs the scope `metrics:read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportMetrics(self, request, context):
-        """Returns the same, or the costs in full detail, as rows of text for other
+        """Returns metrics, or costs in full detail, as rows of text for other
         programs.
 
-        Each answer holds whole lines, some 64 KiB of them; together they are the
-        file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
-        for their paths, which begin with `metrics`. The time that an answer is given
-        is for each part. It is for the caller too: who takes no part for that long,
-        or less than one a second for long, gets `DEADLINE_EXCEEDED`.
+        Each message holds whole lines, about 64 KiB of them. Together the messages
+        are the file, and all of it shows the data of one moment. Errors and scope
+        are those of `GetMetrics`; the paths of faults begin with `metrics`. The
+        time limit of an answer applies to each message. It applies to the caller
+        too: a caller who takes no message for that long, or keeps taking fewer
+        than one a second, gets `DEADLINE_EXCEEDED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMetricsLimits(self, request, context):
-        """Returns how long a span each interval allows.
+        """Returns the longest span that each interval allows.
 
         Needs the scope `metrics:read`.
         """
@@ -119,7 +120,7 @@ def add_MetricsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MetricsService:
-    """Answers what was spent, earned and kept, per period.
+    """Computes costs, revenue and margins per period.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MetricsServiceStub:
-    """Answers what was spent, earned and kept, per period."""
+    """Computes costs, revenue and margins per period."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,29 +38,30 @@ class MetricsServiceStub:
 
     The answer contains everything acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-    `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
-    takes longer than the service gives it, and stops working for a call that is
-    cancelled. Needs the scope `metrics:read`.
+    `GetMetricsLimits` returns these limits. Returns `DEADLINE_EXCEEDED` if the
+    answer takes longer than the service allows. The work for a cancelled call
+    stops. Needs the scope `metrics:read`.
     """
     ExportMetrics: _grpc.UnaryStreamMultiCallable[_metrics_service_pb2.ExportMetricsRequest, _metrics_service_pb2.ExportMetricsResponse]
-    """Returns the same, or the costs in full detail, as rows of text for other
+    """Returns metrics, or costs in full detail, as rows of text for other
     programs.
 
-    Each answer holds whole lines, some 64 KiB of them; together they are the
-    file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
-    for their paths, which begin with `metrics`. The time that an answer is given
-    is for each part. It is for the caller too: who takes no part for that long,
-    or less than one a second for long, gets `DEADLINE_EXCEEDED`.
+    Each message holds whole lines, about 64 KiB of them. Together the messages
+    are the file, and all of it shows the data of one moment. Errors and scope
+    are those of `GetMetrics`; the paths of faults begin with `metrics`. The
+    time limit of an answer applies to each message. It applies to the caller
+    too: a caller who takes no message for that long, or keeps taking fewer
+    than one a second, gets `DEADLINE_EXCEEDED`.
     """
     GetMetricsLimits: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]
-    """Returns how long a span each interval allows.
+    """Returns the longest span that each interval allows.
 
     Needs the scope `metrics:read`.
     """
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
-    """Answers what was spent, earned and kept, per period."""
+    """Computes costs, revenue and margins per period."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMetrics: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsRequest, _metrics_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
@@ -68,28 +69,29 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
 
     The answer contains everything acknowledged before the call. Returns
     `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-    `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
-    takes longer than the service gives it, and stops working for a call that is
-    cancelled. Needs the scope `metrics:read`.
+    `GetMetricsLimits` returns these limits. Returns `DEADLINE_EXCEEDED` if the
+    answer takes longer than the service allows. The work for a cancelled call
+    stops. Needs the scope `metrics:read`.
     """
     ExportMetrics: _aio.UnaryStreamMultiCallable[_metrics_service_pb2.ExportMetricsRequest, _metrics_service_pb2.ExportMetricsResponse]  # type: ignore[assignment]
-    """Returns the same, or the costs in full detail, as rows of text for other
+    """Returns metrics, or costs in full detail, as rows of text for other
     programs.
 
-    Each answer holds whole lines, some 64 KiB of them; together they are the
-    file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
-    for their paths, which begin with `metrics`. The time that an answer is given
-    is for each part. It is for the caller too: who takes no part for that long,
-    or less than one a second for long, gets `DEADLINE_EXCEEDED`.
+    Each message holds whole lines, about 64 KiB of them. Together the messages
+    are the file, and all of it shows the data of one moment. Errors and scope
+    are those of `GetMetrics`; the paths of faults begin with `metrics`. The
+    time limit of an answer applies to each message. It applies to the caller
+    too: a caller who takes no message for that long, or keeps taking fewer
+    than one a second, gets `DEADLINE_EXCEEDED`.
     """
     GetMetricsLimits: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetMetricsLimitsRequest, _metrics_service_pb2.GetMetricsLimitsResponse]  # type: ignore[assignment]
-    """Returns how long a span each interval allows.
+    """Returns the longest span that each interval allows.
 
     Needs the scope `metrics:read`.
     """
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers what was spent, earned and kept, per period."""
+    """Computes costs, revenue and margins per period."""
 
     @_abc_1.abstractmethod
     def GetMetrics(
@@ -101,9 +103,9 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The answer contains everything acknowledged before the call. Returns
         `INVALID_ARGUMENT` if the span holds more days than the interval allows;
-        `GetMetricsLimits` tells how many. Returns `DEADLINE_EXCEEDED` if the answer
-        takes longer than the service gives it, and stops working for a call that is
-        cancelled. Needs the scope `metrics:read`.
+        `GetMetricsLimits` returns these limits. Returns `DEADLINE_EXCEEDED` if the
+        answer takes longer than the service allows. The work for a cancelled call
+        stops. Needs the scope `metrics:read`.
         """
 
     @_abc_1.abstractmethod
@@ -112,14 +114,15 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.ExportMetricsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_metrics_service_pb2.ExportMetricsResponse], _abc.AsyncIterator[_metrics_service_pb2.ExportMetricsResponse]]:
-        """Returns the same, or the costs in full detail, as rows of text for other
+        """Returns metrics, or costs in full detail, as rows of text for other
         programs.
 
-        Each answer holds whole lines, some 64 KiB of them; together they are the
-        file, all of it of one moment. Errors and scope are those of `GetMetrics`, but
-        for their paths, which begin with `metrics`. The time that an answer is given
-        is for each part. It is for the caller too: who takes no part for that long,
-        or less than one a second for long, gets `DEADLINE_EXCEEDED`.
+        Each message holds whole lines, about 64 KiB of them. Together the messages
+        are the file, and all of it shows the data of one moment. Errors and scope
+        are those of `GetMetrics`; the paths of faults begin with `metrics`. The
+        time limit of an answer applies to each message. It applies to the caller
+        too: a caller who takes no message for that long, or keeps taking fewer
+        than one a second, gets `DEADLINE_EXCEEDED`.
         """
 
     @_abc_1.abstractmethod
@@ -128,7 +131,7 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.GetMetricsLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.GetMetricsLimitsResponse, _abc.Awaitable[_metrics_service_pb2.GetMetricsLimitsResponse]]:
-        """Returns how long a span each interval allows.
+        """Returns the longest span that each interval allows.
 
         Needs the scope `metrics:read`.
         """

@@ -25,17 +25,17 @@ class _BillingType:
 class _BillingTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BillingType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BILLING_TYPE_UNSPECIFIED: _BillingType.ValueType  # 0
-    """Refused."""
+    """Not allowed."""
     BILLING_TYPE_ONE_TIME: _BillingType.ValueType  # 1
     """Once."""
     BILLING_TYPE_RECURRING: _BillingType.ValueType  # 2
     """Again in each interval, by a subscription."""
 
 class BillingType(_BillingType, metaclass=_BillingTypeEnumTypeWrapper):
-    """How a product is paid for."""
+    """How often a product is paid for."""
 
 BILLING_TYPE_UNSPECIFIED: BillingType.ValueType  # 0
-"""Refused."""
+"""Not allowed."""
 BILLING_TYPE_ONE_TIME: BillingType.ValueType  # 1
 """Once."""
 BILLING_TYPE_RECURRING: BillingType.ValueType  # 2
@@ -49,29 +49,29 @@ class _RefundKind:
 class _RefundKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REFUND_KIND_UNSPECIFIED: _RefundKind.ValueType  # 0
-    """Refused."""
+    """Not allowed."""
     REFUND_KIND_REFUND: _RefundKind.ValueType  # 1
-    """The seller gave it back."""
+    """The seller gave the money back."""
     REFUND_KIND_REFUND_REVERSAL: _RefundKind.ValueType  # 2
-    """A refund failed or was canceled: the seller has it again."""
+    """A refund failed or was canceled: the seller has the money again."""
     REFUND_KIND_DISPUTE: _RefundKind.ValueType  # 3
-    """The customer's bank took it back."""
+    """The customer's bank took the money back."""
     REFUND_KIND_DISPUTE_REVERSAL: _RefundKind.ValueType  # 4
-    """A dispute was won: the seller has it again."""
+    """A dispute was won: the seller has the money again."""
 
 class RefundKind(_RefundKind, metaclass=_RefundKindEnumTypeWrapper):
-    """Which way the money of a refund went, and why."""
+    """The direction in which the money of a refund went, and why."""
 
 REFUND_KIND_UNSPECIFIED: RefundKind.ValueType  # 0
-"""Refused."""
+"""Not allowed."""
 REFUND_KIND_REFUND: RefundKind.ValueType  # 1
-"""The seller gave it back."""
+"""The seller gave the money back."""
 REFUND_KIND_REFUND_REVERSAL: RefundKind.ValueType  # 2
-"""A refund failed or was canceled: the seller has it again."""
+"""A refund failed or was canceled: the seller has the money again."""
 REFUND_KIND_DISPUTE: RefundKind.ValueType  # 3
-"""The customer's bank took it back."""
+"""The customer's bank took the money back."""
 REFUND_KIND_DISPUTE_REVERSAL: RefundKind.ValueType  # 4
-"""A dispute was won: the seller has it again."""
+"""A dispute was won: the seller has the money again."""
 Global___RefundKind: _TypeAlias = RefundKind  # noqa: Y015
 
 class _RecurringInterval:
@@ -81,7 +81,7 @@ class _RecurringInterval:
 class _RecurringIntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecurringInterval.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECURRING_INTERVAL_UNSPECIFIED: _RecurringInterval.ValueType  # 0
-    """Refused."""
+    """Not allowed."""
     RECURRING_INTERVAL_DAY: _RecurringInterval.ValueType  # 1
     """Days."""
     RECURRING_INTERVAL_WEEK: _RecurringInterval.ValueType  # 2
@@ -92,10 +92,10 @@ class _RecurringIntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rec
     """Years."""
 
 class RecurringInterval(_RecurringInterval, metaclass=_RecurringIntervalEnumTypeWrapper):
-    """How long a cycle of a subscription is, times a count."""
+    """The unit in which the length of a subscription's cycle is counted."""
 
 RECURRING_INTERVAL_UNSPECIFIED: RecurringInterval.ValueType  # 0
-"""Refused."""
+"""Not allowed."""
 RECURRING_INTERVAL_DAY: RecurringInterval.ValueType  # 1
 """Days."""
 RECURRING_INTERVAL_WEEK: RecurringInterval.ValueType  # 2
@@ -207,62 +207,65 @@ class NewOrder(_message.Message):
     PAID_TIME_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The caller's own identifier of the order, 1 to 256 characters, unique in
-    the organization for ever. An order whose id is already stored is not
-    stored again: with the same content it counts as a duplicate, with other
-    content as a conflict.
+    the organization forever. An order whose id is already stored is not stored
+    again: with the same content it counts as a duplicate, with other content
+    as a conflict.
     """
     external_customer_id: _builtins.str
-    """The caller's own identifier of the customer, 1 to 256 characters. A
+    """The customer by the caller's own identifier, 1 to 256 characters. A
     customer seen for the first time is registered.
     """
     customer_id: _builtins.str
-    """A UUID in any letter case is the `customer_id` of a customer of the
-    organization, and is refused if there is none. Any other text, 1 to 256
-    characters, means the same as in `external_customer_id`.
+    """The customer by UUID, in any letter case; refused if the organization has
+    no customer with it. Any other text, 1 to 256 characters, means the same
+    as in `external_customer_id`.
     """
     product_id: _builtins.str
-    """What was bought, at most 128 characters. An order without one has no part
-    in metrics of products.
+    """The product that was bought, at most 128 characters. An order without a
+    product does not count in metrics of products.
     """
     billing_type: Global___BillingType.ValueType
-    """How the product is paid for."""
+    """How often the product is paid for."""
     subscription_id: _builtins.str
-    """The subscription that the order is a cycle of, at most 256 characters; empty
-    for a one-time purchase. It may be recorded later, or never.
+    """The subscription whose cycle the order pays, at most 256 characters; empty
+    for a one-time purchase. The subscription may be recorded later, or never.
     """
     exchange_rate: _builtins.str
-    """What one unit of the currency of `net_amount` was worth in usd, as a
-    decimal string above 0, at most 9000000, with at most 17 significant digits
-    of which at most 12 after the point. Required unless the currency is `usd`,
-    of which one is worth 1. The amount in usd is rounded half-even to 12
-    decimals, and refused beyond 10¹⁵ cents.
+    """The value in usd of one unit of the currency of `net_amount`, as a decimal
+    string above 0, at most 9000000, with at most 17 significant digits, of
+    which at most 12 after the point. Required unless the currency is `usd`,
+    whose rate is 1. The amount in usd is rounded half-even to 12 decimals, and
+    refused beyond 10¹⁵ cents.
     """
     applied_balance: _builtins.str
-    """What of `net_amount` settled a debt that the customer had, in cents of the
-    same currency, as a decimal string like `Money.amount`; `0` when empty. It
-    counts as revenue but not as revenue of this order. Negative where the
-    customer's credit paid a part of the order, which changes nothing.
+    """The part of `net_amount` that settled a debt of the customer, in cents of
+    the same currency, as a decimal string like `Money.amount`; `0` when empty.
+    It counts as revenue but not as revenue of this order. It is negative if
+    the customer's credit paid a part of the order; a negative amount changes
+    nothing.
     """
     fee: _builtins.str
-    """What those who handled the payment kept, in cents of usd, as a decimal
-    string like `Money.amount`; `0` when empty. Net revenue is lower by it.
+    """The fee that was kept for handling the payment, in US cents, as a decimal
+    string like `Money.amount`; `0` when empty. It lowers net revenue.
     """
     @_builtins.property
     def net_amount(self) -> Global___Money:
-        """What was earned: the price after discounts and without taxes. Not reduced
-        by fees or refunds. Negative amounts are corrections.
+        """The amount earned: the price after discounts and without taxes, before fees
+        and refunds. Negative amounts are corrections.
         """
 
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
         """When the order was created, in the years 1 to 9999, kept to the
-        microsecond: the time that its revenue is of. More than 60 seconds ahead of
-        the service's clock (a setting) is refused.
+        microsecond: the time at which its revenue counts. A time more than 60
+        seconds (a setting) ahead of the service's clock is refused.
         """
 
     @_builtins.property
     def paid_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was paid, like `created_time`, which it is when absent."""
+        """When the order was paid, with the limits of `created_time`; equal to
+        `created_time` when absent.
+        """
 
     def __init__(
         self,
@@ -292,8 +295,8 @@ Global___NewOrder: _TypeAlias = NewOrder  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
-    """A paid order as it is stored. It changes only where it comes as several system
-    events, and then it is what those so far say.
+    """A paid order as it is stored. It only changes if it arrives in several system
+    events: it then shows what the events so far say.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -317,22 +320,20 @@ class Order(_message.Message):
     customer_id: _builtins.str
     """The UUID of the customer."""
     product_id: _builtins.str
-    """What was bought; empty when not sent."""
+    """The product that was bought; empty when not sent."""
     billing_type: Global___BillingType.ValueType
-    """How the product is paid for."""
+    """How often the product is paid for."""
     subscription_id: _builtins.str
-    """The subscription that the order is a cycle of; empty for a one-time
-    purchase.
-    """
+    """The subscription whose cycle the order pays; empty for a one-time purchase."""
     exchange_rate: _builtins.str
-    """What one unit of the currency was worth in usd; `1` for `usd`."""
+    """The value in usd of one unit of the currency; `1` for `usd`."""
     applied_balance: _builtins.str
-    """What of `net_amount` settled a debt of the customer."""
+    """The part of `net_amount` that settled a debt of the customer."""
     fee: _builtins.str
-    """What those who handled the payment kept, in cents of usd."""
+    """The fee that was kept for handling the payment, in US cents."""
     @_builtins.property
     def net_amount(self) -> Global___Money:
-        """What was earned."""
+        """The amount earned."""
 
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
@@ -340,7 +341,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def paid_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was paid."""
+        """When the order was paid."""
 
     def __init__(
         self,
@@ -368,8 +369,8 @@ Global___Order: _TypeAlias = Order  # noqa: Y015
 
 @_typing.final
 class Refund(_message.Message):
-    """Money of an order that was given back, or came again. Once stored it never
-    changes.
+    """Money of an order that was given back, or that came back to the seller. A
+    stored refund never changes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -383,38 +384,39 @@ class Refund(_message.Message):
     CREATED_TIME_FIELD_NUMBER: _builtins.int
     refund_id: _builtins.str
     """The caller's own identifier of the refund, 1 to 256 characters, unique in
-    the organization for ever. A refund whose id is already stored is not
-    stored again: with the same content it counts as a duplicate, with other
-    content as a conflict.
+    the organization forever. A refund whose id is already stored is not stored
+    again: with the same content it counts as a duplicate, with other content
+    as a conflict.
     """
     kind: Global___RefundKind.ValueType
-    """Which way the money went. A refund and a dispute lower net revenue, their
-    reversals raise it.
+    """The direction in which the money went. A refund and a dispute lower net
+    revenue; their reversals raise it.
     """
     order_id: _builtins.str
-    """The order that was paid with it, 1 to 256 characters. It may be recorded
-    later: net revenue changes at the time of the order once that is known, and
+    """The order whose money it is, 1 to 256 characters. The order may be recorded
+    later: the refund counts at the time of the order once that is known, and
     at `created_time` until then.
     """
     exchange_rate: _builtins.str
-    """What one unit of the currency of `amount` was worth in usd, as in an order.
+    """The value in usd of one unit of the currency of `amount`, as in an order.
     Required unless the currency is `usd`.
     """
     fee: _builtins.str
-    """What those who handled it kept, in cents of usd, as a decimal string like
-    `Money.amount`; `0` when empty. Net revenue is lower by it, whatever the
-    kind; a negative fee was given back.
+    """The fee that was kept for handling the refund, in US cents, as a decimal
+    string like `Money.amount`; `0` when empty. It lowers net revenue, whatever
+    the kind; a negative fee was given back.
     """
     @_builtins.property
     def amount(self) -> Global___Money:
-        """How much it was, without taxes. Not negative: the kind says which way it
-        went.
+        """The amount, without taxes. Not negative: `kind` says in which direction the
+        money went.
         """
 
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, in the years 1 to 9999, kept to the microsecond. More
-        than 60 seconds ahead of the service's clock (a setting) is refused.
+        """When the refund happened, in the years 1 to 9999, kept to the microsecond.
+        A time more than 60 seconds (a setting) ahead of the service's clock is
+        refused.
         """
 
     def __init__(
@@ -462,64 +464,64 @@ class NewSubscription(_message.Message):
     unique in the organization.
     """
     external_customer_id: _builtins.str
-    """The caller's own identifier of the customer, 1 to 256 characters. A
+    """The customer by the caller's own identifier, 1 to 256 characters. A
     customer seen for the first time is registered.
     """
     customer_id: _builtins.str
-    """A UUID in any letter case is the `customer_id` of a customer of the
-    organization, and is refused if there is none. Any other text, 1 to 256
-    characters, means the same as in `external_customer_id`.
+    """The customer by UUID, in any letter case; refused if the organization has
+    no customer with it. Any other text, 1 to 256 characters, means the same
+    as in `external_customer_id`.
     """
     product_id: _builtins.str
-    """What is subscribed to, at most 128 characters. A subscription without one
-    has no part in metrics of products.
+    """The product that is subscribed to, at most 128 characters. A subscription
+    without a product does not count in metrics of products.
     """
     recurring_interval: Global___RecurringInterval.ValueType
-    """What the length of a cycle is counted in."""
+    """The unit in which the length of a cycle is counted."""
     recurring_interval_count: _builtins.int
-    """How many of them a cycle has, from 1 to 999; 1 when 0."""
+    """The length of a cycle in these units, from 1 to 999; 1 when 0."""
     cancel_reason: Global___CancelReason.ValueType
-    """Why it was canceled."""
+    """Why the subscription was canceled."""
     @_builtins.property
     def amount(self) -> Global___Money:
-        """What a cycle costs, after discounts and without taxes. Not negative."""
+        """The price of a cycle, after discounts and without taxes. Not negative."""
 
     @_builtins.property
     def started_time(self) -> _timestamp_pb2.Timestamp:
-        """When it started or will start. All times are in the years 1 to 9999 and
-        kept to the microsecond.
+        """When the subscription started or will start. All times are in the years 1
+        to 9999 and kept to the microsecond.
         """
 
     @_builtins.property
     def trial_end_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when it is a trial; absent when it never was one."""
+        """When the trial ends or ended; absent if there never was one."""
 
     @_builtins.property
     def canceled_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was canceled, which may be long before it ends; absent when it never
-        was. Refused where it lies ahead, like a time of an order.
+        """When the subscription was canceled, which may be long before it ends;
+        absent if it never was. A time in the future is refused, as in an order.
         """
 
     @_builtins.property
     def uncanceled_time(self) -> _timestamp_pb2.Timestamp:
-        """When a cancellation was last taken back: one that is not later does not
-        count. Absent when none was. Refused where it lies ahead.
+        """When a cancellation was last taken back: a cancellation that is not later
+        does not count. Absent if none was. A time in the future is refused.
         """
 
     @_builtins.property
     def ends_time(self) -> _timestamp_pb2.Timestamp:
-        """When it will end by what is known now; absent when it goes on."""
+        """When the subscription will end, as far as known; absent if it goes on."""
 
     @_builtins.property
     def ended_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ended, which counts before `ends_time`; absent until then. Refused
-        where it lies ahead.
+        """When the subscription ended; absent until then. It takes precedence over
+        `ends_time`. A time in the future is refused.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this state came about. It replaces the stored state if it is later,
-        and changes nothing otherwise. Refused where it lies ahead.
+        """When this state came about. The state replaces the stored one if it is
+        later, and changes nothing otherwise. A time in the future is refused.
         """
 
     def __init__(
@@ -579,40 +581,40 @@ class Subscription(_message.Message):
     customer_id: _builtins.str
     """The UUID of the customer."""
     product_id: _builtins.str
-    """What is subscribed to; empty when not sent."""
+    """The product that is subscribed to; empty when not sent."""
     recurring_interval: Global___RecurringInterval.ValueType
-    """What the length of a cycle is counted in."""
+    """The unit in which the length of a cycle is counted."""
     recurring_interval_count: _builtins.int
-    """How many of them a cycle has."""
+    """The length of a cycle in these units."""
     cancel_reason: Global___CancelReason.ValueType
-    """Why it was canceled; unspecified when not known."""
+    """Why the subscription was canceled; unspecified when not known."""
     @_builtins.property
     def amount(self) -> Global___Money:
-        """What a cycle costs."""
+        """The price of a cycle."""
 
     @_builtins.property
     def started_time(self) -> _timestamp_pb2.Timestamp:
-        """When it started or will start."""
+        """When the subscription started or will start."""
 
     @_builtins.property
     def trial_end_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when it is a trial; absent when it never was one."""
+        """When the trial ends or ended; absent if there never was one."""
 
     @_builtins.property
     def canceled_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was canceled; absent when it never was."""
+        """When the subscription was canceled; absent if it never was."""
 
     @_builtins.property
     def uncanceled_time(self) -> _timestamp_pb2.Timestamp:
-        """When a cancellation was last taken back; absent when none was."""
+        """When a cancellation was last taken back; absent if none was."""
 
     @_builtins.property
     def ends_time(self) -> _timestamp_pb2.Timestamp:
-        """When it will end; absent when it goes on."""
+        """When the subscription will end; absent if it goes on."""
 
     @_builtins.property
     def ended_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ended; absent until then."""
+        """When the subscription ended; absent until then."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:

@@ -30,13 +30,13 @@ class _SubscriptionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_S
     SUBSCRIPTION_OUTCOME_UNSPECIFIED: _SubscriptionOutcome.ValueType  # 0
     """Never sent."""
     SUBSCRIPTION_OUTCOME_INSERTED: _SubscriptionOutcome.ValueType  # 1
-    """It was stored for the first time."""
+    """The subscription was stored for the first time."""
     SUBSCRIPTION_OUTCOME_UPDATED: _SubscriptionOutcome.ValueType  # 2
-    """It replaced a state with an earlier `update_time`."""
+    """The state replaced one with an earlier `update_time`."""
     SUBSCRIPTION_OUTCOME_UNCHANGED: _SubscriptionOutcome.ValueType  # 3
-    """It is already stored with the same content."""
+    """The state is already stored with the same content."""
     SUBSCRIPTION_OUTCOME_OUTDATED: _SubscriptionOutcome.ValueType  # 4
-    """A state whose `update_time` is the same or later is stored, and stays."""
+    """The stored state has the same or a later `update_time` and is kept."""
 
 class SubscriptionOutcome(_SubscriptionOutcome, metaclass=_SubscriptionOutcomeEnumTypeWrapper):
     """What became of one subscription of a request."""
@@ -44,25 +44,25 @@ class SubscriptionOutcome(_SubscriptionOutcome, metaclass=_SubscriptionOutcomeEn
 SUBSCRIPTION_OUTCOME_UNSPECIFIED: SubscriptionOutcome.ValueType  # 0
 """Never sent."""
 SUBSCRIPTION_OUTCOME_INSERTED: SubscriptionOutcome.ValueType  # 1
-"""It was stored for the first time."""
+"""The subscription was stored for the first time."""
 SUBSCRIPTION_OUTCOME_UPDATED: SubscriptionOutcome.ValueType  # 2
-"""It replaced a state with an earlier `update_time`."""
+"""The state replaced one with an earlier `update_time`."""
 SUBSCRIPTION_OUTCOME_UNCHANGED: SubscriptionOutcome.ValueType  # 3
-"""It is already stored with the same content."""
+"""The state is already stored with the same content."""
 SUBSCRIPTION_OUTCOME_OUTDATED: SubscriptionOutcome.ValueType  # 4
-"""A state whose `update_time` is the same or later is stored, and stays."""
+"""The stored state has the same or a later `update_time` and is kept."""
 Global___SubscriptionOutcome: _TypeAlias = SubscriptionOutcome  # noqa: Y015
 
 @_typing.final
 class RecordOrdersRequest(_message.Message):
-    """What `RecordOrders` stores."""
+    """The request of `RecordOrders`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.NewOrder]:
-        """The orders, at most 1000; none is allowed and stores nothing."""
+        """The orders, at most 1000. An empty list is allowed and stores nothing."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ Global___RecordOrdersRequest: _TypeAlias = RecordOrdersRequest  # noqa: Y015
 @_typing.final
 class RecordOrdersResponse(_message.Message):
     """What became of the orders of one request. `inserted`, `duplicates` and the
-    conflicts add up to the orders that were sent.
+    conflicts add up to the number of orders sent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -89,15 +89,15 @@ class RecordOrdersResponse(_message.Message):
     DUPLICATES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     inserted: _builtins.int
-    """How many orders were stored by this call."""
+    """The number of orders that this call stored."""
     duplicates: _builtins.int
-    """How many were already stored with the same content, or stood twice in this
-    call.
+    """The number that were already stored with the same content, or that this
+    call contains twice.
     """
     @_builtins.property
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderConflict]:
-        """The orders whose `order_id` is already stored with other content. The stored
-        one stays as it is.
+        """The orders whose `order_id` is already stored with other content. The
+        stored order does not change.
         """
 
     def __init__(
@@ -124,7 +124,7 @@ class OrderConflict(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Where the order stands in the request, from 0."""
+    """The index of the order in the request, from 0."""
     order_id: _builtins.str
     """The id that is taken."""
     def __init__(
@@ -143,14 +143,14 @@ Global___OrderConflict: _TypeAlias = OrderConflict  # noqa: Y015
 
 @_typing.final
 class RecordRefundsRequest(_message.Message):
-    """What `RecordRefunds` stores."""
+    """The request of `RecordRefunds`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REFUNDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def refunds(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Refund]:
-        """The refunds, at most 1000; none is allowed and stores nothing."""
+        """The refunds, at most 1000. An empty list is allowed and stores nothing."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ Global___RecordRefundsRequest: _TypeAlias = RecordRefundsRequest  # noqa: Y015
 @_typing.final
 class RecordRefundsResponse(_message.Message):
     """What became of the refunds of one request. `inserted`, `duplicates` and the
-    conflicts add up to the refunds that were sent.
+    conflicts add up to the number of refunds sent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -177,15 +177,15 @@ class RecordRefundsResponse(_message.Message):
     DUPLICATES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     inserted: _builtins.int
-    """How many refunds were stored by this call."""
+    """The number of refunds that this call stored."""
     duplicates: _builtins.int
-    """How many were already stored with the same content, or stood twice in this
-    call.
+    """The number that were already stored with the same content, or that this
+    call contains twice.
     """
     @_builtins.property
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundConflict]:
         """The refunds whose `refund_id` is already stored with other content. The
-        stored one stays as it is.
+        stored refund does not change.
         """
 
     def __init__(
@@ -212,7 +212,7 @@ class RefundConflict(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     REFUND_ID_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Where the refund stands in the request, from 0."""
+    """The index of the refund in the request, from 0."""
     refund_id: _builtins.str
     """The id that is taken."""
     def __init__(
@@ -231,15 +231,15 @@ Global___RefundConflict: _TypeAlias = RefundConflict  # noqa: Y015
 
 @_typing.final
 class RecordSubscriptionsRequest(_message.Message):
-    """What `RecordSubscriptions` stores."""
+    """The request of `RecordSubscriptions`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.NewSubscription]:
-        """The subscriptions, at most 1000; none is allowed and stores nothing. Where
-        one stands in it several times, they count in their order.
+        """The subscriptions, at most 1000. An empty list is allowed and stores
+        nothing. Several states of one subscription are taken in their order.
         """
 
     def __init__(
@@ -258,7 +258,7 @@ Global___RecordSubscriptionsRequest: _TypeAlias = RecordSubscriptionsRequest  # 
 @_typing.final
 class RecordSubscriptionsResponse(_message.Message):
     """What became of the subscriptions of one request. The four counts add up to
-    the subscriptions that were sent.
+    the number of subscriptions sent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -269,16 +269,16 @@ class RecordSubscriptionsResponse(_message.Message):
     OUTDATED_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
     inserted: _builtins.int
-    """How many were stored for the first time."""
+    """The number stored for the first time."""
     updated: _builtins.int
-    """How many replaced an earlier state."""
+    """The number that replaced an earlier state."""
     unchanged: _builtins.int
-    """How many were already stored with the same content."""
+    """The number already stored with the same content."""
     outdated: _builtins.int
-    """How many were not stored because a state as late or later is."""
+    """The number not stored because the stored state is as late or later."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___SubscriptionOutcome.ValueType]:
-        """What became of each, in the order of the request."""
+        """What became of each subscription, in the order of the request."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ Global___RecordSubscriptionsResponse: _TypeAlias = RecordSubscriptionsResponse  
 
 @_typing.final
 class ListOrdersRequest(_message.Message):
-    """Which orders `ListOrders` returns."""
+    """The request of `ListOrders`. An order is listed if it passes every filter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -311,10 +311,12 @@ class ListOrdersRequest(_message.Message):
     EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     PRODUCT_IDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many orders to return at most, up to 1000; 100 when 0. More is refused."""
+    """The greatest number of orders to return, up to 1000; 100 when 0. More is
+    refused.
+    """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; empty for the first page. The
-    other fields must be as they were then.
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -326,9 +328,9 @@ class ListOrdersRequest(_message.Message):
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only orders of these customers, by `customer_id`, at most 100. One that
-        does not exist has no orders. Together with `external_customer_ids`: of any
-        of either.
+        """Only orders of these customers, by `customer_id`, at most 100. A customer
+        that does not exist has no orders. Together with `external_customer_ids`, a
+        customer in either list matches.
         """
 
     @_builtins.property
@@ -369,7 +371,7 @@ class ListOrdersResponse(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to ask the next page with; empty only at the end."""
+    """The `page_token` of the next page; empty only at the end."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Order]:
         """The orders, the latest first."""
@@ -390,7 +392,7 @@ Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
 
 @_typing.final
 class ListRefundsRequest(_message.Message):
-    """Which refunds `ListRefunds` returns."""
+    """The request of `ListRefunds`. A refund is listed if it passes every filter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -402,12 +404,12 @@ class ListRefundsRequest(_message.Message):
     EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     PRODUCT_IDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many refunds to return at most, up to 1000; 100 when 0. More is
+    """The greatest number of refunds to return, up to 1000; 100 when 0. More is
     refused.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; empty for the first page. The
-    other fields must be as they were then.
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -419,20 +421,20 @@ class ListRefundsRequest(_message.Message):
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only refunds of orders of these customers, by `customer_id`, at most 100.
-        One whose order is not recorded is nobody's. Together with
-        `external_customer_ids`: of any of either.
+        """Only refunds whose order belongs to these customers, by `customer_id`, at
+        most 100. A refund whose order is not recorded has no customer. Together
+        with `external_customer_ids`, a customer in either list matches.
         """
 
     @_builtins.property
     def external_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only refunds of orders of these customers, by the caller's own identifiers,
-        at most 100.
+        """Only refunds whose order belongs to these customers, by the caller's own
+        identifiers, at most 100.
         """
 
     @_builtins.property
     def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only refunds of orders of these products, at most 100."""
+        """Only refunds whose order is for these products, at most 100."""
 
     def __init__(
         self,
@@ -462,7 +464,7 @@ class ListRefundsResponse(_message.Message):
     REFUNDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to ask the next page with; empty only at the end."""
+    """The `page_token` of the next page; empty only at the end."""
     @_builtins.property
     def refunds(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Refund]:
         """The refunds, the latest first."""
@@ -483,7 +485,9 @@ Global___ListRefundsResponse: _TypeAlias = ListRefundsResponse  # noqa: Y015
 
 @_typing.final
 class ListSubscriptionsRequest(_message.Message):
-    """Which subscriptions `ListSubscriptions` returns."""
+    """The request of `ListSubscriptions`. A subscription is listed if it passes
+    every filter.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -496,17 +500,17 @@ class ListSubscriptionsRequest(_message.Message):
     PRODUCT_IDS_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many subscriptions to return at most, up to 1000; 100 when 0. More is
-    refused.
+    """The greatest number of subscriptions to return, up to 1000; 100 when 0.
+    More is refused.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; empty for the first page. The
-    other fields must be as they were then.
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
     """
     active: _builtins.bool
-    """Only those that are active at the time of the call, or only those that are
-    not: one is active once it has started, until it has ended or was known to
-    end. All when absent.
+    """Only subscriptions that are active at the time of the call if true, only
+    the others if false, all when absent. A subscription is active once it has
+    started, until it has ended or its known end is reached.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -518,9 +522,9 @@ class ListSubscriptionsRequest(_message.Message):
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only subscriptions of these customers, by `customer_id`, at most 100. One
-        that does not exist has none. Together with `external_customer_ids`: of any
-        of either.
+        """Only subscriptions of these customers, by `customer_id`, at most 100. A
+        customer that does not exist has none. Together with
+        `external_customer_ids`, a customer in either list matches.
         """
 
     @_builtins.property
@@ -564,7 +568,7 @@ class ListSubscriptionsResponse(_message.Message):
     SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to ask the next page with; empty only at the end."""
+    """The `page_token` of the next page; empty only at the end."""
     @_builtins.property
     def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Subscription]:
         """The subscriptions, the latest started first."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RevenueServiceStub:
-    """Writes and reads what was earned.
+    """Writes and reads orders, refunds and subscriptions.
     """
 
     def __init__(self, channel):
@@ -68,15 +68,15 @@ class RevenueServiceStub:
 
 
 class RevenueServiceServicer:
-    """Writes and reads what was earned.
+    """Writes and reads orders, refunds and subscriptions.
     """
 
     def RecordOrders(self, request, context):
         """Stores paid orders, all of them or none.
 
         Safe to retry: an order that is already stored is counted in `duplicates`
-        or listed in `conflicts`. Once this returns, the orders are flushed to disk
-        and every answer contains them.
+        or listed in `conflicts`. Once the call returns, the orders are flushed to
+        disk and every answer contains them.
 
         Returns `INVALID_ARGUMENT` if any order is malformed; the status names each
         fault by its path. Needs the scope `revenue:write`.
@@ -88,7 +88,8 @@ class RevenueServiceServicer:
     def RecordRefunds(self, request, context):
         """Stores refunds, disputes and their reversals, all of them or none.
 
-        Safe to retry, and refused, as orders are. Needs the scope `revenue:write`.
+        Retries and malformed refunds are handled as in `RecordOrders`. Needs the
+        scope `revenue:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,8 +98,9 @@ class RevenueServiceServicer:
     def RecordSubscriptions(self, request, context):
         """Stores the latest states of subscriptions, all of them or none.
 
-        Safe to retry, and in any order: of all states of a subscription the one
-        with the latest `update_time` stays. Refused as orders are. Needs the scope
+        Safe to retry, and states may arrive in any order: of all states of a
+        subscription, the one with the latest `update_time` is kept. Malformed
+        subscriptions are handled as in `RecordOrders`. Needs the scope
         `revenue:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -174,7 +176,7 @@ def add_RevenueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RevenueService:
-    """Writes and reads what was earned.
+    """Writes and reads orders, refunds and subscriptions.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RevenueServiceStub:
-    """Writes and reads what was earned."""
+    """Writes and reads orders, refunds and subscriptions."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,8 +37,8 @@ class RevenueServiceStub:
     """Stores paid orders, all of them or none.
 
     Safe to retry: an order that is already stored is counted in `duplicates`
-    or listed in `conflicts`. Once this returns, the orders are flushed to disk
-    and every answer contains them.
+    or listed in `conflicts`. Once the call returns, the orders are flushed to
+    disk and every answer contains them.
 
     Returns `INVALID_ARGUMENT` if any order is malformed; the status names each
     fault by its path. Needs the scope `revenue:write`.
@@ -46,13 +46,15 @@ class RevenueServiceStub:
     RecordRefunds: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordRefundsRequest, _revenue_service_pb2.RecordRefundsResponse]
     """Stores refunds, disputes and their reversals, all of them or none.
 
-    Safe to retry, and refused, as orders are. Needs the scope `revenue:write`.
+    Retries and malformed refunds are handled as in `RecordOrders`. Needs the
+    scope `revenue:write`.
     """
     RecordSubscriptions: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSubscriptionsRequest, _revenue_service_pb2.RecordSubscriptionsResponse]
     """Stores the latest states of subscriptions, all of them or none.
 
-    Safe to retry, and in any order: of all states of a subscription the one
-    with the latest `update_time` stays. Refused as orders are. Needs the scope
+    Safe to retry, and states may arrive in any order: of all states of a
+    subscription, the one with the latest `update_time` is kept. Malformed
+    subscriptions are handled as in `RecordOrders`. Needs the scope
     `revenue:write`.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]
@@ -73,15 +75,15 @@ class RevenueServiceStub:
 
 @_typing.type_check_only
 class RevenueServiceAsyncStub(RevenueServiceStub):
-    """Writes and reads what was earned."""
+    """Writes and reads orders, refunds and subscriptions."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordOrders: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordOrdersRequest, _revenue_service_pb2.RecordOrdersResponse]  # type: ignore[assignment]
     """Stores paid orders, all of them or none.
 
     Safe to retry: an order that is already stored is counted in `duplicates`
-    or listed in `conflicts`. Once this returns, the orders are flushed to disk
-    and every answer contains them.
+    or listed in `conflicts`. Once the call returns, the orders are flushed to
+    disk and every answer contains them.
 
     Returns `INVALID_ARGUMENT` if any order is malformed; the status names each
     fault by its path. Needs the scope `revenue:write`.
@@ -89,13 +91,15 @@ class RevenueServiceAsyncStub(RevenueServiceStub):
     RecordRefunds: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordRefundsRequest, _revenue_service_pb2.RecordRefundsResponse]  # type: ignore[assignment]
     """Stores refunds, disputes and their reversals, all of them or none.
 
-    Safe to retry, and refused, as orders are. Needs the scope `revenue:write`.
+    Retries and malformed refunds are handled as in `RecordOrders`. Needs the
+    scope `revenue:write`.
     """
     RecordSubscriptions: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSubscriptionsRequest, _revenue_service_pb2.RecordSubscriptionsResponse]  # type: ignore[assignment]
     """Stores the latest states of subscriptions, all of them or none.
 
-    Safe to retry, and in any order: of all states of a subscription the one
-    with the latest `update_time` stays. Refused as orders are. Needs the scope
+    Safe to retry, and states may arrive in any order: of all states of a
+    subscription, the one with the latest `update_time` is kept. Malformed
+    subscriptions are handled as in `RecordOrders`. Needs the scope
     `revenue:write`.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
@@ -115,7 +119,7 @@ class RevenueServiceAsyncStub(RevenueServiceStub):
     """
 
 class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Writes and reads what was earned."""
+    """Writes and reads orders, refunds and subscriptions."""
 
     @_abc_1.abstractmethod
     def RecordOrders(
@@ -126,8 +130,8 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores paid orders, all of them or none.
 
         Safe to retry: an order that is already stored is counted in `duplicates`
-        or listed in `conflicts`. Once this returns, the orders are flushed to disk
-        and every answer contains them.
+        or listed in `conflicts`. Once the call returns, the orders are flushed to
+        disk and every answer contains them.
 
         Returns `INVALID_ARGUMENT` if any order is malformed; the status names each
         fault by its path. Needs the scope `revenue:write`.
@@ -141,7 +145,8 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_revenue_service_pb2.RecordRefundsResponse, _abc.Awaitable[_revenue_service_pb2.RecordRefundsResponse]]:
         """Stores refunds, disputes and their reversals, all of them or none.
 
-        Safe to retry, and refused, as orders are. Needs the scope `revenue:write`.
+        Retries and malformed refunds are handled as in `RecordOrders`. Needs the
+        scope `revenue:write`.
         """
 
     @_abc_1.abstractmethod
@@ -152,8 +157,9 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_revenue_service_pb2.RecordSubscriptionsResponse, _abc.Awaitable[_revenue_service_pb2.RecordSubscriptionsResponse]]:
         """Stores the latest states of subscriptions, all of them or none.
 
-        Safe to retry, and in any order: of all states of a subscription the one
-        with the latest `update_time` stays. Refused as orders are. Needs the scope
+        Safe to retry, and states may arrive in any order: of all states of a
+        subscription, the one with the latest `update_time` is kept. Malformed
+        subscriptions are handled as in `RecordOrders`. Needs the scope
         `revenue:write`.
         """
 
