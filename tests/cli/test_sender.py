@@ -334,7 +334,9 @@ def test_a_refusal_is_not_retried(service: ScriptedService, run: Run) -> None:
     with pytest.raises(CommandError) as stopped:
         run(events(100))
     assert stopped.value.exit_code == 4
-    assert str(stopped.value) == "try again (TOKEN_UNKNOWN)"
+    assert str(stopped.value) == (
+        "try again (TOKEN_UNKNOWN); --token or COST_INSIGHTS_TOKEN give an access token"
+    )
     assert service.sequences == []
     assert not run.state.exists()
 
@@ -345,7 +347,7 @@ def test_a_refusal_in_the_middle_can_be_resumed(service: ScriptedService, run: R
     with pytest.raises(CommandError) as stopped:
         run(events(100))
     assert stopped.value.exit_code == 4
-    assert "try again (TOKEN_UNKNOWN); every line up to 2 is stored" in str(stopped.value)
+    assert "an access token; every line up to 2 is stored" in str(stopped.value)
     service.turns_away = False
     assert run(events(100))[0] == Counts(inserted=100)
     assert service.names == named(100)

@@ -1,15 +1,15 @@
 """Calling a service: channels, tokens, and what a failed call means in words."""
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import grpc
 import typer
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 
+from cost_insights.addresses import is_loopback, is_socket
 from cost_insights.cli.console import (
     EXIT_DENIED,
     EXIT_FAULT,
@@ -21,7 +21,7 @@ from cost_insights.cli.console import (
     usage,
 )
 from cost_insights.cli.variables import settings_of
-from cost_insights.errors import DOMAIN
+from cost_insights.client.statuses import details_of, status_of
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest answer that is read."""
@@ -71,7 +71,7 @@ class Service:
             # A service that is back is found soon; the default waits for up to two minutes.
             ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
         ]
-        if _is_loopback(self.address):
+        if is_loopback(self.address):
             # A proxy cannot reach what listens on this machine's loopback.
             options.append(("grpc.enable_http_proxy", 0))
         return options
@@ -83,7 +83,7 @@ def service_of(address: str | None, token: str | None = None) -> Service:
     given = address if address is not None else settings_of().grpc_address
     if token is not None and not (token.isascii() and token.isprintable()):
         raise usage("--token: holds characters that no token has; printable ASCII is allowed")
-    if given.startswith(("unix:", "unix-abstract:")):
+    if is_socket(given):
         return Service(given, token or None)
     host, colon, port = given.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
@@ -94,14 +94,6 @@ def service_of(address: str | None, token: str | None = None) -> Service:
     # A service that listens on every address is reached on loopback.
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
     return Service(f"{host}:{port}", token or None)
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True)
@@ -197,13 +189,7 @@ _TRANSIENT = frozenset(
 def failure_of(error: grpc.RpcError) -> Failure:
     """What a failed call says about itself."""
     code, message = error.code(), error.details()
-    # Pairs of a key and a value, whatever the declared type.
-    trailers: Any = error.trailing_metadata() or ()
-    status = status_pb2.Status()
-    for key, value in trailers:
-        if key == "grpc-status-details-bin":
-            status.ParseFromString(value)
-    return _failure(code, message, status)
+    return _failure(code, message, status_of(error))
 
 
 def failure_of_status(status: status_pb2.Status) -> Failure:
@@ -213,15 +199,9 @@ def failure_of_status(status: status_pb2.Status) -> Failure:
 
 
 def _failure(code: grpc.StatusCode, message: str | None, status: status_pb2.Status) -> Failure:
-    reason, path, retry_seconds = "", "", 0.0
-    for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
-        retry = error_details_pb2.RetryInfo()
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            reason, path = info.reason, info.metadata["path"]
-        elif detail.Unpack(retry):
-            retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
-    return Failure(code, printable(message or code.name), reason, retry_seconds, path)
+    details = details_of(status)
+    words, path = printable(message or code.name), details.facts.get("path", "")
+    return Failure(code, words, details.reason, details.retry_seconds, path)
 
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}

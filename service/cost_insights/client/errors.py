@@ -6,13 +6,10 @@ CallError
 InvalidEventError        an event that cannot be put into a message at all
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import grpc
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 
-_STATUS_TRAILER = "grpc-status-details-bin"
+from cost_insights.client.statuses import details_of, status_of
 
 RETRYABLE = frozenset(
     {
@@ -35,25 +32,16 @@ class InvalidEventError(ValueError):
 
 
 class CallError(Exception):
-    """A call failed; `reason` is one of the service's or empty, `facts` are its variable parts."""
+    """A call failed.
+
+    `reason` is one of the service's or empty, `facts` are the variable parts of the message,
+    and `violations` (path, description) of each fault that the status names.
+    """
 
     def __init__(self, code: grpc.StatusCode, message: str, status: status_pb2.Status) -> None:
         super().__init__(f"{code.name}: {message}")
         self.code = code
-        self.reason = ""
-        self.facts: Mapping[str, str] = {}
-        self.violations: tuple[tuple[str, str], ...] = ()
-        """(path, description) of each fault that the status names."""
-
-        info = error_details_pb2.ErrorInfo()
-        request = error_details_pb2.BadRequest()
-        for detail in status.details:
-            if detail.Unpack(info):
-                self.reason, self.facts = info.reason, dict(info.metadata)
-            elif detail.Unpack(request):
-                self.violations = tuple(
-                    (each.field, each.description) for each in request.field_violations
-                )
+        self.reason, self.facts, self.violations, _ = details_of(status)
 
 
 class RefusedError(CallError):
@@ -69,27 +57,11 @@ def is_retryable(error: BaseException) -> bool:
     return (
         isinstance(error, grpc.RpcError)
         and error.code() in RETRYABLE
-        and _reason(error) not in _LASTING
+        and details_of(status_of(error)).reason not in _LASTING
     )
 
 
 def call_error(error: grpc.RpcError) -> CallError:
     """The error of the client for one of gRPC's."""
     kind = UnavailableError if is_retryable(error) else RefusedError
-    return kind(error.code(), error.details() or "", _status(error))
-
-
-def _reason(error: grpc.RpcError) -> str:
-    info = error_details_pb2.ErrorInfo()
-    for detail in _status(error).details:
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
-
-
-def _status(error: grpc.RpcError) -> status_pb2.Status:
-    trailers: Any = error.trailing_metadata() or ()
-    for name, value in trailers:
-        if name == _STATUS_TRAILER:
-            return status_pb2.Status.FromString(value)
-    return status_pb2.Status()
+    return kind(error.code(), error.details() or "", status_of(error))
