@@ -412,7 +412,7 @@ def test_a_state_that_cannot_be_kept_ends_the_run(service: ScriptedService, run:
 
 def test_a_damaged_state_is_refused(run: Run) -> None:
     """What is no state is named, and not overwritten by a run that does not ask for it."""
-    run.state.write_text(json.dumps({"version": 1, "stream_id": ""}))
+    run.state.write_text(json.dumps({"version": 2, "stream_id": ""}))
     with pytest.raises(CommandError, match="not the state of an ingest; --restart begins anew"):
         run(events(2))
 
