@@ -581,3 +581,19 @@ def test_nothing_is_sent_after_closing(service: Service) -> None:
     background.close()
     with pytest.raises(RuntimeError, match="closed"):
         background.send(event("1"))
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"start": "2026-11-01"}, "the argument end is missing"),
+        (
+            {"start": "2026-11-01", "end": "2026-11-01", "event_name": "a"},
+            "there is no argument event_name; known are start, end, interval",
+        ),
+    ],
+)
+def test_arguments_of_a_question(question: dict[str, Any], message: str) -> None:
+    """An argument that is missing or unknown is named, before anything is sent."""
+    with Client("127.0.0.1:1") as client, pytest.raises(TypeError, match=message):
+        client.metrics(**question)

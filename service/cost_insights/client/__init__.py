@@ -35,6 +35,7 @@ from cost_insights.client.errors import (
     RefusedError,
     UnavailableError,
 )
+from cost_insights.client.requests import Question
 from cost_insights.client.sync import Client
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "MetricsAnswer",
     "MetricsGroup",
     "MetricsPeriod",
+    "Question",
     "RefusedError",
     "UnattributedCosts",
     "UnavailableError",

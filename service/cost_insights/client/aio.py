@@ -1,9 +1,8 @@
 """The client for asyncio."""
 
-import datetime
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 import tenacity
@@ -61,85 +60,20 @@ class AsyncClient:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(await self._call(self._events.IngestEvents, request))
 
-    async def metrics(
-        self,
-        *,
-        start: datetime.date | str,
-        end: datetime.date | str,
-        interval: str = "day",
-        timezone: str = "UTC",
-        customer_ids: Sequence[str] = (),
-        external_customer_ids: Sequence[str] = (),
-        event_names: Sequence[str] = (),
-        llm_vendors: Sequence[str] = (),
-        llm_models: Sequence[str] = (),
-        product_ids: Sequence[str] = (),
-        billing_types: Sequence[str] = (),
-        metrics: Sequence[str] = (),
-        group_by: str | None = None,
-        groups_max: int = 10,
-        order_by: str = "",
-    ) -> answers.MetricsAnswer:
+    async def metrics(self, **question: Unpack[requests.Question]) -> answers.MetricsAnswer:
         """Metrics per period; see `Client.metrics`."""
-        request = requests.metrics_request(
-            start=start,
-            end=end,
-            interval=interval,
-            timezone=timezone,
-            customer_ids=customer_ids,
-            external_customer_ids=external_customer_ids,
-            event_names=event_names,
-            llm_vendors=llm_vendors,
-            llm_models=llm_models,
-            product_ids=product_ids,
-            billing_types=billing_types,
-            metrics=metrics,
-            group_by=group_by,
-            groups_max=groups_max,
-            order_by=order_by,
-        )
+        request = requests.metrics_request(**question)
         return answers.metrics_answer(await self._call(self._metrics.GetMetrics, request))
 
     async def export(
         self,
         *,
-        start: datetime.date | str,
-        end: datetime.date | str,
         export_format: str = "csv",
-        interval: str | None = None,
-        timezone: str = "UTC",
-        customer_ids: Sequence[str] = (),
-        external_customer_ids: Sequence[str] = (),
-        event_names: Sequence[str] = (),
-        llm_vendors: Sequence[str] = (),
-        llm_models: Sequence[str] = (),
-        product_ids: Sequence[str] = (),
-        billing_types: Sequence[str] = (),
-        metrics: Sequence[str] = (),
-        group_by: str | None = None,
-        groups_max: int | None = None,
-        order_by: str = "",
         timeout_seconds: float = 3_600,
+        **question: Unpack[requests.Question],
     ) -> AsyncGenerator[str, None]:
         """The rows of an export; see `Client.export`."""
-        asked = requests.metrics_request(
-            start=start,
-            end=end,
-            interval=interval,
-            timezone=timezone,
-            customer_ids=customer_ids,
-            external_customer_ids=external_customer_ids,
-            event_names=event_names,
-            llm_vendors=llm_vendors,
-            llm_models=llm_models,
-            product_ids=product_ids,
-            billing_types=billing_types,
-            metrics=metrics,
-            group_by=group_by,
-            groups_max=groups_max,
-            order_by=order_by,
-        )
-        request = requests.export_request(asked, export_format)
+        request = requests.export_request(requests.metrics_request(**question), export_format)
         parts: Any = None
 
         async def first() -> Any:

@@ -5,7 +5,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from google.protobuf import descriptor, json_format
 
@@ -50,48 +50,70 @@ def new_event(event: EventLike, place: int = 0) -> event_pb2.NewEvent:
     return message
 
 
-def metrics_request(
-    *,
-    start: datetime.date | str,
-    end: datetime.date | str,
-    interval: str | None,
-    timezone: str,
-    customer_ids: Sequence[str],
-    external_customer_ids: Sequence[str],
-    event_names: Sequence[str],
-    llm_vendors: Sequence[str],
-    llm_models: Sequence[str],
-    product_ids: Sequence[str],
-    billing_types: Sequence[str],
-    metrics: Sequence[str],
-    group_by: str | None,
-    groups_max: int | None,
-    order_by: str,
-) -> metrics_service_pb2.GetMetricsRequest:
-    """The request for metrics; raises ValueError for an unknown interval, billing type or
-    grouping."""
+class Question(TypedDict, total=False):
+    """What `metrics` and `export` of a client take.
+
+    `start` and `end` are days, both included: a `date`, or a text such as "2026-11-23".
+    `interval` is hour, day, week, month or year, by default day; `timezone` is one of the
+    IANA database, by default UTC. Lists choose whose and which events count, and all do
+    where they are empty; `billing_types` are one_time and recurring. `metrics` are slugs,
+    all of them if there are none. `group_by` is event_name, llm_vendor, llm_model, customer
+    or product: the groups that cost most come first, or those with the greatest total of
+    `order_by`, at most `groups_max` (10 by default), and a last one for all others.
+    """
+
+    start: Required[datetime.date | str]
+    end: Required[datetime.date | str]
+    interval: str | None
+    timezone: str
+    customer_ids: Sequence[str]
+    external_customer_ids: Sequence[str]
+    event_names: Sequence[str]
+    llm_vendors: Sequence[str]
+    llm_models: Sequence[str]
+    product_ids: Sequence[str]
+    billing_types: Sequence[str]
+    metrics: Sequence[str]
+    group_by: str | None
+    groups_max: int | None
+    order_by: str
+
+
+def metrics_request(**question: Unpack[Question]) -> metrics_service_pb2.GetMetricsRequest:
+    """The request for metrics.
+
+    Raises ValueError for an unknown interval, billing type or grouping, and TypeError for
+    an argument that is missing, unknown or of another type.
+    """
+    if missing := [name for name in ("start", "end") if name not in question]:
+        raise TypeError(f"the argument {missing[0]} is missing")
+    if unknown := sorted(question.keys() - Question.__annotations__.keys()):
+        known = ", ".join(Question.__annotations__)
+        raise TypeError(f"there is no argument {unknown[0]}; known are {known}")
+    interval, group_by = question.get("interval"), question.get("group_by")
     return metrics_service_pb2.GetMetricsRequest(
-        start_date=_date("start", start),
-        end_date=_date("end", end),
-        timezone=timezone,
+        start_date=_date("start", question["start"]),
+        end_date=_date("end", question["end"]),
+        timezone=question.get("timezone", "UTC"),
         interval=metrics_service_pb2.Interval.Value(
             f"INTERVAL_{(interval or 'unspecified').upper()}"
         ),
-        customer_ids=customer_ids,
-        external_customer_ids=external_customer_ids,
-        event_names=event_names,
-        llm_vendors=llm_vendors,
-        llm_models=llm_models,
-        product_ids=product_ids,
+        customer_ids=question.get("customer_ids", ()),
+        external_customer_ids=question.get("external_customer_ids", ()),
+        event_names=question.get("event_names", ()),
+        llm_vendors=question.get("llm_vendors", ()),
+        llm_models=question.get("llm_models", ()),
+        product_ids=question.get("product_ids", ()),
         billing_types=[
-            revenue_pb2.BillingType.Value(f"BILLING_TYPE_{one.upper()}") for one in billing_types
+            revenue_pb2.BillingType.Value(f"BILLING_TYPE_{one.upper()}")
+            for one in question.get("billing_types", ())
         ],
-        metrics=metrics,
+        metrics=question.get("metrics", ()),
         group_by=metrics_service_pb2.GroupBy.Value(
             f"GROUP_BY_{(group_by or 'unspecified').upper()}"
         ),
-        groups_max=groups_max or 0,
-        order_by=order_by,
+        groups_max=question.get("groups_max") or 0,
+        order_by=question.get("order_by", ""),
     )
 
 

@@ -1,9 +1,8 @@
 """The client that blocks."""
 
-import datetime
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 import tenacity
@@ -73,101 +72,30 @@ class Client:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(self._call(self._events.IngestEvents, request))
 
-    def metrics(
-        self,
-        *,
-        start: datetime.date | str,
-        end: datetime.date | str,
-        interval: str = "day",
-        timezone: str = "UTC",
-        customer_ids: Sequence[str] = (),
-        external_customer_ids: Sequence[str] = (),
-        event_names: Sequence[str] = (),
-        llm_vendors: Sequence[str] = (),
-        llm_models: Sequence[str] = (),
-        product_ids: Sequence[str] = (),
-        billing_types: Sequence[str] = (),
-        metrics: Sequence[str] = (),
-        group_by: str | None = None,
-        groups_max: int = 10,
-        order_by: str = "",
-    ) -> answers.MetricsAnswer:
-        """Metrics per period of the days from `start` to `end`, both included, each a
-        `date` or a text such as "2026-11-23".
+    def metrics(self, **question: Unpack[requests.Question]) -> answers.MetricsAnswer:
+        """Metrics per period; amounts are `Decimal`s of cents.
 
-        `interval` is hour, day, week, month or year; `metrics` are slugs, all when
-        empty; `billing_types` are one_time and recurring. `group_by` is event_name,
-        llm_vendor, llm_model, customer or product: the groups that cost most come first,
-        or those of the greatest total of `order_by`, at most `groups_max`, and then that
-        of the others. Amounts are `Decimal`s of cents. Raises RefusedError,
-        UnavailableError.
+        The arguments are those of `Question`. Raises RefusedError, UnavailableError.
         """
-        request = requests.metrics_request(
-            start=start,
-            end=end,
-            interval=interval,
-            timezone=timezone,
-            customer_ids=customer_ids,
-            external_customer_ids=external_customer_ids,
-            event_names=event_names,
-            llm_vendors=llm_vendors,
-            llm_models=llm_models,
-            product_ids=product_ids,
-            billing_types=billing_types,
-            metrics=metrics,
-            group_by=group_by,
-            groups_max=groups_max,
-            order_by=order_by,
-        )
+        request = requests.metrics_request(**question)
         return answers.metrics_answer(self._call(self._metrics.GetMetrics, request))
 
     def export(
         self,
         *,
-        start: datetime.date | str,
-        end: datetime.date | str,
         export_format: str = "csv",
-        interval: str | None = None,
-        timezone: str = "UTC",
-        customer_ids: Sequence[str] = (),
-        external_customer_ids: Sequence[str] = (),
-        event_names: Sequence[str] = (),
-        llm_vendors: Sequence[str] = (),
-        llm_models: Sequence[str] = (),
-        product_ids: Sequence[str] = (),
-        billing_types: Sequence[str] = (),
-        metrics: Sequence[str] = (),
-        group_by: str | None = None,
-        groups_max: int | None = None,
-        order_by: str = "",
         timeout_seconds: float = 3_600,
+        **question: Unpack[requests.Question],
     ) -> Generator[str, None, None]:
-        """The same as rows of text, some whole lines at a time; joined they are the file.
+        """Metrics as rows of text, some whole lines at a time; joined they are the file.
 
         `export_format` is csv, json_lines or focus, which are the costs of each day,
         customer, event name, model and product and take no interval, metrics or groups.
-        A part that is not taken for long ends the export; it may take `timeout_seconds`
-        in all. Only what fails before the first part is tried again. Raises RefusedError,
-        UnavailableError.
+        The other arguments are those of `Question`. A part that is not taken for long ends
+        the export; it may take `timeout_seconds` in all. Only what fails before the first
+        part is tried again. Raises RefusedError, UnavailableError.
         """
-        asked = requests.metrics_request(
-            start=start,
-            end=end,
-            interval=interval,
-            timezone=timezone,
-            customer_ids=customer_ids,
-            external_customer_ids=external_customer_ids,
-            event_names=event_names,
-            llm_vendors=llm_vendors,
-            llm_models=llm_models,
-            product_ids=product_ids,
-            billing_types=billing_types,
-            metrics=metrics,
-            group_by=group_by,
-            groups_max=groups_max,
-            order_by=order_by,
-        )
-        request = requests.export_request(asked, export_format)
+        request = requests.export_request(requests.metrics_request(**question), export_format)
         parts: Any = None
 
         def first() -> Any:
