@@ -78,6 +78,7 @@ class Recorded:
     orders: dict[str, Order] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
     subscriptions: dict[str, tuple[datetime, Subscription]] = field(default_factory=dict)
+    states: dict[tuple[str, datetime], Subscription] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:
@@ -103,6 +104,12 @@ class Recorded:
                 self.refunds.setdefault(refund.refund_id, refund)
             record_refunds(caller, map(sent_refund, batch))
         else:
+            # Which of two states of one time counts is not said.
+            batch = [
+                (updated, one)
+                for updated, one in batch
+                if self.states.setdefault((one.subscription_id, updated), one) == one
+            ]
             for updated, subscription in batch:
                 known = self.subscriptions.get(subscription.subscription_id)
                 if known is None or updated > known[0]:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -26,7 +27,9 @@ from cost_insights.revenue import (
     RevenueQuestion,
     RevenueReader,
     StoredSubscription,
+    SubscriptionChange,
     SubscriptionOutcome,
+    SystemEvent,
 )
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, paid_order, refund, subscription
@@ -266,6 +269,48 @@ def test_subscriptions_that_race(store: Store, database_url: str, acme: Organiza
     assert {kept.ends_us for kept in found.values()} == {None}
 
 
+def test_statements_that_race(store: Store, database_url: str, acme: Organization) -> None:
+    """Whoever comes first with whatever part of them, the statements make the same states."""
+    rng = random.Random(11)
+    statements: list[SystemEvent] = []
+    for n in range(30):
+        statements.append(state(f"s{n}", 5, customer=f"c{n}"))
+        changes: list[tuple[str, dict[str, str | int | None]]] = [
+            ("subscription.canceled", {"canceled_us": 20, "ends_us": 40, "cancel_reason": "other"}),
+            ("subscription.uncanceled", {"uncanceled_us": 10}),
+            ("subscription.product_updated", {"product_id": "q"}),
+            ("subscription.cycled", {}),
+        ]
+        for kind, columns in changes:
+            time_us = rng.randrange(1, 30)
+            statements.append(
+                SubscriptionChange(
+                    subscription_id=f"s{n}", kind=kind, time_us=time_us, columns=columns
+                )
+            )
+    placed = list(enumerate(statements))
+    alone = new_organization(store)
+    asyncio.run(Recorder(store).system_events(alone, placed, accept_valid=False))
+    rng.shuffle(placed)
+
+    def call(part: int) -> Callable[[Recorder], Any]:
+        async def record(recorder: Recorder) -> int:
+            inserted = 0
+            for first in range(part * 5, len(placed), 20):
+                one = placed[first : first + 10]  # half of them another caller sends too
+                answer = await recorder.system_events(acme, one, accept_valid=False)
+                inserted += answer.inserted
+            return inserted
+
+        return record
+
+    assert sum(at_once(database_url, [call(part) for part in range(4)])) == len(placed)
+    expected = states(store, alone)
+    for one, found in states(store, acme).items():
+        assert replace(found, customer_id=expected[one].customer_id) == expected.pop(one)
+    assert not expected
+
+
 def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
     """While the database is busy 64 calls wait, others are refused, and all that wait are done."""
 
@@ -388,24 +433,32 @@ STATES = st.builds(
 @hypothesis.given(st.lists(st.lists(STATES, max_size=5), max_size=5))
 @hypothesis.settings(max_examples=40)
 def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscription]]) -> None:
-    """Any calls in any order keep and tell what a dictionary keeps and tells."""
-    owner = new_organization(shared)
+    """Any calls in any order keep and tell what a dictionary keeps and tells; of two states
+    of one time the same one is kept in the opposite order."""
+    owner, other = new_organization(shared), new_organization(shared)
     kept: dict[str, NewSubscription] = {}
     for call in calls:
-        wanted = []
-        for sent in call:
+        outcomes = asyncio.run(Recorder(shared).subscriptions(owner, call))
+        for sent, outcome in zip(call, outcomes, strict=True):
             known = kept.get(sent.subscription_id)
-            if known == sent:
-                wanted.append(SubscriptionOutcome.UNCHANGED)
-                continue
-            if known is not None and known.update_us >= sent.update_us:
-                wanted.append(SubscriptionOutcome.OUTDATED)
-                continue
-            kept[sent.subscription_id] = sent
-            first = known is None
-            wanted.append(SubscriptionOutcome.INSERTED if first else SubscriptionOutcome.UPDATED)
-        assert asyncio.run(Recorder(shared).subscriptions(owner, call)) == wanted
+            if known is None:
+                assert outcome is SubscriptionOutcome.INSERTED
+            elif known == sent:
+                assert outcome is SubscriptionOutcome.UNCHANGED
+            elif known.update_us > sent.update_us:
+                assert outcome is SubscriptionOutcome.OUTDATED
+            elif known.update_us < sent.update_us:
+                assert outcome is SubscriptionOutcome.UPDATED
+            else:
+                assert outcome in {SubscriptionOutcome.UPDATED, SubscriptionOutcome.OUTDATED}
+            if outcome in {SubscriptionOutcome.INSERTED, SubscriptionOutcome.UPDATED}:
+                kept[sent.subscription_id] = sent
+        assert len(outcomes) == len(call)
     found = states(shared, owner)
+    for call in reversed(calls):
+        asyncio.run(Recorder(shared).subscriptions(other, call[::-1]))
+    for one, stored in states(shared, other).items():
+        assert replace(stored, customer_id=found[one].customer_id) == found[one]
     assert found.keys() == kept.keys()
     for one, stored in found.items():
         assert stored.external_customer_id == kept[one].customer

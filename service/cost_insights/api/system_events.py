@@ -285,7 +285,7 @@ def _canceled(event: EventItem) -> SubscriptionChange:
 
 
 def _goes_on(event: EventItem) -> SubscriptionChange:
-    return _change(event, uncanceled_us=event.happened_us, ends_us=None, ended_us=None)
+    return _change(event, uncanceled_us=event.happened_us)
 
 
 def _revoked(event: EventItem) -> SubscriptionChange:
@@ -301,10 +301,11 @@ def _product_updated(event: EventItem) -> SubscriptionChange:
     return _change(event, product_id=product_id)
 
 
-def _change(event: EventItem, **columns: str | int | None) -> SubscriptionChange:
+def _change(event: EventItem, **columns: str | int) -> SubscriptionChange:
     event.customer()
     return SubscriptionChange(
         subscription_id=event.required_said_text("subscription_id"),
+        kind=event.event.name,
         time_us=event.happened_us,
         columns=columns,
     )

@@ -2,7 +2,7 @@
 
 from cost_insights.revenue.order_parts import BALANCE, CREDIT, PAID
 from cost_insights.revenue.reader import RevenueQuestion, RevenueReader
-from cost_insights.revenue.recorder import Recorded, Recorder, SubscriptionOutcome
+from cost_insights.revenue.recorder import Recorded, Recorder
 from cost_insights.revenue.records import (
     CustomerName,
     NewOrder,
@@ -14,6 +14,7 @@ from cost_insights.revenue.records import (
     SubscriptionChange,
     in_usd,
 )
+from cost_insights.revenue.subscriptions import SubscriptionOutcome
 from cost_insights.revenue.system_events import RecordedEvents, SystemEvent
 
 __all__ = [

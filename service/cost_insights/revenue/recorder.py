@@ -6,7 +6,6 @@ The ledger says what they add to metrics, and is written with them.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum, auto
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -17,14 +16,14 @@ from cost_insights.revenue.ledger import book_orders, book_refunds
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
 from cost_insights.revenue.rows import (
     Outcome,
-    Row,
     customer_not_found,
     customer_numbers_of,
+    external_ids_of,
     insert_new,
     row_of,
-    stored_by_id,
 )
-from cost_insights.revenue.subscriptions import replace_states
+from cost_insights.revenue.statements import STATE, state_of
+from cost_insights.revenue.subscriptions import SubscriptionOutcome, record_states
 from cost_insights.revenue.system_events import (
     RecordedEvents,
     SystemEvent,
@@ -32,7 +31,7 @@ from cost_insights.revenue.system_events import (
 )
 from cost_insights.store import Store
 from cost_insights.store.schema import organization as organizations
-from cost_insights.store.schema import paid_order, refund, subscription
+from cost_insights.store.schema import paid_order, refund
 
 _WAITING_CALLS_MAX = 64
 """So many calls of a thousand records each are held, and no more."""
@@ -47,15 +46,6 @@ class Recorded(NamedTuple):
     duplicates: int
     conflicts: Sequence[tuple[int, str]]
     """The place in the request and the id of each whose id is taken by other content."""
-
-
-class SubscriptionOutcome(Enum):
-    """What became of one subscription of a request."""
-
-    INSERTED = auto()
-    UPDATED = auto()
-    UNCHANGED = auto()
-    OUTDATED = auto()
 
 
 class Recorder:
@@ -107,15 +97,18 @@ class Recorder:
     async def subscriptions(
         self, organization: Organization, subscriptions: Sequence[NewSubscription]
     ) -> list[SubscriptionOutcome]:
-        """Stores states of subscriptions that are later than those that are stored."""
+        """Stores states of subscriptions that are not stored yet."""
 
         def record(connection: sa.Connection) -> list[SubscriptionOutcome]:
             customers = _customers(connection, organization, "subscriptions", subscriptions)
-            rows = [
-                row_of(subscription, state, organization, customer_number=number)
+            names = external_ids_of(
+                connection, organization, [state.customer for state in subscriptions]
+            )
+            states = [
+                state_of(organization, STATE, state, number, names[state.customer])
                 for state, number in zip(subscriptions, customers, strict=True)
             ]
-            return _replace_earlier(connection, organization, rows)
+            return record_states(connection, organization, states)
 
         return await self._write(organization, record)
 
@@ -128,8 +121,8 @@ class Recorder:
     ) -> RecordedEvents:
         """Records what system events say, each with its place in the request.
 
-        Raises InvalidRequestError if one names an unknown `customer_id` or an unknown
-        subscription, unless those are to be left out: `accept_valid`.
+        Raises InvalidRequestError if one names an unknown `customer_id`, unless those are
+        to be left out: `accept_valid`.
         """
 
         def record(connection: sa.Connection) -> RecordedEvents:
@@ -204,29 +197,3 @@ def _customers(
     if faults:
         raise InvalidRequestError(faults)
     return [number for number in numbers if number is not None]
-
-
-def _replace_earlier(
-    connection: sa.Connection, organization: Organization, rows: Sequence[Row]
-) -> list[SubscriptionOutcome]:
-    """Keeps the latest state of each subscription, of the stored and the given ones."""
-    ids = {row["subscription_id"] for row in rows}
-    stored = stored_by_id(connection, organization, subscription, ids)
-    latest: dict[str, Row] = {}
-    outcomes: list[SubscriptionOutcome] = []
-    for row in rows:
-        row_id = row["subscription_id"]
-        known = latest.get(row_id) or stored.get(row_id)
-        if known is None:
-            outcome = SubscriptionOutcome.INSERTED
-        elif row["update_us"] > known["update_us"]:
-            outcome = SubscriptionOutcome.UPDATED
-        elif row == known:
-            outcome = SubscriptionOutcome.UNCHANGED
-        else:
-            outcome = SubscriptionOutcome.OUTDATED
-        if outcome in {SubscriptionOutcome.INSERTED, SubscriptionOutcome.UPDATED}:
-            latest[row_id] = row
-        outcomes.append(outcome)
-    replace_states(connection, organization, latest)
-    return outcomes

@@ -154,9 +154,12 @@ class OrderPart:
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionChange:
-    """What a system event changed of a subscription that is known."""
+    """What a system event changed of a subscription."""
 
     subscription_id: str
+    kind: str
+    """The name of the event."""
+
     time_us: int
     columns: Mapping[str, str | int | None]
-    """The new values of those that change."""
+    """The new values of those that the kind sets and that are not null."""

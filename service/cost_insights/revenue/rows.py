@@ -18,6 +18,8 @@ from cost_insights.customers.numbering import known_customers, number_customers
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
 from cost_insights.revenue.records import CustomerName
+from cost_insights.store.chunks import chunks
+from cost_insights.store.schema import customer
 
 Row = dict[str, Any]
 """The values of a row by the names of their columns."""
@@ -57,7 +59,7 @@ def stored(
     if not values:
         return []
     table = column.table
-    asked = _column_of(connection, values)
+    asked = column_of(connection, values, "asked")
     found = connection.execute(
         sa.select(*(table.c[name] for name in _content(table)))
         .join(asked, column == asked.c.value)
@@ -66,18 +68,18 @@ def stored(
     return [dict(row) for row in found.mappings()]
 
 
-def _column_of(connection: sa.Connection, values: Collection[str]) -> sa.FromClause:
-    """The values as a table of one column.
+def column_of(connection: sa.Connection, values: Collection[str], name: str) -> sa.FromClause:
+    """The values as a table of that name and of one column.
 
     Joined, not compared with a list: PostgreSQL goes through a whole organization
     with the list in hand where it has no statistics of the table yet. One parameter,
     for a statement of a thousand takes longer to make than to run.
     """
     if connection.dialect.name == "postgresql":
-        array = sa.bindparam("values", list(values), postgresql.ARRAY(sa.Text))
-        return sa.func.unnest(array).table_valued("value").render_derived(name="asked")
-    texts = sa.bindparam("values", json.dumps(list(values)), sa.Text)
-    return sa.func.json_each(texts).table_valued("value", name="asked")
+        array = sa.bindparam(name, list(values), postgresql.ARRAY(sa.Text))
+        return sa.func.unnest(array).table_valued("value").render_derived(name=name)
+    texts = sa.bindparam(name, json.dumps(list(values)), sa.Text)
+    return sa.func.json_each(texts).table_valued("value", name=name)
 
 
 def insert_new(
@@ -134,6 +136,21 @@ def customer_numbers_of(
         now_us=clock.now_us(),
     )
     return [registered[name] if isinstance(name, str) else known.get(name.bytes) for name in names]
+
+
+def external_ids_of(
+    connection: sa.Connection, organization: Organization, names: Sequence[CustomerName]
+) -> dict[CustomerName, str]:
+    """The caller's own identifier of each customer that is known."""
+    found: dict[CustomerName, str] = {name: name for name in names if isinstance(name, str)}
+    for ids in chunks({name for name in names if isinstance(name, uuid.UUID)}):
+        rows = connection.execute(
+            sa.select(customer.c.id, customer.c.external_id).where(
+                customer.c.organization_number == organization.number, customer.c.id.in_(ids)
+            )
+        )
+        found.update((one, external_id) for one, external_id in rows)
+    return found
 
 
 def customer_not_found(path: str, name: CustomerName) -> FieldFault:

@@ -1,8 +1,7 @@
 """Recording what system events say, all of a request in one transaction.
 
-Orders come first, then refunds, then subscriptions by the times of their events, so
-that places in a request make no difference, but for changes of a subscription at one
-time.
+Orders come first, then refunds, then subscriptions, so that places in a request make no
+difference.
 """
 
 from collections import defaultdict
@@ -23,27 +22,19 @@ from cost_insights.revenue.rows import (
     customer_not_found,
     customer_numbers_of,
     delete,
+    external_ids_of,
     insert,
     insert_new,
     row_of,
     stored,
     stored_by_id,
 )
-from cost_insights.revenue.subscriptions import replace_states
-from cost_insights.store.schema import order_part, paid_order, refund, subscription
+from cost_insights.revenue.statements import CREATED, change_of, state_of
+from cost_insights.revenue.subscriptions import record_events
+from cost_insights.store.schema import order_part, paid_order, refund
 
 SystemEvent = OrderPart | Refund | NewSubscription | SubscriptionChange
-"""What one event says. A new subscription makes a state, and never replaces one."""
-
-_LASTING = (
-    "customer_number",
-    "currency",
-    "amount_picocents",
-    "recurring_interval",
-    "recurring_interval_count",
-    "started_us",
-)
-"""The columns of a subscription that no later event changes."""
+"""What one event says. A new subscription is how one started."""
 
 _T = TypeVar("_T")
 _Placed = Sequence[tuple[int, _T]]
@@ -60,7 +51,7 @@ class RecordedEvents:
     """The place in the request and the id of each whose id is taken by other content."""
 
     faults: list[tuple[int, FieldFault]] = field(default_factory=list)
-    """What names an unknown customer or subscription and was left out, by place."""
+    """What names an unknown customer and was left out, by place."""
 
     def add(self, index: int, record_id: str, outcome: Outcome) -> None:
         """Counts an event."""
@@ -173,49 +164,20 @@ def _record_subscriptions(
 ) -> None:
     starts = [(index, one) for index, one in events if isinstance(one, NewSubscription)]
     numbers = _customers(connection, organization, starts, recorded)
-    ids = {one.subscription_id for _, one in events}
-    states = stored_by_id(connection, organization, subscription, ids)
-    latest: dict[str, Row] = {}
-    for index, one in sorted(events, key=_time_and_kind):
-        before = states.get(one.subscription_id)
-        state = latest.get(one.subscription_id) or before
-        if isinstance(one, SubscriptionChange):
-            if state is None:
-                recorded.faults.append((index, _subscription_not_found(index, one)))
-                continue
-            after = {**state, **one.columns, "update_us": one.time_us}
-            # Several changes of one time are all later than what was stored before.
-            is_late = before is not None and one.time_us <= before["update_us"]
-            outcome = Outcome.DUPLICATE if is_late or after == state else Outcome.INSERTED
-        else:
-            number = numbers[index]
-            if number is None:
-                continue
-            after = row_of(subscription, one, organization, customer_number=number)
-            outcome = _start_outcome(after, state)
-        recorded.add(index, one.subscription_id, outcome)
-        if outcome is Outcome.INSERTED:
-            latest[one.subscription_id] = after
-    replace_states(connection, organization, latest)
-
-
-def _start_outcome(start: Row, state: Row | None) -> Outcome:
-    """What becomes of a new subscription, which may be known already."""
-    if state is None:
-        return Outcome.INSERTED
-    # A state that is later may differ in everything: it is what became of this one.
-    if start["update_us"] < state["update_us"]:
-        return Outcome.DUPLICATE
-    is_same = all(start[name] == state[name] for name in ("update_us", *_LASTING))
-    return Outcome.DUPLICATE if is_same else Outcome.CONFLICT
-
-
-def _time_and_kind(event: tuple[int, NewSubscription | SubscriptionChange]) -> tuple[int, bool]:
-    """By time, at one time the start before the changes."""
-    _, one = event
-    if isinstance(one, NewSubscription):
-        return one.update_us, False
-    return one.time_us, True
+    statements = [
+        (index, change_of(organization, one))
+        for index, one in events
+        if isinstance(one, SubscriptionChange)
+    ]
+    names = external_ids_of(connection, organization, [one.customer for _, one in starts])
+    statements += [
+        (index, state_of(organization, CREATED, one, number, names[one.customer]))
+        for index, one in starts
+        if (number := numbers[index]) is not None
+    ]
+    outcomes = record_events(connection, organization, [row for _, row in statements])
+    for (index, row), outcome in zip(statements, outcomes, strict=True):
+        recorded.add(index, row["subscription_id"], outcome)
 
 
 def _customers(
@@ -233,13 +195,3 @@ def _customers(
         if number is None:
             recorded.faults.append((index, customer_not_found(f"events[{index}]", one.customer)))
     return found
-
-
-def _subscription_not_found(index: int, change: SubscriptionChange) -> FieldFault:
-    return FieldFault(
-        f"events[{index}].metadata.subscription_id",
-        "SUBSCRIPTION_NOT_FOUND",
-        f"the organization has no subscription {change.subscription_id}; only one that "
-        "subscription.created or RecordSubscriptions made can change",
-        change.subscription_id,
-    )

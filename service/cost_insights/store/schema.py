@@ -338,7 +338,44 @@ subscription = sa.Table(
         "record_number",
     ),
 )
-"""The latest known state of each; a later one replaces the row."""
+"""The state of each, which follows from its statements; another one replaces the row."""
+
+subscription_statement = sa.Table(
+    "subscription_statement",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    # A digest of all that follows, so that what is sent again is known.
+    sa.Column("statement_id", Key, primary_key=True),
+    sa.Column("subscription_id", Key, nullable=False),
+    # state, or the system event that it came by.
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("time_us", sa.BigInteger, nullable=False),
+    # As above; what a statement does not say is null.
+    sa.Column("customer_number", sa.Integer),
+    sa.Column("product_id", Key),
+    sa.Column("currency", sa.Text),
+    sa.Column("amount_picocents", WideInteger),
+    sa.Column("recurring_interval", sa.Text),
+    sa.Column("recurring_interval_count", sa.Integer),
+    sa.Column("started_us", sa.BigInteger),
+    sa.Column("trial_end_us", sa.BigInteger),
+    sa.Column("canceled_us", sa.BigInteger),
+    sa.Column("cancel_reason", sa.Text),
+    sa.Column("uncanceled_us", sa.BigInteger),
+    sa.Column("ends_us", sa.BigInteger),
+    sa.Column("ended_us", sa.BigInteger),
+    sa.Index(
+        "subscription_statement_kind_time_us_statement_id_idx",
+        "organization_number",
+        "subscription_id",
+        "kind",
+        "time_us",
+        "statement_id",
+    ),
+)
+"""What was said of subscriptions, each a state or a change. Rows are only ever added."""
 
 ledger_entry = sa.Table(
     "ledger_entry",

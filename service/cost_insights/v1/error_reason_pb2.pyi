@@ -249,7 +249,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].name", "value": "order.paid" } }
     """
     ERROR_REASON_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 39
-    """A system event changes a subscription that the organization does not have.
+    """No longer sent: a system event that changes an unknown subscription is
+    stored and takes effect once the subscription is known. It used to be:
 
         { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
           "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }
@@ -511,7 +512,8 @@ a stream, or in one request with other events.
       "metadata": { "path": "events[0].name", "value": "order.paid" } }
 """
 ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 39
-"""A system event changes a subscription that the organization does not have.
+"""No longer sent: a system event that changes an unknown subscription is
+stored and takes effect once the subscription is known. It used to be:
 
     { "reason": "SUBSCRIPTION_NOT_FOUND", "domain": "cost-insights",
       "metadata": { "path": "events[0].metadata.subscription_id", "value": "subscription_17" } }

@@ -85,8 +85,8 @@ class EventServiceServicer:
         `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
         and `subscription.product_updated`. A request holds either up to 1000
         system events or other events, not both. System events need a `timestamp`,
-        may arrive in any order and may be sent again: the id of the order, refund
-        or subscription tells what is already stored.
+        may arrive in any order and in any requests, also before the order or
+        subscription that they change, and may be sent again: each counts once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

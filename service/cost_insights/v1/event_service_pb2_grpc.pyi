@@ -52,8 +52,8 @@ class EventServiceStub:
     `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
     and `subscription.product_updated`. A request holds either up to 1000
     system events or other events, not both. System events need a `timestamp`,
-    may arrive in any order and may be sent again: the id of the order, refund
-    or subscription tells what is already stored.
+    may arrive in any order and in any requests, also before the order or
+    subscription that they change, and may be sent again: each counts once.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
     """Stores batches of events as they arrive, and acknowledges each after its
@@ -114,8 +114,8 @@ class EventServiceAsyncStub(EventServiceStub):
     `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
     and `subscription.product_updated`. A request holds either up to 1000
     system events or other events, not both. System events need a `timestamp`,
-    may arrive in any order and may be sent again: the id of the order, refund
-    or subscription tells what is already stored.
+    may arrive in any order and in any requests, also before the order or
+    subscription that they change, and may be sent again: each counts once.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Stores batches of events as they arrive, and acknowledges each after its
@@ -179,8 +179,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         `subscription.reinstated`, `subscription.revoked`, `subscription.cycled`
         and `subscription.product_updated`. A request holds either up to 1000
         system events or other events, not both. System events need a `timestamp`,
-        may arrive in any order and may be sent again: the id of the order, refund
-        or subscription tells what is already stored.
+        may arrive in any order and in any requests, also before the order or
+        subscription that they change, and may be sent again: each counts once.
         """
 
     @_abc_1.abstractmethod

@@ -440,7 +440,7 @@ Global___Refund: _TypeAlias = Refund  # noqa: Y015
 
 @_typing.final
 class NewSubscription(_message.Message):
-    """The latest state of a subscription as a caller sends it."""
+    """The state of a subscription at a time, as a caller sends it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -520,8 +520,9 @@ class NewSubscription(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this state came about. The state replaces the stored one if it is
-        later, and changes nothing otherwise. A time in the future is refused.
+        """When this state came about. Of all states of a subscription the one with
+        the latest time counts, and it covers everything that happened before. A
+        time in the future is refused.
         """
 
     def __init__(
@@ -555,7 +556,7 @@ Global___NewSubscription: _TypeAlias = NewSubscription  # noqa: Y015
 
 @_typing.final
 class Subscription(_message.Message):
-    """The latest state of a subscription as it is stored."""
+    """A subscription as it is by all that is known of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -618,7 +619,7 @@ class Subscription(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this state came about."""
+        """The time of the latest state or change that the subscription follows from."""
 
     def __init__(
         self,

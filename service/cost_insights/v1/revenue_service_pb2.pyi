@@ -30,13 +30,19 @@ class _SubscriptionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_S
     SUBSCRIPTION_OUTCOME_UNSPECIFIED: _SubscriptionOutcome.ValueType  # 0
     """Never sent."""
     SUBSCRIPTION_OUTCOME_INSERTED: _SubscriptionOutcome.ValueType  # 1
-    """The subscription was stored for the first time."""
+    """The state is the first that says how the subscription started."""
     SUBSCRIPTION_OUTCOME_UPDATED: _SubscriptionOutcome.ValueType  # 2
-    """The state replaced one with an earlier `update_time`."""
+    """The state counts in the place of one with an earlier `update_time`, or of
+    what `subscription.created` said.
+    """
     SUBSCRIPTION_OUTCOME_UNCHANGED: _SubscriptionOutcome.ValueType  # 3
-    """The state is already stored with the same content."""
+    """The state says the same as the one that counts already."""
     SUBSCRIPTION_OUTCOME_OUTDATED: _SubscriptionOutcome.ValueType  # 4
-    """The stored state has the same or a later `update_time` and is kept."""
+    """The state does not count, because one with the same or a later
+    `update_time` does. Of different states with the same `update_time` the one
+    with the later end counts or, where that does not decide, always the same
+    one, in whatever order they arrive.
+    """
 
 class SubscriptionOutcome(_SubscriptionOutcome, metaclass=_SubscriptionOutcomeEnumTypeWrapper):
     """What became of one subscription of a request."""
@@ -44,13 +50,19 @@ class SubscriptionOutcome(_SubscriptionOutcome, metaclass=_SubscriptionOutcomeEn
 SUBSCRIPTION_OUTCOME_UNSPECIFIED: SubscriptionOutcome.ValueType  # 0
 """Never sent."""
 SUBSCRIPTION_OUTCOME_INSERTED: SubscriptionOutcome.ValueType  # 1
-"""The subscription was stored for the first time."""
+"""The state is the first that says how the subscription started."""
 SUBSCRIPTION_OUTCOME_UPDATED: SubscriptionOutcome.ValueType  # 2
-"""The state replaced one with an earlier `update_time`."""
+"""The state counts in the place of one with an earlier `update_time`, or of
+what `subscription.created` said.
+"""
 SUBSCRIPTION_OUTCOME_UNCHANGED: SubscriptionOutcome.ValueType  # 3
-"""The state is already stored with the same content."""
+"""The state says the same as the one that counts already."""
 SUBSCRIPTION_OUTCOME_OUTDATED: SubscriptionOutcome.ValueType  # 4
-"""The stored state has the same or a later `update_time` and is kept."""
+"""The state does not count, because one with the same or a later
+`update_time` does. Of different states with the same `update_time` the one
+with the later end counts or, where that does not decide, always the same
+one, in whatever order they arrive.
+"""
 Global___SubscriptionOutcome: _TypeAlias = SubscriptionOutcome  # noqa: Y015
 
 @_typing.final
@@ -239,7 +251,7 @@ class RecordSubscriptionsRequest(_message.Message):
     @_builtins.property
     def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.NewSubscription]:
         """The subscriptions, at most 1000. An empty list is allowed and stores
-        nothing. Several states of one subscription are taken in their order.
+        nothing. Several states of one subscription are allowed.
         """
 
     def __init__(
@@ -271,11 +283,11 @@ class RecordSubscriptionsResponse(_message.Message):
     inserted: _builtins.int
     """The number stored for the first time."""
     updated: _builtins.int
-    """The number that replaced an earlier state."""
+    """The number that took the place of an earlier state."""
     unchanged: _builtins.int
-    """The number already stored with the same content."""
+    """The number that say the same as the state that counts already."""
     outdated: _builtins.int
-    """The number not stored because the stored state is as late or later."""
+    """The number that do not count because another state does."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___SubscriptionOutcome.ValueType]:
         """What became of each subscription, in the order of the request."""

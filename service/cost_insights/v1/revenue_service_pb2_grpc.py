@@ -96,12 +96,12 @@ class RevenueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordSubscriptions(self, request, context):
-        """Stores the latest states of subscriptions, all of them or none.
+        """Stores states of subscriptions, all of them or none.
 
         Safe to retry, and states may arrive in any order: of all states of a
-        subscription, the one with the latest `update_time` is kept. Malformed
-        subscriptions are handled as in `RecordOrders`. Needs the scope
-        `revenue:write`.
+        subscription, the one with the latest `update_time` counts, together with
+        the system events of that time or later. Malformed subscriptions are
+        handled as in `RecordOrders`. Needs the scope `revenue:write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,12 +50,12 @@ class RevenueServiceStub:
     scope `revenue:write`.
     """
     RecordSubscriptions: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSubscriptionsRequest, _revenue_service_pb2.RecordSubscriptionsResponse]
-    """Stores the latest states of subscriptions, all of them or none.
+    """Stores states of subscriptions, all of them or none.
 
     Safe to retry, and states may arrive in any order: of all states of a
-    subscription, the one with the latest `update_time` is kept. Malformed
-    subscriptions are handled as in `RecordOrders`. Needs the scope
-    `revenue:write`.
+    subscription, the one with the latest `update_time` counts, together with
+    the system events of that time or later. Malformed subscriptions are
+    handled as in `RecordOrders`. Needs the scope `revenue:write`.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]
     """Lists orders, the latest first.
@@ -95,12 +95,12 @@ class RevenueServiceAsyncStub(RevenueServiceStub):
     scope `revenue:write`.
     """
     RecordSubscriptions: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSubscriptionsRequest, _revenue_service_pb2.RecordSubscriptionsResponse]  # type: ignore[assignment]
-    """Stores the latest states of subscriptions, all of them or none.
+    """Stores states of subscriptions, all of them or none.
 
     Safe to retry, and states may arrive in any order: of all states of a
-    subscription, the one with the latest `update_time` is kept. Malformed
-    subscriptions are handled as in `RecordOrders`. Needs the scope
-    `revenue:write`.
+    subscription, the one with the latest `update_time` counts, together with
+    the system events of that time or later. Malformed subscriptions are
+    handled as in `RecordOrders`. Needs the scope `revenue:write`.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists orders, the latest first.
@@ -155,12 +155,12 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _revenue_service_pb2.RecordSubscriptionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_revenue_service_pb2.RecordSubscriptionsResponse, _abc.Awaitable[_revenue_service_pb2.RecordSubscriptionsResponse]]:
-        """Stores the latest states of subscriptions, all of them or none.
+        """Stores states of subscriptions, all of them or none.
 
         Safe to retry, and states may arrive in any order: of all states of a
-        subscription, the one with the latest `update_time` is kept. Malformed
-        subscriptions are handled as in `RecordOrders`. Needs the scope
-        `revenue:write`.
+        subscription, the one with the latest `update_time` counts, together with
+        the system events of that time or later. Malformed subscriptions are
+        handled as in `RecordOrders`. Needs the scope `revenue:write`.
         """
 
     @_abc_1.abstractmethod
