@@ -60,18 +60,21 @@ def stored(
         return []
     table = column.table
     asked = column_of(connection, values, "asked")
-    found = connection.execute(
-        sa.select(*(table.c[name] for name in _content(table)))
-        .join(asked, column == asked.c.value)
-        .where(table.c.organization_number == organization.number)
+    statement = sa.select(*(table.c[name] for name in _content(table))).where(
+        table.c.organization_number == organization.number
     )
-    return [dict(row) for row in found.mappings()]
+    if connection.dialect.name == "postgresql":
+        statement = statement.join(asked, column == asked.c.value)
+    else:
+        # SQLite joins the other way round: all of the organization with each value.
+        statement = statement.where(column.in_(sa.select(asked.c.value)))
+    return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def column_of(connection: sa.Connection, values: Collection[str], name: str) -> sa.FromClause:
     """The values as a table of that name and of one column.
 
-    Joined, not compared with a list: PostgreSQL goes through a whole organization
+    Not a list to be compared with: PostgreSQL goes through a whole organization
     with the list in hand where it has no statistics of the table yet. One parameter,
     for a statement of a thousand takes longer to make than to run.
     """
