@@ -188,6 +188,17 @@ def test_the_document_names_modules_that_exist() -> None:
     assert missing == []
 
 
+def test_a_class_name_stands_for_one_idea() -> None:
+    """No two modules of the service have a public class of one name; the client has its own."""
+    found: dict[str, list[str]] = {}
+    for path in modules():
+        if part_of(path) not in CLIENT:
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
 def test_the_test_sees_imports() -> None:
     """The server imports the door, which this test must notice to be worth anything."""
     assert "doors" in set(parts(PACKAGE / "server.py"))

@@ -20,8 +20,8 @@ from cost_insights.events import (
     EventQuestion,
     EventReader,
     EventStream,
-    Ingested,
     Ingestor,
+    IngestResult,
     StoredEvent,
 )
 from cost_insights.identity import Caller, Organization
@@ -155,7 +155,7 @@ def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilte
 def _acknowledgement(
     one: Acknowledgement, owner: Organization | None
 ) -> event_service_pb2.StreamEventsResponse:
-    if isinstance(one.outcome, Ingested):
+    if isinstance(one.outcome, IngestResult):
         return event_service_pb2.StreamEventsResponse(
             sequence=one.sequence, batch=_ingested(one.outcome)
         )
@@ -167,7 +167,7 @@ def _acknowledgement(
     return event_service_pb2.StreamEventsResponse(sequence=one.sequence, error=status)
 
 
-def _ingested(ingested: Ingested) -> event_service_pb2.IngestEventsResponse:
+def _ingested(ingested: IngestResult) -> event_service_pb2.IngestEventsResponse:
     receipt, batch = ingested.receipt, ingested.batch
     return ingest_answer(
         inserted=receipt.inserted,

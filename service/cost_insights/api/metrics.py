@@ -19,15 +19,15 @@ from cost_insights.metrics import (
     LIMITS,
     METRICS,
     SUGGESTED_DATE_MIN,
+    Answer,
     ExportFormat,
     GroupBy,
     Interval,
     Metric,
-    MetricsAnswer,
-    MetricsNumbers,
     MetricsQuestion,
     MetricsReader,
     MetricType,
+    Numbers,
     checked_question,
 )
 from cost_insights.store import Deadline
@@ -271,7 +271,7 @@ def _billing_types(checks: Checks, numbers: Sequence[int]) -> Sequence[str]:
     return [_BILLING_TYPES[number] for number in values if number in _BILLING_TYPES]
 
 
-def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
+def _response(answer: Answer) -> metrics_service_pb2.GetMetricsResponse:
     response = metrics_service_pb2.GetMetricsResponse()
     response.metrics.extend(_DESCRIBED[metric.slug] for metric in answer.metrics)
     _add_numbers(response, answer.starts, answer.numbers, answer.metrics)
@@ -292,7 +292,7 @@ def _response(answer: MetricsAnswer) -> metrics_service_pb2.GetMetricsResponse:
 def _add_numbers(
     message: metrics_service_pb2.GetMetricsResponse | metrics_service_pb2.MetricsGroup,
     starts: Sequence[str],
-    numbers: MetricsNumbers,
+    numbers: Numbers,
     metrics: Sequence[Metric],
 ) -> None:
     columns = [

@@ -46,7 +46,7 @@ SERVICES = tuple(_SERVICES)
 """The full names of the services of the contract."""
 
 
-class Kind(enum.Enum):
+class CallKind(enum.Enum):
     """What an operation takes and gives."""
 
     UNARY = "unary"
@@ -69,7 +69,7 @@ class Operation:
     path: str
     """Such as `/cost_insights.v1.EventService/IngestEvents`."""
 
-    kind: Kind
+    kind: CallKind
     scopes: frozenset[str]
     """A caller needs one of these."""
 
@@ -90,7 +90,7 @@ class Operation:
         return message_factory.GetMessageClass(method.input_type)
 
 
-def _operations(service: str, **methods: tuple[Kind, frozenset[str]]) -> dict[str, Operation]:
+def _operations(service: str, **methods: tuple[CallKind, frozenset[str]]) -> dict[str, Operation]:
     paths = {f"/cost_insights.v1.{service}/{name}": method for name, method in methods.items()}
     return {path: Operation(path, kind, scopes) for path, (kind, scopes) in paths.items()}
 
@@ -101,26 +101,26 @@ OPERATIONS: Mapping[str, Operation] = {
     **_operations(
         "EventService",
         # The first scope is for events, the second for system events.
-        IngestEvents=(Kind.BYTES, frozenset({EVENTS_WRITE, REVENUE_WRITE})),
-        StreamEvents=(Kind.BIDIRECTIONAL, frozenset({EVENTS_WRITE})),
-        ListEvents=(Kind.UNARY, _READS_EVENTS),
-        GetEvent=(Kind.UNARY, _READS_EVENTS),
-        ListEventNames=(Kind.UNARY, _READS_EVENTS),
+        IngestEvents=(CallKind.BYTES, frozenset({EVENTS_WRITE, REVENUE_WRITE})),
+        StreamEvents=(CallKind.BIDIRECTIONAL, frozenset({EVENTS_WRITE})),
+        ListEvents=(CallKind.UNARY, _READS_EVENTS),
+        GetEvent=(CallKind.UNARY, _READS_EVENTS),
+        ListEventNames=(CallKind.UNARY, _READS_EVENTS),
     ),
     **_operations(
         "MetricsService",
-        GetMetrics=(Kind.BYTES, frozenset({METRICS_READ})),
-        ExportMetrics=(Kind.SERVER_STREAM, frozenset({METRICS_READ})),
-        GetMetricsLimits=(Kind.UNARY, frozenset({METRICS_READ})),
+        GetMetrics=(CallKind.BYTES, frozenset({METRICS_READ})),
+        ExportMetrics=(CallKind.SERVER_STREAM, frozenset({METRICS_READ})),
+        GetMetricsLimits=(CallKind.UNARY, frozenset({METRICS_READ})),
     ),
     **_operations(
         "RevenueService",
-        RecordOrders=(Kind.UNARY, frozenset({REVENUE_WRITE})),
-        RecordRefunds=(Kind.UNARY, frozenset({REVENUE_WRITE})),
-        RecordSubscriptions=(Kind.UNARY, frozenset({REVENUE_WRITE})),
-        ListOrders=(Kind.UNARY, frozenset({REVENUE_READ})),
-        ListRefunds=(Kind.UNARY, frozenset({REVENUE_READ})),
-        ListSubscriptions=(Kind.UNARY, frozenset({REVENUE_READ})),
+        RecordOrders=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordRefunds=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordSubscriptions=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
+        ListOrders=(CallKind.UNARY, frozenset({REVENUE_READ})),
+        ListRefunds=(CallKind.UNARY, frozenset({REVENUE_READ})),
+        ListSubscriptions=(CallKind.UNARY, frozenset({REVENUE_READ})),
     ),
 }
 """Every operation by its path. What is not in this table cannot be served. Health and

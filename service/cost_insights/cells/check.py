@@ -42,7 +42,7 @@ _BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
 """Kinds whose spans hold several months: they are compared when all months are known."""
 
 
-class Sums(NamedTuple):
+class CellSums(NamedTuple):
     """What events add up to."""
 
     events: int
@@ -59,8 +59,8 @@ class Difference(NamedTuple):
 
     customer_number: int
     series_number: int
-    stored: Sums
-    expected: Sums
+    stored: CellSums
+    expected: CellSums
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,9 @@ class CellCheck:
             cells=cells,
             differing=differing,
             differences=[
-                Difference(Kind(kind), bucket, customer, series, Sums(*sums[:2]), Sums(*sums[2:]))
+                Difference(
+                    Kind(kind), bucket, customer, series, CellSums(*sums[:2]), CellSums(*sums[2:])
+                )
                 for customer, bucket, series, *sums in first
             ],
         )

@@ -14,9 +14,9 @@ from cost_insights.amounts import format_amount
 from cost_insights.cells import Kind
 from cost_insights.cells.check import (
     CellCheck,
+    CellSums,
     Difference,
     SpanCheck,
-    Sums,
     drop_batches,
     mend_beyond_months,
     mend_month,
@@ -296,7 +296,7 @@ def _tomorrow_us() -> int:
     return ((dt.datetime.now(dt.UTC) - _EPOCH).days + 1) * 86_400_000_000
 
 
-def _cents(sums: Sums) -> dict[str, Any]:
+def _cents(sums: CellSums) -> dict[str, Any]:
     return {"events": sums.events, "cost": format_amount(sums.cost_picocents)}
 
 

@@ -1,7 +1,7 @@
 """Events: stored in groups, read one by one or in pages, and pruned."""
 
 from cost_insights.events.filter import EventFilter
-from cost_insights.events.ingestor import Ingested, Ingestor
+from cost_insights.events.ingestor import Ingestor, IngestResult
 from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.prune import count_events_before, limit_boundary, prune_events
 from cost_insights.events.reader import (
@@ -22,7 +22,7 @@ __all__ = [
     "EventReader",
     "EventStream",
     "EventWriter",
-    "Ingested",
+    "IngestResult",
     "Ingestor",
     "Outcome",
     "Prepared",

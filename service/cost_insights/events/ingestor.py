@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
     """What became of the events of one request."""
 
     receipt: _native.Receipt
@@ -121,7 +121,7 @@ class Ingestor:
 
     async def store(
         self, organization: Organization, batch: _native.EventBatch, request_bytes: int
-    ) -> Ingested:
+    ) -> IngestResult:
         """Stores events and returns once they are on disk; system events are no such events.
 
         Raises InvalidEventsError if an event is malformed and `accept_valid` was not
@@ -304,11 +304,11 @@ def refuse_faults(batch: _native.EventBatch) -> None:
         raise InvalidEventsError(batch)
 
 
-def ingested(outcome: Outcome) -> Ingested:
+def ingested(outcome: Outcome) -> IngestResult:
     """What became of a stored batch; raises InvalidEventsError if it was not stored."""
     if outcome.receipt is None:
         raise InvalidEventsError(outcome.batch)
-    return Ingested(outcome.receipt, outcome.batch)
+    return IngestResult(outcome.receipt, outcome.batch)
 
 
 def _overloaded(what: str, waiting: int, waiting_max: int) -> OverloadedError:

@@ -20,7 +20,7 @@ from cost_insights.errors import (
     ShuttingDownError,
     malformed_request,
 )
-from cost_insights.events.ingestor import Ingested, Ingestor, ingested, refuse_faults
+from cost_insights.events.ingestor import Ingestor, IngestResult, ingested, refuse_faults
 from cost_insights.events.insertion import Outcome
 from cost_insights.identity import Organization
 
@@ -36,7 +36,7 @@ class Acknowledgement:
     """What became of a batch."""
 
     sequence: int
-    outcome: Ingested | CostInsightsError
+    outcome: IngestResult | CostInsightsError
 
 
 class EventStream:
@@ -145,7 +145,7 @@ class _Pending:
     outcome: asyncio.Future[Outcome] | CostInsightsError
 
 
-async def _outcome(pending: _Pending) -> Ingested | CostInsightsError:
+async def _outcome(pending: _Pending) -> IngestResult | CostInsightsError:
     if isinstance(pending.outcome, CostInsightsError):
         return pending.outcome
     try:

@@ -1,10 +1,10 @@
 """Metrics: what was spent, earned and kept, per period."""
 
 from cost_insights.metrics.answer import (
-    MetricsAnswer,
-    MetricsGroup,
-    MetricsNumbers,
-    UnattributedCosts,
+    Answer,
+    Group,
+    Numbers,
+    Unattributed,
 )
 from cost_insights.metrics.definitions import METRICS, Metric, MetricType
 from cost_insights.metrics.exports.writer import ExportFormat, MetricsExporter
@@ -20,20 +20,20 @@ __all__ = [
     "LIMITS",
     "METRICS",
     "SUGGESTED_DATE_MIN",
+    "Answer",
     "Caches",
     "ExportFormat",
+    "Group",
     "GroupBy",
     "Interval",
     "LedgerCache",
     "Metric",
     "MetricType",
-    "MetricsAnswer",
     "MetricsExporter",
-    "MetricsGroup",
-    "MetricsNumbers",
     "MetricsQuestion",
     "MetricsReader",
+    "Numbers",
     "Total",
-    "UnattributedCosts",
+    "Unattributed",
     "checked_question",
 ]

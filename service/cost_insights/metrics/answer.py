@@ -10,7 +10,7 @@ from cost_insights.metrics.sources.facts import Sums, Total
 
 
 @dataclass(frozen=True)
-class MetricsNumbers:
+class Numbers:
     """Numbers by slug, in the unit that the type of the metric says: picocents or others."""
 
     columns: Mapping[str, Sequence[int]]
@@ -29,9 +29,9 @@ class MetricsNumbers:
         return _written(metric, [self.totals[metric.slug]])[0]
 
     @classmethod
-    def of(cls, sums: Sums, metrics: Sequence[Metric]) -> "MetricsNumbers":
+    def of(cls, sums: Sums, metrics: Sequence[Metric]) -> "Numbers":
         """Computes the metrics from facts."""
-        numbers = _Numbers(sums)
+        numbers = _Computation(sums)
         return cls(
             {metric.slug: numbers.column(metric) for metric in metrics},
             {metric.slug: numbers.total(metric) for metric in metrics},
@@ -45,7 +45,7 @@ def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:
 
 
 @dataclass(frozen=True)
-class MetricsGroup:
+class Group:
     """The numbers of one value of a grouping, or of all values without a group of their own."""
 
     value: str
@@ -58,11 +58,11 @@ class MetricsGroup:
     members: int
     """The number of values with any record in the span that the group stands for."""
 
-    numbers: MetricsNumbers
+    numbers: Numbers
 
 
 @dataclass(frozen=True)
-class UnattributedCosts:
+class Unattributed:
     """Costs that belong to no known product."""
 
     costs: int
@@ -73,25 +73,25 @@ class UnattributedCosts:
 
 
 @dataclass(frozen=True)
-class MetricsAnswer:
+class Answer:
     """Numbers per period, in total and by group."""
 
     starts: Sequence[str]
     """When each period starts; see `Periods`."""
 
     metrics: Sequence[Metric]
-    numbers: MetricsNumbers
+    numbers: Numbers
     group_metrics: Sequence[Metric]
     """The metrics that groups have."""
 
-    groups: Sequence[MetricsGroup]
+    groups: Sequence[Group]
     """In the order of the question, the group of all others last."""
 
-    unattributed: UnattributedCosts | None
+    unattributed: Unattributed | None
     """None where all products count."""
 
 
-class _Numbers:
+class _Computation:
     """Computes metrics from facts, each once and only when it is needed."""
 
     def __init__(self, sums: Sums) -> None:
@@ -116,7 +116,7 @@ class _Numbers:
                 return sum(self.column(metric))
             case Total.LAST:
                 # A day that the local calendar leaves out has no period.
-                column = self.column(metric) or _Numbers(self._sums.before()).column(metric)
+                column = self.column(metric) or _Computation(self._sums.before()).column(metric)
                 return column[-1]
             case Total.DISTINCT:
                 (fact,) = metric.inputs

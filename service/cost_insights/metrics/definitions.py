@@ -19,7 +19,7 @@ from cost_insights.metrics.formulas import (
     margin_fraction,
     times_12,
 )
-from cost_insights.metrics.sources.facts import COST_SOURCES, FACTS, Source, Total
+from cost_insights.metrics.sources.facts import COST_SOURCES, FACTS, FactSource, Total
 
 
 class MetricType(enum.Enum):
@@ -60,7 +60,7 @@ class Metric:
         return frozenset({name}) if metric is None else metric.facts
 
     @functools.cached_property
-    def sources(self) -> frozenset[Source]:
+    def sources(self) -> frozenset[FactSource]:
         """The sources that have to be read for the metric."""
         return frozenset(FACTS[name].source for name in self.facts)
 

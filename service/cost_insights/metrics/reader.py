@@ -9,10 +9,10 @@ from cost_insights._native import Ledger
 from cost_insights.amounts import divide_half_even
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
-    MetricsAnswer,
-    MetricsGroup,
-    MetricsNumbers,
-    UnattributedCosts,
+    Answer,
+    Group,
+    Numbers,
+    Unattributed,
 )
 from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.periods import periods_of
@@ -23,7 +23,7 @@ from cost_insights.metrics.sources.facts import (
     COST_SOURCES,
     CUMULATIVE,
     LEDGER_SOURCES,
-    Source,
+    FactSource,
     Sums,
 )
 from cost_insights.metrics.sources.ledger_cache import LedgerCache
@@ -43,7 +43,7 @@ class MetricsReader:
 
     def answer(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline
-    ) -> MetricsAnswer:
+    ) -> Answer:
         """The metrics of the periods of a question; contains all that is committed.
 
         Raises QueryTooSlowError if the deadline is over first, and StoreUnavailableError
@@ -80,10 +80,10 @@ class _Query:
         self._periods = periods_of(question.start, question.end, question.zone, question.interval)
         self._customers = snapshot.customer_numbers(question.filter)
 
-    def answer(self) -> MetricsAnswer:
+    def answer(self) -> Answer:
         """The metrics, of everything and of each group."""
         question = self._question
-        whole, groups, group_metrics = Sums.of({}), list[MetricsGroup](), list[Metric]()
+        whole, groups, group_metrics = Sums.of({}), list[Group](), list[Metric]()
         if question.group_by is not None:
             group_metrics = [
                 metric
@@ -96,18 +96,16 @@ class _Query:
         if self._sources & LEDGER_SOURCES:
             self._deadline.check()
             whole = whole | self._revenue_facts.whole()
-        return MetricsAnswer(
+        return Answer(
             starts=self._periods.starts,
             metrics=question.metrics,
-            numbers=MetricsNumbers.of(whole, question.metrics),
+            numbers=Numbers.of(whole, question.metrics),
             group_metrics=group_metrics,
             groups=groups,
             unattributed=self._unattributed(),
         )
 
-    def _grouped(
-        self, group_by: GroupBy, metrics: Sequence[Metric]
-    ) -> tuple[Sums, list[MetricsGroup]]:
+    def _grouped(self, group_by: GroupBy, metrics: Sequence[Metric]) -> tuple[Sums, list[Group]]:
         """What all events add up to, and each group."""
         sources = _sources_of(metrics)
         members, shown = self._first(sources)
@@ -126,25 +124,25 @@ class _Query:
             each = [one | more for one, more in zip(each, earned, strict=True)]
         *sums, others = each
         groups = [
-            MetricsGroup(
+            Group(
                 called[key].value,
                 called[key].customer_id,
                 others=False,
                 members=1,
-                numbers=MetricsNumbers.of(of_group, metrics),
+                numbers=Numbers.of(of_group, metrics),
             )
             for key, of_group in zip(shown, sums, strict=True)
         ]
-        numbers = MetricsNumbers.of(others, metrics)
+        numbers = Numbers.of(others, metrics)
         if members > len(shown) or _holds_anything(others, numbers, metrics):
             groups.append(
-                MetricsGroup("", None, others=True, members=members - len(shown), numbers=numbers)
+                Group("", None, others=True, members=members - len(shown), numbers=numbers)
             )
         return whole, groups
 
     # Which groups come first
 
-    def _first(self, sources: frozenset[Source]) -> tuple[int, Sequence[Key]]:
+    def _first(self, sources: frozenset[FactSource]) -> tuple[int, Sequence[Key]]:
         """How many keys have anything of these sources in the span, and those shown."""
         question, order = self._question, self._question.order
         by_greatest_costs = order.metric is METRICS["costs"] and order.descending
@@ -164,7 +162,7 @@ class _Query:
         )
         return members, shown
 
-    def _ranks(self, sources: frozenset[Source]) -> Ranks:
+    def _ranks(self, sources: frozenset[FactSource]) -> Ranks:
         """What the order needs of all that have anything of these sources in the span."""
         metric = self._question.order.metric
         costs, members = self._cost_facts_of([metric]), dict[Key, None]()
@@ -194,7 +192,7 @@ class _Query:
     # Where facts come from
 
     @cached_property
-    def _sources(self) -> frozenset[Source]:
+    def _sources(self) -> frozenset[FactSource]:
         return _sources_of(self._question.metrics)
 
     @cached_property
@@ -234,7 +232,7 @@ class _Query:
     def _products(self) -> frozenset[str] | None:
         return products_of_events(self._question, lambda: self._ledger)
 
-    def _unattributed(self) -> UnattributedCosts | None:
+    def _unattributed(self) -> Unattributed | None:
         question = self._question
         if question.products is None and question.billing_types is None:
             return None
@@ -243,14 +241,14 @@ class _Query:
             known = frozenset(self._ledger.billed_products(sorted(BILLING_TYPES)))
         self._deadline.check()
         unattributed, costs = self._cost_facts_of([METRICS["costs"]]).unattributed(known)
-        return UnattributedCosts(unattributed, divide_half_even(unattributed * 10**12, costs))
+        return Unattributed(unattributed, divide_half_even(unattributed * 10**12, costs))
 
 
-def _sources_of(metrics: Sequence[Metric]) -> frozenset[Source]:
+def _sources_of(metrics: Sequence[Metric]) -> frozenset[FactSource]:
     return frozenset().union(*(metric.sources for metric in metrics))
 
 
-def _holds_anything(sums: Sums, numbers: MetricsNumbers, metrics: Sequence[Metric]) -> bool:
+def _holds_anything(sums: Sums, numbers: Numbers, metrics: Sequence[Metric]) -> bool:
     """Whether a metric of the groups would not add up without the others.
 
     They hold what values without anything in the span cost or earned before it, and

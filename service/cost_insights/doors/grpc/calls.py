@@ -18,7 +18,7 @@ from cost_insights.api.operations import (
     BidirectionalCall,
     BytesCall,
     Call,
-    Kind,
+    CallKind,
     Operation,
     ServerStreamCall,
     UnaryCall,
@@ -68,20 +68,20 @@ class _Door:
     def handler(self) -> "grpc.RpcMethodHandler[bytes, bytes]":
         """The handler of the kind that the operation has."""
         match self._operation.kind:
-            case Kind.UNARY:
+            case CallKind.UNARY:
                 unary = cast("UnaryCall", self._call)
                 return grpc.unary_unary_rpc_method_handler(
                     self._unary(lambda caller, request: unary(caller, self._decode(request)))
                 )
-            case Kind.BYTES:
+            case CallKind.BYTES:
                 return grpc.unary_unary_rpc_method_handler(
                     self._unary(cast("BytesCall", self._call))
                 )
-            case Kind.SERVER_STREAM:
+            case CallKind.SERVER_STREAM:
                 return grpc.unary_stream_rpc_method_handler(
                     self._server_stream(cast("ServerStreamCall", self._call))
                 )
-            case Kind.BIDIRECTIONAL:
+            case CallKind.BIDIRECTIONAL:
                 return grpc.stream_stream_rpc_method_handler(
                     self._bidirectional(cast("BidirectionalCall", self._call))
                 )

@@ -17,7 +17,7 @@ from collections.abc import (
 )
 
 from cost_insights.identity import Organization
-from cost_insights.metrics.answer import MetricsAnswer, MetricsGroup, MetricsNumbers
+from cost_insights.metrics.answer import Answer, Group, Numbers
 from cost_insights.metrics.definitions import Metric
 from cost_insights.metrics.exports.cost_rows import CostRowReader
 from cost_insights.metrics.exports.focus import COLUMNS, focus_rows
@@ -82,13 +82,13 @@ def _in_parts(lines: Iterable[str]) -> Iterator[str]:
         yield "".join(part)
 
 
-def _csv_lines(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[str]:
+def _csv_lines(answer: Answer, *, is_grouped: bool) -> Iterator[str]:
     group_columns = ("Group", "Others") if is_grouped else ()
     header = ("Timestamp", *group_columns, *(metric.display_name for metric in answer.metrics))
     return _lines_of_csv(header, _csv_rows(answer, is_grouped=is_grouped))
 
 
-def _csv_rows(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[Sequence[object]]:
+def _csv_rows(answer: Answer, *, is_grouped: bool) -> Iterator[Sequence[object]]:
     for start, group, values in _periods(answer, is_grouped=is_grouped):
         cells = [values.get(metric.slug) for metric in answer.metrics]
         if group is None:
@@ -97,7 +97,7 @@ def _csv_rows(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[Sequence[o
             yield (start, group.value, "true" if group.others else "false", *cells)
 
 
-def _json_lines(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[str]:
+def _json_lines(answer: Answer, *, is_grouped: bool) -> Iterator[str]:
     for start, group, values in _periods(answer, is_grouped=is_grouped):
         of_group = {} if group is None else {"group": group.value, "others": group.others}
         line = {"timestamp": start, **of_group, **values}
@@ -105,13 +105,13 @@ def _json_lines(answer: MetricsAnswer, *, is_grouped: bool) -> Iterator[str]:
 
 
 def _periods(
-    answer: MetricsAnswer, *, is_grouped: bool
-) -> Iterator[tuple[str, MetricsGroup | None, Mapping[str, object]]]:
+    answer: Answer, *, is_grouped: bool
+) -> Iterator[tuple[str, Group | None, Mapping[str, object]]]:
     """(start, group, values by slug) of each period, group by group where there are groups.
 
     A group has no value of a metric that is of revenue alone, where it is of events.
     """
-    numbers: Iterable[tuple[MetricsGroup | None, MetricsNumbers, Sequence[Metric]]]
+    numbers: Iterable[tuple[Group | None, Numbers, Sequence[Metric]]]
     if is_grouped:
         numbers = ((group, group.numbers, answer.group_metrics) for group in answer.groups)
     else:

@@ -16,7 +16,7 @@ from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks
 from cost_insights.metrics.sources.cells import PeriodCells
-from cost_insights.metrics.sources.facts import Source, Sums
+from cost_insights.metrics.sources.facts import FactSource, Sums
 from cost_insights.metrics.sources.snapshot import LEFT_OUT, Snapshot
 from cost_insights.store.schema import series
 
@@ -40,7 +40,7 @@ class CostFacts:
         question: MetricsQuestion,
         periods: Periods,
         *,
-        sources: frozenset[Source],
+        sources: frozenset[FactSource],
         customers: Sequence[int] | None,
         products: frozenset[str] | None,
     ) -> None:
@@ -50,8 +50,8 @@ class CostFacts:
         self._deadline = snapshot.deadline
         self._question = question
         self._periods = periods
-        self._needs_history = Source.COST_HISTORY in sources
-        self._needs_customers = Source.ACTIVE_CUSTOMERS in sources
+        self._needs_history = FactSource.COST_HISTORY in sources
+        self._needs_customers = FactSource.ACTIVE_CUSTOMERS in sources
         self._customers = customers
         self._products = products
         self._read: dict[bool, Sources] = {}

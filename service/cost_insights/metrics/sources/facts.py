@@ -11,7 +11,7 @@ from itertools import accumulate
 from operator import sub
 
 
-class Source(enum.Enum):
+class FactSource(enum.Enum):
     """The source that a fact is read from."""
 
     COSTS = "costs"
@@ -23,10 +23,10 @@ class Source(enum.Enum):
     SUBSCRIPTIONS = "subscriptions"
 
 
-COST_SOURCES = frozenset({Source.COSTS, Source.COST_HISTORY, Source.ACTIVE_CUSTOMERS})
+COST_SOURCES = frozenset({FactSource.COSTS, FactSource.COST_HISTORY, FactSource.ACTIVE_CUSTOMERS})
 """The sources that are read from events."""
 
-LEDGER_SOURCES = frozenset({Source.ENTRIES, Source.SUBSCRIPTIONS})
+LEDGER_SOURCES = frozenset({FactSource.ENTRIES, FactSource.SUBSCRIPTIONS})
 
 
 class Total(enum.Enum):
@@ -49,20 +49,20 @@ class Fact:
     name: str
     """For a fact of the ledger, its name in native."""
 
-    source: Source
+    source: FactSource
     total: Total
 
 
-def _facts(source: Source, total: Total, *names: str) -> dict[str, Fact]:
+def _facts(source: FactSource, total: Total, *names: str) -> dict[str, Fact]:
     return {name: Fact(name, source, total) for name in names}
 
 
 FACTS: Mapping[str, Fact] = {
-    **_facts(Source.COSTS, Total.SUM, "costs"),
-    **_facts(Source.COST_HISTORY, Total.LAST, "cumulative_costs"),
-    **_facts(Source.ACTIVE_CUSTOMERS, Total.DISTINCT, "customers_by_event"),
+    **_facts(FactSource.COSTS, Total.SUM, "costs"),
+    **_facts(FactSource.COST_HISTORY, Total.LAST, "cumulative_costs"),
+    **_facts(FactSource.ACTIVE_CUSTOMERS, Total.DISTINCT, "customers_by_event"),
     **_facts(
-        Source.ENTRIES,
+        FactSource.ENTRIES,
         Total.SUM,
         "revenue",
         "net_revenue",
@@ -78,9 +78,9 @@ FACTS: Mapping[str, Fact] = {
         "renewed_revenue",
         "renewed_net_revenue",
     ),
-    **_facts(Source.ENTRIES, Total.LAST, "cumulative_revenue", "cumulative_net_revenue"),
+    **_facts(FactSource.ENTRIES, Total.LAST, "cumulative_revenue", "cumulative_net_revenue"),
     **_facts(
-        Source.SUBSCRIPTIONS,
+        FactSource.SUBSCRIPTIONS,
         Total.SUM,
         "new_subscriptions",
         "churned",
@@ -95,7 +95,7 @@ FACTS: Mapping[str, Fact] = {
         "canceled_other",
     ),
     **_facts(
-        Source.SUBSCRIPTIONS,
+        FactSource.SUBSCRIPTIONS,
         Total.LAST,
         "active_subscriptions",
         "committed_subscriptions",

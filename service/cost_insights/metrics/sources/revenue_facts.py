@@ -11,15 +11,15 @@ from cost_insights.metrics.sources.facts import (
     CUMULATIVE,
     FACTS,
     LEDGER_SOURCES,
-    Source,
+    FactSource,
     Sums,
     Total,
 )
 from cost_insights.store import chunks
 
-_MEMBERS: Mapping[Source, str] = {
-    Source.ENTRIES: "entries",
-    Source.SUBSCRIPTIONS: "subscriptions",
+_MEMBERS: Mapping[FactSource, str] = {
+    FactSource.ENTRIES: "entries",
+    FactSource.SUBSCRIPTIONS: "subscriptions",
 }
 """The ledger column that counts the records of a source, by source."""
 
@@ -57,7 +57,7 @@ class RevenueFacts:
         ledger_question = self._ledger_question(self._facts)
         return self._sums(self._ledger.tally(ledger_question, by=self._by, keys=keys))
 
-    def members(self, sources: Iterable[Source]) -> Sequence[Key]:
+    def members(self, sources: Iterable[FactSource]) -> Sequence[Key]:
         """The customers or products with any record of these sources in the span."""
         keys, tally = self._ranking
         counts = [tally.column(_MEMBERS[source]) for source in sources]
