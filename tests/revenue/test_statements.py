@@ -15,7 +15,6 @@ import sqlalchemy as sa
 import cost_insights.store
 from cost_insights.identity import Organization
 from cost_insights.revenue import Recorder, SubscriptionChange, SubscriptionOutcome
-from cost_insights.revenue.rows import Row
 from cost_insights.revenue.statements import (
     CREATED,
     STATE,
@@ -26,6 +25,7 @@ from cost_insights.revenue.statements import (
     subscription_of,
 )
 from cost_insights.revenue.subscriptions import latest_statements, record_events, record_states
+from cost_insights.revenue.tables import Row
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, subscription, subscription_statement
 from tests.support.ledger import rows

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cost_insights.revenue.records import in_usd
-from cost_insights.revenue.rows import Row
+from cost_insights.revenue.tables import Row
 
 PAID: Final = "order.paid"
 BALANCE: Final = "balance.order"

@@ -12,22 +12,22 @@ import sqlalchemy as sa
 
 from cost_insights.errors import InvalidRequestError, OverloadedError
 from cost_insights.identity import Organization
-from cost_insights.revenue.ledger import book_orders, book_refunds
+from cost_insights.revenue.bookkeeping import book_orders, book_refunds
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
-from cost_insights.revenue.rows import (
-    Outcome,
-    customer_not_found,
-    customer_numbers_of,
-    external_ids_of,
-    insert_new,
-    row_of,
-)
 from cost_insights.revenue.statements import STATE, state_of
 from cost_insights.revenue.subscriptions import SubscriptionOutcome, record_states
 from cost_insights.revenue.system_events import (
     RecordedEvents,
     SystemEvent,
     record_system_events,
+)
+from cost_insights.revenue.tables import (
+    RecordOutcome,
+    customer_not_found,
+    customer_numbers_of,
+    external_ids_of,
+    insert_new,
+    row_of,
 )
 from cost_insights.store import Store
 from cost_insights.store.schema import organization as organizations
@@ -168,14 +168,14 @@ def _overloaded(waiting: int) -> OverloadedError:
     )
 
 
-def _recorded(outcomes: Sequence[Outcome], ids: Sequence[str]) -> Recorded:
+def _recorded(outcomes: Sequence[RecordOutcome], ids: Sequence[str]) -> Recorded:
     return Recorded(
-        outcomes.count(Outcome.INSERTED),
-        outcomes.count(Outcome.DUPLICATE),
+        outcomes.count(RecordOutcome.INSERTED),
+        outcomes.count(RecordOutcome.DUPLICATE),
         [
             (index, record_id)
             for index, (outcome, record_id) in enumerate(zip(outcomes, ids, strict=True))
-            if outcome is Outcome.CONFLICT
+            if outcome is RecordOutcome.CONFLICT
         ],
     )
 

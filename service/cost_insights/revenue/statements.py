@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from cost_insights.identity import Organization
 from cost_insights.revenue.records import NewSubscription, SubscriptionChange
-from cost_insights.revenue.rows import Row
+from cost_insights.revenue.tables import Row
 from cost_insights.store.schema import subscription_statement
 
 STATE: Final = "state"

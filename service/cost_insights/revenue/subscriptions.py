@@ -11,15 +11,6 @@ import sqlalchemy as sa
 
 from cost_insights.customers.numbering import number_records
 from cost_insights.identity import Organization
-from cost_insights.revenue.rows import (
-    Outcome,
-    Row,
-    column_of,
-    delete,
-    insert,
-    insert_new,
-    stored_by_id,
-)
 from cost_insights.revenue.statements import (
     CREATED,
     KINDS,
@@ -31,6 +22,15 @@ from cost_insights.revenue.statements import (
     says_the_same,
     start_of,
     subscription_of,
+)
+from cost_insights.revenue.tables import (
+    RecordOutcome,
+    Row,
+    column_of,
+    delete,
+    insert,
+    insert_new,
+    stored_by_id,
 )
 from cost_insights.store.schema import subscription, subscription_statement
 
@@ -73,7 +73,7 @@ def record_states(
 
 def record_events(
     connection: sa.Connection, organization: Organization, statements: Sequence[Row]
-) -> list[Outcome]:
+) -> list[RecordOutcome]:
     """Records what events say of subscriptions; another start of one is a conflict."""
     latest = latest_statements(
         connection, organization, [one["subscription_id"] for one in statements]
@@ -88,7 +88,7 @@ def record_events(
     recorded, _ = insert_new(connection, organization, subscription_statement, agreeing)
     _write_states(connection, organization, latest)
     outcomes = dict(zip(map(id, agreeing), recorded, strict=True))
-    return [outcomes.get(id(statement), Outcome.CONFLICT) for statement in statements]
+    return [outcomes.get(id(statement), RecordOutcome.CONFLICT) for statement in statements]
 
 
 def _outcome(state: Row, start: Row | None) -> SubscriptionOutcome:

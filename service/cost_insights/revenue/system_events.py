@@ -13,11 +13,13 @@ import sqlalchemy as sa
 
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
-from cost_insights.revenue.ledger import book_orders, book_refunds
+from cost_insights.revenue.bookkeeping import book_orders, book_refunds
 from cost_insights.revenue.order_parts import agrees, order_of
 from cost_insights.revenue.records import NewSubscription, OrderPart, Refund, SubscriptionChange
-from cost_insights.revenue.rows import (
-    Outcome,
+from cost_insights.revenue.statements import CREATED, change_of, state_of
+from cost_insights.revenue.subscriptions import record_events
+from cost_insights.revenue.tables import (
+    RecordOutcome,
     Row,
     customer_not_found,
     customer_numbers_of,
@@ -29,8 +31,6 @@ from cost_insights.revenue.rows import (
     stored,
     stored_by_id,
 )
-from cost_insights.revenue.statements import CREATED, change_of, state_of
-from cost_insights.revenue.subscriptions import record_events
 from cost_insights.store.schema import order_part, paid_order, refund
 
 SystemEvent = OrderPart | Refund | NewSubscription | SubscriptionChange
@@ -53,11 +53,11 @@ class RecordedEvents:
     faults: list[tuple[int, FieldFault]] = field(default_factory=list)
     """What names an unknown customer and was left out, by place."""
 
-    def add(self, index: int, record_id: str, outcome: Outcome) -> None:
+    def add(self, index: int, record_id: str, outcome: RecordOutcome) -> None:
         """Counts an event."""
-        if outcome is Outcome.INSERTED:
+        if outcome is RecordOutcome.INSERTED:
             self.inserted += 1
-        elif outcome is Outcome.DUPLICATE:
+        elif outcome is RecordOutcome.DUPLICATE:
             self.duplicates += 1
         else:
             self.conflicts.append((index, record_id))
@@ -120,7 +120,7 @@ def _record_parts(
         row = row_of(order_part, one, organization, customer_number=number)
         outcome = _part_outcome(row, known[one.order_id], orders.get(one.order_id))
         recorded.add(index, one.order_id, outcome)
-        if outcome is Outcome.INSERTED:
+        if outcome is RecordOutcome.INSERTED:
             known[one.order_id][one.part] = row
             new.append(row)
     insert(connection, order_part, new)
@@ -132,15 +132,15 @@ def _record_parts(
     book_orders(connection, organization, changes)
 
 
-def _part_outcome(part: Row, known: dict[str, Row], order: Row | None) -> Outcome:
+def _part_outcome(part: Row, known: dict[str, Row], order: Row | None) -> RecordOutcome:
     """What becomes of a part of an order, of which other parts or the whole may be known."""
     if part["part"] in known:
         same = known[part["part"]] == part
     elif known or order is None:
-        return Outcome.INSERTED
+        return RecordOutcome.INSERTED
     else:
         same = agrees(part, order)
-    return Outcome.DUPLICATE if same else Outcome.CONFLICT
+    return RecordOutcome.DUPLICATE if same else RecordOutcome.CONFLICT
 
 
 def _record_refunds(

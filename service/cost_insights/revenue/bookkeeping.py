@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cost_insights.customers.numbering import number_records
 from cost_insights.identity import Organization
-from cost_insights.revenue.rows import Row, stored, stored_by_id
+from cost_insights.revenue.tables import Row, stored, stored_by_id
 from cost_insights.store.schema import ledger_entry, paid_order, refund
 
 _NOBODY = {

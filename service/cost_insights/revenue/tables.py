@@ -25,7 +25,7 @@ Row = dict[str, Any]
 """The values of a row by the names of their columns."""
 
 
-class Outcome(Enum):
+class RecordOutcome(Enum):
     """What became of a record whose id is unique."""
 
     INSERTED = auto()
@@ -87,7 +87,7 @@ def column_of(connection: sa.Connection, values: Collection[str], name: str) -> 
 
 def insert_new(
     connection: sa.Connection, organization: Organization, table: sa.Table, rows: Sequence[Row]
-) -> tuple[list[Outcome], list[Row]]:
+) -> tuple[list[RecordOutcome], list[Row]]:
     """Inserts the rows whose ids are not taken; the first of an id takes it.
 
     Returns what became of each, and the inserted ones.
@@ -95,13 +95,15 @@ def insert_new(
     id_name = id_column(table).name
     known = stored_by_id(connection, organization, table, {row[id_name] for row in rows})
     new: list[Row] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[RecordOutcome] = []
     for row in rows:
         if (stored_row := known.setdefault(row[id_name], row)) is row:
             new.append(row)
-            outcomes.append(Outcome.INSERTED)
+            outcomes.append(RecordOutcome.INSERTED)
         else:
-            outcomes.append(Outcome.DUPLICATE if stored_row == row else Outcome.CONFLICT)
+            outcomes.append(
+                RecordOutcome.DUPLICATE if stored_row == row else RecordOutcome.CONFLICT
+            )
     insert(connection, table, new)
     return outcomes, new
 
