@@ -1,10 +1,11 @@
 """Fixtures that several folders of tests use."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -14,6 +15,9 @@ from tests.support.databases import ENGINES, Databases
 if TYPE_CHECKING:
     from tests.support.service import Caller, LoopThread, Service
 
+# A narrow terminal, which pytest-xdist pretends to have, would leave columns out of tables.
+os.environ.pop("COLUMNS", None)
+
 hypothesis.settings.register_profile(
     "ci",
     # A slow machine is no failure; the time is bounded by the number of examples.
@@ -22,16 +26,84 @@ hypothesis.settings.register_profile(
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile(
-    "thorough", hypothesis.settings.get_profile("ci"), max_examples=5_000
-)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+CI = hypothesis.settings.get_profile("ci")
+hypothesis.settings.register_profile("thorough", CI, max_examples=5_000)
+hypothesis.settings.register_profile("fast", CI, max_examples=10)
+
+SERVERS = {"server", "service", "start_server", "loop_thread"}
+"""The fixtures of tests that talk to a running server."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option of the inner loop."""
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="leave out slow tests, servers on PostgreSQL and most examples of property tests",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses the number of examples before test modules read it."""
+    profile = "fast" if config.getoption("--fast") else "ci"
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
+
+
+def left_out(item: pytest.Item) -> str | None:
+    """The reason why `--fast` leaves a test out, if it does."""
+    if item.get_closest_marker("slow"):
+        return "slow tests"
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        on_postgresql = item.callspec.params.get("engine") == "postgresql"
+        if on_postgresql and not SERVERS.isdisjoint(item.fixturenames):
+            return "tests of servers on PostgreSQL"
+    return None
+
+
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is too slow for the inner loop, counted by reason."""
+    if not config.getoption("--fast"):
+        return
+    reasons = {item: left_out(item) for item in items}
+    config.stash[LEFT_OUT] = Counter(reason for reason in reasons.values() if reason)
+    config.hook.pytest_deselected(items=[item for item in items if reasons[item]])
+    items[:] = [item for item in items if not reasons[item]]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Lets a worker of pytest-xdist hand over what it counted."""
+    if hasattr(session.config, "workeroutput"):
+        counts = session.config.stash.get(LEFT_OUT, None)
+        session.config.workeroutput["left out"] = dict(counts or {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes what a worker has counted; each of them counts all tests."""
+    if counts := getattr(node, "workeroutput", {}).get("left out"):
+        node.config.stash[LEFT_OUT] = counts
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Says what `--fast` left out, so that nobody takes it for the whole suite."""
+    if config.getoption("--fast"):
+        shown, usual = hypothesis.settings().max_examples, CI.max_examples
+        parts = [f"{count} {reason}" for reason, count in config.stash.get(LEFT_OUT, {}).items()]
+        parts.append(f"{usual - shown} of {usual} examples of each property test")
+        parts.append("the tests of Rust")
+        terminalreporter.write_line(f"Left out: {', '.join(parts)}. make test runs everything.")
 
 
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Fresh databases of either engine."""
-    databases = Databases(tmp_path_factory.mktemp("databases"))
+    databases = Databases(tmp_path_factory.mktemp("databases"), fsync=True)
     yield databases
     databases.close()
 

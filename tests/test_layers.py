@@ -1,11 +1,12 @@
 """Imports run downwards only: from one layer to those below it, and never in a circle."""
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.support.imports import imports
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "service" / "cost_insights"
@@ -71,16 +72,6 @@ def modules() -> Iterator[Path]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if part_of(path) not in GENERATED and path != PACKAGE / "__init__.py":
             yield path
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The full names of the modules, or of what is in them, that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def parts(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test as run
 from cost_insights.v1 import event_pb2
 from tests.reference import costs as reference
 from tests.support.databases import Databases
+from tests.support.examples import examples
 from tests.support.service import Caller, Service, metrics_on_paper, new_event
 
 StartServer = Callable[..., AbstractContextManager[Service]]
@@ -227,5 +228,5 @@ def test_the_model_predicts_every_answer(
     """Storing, retrying, restarting and asking in any order give what the model says."""
     run(
         lambda: Model(start_server, databases, engine),  # type: ignore[arg-type]
-        settings=hypothesis.settings(max_examples=15, stateful_step_count=15),
+        settings=hypothesis.settings(max_examples=examples(0.15), stateful_step_count=15),
     )

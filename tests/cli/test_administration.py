@@ -19,6 +19,7 @@ def rows(out: str) -> list[list[str]]:
     return [line.split() for line in lines[head + 1 :] if line.strip()]
 
 
+@pytest.mark.slow
 def test_organizations_are_created_and_listed(quick: Command, database_url: str) -> None:
     """An organization is made once; its id is printed, its name is in the list."""
     flags = ("--database-url", database_url)
@@ -93,6 +94,7 @@ def test_a_token_needs_its_organization(quick: Command, tmp_path: object) -> Non
         )
 
 
+@pytest.mark.slow
 def test_a_token_opens_a_running_service_and_closes_it_to_others(
     quick: Command, serve: Serve, database_url: str
 ) -> None:

@@ -207,6 +207,7 @@ def test_what_is_pruned_is_said_before(
     assert len(service.stranger().list_events()) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
 def test_days_to_come_are_not_pruned(command: Command, tmp_path: Path, zone: str) -> None:
     """The latest day is today in UTC, wherever whoever prunes may be."""

@@ -77,6 +77,7 @@ def address(clean_env: dict[str, str]) -> str:
     return clean_env["COST_INSIGHTS_GRPC_ADDRESS"]
 
 
+@pytest.mark.slow
 def test_shows_a_month_with_exact_totals(command: Command, address: str) -> None:
     """From nothing to a table, a plot and totals that equal the sum on paper."""
     done = command("demo", "--seed", "7")
@@ -121,6 +122,7 @@ def test_takes_another_port_where_its_own_is_taken(quick: Command) -> None:
     assert f"--grpc-address {other}" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("address")
 def test_on_a_given_database_works_beside_what_is_there(
     command: Command, quick: Command, clean_env: dict[str, str], database_url: str
@@ -157,6 +159,7 @@ def test_leaves_the_configured_database_alone(quick: Command, tmp_path: Path) ->
     assert file.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("address")
 def test_what_it_suggests_works(command: Command, clean_env: dict[str, str]) -> None:
     """The printed lines, pasted into a shell as they are, show the same total."""

@@ -22,6 +22,7 @@ from cost_insights.v1.event_service_pb2 import IngestEventsRequest
 LAST_DAY = dt.date(2026, 11, 22)
 
 
+@pytest.mark.slow
 def test_a_month_is_a_function_of_its_seed() -> None:
     """The same seed makes the same month; another seed another one."""
     month = list(generate(seed=1, last_day=LAST_DAY))

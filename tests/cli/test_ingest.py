@@ -100,6 +100,7 @@ def test_quiet_prints_faults_only(command: Command, sqlite_server: Service) -> N
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_shows_its_token(command: Command, sqlite_server: Service) -> None:
     """The token comes from the flag or the variable; a wrong one is refused with the reason."""
     caller = sqlite_server.caller()
@@ -164,6 +165,7 @@ def test_an_interrupt_says_what_is_done(clean_env: dict[str, str], sqlite_server
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_memory_does_not_grow_with_the_file(
     clean_env: dict[str, str], sqlite_server: Service, tmp_path: Path, suffix: str
@@ -293,6 +295,7 @@ def test_each_damaged_line_counts(quick: Command, sqlite_server: Service, tmp_pa
     assert "; lines 2 to 4 (3 lines) are left out, and reading goes on at line 5\n" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
 def test_content_says_how_it_is_written(
     command: Command, sqlite_server: Service, compress: Callable[[bytes], bytes]
@@ -336,6 +339,7 @@ def test_a_header_that_is_not_understood(
     assert list(tmp_path.glob("events*")) == [file]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("damage", ["cut off", "overwritten"])
 def test_a_damaged_file_is_stored_as_far_as_it_goes(
@@ -368,6 +372,7 @@ def test_a_damaged_file_is_stored_as_far_as_it_goes(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_file_that_was_cut_off_is_gone_on_with(
     quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str
@@ -415,6 +420,7 @@ def test_a_time_that_was_not_written(
     assert f"timestamp: the time {zero} is 0 seconds and 0 nanoseconds" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_events", [1_000, 10_000])
 @pytest.mark.parametrize("name", ["two_faults_a_line.csv", "three_faults.ndjson"])
 def test_every_refused_line_is_counted_and_named(
@@ -552,6 +558,7 @@ def test_what_cannot_be_gone_on_with(
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_standard_input_can_be_resumed(
     clean_env: dict[str, str], command: Command, sqlite_server: Service, tmp_path: Path
 ) -> None:
@@ -631,6 +638,7 @@ class Nameless:
         assert not self.state.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_ingest_is_resumed_exactly(
     clean_env: dict[str, str], quick: Command, server: Service, tmp_path: Path
 ) -> None:
@@ -660,6 +668,7 @@ def test_a_killed_ingest_is_resumed_exactly(
     nameless.check(caller, done.stdout)
 
 
+@pytest.mark.slow
 def test_a_killed_service_loses_and_doubles_nothing(
     clean_env: dict[str, str], serve: Serve, database_url: str, tmp_path: Path
 ) -> None:

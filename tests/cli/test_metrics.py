@@ -511,6 +511,7 @@ def test_events_without_costs_are_no_missing_events(quick: Command, filled: Serv
     )
 
 
+@pytest.mark.slow
 def test_without_any_event_it_shows_how_to_send_one(
     command: Command, sqlite_server: Service, clean_env: dict[str, str]
 ) -> None:
@@ -574,6 +575,7 @@ def test_a_terminal_is_not_moved(
     assert ",\\x1b[2J,false," in quick(*asked, "--address", filled.address).stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough(filled: Service, clean_env: dict[str, str]) -> None:
     """An export into a pipe that nobody reads any more ends without a traceback."""
     customers = [f"{'x' * 200}{number}" for number in range(1_000)]

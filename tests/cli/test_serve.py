@@ -42,6 +42,7 @@ def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path:
         assert stopped.returncode == 3
 
 
+@pytest.mark.slow
 def test_an_empty_database_is_told_with_the_way_to_the_first_event(
     quick: Command, command: Command, serve: Serve, clean_env: dict[str, str], database_url: str
 ) -> None:
@@ -77,6 +78,7 @@ def test_an_empty_database_is_told_with_the_way_to_the_first_event(
         assert serving.process.stdout.read() == ""
 
 
+@pytest.mark.slow
 def test_a_newcomer_is_led_from_the_demo_to_what_it_made(
     command: Command, serve: Serve, clean_env: dict[str, str]
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_newcomer_is_led_from_the_demo_to_what_it_made(
             serving_demo.terminate()
 
 
+@pytest.mark.slow
 def test_the_address_comes_from_the_environment(
     quick: Command, serve: Serve, tmp_path: Path
 ) -> None:
@@ -112,6 +115,7 @@ def test_the_address_comes_from_the_environment(
             assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_database_is_in_the_data_folder_by_default(
     clean_env: dict[str, str], serve: Serve
 ) -> None:
@@ -124,6 +128,7 @@ def test_the_database_is_in_the_data_folder_by_default(
         assert serving.process.wait(30) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -158,6 +163,7 @@ def test_healthcheck_tells_another_server(quick: Command) -> None:
     assert done.stderr.startswith(f"cost-insights: {address}: the service did not answer in time")
 
 
+@pytest.mark.slow
 def test_every_worker_watches_the_database(serve: Serve) -> None:
     """Whichever worker is asked, health follows the database."""
     with folder_for_cluster() as folder:
@@ -196,6 +202,7 @@ def statuses(address: str) -> set[int]:
     return said
 
 
+@pytest.mark.slow
 def test_a_sqlite_file_is_served_once(quick: Command, serve: Serve, tmp_path: Path) -> None:
     """A second service on the same file is refused and names the first; commands still work,
     and a killed one leaves nothing in the way."""
@@ -220,6 +227,7 @@ def test_a_sqlite_file_is_served_once(quick: Command, serve: Serve, tmp_path: Pa
             assert other.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_database_that_comes_up_later_is_waited_for(
     clean_env: dict[str, str], workers: str
@@ -252,6 +260,7 @@ def test_a_database_that_comes_up_later_is_waited_for(
                 cluster.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_first_token_comes_from_a_file(
     quick: Command, clean_env: dict[str, str], databases: Databases, tmp_path: Path, workers: str

@@ -194,6 +194,7 @@ def test_variables_that_set_nothing_are_named(quick: Command) -> None:
     assert done.stderr.count("\n") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["--version", "--help", "organization create --if-missing x"])
 def test_an_output_that_cannot_be_written(clean_env: dict[str, str], arguments: str) -> None:
     """A full disk and a closed output are told in one line, also where the end writes."""

@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import grpc
+import pytest
 import sqlalchemy as sa
 
 from cost_insights.client import Client
@@ -166,6 +167,7 @@ def assert_stored_exactly(address: str, database_url: str, records: Sequence[Rec
     assert sum(record.inserted + record.duplicates for record in records) == events
 
 
+@pytest.mark.slow
 def test_the_service_is_killed(engine: str, databases: Databases, tmp_path: Path) -> None:
     """SIGKILL of the service at random moments loses nothing and doubles nothing."""
     seed = random.SystemRandom().randrange(1 << 32)
@@ -187,6 +189,7 @@ def test_the_service_is_killed(engine: str, databases: Databases, tmp_path: Path
             service.close()
 
 
+@pytest.mark.slow
 def test_postgresql_is_killed(tmp_path: Path) -> None:
     """An immediate shutdown of PostgreSQL at random moments loses nothing and doubles nothing."""
     seed = random.SystemRandom().randrange(1 << 32)

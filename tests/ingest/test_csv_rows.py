@@ -268,6 +268,7 @@ def test_a_record_that_does_not_end_is_left_out() -> None:
     assert stored(rest) == [record.line for record in rest] == list(range(3, 1_104))
 
 
+@pytest.mark.slow
 def test_a_file_of_unclosed_quotes_is_read_in_linear_time() -> None:
     """Lines each of which opens a quote up to the end are not read over and over again.
 

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from cost_insights.client import Client
@@ -45,6 +46,7 @@ def send_share(address: str, seed: int) -> tuple[int, int, int]:
     return len(numbers), inserted, duplicates
 
 
+@pytest.mark.slow
 def test_overlapping_sets_from_four_processes(databases: Databases, tmp_path: Path) -> None:
     """What four processes insert through two workers adds up to each event once."""
     with databases.fresh("postgresql") as url:

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.support.databases import Databases
+from tests.support.examples import examples
 from tests.support.service import LoopThread, Service, new_event
 
 AMOUNTS = st.decimals(min_value=-100, max_value=9_000, places=12) | st.sampled_from(
@@ -172,5 +173,5 @@ def test_any_sequence(databases: Databases, loop_thread: LoopThread, engine: str
     )
     run_state_machine_as_test(
         machine,
-        settings=hypothesis.settings(max_examples=15, stateful_step_count=15, deadline=None),
+        settings=hypothesis.settings(max_examples=examples(0.15), stateful_step_count=15),
     )

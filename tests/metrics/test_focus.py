@@ -478,6 +478,7 @@ def large(
         yield service, caller
 
 
+@pytest.mark.slow
 def test_ranges_of_customers(
     large: tuple[Service, Caller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,6 +500,7 @@ def test_ranges_of_customers(
     assert total == EXACT.divide(Decimal(costs), 100)
 
 
+@pytest.mark.slow
 def test_one_snapshot(large: tuple[Service, Caller]) -> None:
     """What is stored while an export runs is not in it."""
     _, caller = large
@@ -519,6 +521,7 @@ def begin_export(caller: Caller) -> Any:
     return caller.metrics.ExportMetrics(request, metadata=caller.metadata, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_caller_that_goes_away(large: tuple[Service, Caller]) -> None:
     """Another's turn comes as soon as a caller cancels."""
     service, caller = large
@@ -529,6 +532,7 @@ def test_a_caller_that_goes_away(large: tuple[Service, Caller]) -> None:
     assert len(rows_of(caller.export("focus", **MARCH))) == EVENTS
 
 
+@pytest.mark.slow
 def test_a_caller_that_takes_no_more(large: tuple[Service, Caller]) -> None:
     """It is told that it was too slow, and another's turn comes meanwhile."""
     service, caller = large

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from cost_insights import cells, identity
 from tests.reference import costs as reference
 from tests.support.cost_questions import CostQuestion, check, cost_questions, events_around
+from tests.support.examples import examples
 from tests.support.facts import sent, zone_of
 from tests.support.service import Service
 
 
 @hypothesis.settings(
-    max_examples=120, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=examples(1.2),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_any_question_about_any_events(service: Service, data: st.DataObject) -> None:

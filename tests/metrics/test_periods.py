@@ -66,6 +66,7 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(8))
 def test_every_zone_around_every_kind_of_change(chunk: int) -> None:
     """Around a change of each kind that a zone has ever had, hours and days are right."""
@@ -83,6 +84,7 @@ def test_every_zone_around_every_kind_of_change(chunk: int) -> None:
     assert checked > 2 * len(ZONES) / 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", reference.INTERVALS)
 def test_every_zone_over_a_long_span(interval: str) -> None:
     """In every zone a long span around a change of the clock has the right periods."""

@@ -207,6 +207,7 @@ class Asker:
         raise AssertionError("never ends")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "processes"), [("sqlite", 1), ("postgresql", 2)])
 def test_answers_are_prefixes(
     databases: Databases, tmp_path: Path, engine: str, processes: int

@@ -432,6 +432,7 @@ def some_questions() -> list[Question]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_business(caller: Caller, seed: int) -> None:
     """Answers of every kind about facts that make sense."""
@@ -451,6 +452,7 @@ SKIPPED = [
 """Days that the calendar of a zone left out."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "day"), SKIPPED, ids=[zone for zone, _ in SKIPPED])
 @pytest.mark.parametrize("interval", reference.INTERVALS)
 def test_a_day_that_a_zone_skipped(caller: Caller, zone: str, day: date, interval: str) -> None:
@@ -489,6 +491,7 @@ def moved(facts: Facts, by: timedelta) -> Facts:
     )
 
 
+@pytest.mark.slow
 def test_two_servers_answer_alike(
     database_url: str, start_server: Callable[..., AbstractContextManager[Service]]
 ) -> None:

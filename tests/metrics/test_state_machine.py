@@ -49,6 +49,7 @@ from tests.support.cost_questions import (
     check,
     cost_questions,
 )
+from tests.support.examples import examples
 from tests.support.facts import sent
 from tests.support.postgresql import libpq_url
 from tests.support.service import Caller, LoopThread, Service
@@ -359,7 +360,5 @@ def test_any_sequence(database_url: str, loop_thread: LoopThread) -> None:
     machine = type("Machine", (Metrics,), {"url": database_url, "loop": loop_thread})
     run_state_machine_as_test(
         machine,
-        settings=hypothesis.settings(
-            max_examples=max(1, hypothesis.settings().max_examples // 10), stateful_step_count=25
-        ),
+        settings=hypothesis.settings(max_examples=examples(0.1), stateful_step_count=25),
     )

@@ -16,6 +16,7 @@ from cost_insights.store import Store
 from cost_insights.store.schema import ledger_entry, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
+from tests.support.examples import examples
 from tests.support.ledger import expected, rows, summed
 from tests.support.records import CENT, given_back, new_organization, order, state
 
@@ -187,6 +188,7 @@ def test_amounts_beyond_64_bits(store: Store, acme: Organization) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_recorders_at_once_leave_no_gap(store: Store, acme: Organization) -> None:
     """Processes that record at the same time share one row of numbers."""
 
@@ -242,7 +244,7 @@ CALLS = st.lists(
 
 
 @hypothesis.given(CALLS)
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=examples(0.4))
 def test_sums_are_those_of_the_rows(
     store: Store, calls: list[tuple[bool, list[NewOrder], list[Refund]]]
 ) -> None:

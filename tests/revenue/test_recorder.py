@@ -35,6 +35,7 @@ from cost_insights.store import Store
 from cost_insights.store.schema import customer, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
+from tests.support.examples import examples
 from tests.support.records import CENT, new_organization, order, state
 
 ALL = RevenueQuestion(
@@ -431,7 +432,7 @@ STATES = st.builds(
 
 
 @hypothesis.given(st.lists(st.lists(STATES, max_size=5), max_size=5))
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=examples(0.4))
 def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscription]]) -> None:
     """Any calls in any order keep and tell what a dictionary keeps and tells; of two states
     of one time the same one is kept in the opposite order."""
@@ -477,7 +478,7 @@ def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscriptio
         max_size=4,
     )
 )
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=examples(0.25))
 def test_orders_like_a_dictionary(shared: Store, calls: list[list[NewOrder]]) -> None:
     """Any calls in any order insert, repeat and refuse what a dictionary says."""
     owner = new_organization(shared)

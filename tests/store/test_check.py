@@ -93,6 +93,7 @@ def add(connection: sa.Connection, row: Row) -> None:
             connection.execute(sa.insert(segment).values(added))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
 def test_what_differs_is_found_and_mended(service: Service, kind: Kind) -> None:
     """Whatever happens to a segment of any kind is found, named and mended."""

@@ -88,6 +88,7 @@ def test_nothing_begins_after_the_deadline(store: Store) -> None:
     assert one(store) == 1
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_with_its_read(store: Store) -> None:
     """What was in time is left alone, and neither its time nor its end reach the next read."""
     deadline = Deadline(0.5)

@@ -189,6 +189,7 @@ def test_what_is_prepared_before_another_transaction_commits(
         assert list(numbers) == [0, 1]
 
 
+@pytest.mark.slow
 def test_numbers_have_no_gaps(store: Store, acme: Organization) -> None:
     """Customers and series are numbered from 0 on, each organization for itself."""
     with store.write() as connection:

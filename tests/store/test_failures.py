@@ -20,6 +20,8 @@ from tests.support.postgresql import Cluster, folder_for_cluster, libpq_url
 from tests.support.revenue import new_order
 from tests.support.service import Caller, Service, new_event, refused
 
+pytestmark = pytest.mark.slow
+
 StartServer = Callable[..., AbstractContextManager[Service]]
 
 

@@ -72,6 +72,7 @@ def streamed(caller: Caller) -> event_service_pb2.IngestEventsResponse:
     return answer.batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compacted", [False, True], ids=["pending", "compacted"])
 def test_metrics_stay_and_events_go(service: Service, compacted: bool) -> None:
     """Pruned events can be neither fetched nor listed; every metric is what it was."""
@@ -189,6 +190,7 @@ def test_late_events_and_further_pruning(service: Service) -> None:
     assert checked(service.store).is_right
 
 
+@pytest.mark.slow
 def test_mending_keeps_what_is_pruned(service: Service) -> None:
     """Segments of pruned time are mended from customers' quarters of an hour, others from
     the events, also in the month of both."""

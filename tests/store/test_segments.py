@@ -132,6 +132,7 @@ def test_who_comes_second_changes_nothing(store: Store, organization: int) -> No
     assert (ids(store, batch), ids(store, segment)) == before
 
 
+@pytest.mark.slow
 def test_a_span_has_few_segments(store: Store, organization: int) -> None:
     """However many compactions there were, what is small was merged."""
     seed = random.SystemRandom().randrange(1 << 32)
@@ -273,6 +274,7 @@ def test_the_lock_ends_with_its_block(store: Store, database_url: str) -> None:
             assert others()
 
 
+@pytest.mark.slow
 def test_the_process_that_compacts_is_killed(databases: Databases, tmp_path: Path) -> None:
     """The other process takes over, and nothing is lost."""
     with databases.fresh("postgresql") as url, closing(Store(url)) as store:

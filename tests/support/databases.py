@@ -20,11 +20,13 @@ class Databases:
     """Makes databases. PostgreSQL starts when the first of its databases is asked for.
 
     With `keep` the folder holds the cluster too, and what is in both outlasts the program.
+    `fsync` is that of the cluster.
     """
 
-    def __init__(self, folder: Path, *, keep: bool = False) -> None:
+    def __init__(self, folder: Path, *, keep: bool = False, fsync: bool = True) -> None:
         self._folder = folder
         self._keep = keep
+        self._fsync = fsync
         self._numbers = itertools.count(1)
         self._exit = contextlib.ExitStack()
         self._postgresql_url: str | None = None
@@ -103,7 +105,7 @@ class Databases:
                 self._postgresql_url = given
             else:
                 folder = self._folder / "postgresql" if self._keep else None
-                self._postgresql_url = self._exit.enter_context(cluster(folder))
+                self._postgresql_url = self._exit.enter_context(cluster(folder, fsync=self._fsync))
         return self._postgresql_url
 
     def _execute(self, url: str, statement: sql.Composed) -> None:

@@ -160,6 +160,7 @@ def test_ten_times_a_tenth_is_one(caller: Caller) -> None:
         assert numbers.active_user_by_event == 1
 
 
+@pytest.mark.slow
 def test_a_million_of_the_smallest_amounts(server: Service) -> None:
     """A million times 0.000000000001 is 0.000001, in 100 requests of 10 000 events."""
     caller = server.stranger()

@@ -148,6 +148,7 @@ def process(database_url: str) -> Iterator[tuple["subprocess.Popen[str]", Caller
             service.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_service(database_url: str, signum: signal.Signals) -> None:
     """SIGTERM and SIGINT stop the service in good order, with exit code 0."""
@@ -161,6 +162,7 @@ def test_a_signal_stops_the_service(database_url: str, signum: signal.Signals) -
     store.close()
 
 
+@pytest.mark.slow
 def test_a_killed_service_loses_nothing_acknowledged(
     start_server: StartServer, database_url: str
 ) -> None:

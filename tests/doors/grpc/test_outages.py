@@ -18,6 +18,8 @@ from tests.support.postgresql import Cluster, folder_for_cluster
 from tests.support.samples import EVENTS, METRICS, SAMPLES
 from tests.support.service import SERVICES, Service, refused
 
+pytestmark = pytest.mark.slow
+
 StartServer = Callable[..., AbstractContextManager[Service]]
 
 NAMES = ("", *(service.full_name for service in SERVICES))

@@ -217,6 +217,7 @@ def test_a_revoked_token_ends_a_stream(service: Service) -> None:
     sent.put(None)
 
 
+@pytest.mark.slow
 def test_a_slow_reader_is_waited_for(caller: Caller) -> None:
     """A client that sends thousands of batches before it reads loses none."""
     count = 2_000

@@ -17,6 +17,7 @@ from cost_insights import _native, identity
 from cost_insights.api import system_events
 from cost_insights.store.schema import customer, ledger_entry, paid_order, refund, series
 from cost_insights.v1 import event_pb2, event_service_pb2, revenue_pb2, revenue_service_pb2
+from tests.support.examples import examples
 from tests.support.ledger import expected, rows, summed
 from tests.support.revenue import at, money, new_order, new_refund, new_subscription
 from tests.support.service import Caller, Service, new_event, now_us, refused
@@ -1171,7 +1172,7 @@ def batches(
     st.tuples(*(returns(refund_id) for refund_id in "rst")),
     st.randoms(use_true_random=False),
 )
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=examples(0.25))
 def test_any_order(
     service: Service,
     sold: Sequence[Sale],
