@@ -1,22 +1,14 @@
-"""Tests share code by `tests/support` and `tests/reference`, never by one another."""
+"""Tests share code by `tests/support` and `tests/reference`, and their README knows each folder."""
 
-import ast
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from tests.support.imports import imports
+
 TESTS = Path(__file__).parent
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The full names of the modules that a module may import, of `from a import b` a.b."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def modules(folder: Path) -> list[Path]:
@@ -48,6 +40,21 @@ def test_a_slow_twin_is_independent(path: Path) -> None:
         root, *rest = name.split(".")
         if root in {"cost_insights", "tests"}:
             assert rest[0] == {"cost_insights": "v1", "tests": "reference"}[root], name
+
+
+def test_the_readme_lists_every_folder() -> None:
+    """The README says of each folder what it is about, and names none that is not there."""
+    listed = re.findall(r"^\| `(\w+)/` \|", (TESTS / "README.md").read_text(), re.MULTILINE)
+    folders = [path.name for path in TESTS.iterdir() if path.is_dir()]
+    assert listed == sorted(name for name in folders if name[0].isalpha())
+
+
+def test_the_readme_lists_every_profile() -> None:
+    """The README says how many examples each profile of Hypothesis has."""
+    text = (TESTS / "README.md").read_text()
+    for name in ("fast", "ci", "thorough"):
+        profile = hypothesis.settings.get_profile(name)
+        assert f"`{name}` {profile.max_examples:,}" in text
 
 
 def test_the_test_sees_imports() -> None:
