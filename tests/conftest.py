@@ -103,7 +103,7 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Fresh databases of either engine."""
-    databases = Databases(tmp_path_factory.mktemp("databases"), fsync=True)
+    databases = Databases(tmp_path_factory.mktemp("databases"), fsync=False)
     yield databases
     databases.close()
 

@@ -1,5 +1,6 @@
 """Imports run downwards only: from one layer to those below it, and never in a circle."""
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
