@@ -335,7 +335,9 @@ def test_a_header_that_is_not_understood(
     assert done.stderr.startswith(
         f"cost-insights: {file}: stopped: line 1: there is no column 'colour'; known are name, "
     )
-    assert done.stderr.endswith("metadata.KEY; nothing from line 1 on was stored\n")
+    assert done.stderr.endswith(
+        "metadata.KEY; --map colour=COLUMN names one; nothing from line 1 on was stored\n"
+    )
     assert list(tmp_path.glob("events*")) == [file]
 
 
@@ -455,6 +457,84 @@ def test_every_refused_line_is_counted_and_named(
     assert printed[-1] == f"{file}: {len(rows) - 20} more faults are in {faults}"
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("form", ["list", "request", "documents"])
+def test_json_of_any_layout_is_stored_and_gone_on_with(
+    quick: Command, sqlite_server: Service, tmp_path: Path, form: str, indent: int | None
+) -> None:
+    """Events in a list, a request or one after the other are stored once, and a file that was
+    cut off is gone on with."""
+    events = [{"name": str(n), "external_customer_id": "u"} for n in range(2_500)]
+    if form == "documents":
+        events.insert(0, {"name": "", "external_customer_id": "u"})
+        whole = json.dumps(events[0], indent=2)
+        whole += "".join("\n" + json.dumps(event, indent=indent) for event in events[1:])
+    else:
+        whole = json.dumps(events if form == "list" else {"events": events}, indent=indent)
+    file = tmp_path / "events.json"
+    file.write_text(whole[: len(whole) // 2])
+    arguments = ["ingest", str(file), "--address", sqlite_server.address]
+    first = quick(*arguments)
+    assert first.returncode == 1
+    assert "; the file seems to be cut off; every event up to 1" in first.stderr
+    refused = int(form == "documents")
+    if refused:
+        assert f"{file}:1: event 1: name: " in first.stderr
+    file.write_text(whole)
+    done = quick(*arguments, "--resume")
+    assert done.stdout == f"inserted 2500, duplicates 0, conflicts 0, refused {refused}\n"
+    names = [event.name for event in Caller(sqlite_server.channel()).list_events()]
+    assert sorted(names) == sorted(str(n) for n in range(2_500))
+
+
+def test_options_say_what_a_file_means(quick: Command, server: Service, tmp_path: Path) -> None:
+    """Names, times and amounts of another program are read as the options say."""
+    file = tmp_path / "export.csv"
+    file.write_text("User;Amount;At;Model\nacme;0.005;1764547200;x\n")
+    arguments = [
+        "ingest", str(file), "--address", server.address, "--timestamps", "seconds",
+        "--unit", "dollars", "--map", "User=external_customer_id, Amount=cost,At=timestamp",
+        "--map", "Model=name",
+    ]  # fmt: skip
+    done = quick(*arguments)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "inserted 1, duplicates 0, conflicts 0, refused 0\n",
+    )
+    (event,) = Caller(server.channel()).list_events()
+    assert (event.name, event.cost.amount) == ("x", "0.5")
+    assert event.timestamp.ToJsonString() == "2025-12-01T00:00:00Z"
+    for given, why in (
+        ("amount", "'amount' does not name a field"),
+        ("a=color", "'a=color' does not name a field"),
+        ("a=cost,a=name", "'a' is there more than once"),
+    ):
+        refused = quick("ingest", str(file), "--map", given, "--address", server.address)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(f"cost-insights: --map: {why}")
+
+
+def test_a_dry_run_stores_nothing(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
+    """Everything is read and checked as the service would, and nothing is sent or left behind."""
+    file = Path(
+        written(
+            tmp_path,
+            '{"name": "a", "external_customer_id": "u"}',
+            '{"name": "", "external_customer_id": "u", "cost": {"amount": "x", "currency": "usd"}}',
+            '{"name": "a"',
+            '{"name": "order.paid", "external_customer_id": "u"}',
+        )
+    )
+    real = ["ingest", str(file), "--address", sqlite_server.address]
+    done = quick("ingest", str(file), "--dry-run", "--address", "127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "valid 1, refused 3; nothing was sent\n")
+    *faults, unknown = done.stderr.splitlines()
+    assert unknown.startswith("not known without the service: which events are stored already")
+    assert list(tmp_path.glob("events*")) == [file]
+    assert Caller(sqlite_server.channel()).list_events() == []
+    assert quick(*real).stderr.splitlines() == faults
+
+
 def test_faults_go_to_a_file(quick: Command, sqlite_server: Service, tmp_path: Path) -> None:
     """Every fault is there with its line, and twenty are printed; the lines can be sent again."""
     good = '{"name": "ä", "external_customer_id": "u", "external_id": "1"}'
@@ -500,6 +580,7 @@ def test_what_cannot_be_gone_on_with(
         format=Format.NDJSON,
         batch_events=10,
         batch_bytes=BATCH_BYTES_MAX,
+        options="--timestamps text --unit cents",
         content=Content(5, "0"),
     )
 
@@ -521,11 +602,14 @@ def test_what_cannot_be_gone_on_with(
     )
     kept.write_text(state.model_dump_json())
     assert refused() == (
-        f"{kept}: an earlier run did not finish; --resume goes on at line 1, and --restart begins "
-        "anew, where every event without an external_id counts again"
+        f"{kept}: an earlier run did not finish; --resume goes on behind 0 lines or events, and "
+        "--restart begins anew, where every event without an external_id counts again"
     )
     assert refused("--resume", "--batch-events", "11") == (
         "--batch-events: the run was begun with 10; --restart begins anew"
+    )
+    assert refused("--resume", "--unit", "dollars") == (
+        "--resume: the run was begun with --timestamps text --unit cents; --restart begins anew"
     )
     assert refused("--resume", "--format", "csv") == (
         "--format: the run was begun with ndjson; --restart begins anew"

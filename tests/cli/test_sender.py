@@ -160,7 +160,7 @@ class Notes:
     def __init__(self) -> None:
         self.faults: list[tuple[int, str, bytes | None]] = []
 
-    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
+    def fault(self, line: int, fault: LineFault, text: bytes | None, begins: int | None) -> None:
         self.faults.append((line, fault.message, text))
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
@@ -271,11 +271,11 @@ def test_what_is_answered_is_not_asked_again(service: ScriptedService, run: Run)
 def test_an_error_that_stays_is_a_fault_of_the_lines(service: ScriptedService, run: Run) -> None:
     """A batch that the service cannot store is reported line by line; the others are stored."""
     service.script = [STORE, INTERNAL]
-    lines = ["{", *events(5)]
+    lines = ["no event", *events(5)]
     counts, faults = run(lines)
     assert counts == Counts(inserted=3, refused=3)
     assert faults == [
-        (1, "not JSON: Expecting property name enclosed in double quotes at column 2", b"{"),
+        (1, "not JSON: Expecting value at column 1", b"no event"),
         (3, "try again", b'{"name": "2"}'),
         (4, "try again", b'{"name": "3"}'),
     ]

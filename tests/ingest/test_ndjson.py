@@ -202,7 +202,6 @@ def test_times_with_an_offset_are_read(text: str, seconds: int, nanos: int) -> N
         "2026-11-23T12:00:00+24:00",
         "2026-11-23T12:00:00+00:60",
         "2026-11-23T12:00:00+000",
-        "1795435200",
         "٢٠٢٦-11-23T12:00:00Z",
         "",
     ],
@@ -215,6 +214,18 @@ def test_other_times_are_refused(text: str) -> None:
         f"{text} is not a time with an offset, such as 2026-11-23T12:00:00Z "
         "or 2026-11-23T07:00:00.5-05:00",
         text,
+    )
+
+
+@pytest.mark.parametrize("written", ["1795435200", '"1795435200"'])
+def test_a_number_is_no_time_unless_an_option_says_so(written: str) -> None:
+    """Nobody knows what a number counts, so the fault names the option that says it."""
+    assert fault(f'{{"timestamp": {written}}}') == LineFault(
+        "timestamp",
+        "MALFORMED_REQUEST",
+        "1795435200 is not a time with an offset, such as 2026-11-23T12:00:00Z or "
+        "2026-11-23T07:00:00.5-05:00; --timestamps reads seconds or milliseconds since 1970",
+        "1795435200",
     )
 
 
@@ -265,8 +276,8 @@ KNOWN = (
          "a list is not allowed; a text or a number is"),
         ('{"metadata": []}', "metadata", "TYPE_UNSUPPORTED",
          "a list is not allowed; an object is"),
-        ('{"timestamp": 1795435200}', "timestamp", "TYPE_UNSUPPORTED",
-         "a number is not allowed; a text such as 2026-11-23T12:00:00Z is"),
+        ('{"timestamp": {"seconds": 1795435200}}', "timestamp", "TYPE_UNSUPPORTED",
+         "an object is not allowed; a text such as 2026-11-23T12:00:00Z is"),
         ('{"llm": {"input_tokens": "many"}}', "llm.input_tokens", "TYPE_UNSUPPORTED",
          "a text is not allowed; a whole number is"),
         ('{"llm": {"input_tokens": 1.5}}', "llm.input_tokens", "NUMBER_OUT_OF_RANGE",

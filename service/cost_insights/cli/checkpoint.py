@@ -52,6 +52,8 @@ class State(pydantic.BaseModel):
     version: Literal[2] = 2
     stream_id: str = pydantic.Field(default_factory=lambda: str(uuid.uuid4()), min_length=1)
     format: Format = pydantic.Field(strict=False)
+    options: str = ""
+    """The options that say what documents mean."""
     batch_events: int = pydantic.Field(gt=0)
     batch_bytes: int = pydantic.Field(gt=0)
     """What cuts the input into batches must stay, for an event to keep its place."""

@@ -1,6 +1,7 @@
 """The command that sends a file of events to a service."""
 
 import asyncio
+import itertools
 import os
 import time
 from pathlib import Path
@@ -31,8 +32,11 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
-from cost_insights.cli.sender import BATCH_BYTES_MAX, Sender
+from cost_insights.cli.sender import BATCH_BYTES_MAX, Rehearsal, Sender
 from cost_insights.cli.source import Format, Source, open_source
+from cost_insights.cli.variables import settings_of
+from cost_insights.ingest.conversion import Conversion, Timestamps, Unit
+from cost_insights.ingest.csv_rows import KNOWN_COLUMNS, place_of
 from cost_insights.ingest.ndjson import LineFault
 
 NOTE_EVERY_SECONDS: Final = 5.0
@@ -60,9 +64,32 @@ def ingest(
         typer.Option(
             "--format",
             help="How the events are written. Default: csv where the name says .csv or .tsv, or "
-            "else ndjson.",
+            "else ndjson, which is any JSON.",
         ),
     ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=FIELD",
+            help="What a column, or a field of JSON, is called here: amount=cost, "
+            "region=metadata.region. Several with commas or again. Default: as listed above.",
+        ),
+    ] = None,
+    timestamps: Annotated[
+        Timestamps,
+        typer.Option(help="How times are written: as text, or counted since 1970."),
+    ] = Timestamps.TEXT,
+    unit: Annotated[
+        Unit,
+        typer.Option(help="What amounts count; dollars are multiplied by 100, exactly."),
+    ] = Unit.CENTS,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Read and check everything, and send and store nothing. Default: no."
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on where an earlier run stopped. Default: no."),
@@ -121,15 +148,17 @@ def ingest(
     what has an external_id that is taken by other content (conflicts), and what
     was refused.
 
-    A line has the fields name, external_customer_id or customer_id, timestamp,
-    external_id, parent_id, external_member_id, cost, llm, product_id and
-    metadata. Amounts keep the digits they are written with.
+    An event has the fields name, external_customer_id or customer_id,
+    timestamp, external_id, parent_id, external_member_id, cost, llm, product_id
+    and metadata. Amounts keep the digits they are written with. JSON may also be
+    a list, events over several lines, or {"events": [...]} as in a request; then
+    faults name the number of the event and its line.
 
     The first record of CSV names the columns: those fields, with cost for an
     amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
     llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
-    field, and a blank record is none. In metadata, true, false and JSON numbers of
-    at most 15 digits are what they look like; all else is text, and so is
+    field, and a blank record is none. In metadata, true, false and JSON numbers
+    of at most 15 digits are what they look like; all else is text, and so is
     metadata.product_id.
     The header tells what separates cells: a comma, semicolon, tab or |, also by
     a line such as sep=; above it. Upper and lower case are the same but in KEY.
@@ -148,10 +177,16 @@ def ingest(
 
     Example: cost-insights ingest events.ndjson
 
+    Example: cost-insights ingest --dry-run --map amount=cost --unit dollars x.csv
+
     Example: cost-insights ingest --resume --faults faults.ndjson events.csv.gz
     """
     service = service_of(address, token)
-    with open_source(file, format_) as source:
+    conversion = Conversion(_names(names or []), timestamps, unit)
+    with open_source(file, format_, conversion) as source:
+        if dry_run:
+            _rehearse(source, None if faults is None else FaultsFile(faults), quiet=quiet)
+            return
         checkpoint_file = state
         if checkpoint_file is None and source.regular and file != "-":
             checkpoint_file = Path(f"{file}{SUFFIX}")
@@ -181,6 +216,54 @@ def ingest(
         exit_with(EXIT_REFUSED)
 
 
+def _names(given: list[str]) -> dict[str, str]:
+    """What the file calls columns and fields."""
+    names: dict[str, str] = {}
+    for pair in itertools.chain.from_iterable(one.split(",") for one in given):
+        name, _, target = (part.strip() for part in pair.partition("="))
+        if not name or place_of(target) is None:
+            raise usage(
+                f"--map: {pair!r} does not name a field; NAME=FIELD is allowed, where FIELD is "
+                f"one of {', '.join(KNOWN_COLUMNS)}"
+            )
+        if name in names:
+            raise usage(f"--map: {name!r} is there more than once")
+        names[name] = target
+    return names
+
+
+def _rehearse(source: Source, faults: FaultsFile | None, *, quiet: bool) -> None:
+    """Shows what would become of the events."""
+    if faults is not None:
+        _refuse_input("--faults", source, faults.file)
+        faults.open(0)
+    watcher = _Watcher(source, faults, quiet=quiet)
+    rehearsal = Rehearsal(source, watcher, settings_of().limits())
+    try:
+        with watcher:
+            rehearsal.run()
+    finally:
+        watcher.finish()
+        if not quiet:
+            say(
+                f"valid {rehearsal.counts.inserted}, refused {rehearsal.counts.refused}; nothing "
+                "was sent"
+            )
+            note(
+                "not known without the service: which events are stored already (duplicates and "
+                "conflicts), whether each customer_id exists, and its limits"
+            )
+    if rehearsal.counts.refused:
+        exit_with(EXIT_REFUSED)
+
+
+def _options(conversion: Conversion) -> str:
+    """The options that say what documents mean, as they could be written."""
+    maps = [f"--map {name}={target}" for name, target in conversion.names.items()]
+    times, unit = f"--timestamps {conversion.timestamps}", f"--unit {conversion.unit}"
+    return " ".join([*maps, times, unit])
+
+
 def _checkpoint(
     source: Source,
     file: Path | None,
@@ -205,6 +288,7 @@ def _checkpoint(
             raise usage(f"--resume: there is no {file}, so no run of this input is unfinished")
         begun = State(
             format=source.format,
+            options=_options(source.conversion),
             batch_events=batch_events or BATCH_EVENTS,
             batch_bytes=BATCH_BYTES_MAX,
         )
@@ -213,7 +297,8 @@ def _checkpoint(
         return Checkpoint(begun, file, faults)
     if not resume:
         raise usage(
-            f"{file}: an earlier run did not finish; --resume goes on at line {state.line}, and "
+            f"{file}: an earlier run did not finish; --resume goes on behind "
+            f"{state.line - 1} lines or events, and "
             "--restart begins anew, where every event without an external_id counts again"
         )
     _check_same(source, state, batch_events)
@@ -237,6 +322,8 @@ def _check_same(source: Source, state: State, batch_events: int | None) -> None:
     otherwise = "; --restart begins anew"
     if source.format != state.format:
         raise usage(f"--format: the run was begun with {state.format}{otherwise}")
+    if _options(source.conversion) != state.options:
+        raise usage(f"--resume: the run was begun with {state.options}{otherwise}")
     if batch_events is not None and batch_events != state.batch_events:
         raise usage(f"--batch-events: the run was begun with {state.batch_events}{otherwise}")
 
@@ -292,14 +379,15 @@ class _Watcher:
         if (more := self._faults.faults - FAULTS_SHOWN_MAX) > 0:
             note(f"{self._source.name}: {more} more faults are in {self._faults.file}")
 
-    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
-        """Names the line."""
+    def fault(self, line: int, fault: LineFault, text: bytes | None, begins: int | None) -> None:
+        """Names the line, or the event and its line."""
         if self._faults is not None:
-            self._faults.add(line, fault, text)
+            self._faults.add(line if begins is None else begins, fault, text)
             if self._faults.faults > FAULTS_SHOWN_MAX:
                 return
         path = f"{fault.path}: " if fault.path else ""
-        note(f"{self._source.name}:{line}: {path}{fault.message}")
+        place = f"{line}:" if begins is None else f"{begins}: event {line}:"
+        note(f"{self._source.name}:{place} {path}{fault.message}")
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
         """Draws the bar or, now and then, writes a line."""

@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from cost_insights.cli.checkpoint import Checkpoint, Counts
+from cost_insights import _native, clock
+from cost_insights.cli.checkpoint import Checkpoint, Counts, State
 from cost_insights.cli.client import Failure, Service, failure_of, failure_of_status
 from cost_insights.cli.console import (
     EXIT_INTERRUPTED,
@@ -81,8 +82,11 @@ _PASSING = frozenset(
 class Watcher(Protocol):
     """Who is told how it goes."""
 
-    def fault(self, line: int, fault: LineFault, text: bytes | None) -> None:
-        """A record was not stored, or its external id is taken; `text` is how it is written."""
+    def fault(self, line: int, fault: LineFault, text: bytes | None, begins: int | None) -> None:
+        """A record was not stored, or its external id is taken; `text` is how it is written.
+
+        Where `begins` is a line, the record is that event of the file.
+        """
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
         """Some more records are done."""
@@ -109,6 +113,8 @@ class _Batch:
     """How many lines these take beyond their first ones."""
     texts: dict[int, bytes | None] = field(default_factory=dict)
     """The record of each line."""
+    begins: dict[int, int] = field(default_factory=dict)
+    """The line of each event, in a file that is not one of lines."""
     weight: int = 0
     sent: float | None = None
     """When it went out on the stream that runs."""
@@ -120,6 +126,8 @@ class _Batch:
         """Takes a record in."""
         self.last_line = record.line
         self.texts[record.line] = record.text
+        if record.begins is not None:
+            self.begins[record.line] = record.begins
         self.weight += len(record.text or b"")
         if isinstance(record.event, LineFault):
             self.faults.append((record.line, record.event))
@@ -171,6 +179,8 @@ class Sender:
         """Set when nothing more is to be sent."""
         self._next_line = checkpoint.state.line
         """The line behind the last batch that was read."""
+        self._unit = "line"
+        """What is counted in the input."""
         self._heard = 0.0
         self._certain = True
         """Whether nothing was lost sight of that may have been stored."""
@@ -230,15 +240,15 @@ class Sender:
         done = checkpoint.state.line - 1
         parts: list[str] = []
         if done:
-            parts.append(f"every line up to {done} is stored or reported")
+            parts.append(f"every {self._unit} up to {done} is stored or reported")
         sent = max((batch.last_line for batch in self._window if batch.ever_sent), default=done)
         nothing_stored = self._certain and not checkpoint.resumed and not done
         if sent > done and not nothing_stored:
-            parts.append(f"lines {done + 1} to {sent} may be stored or not")
+            parts.append(f"{self._unit}s {done + 1} to {sent} may be stored or not")
         elif nothing_stored:
             sent = 0
         if sent + 1 < self._next_line or not self._read_to_end:
-            parts.append(f"nothing from line {sent + 1} on was stored")
+            parts.append(f"nothing from {self._unit} {sent + 1} on was stored")
         if nothing_stored:
             checkpoint.remove()
         elif checkpoint.file is not None:
@@ -264,6 +274,7 @@ class Sender:
             for record in self._source.records(
                 first_line=state.line, beginning=state.content, idle=cutter.idle
             ):
+                self._unit = "line" if record.begins is None else "event"
                 cutter.add(record)
         except SourceError:
             cutter.cut()
@@ -452,11 +463,52 @@ class Sender:
             self.counts.inserted += answer.inserted
             self.counts.duplicates += answer.duplicates
         for line, fault in sorted([*refused, *conflicts], key=lambda one: one[0]):
-            self._watcher.fault(line, fault, batch.texts[line])
+            self._watcher.fault(line, fault, batch.texts[line], batch.begins.get(line))
         self.counts.conflicts += len(conflicts)
         # Nobody knows how many events damaged lines would be; one a line is what is said.
         self.counts.refused += len({line for line, _ in refused}) + batch.lines_damaged
         self._checkpoint.advance(batch.sequence, batch.last_line + 1, self.counts, batch.content)
+        self._watcher.progress(self.counts, batch.bytes_read)
+
+
+class Rehearsal:
+    """Reads and checks the records of a source as the service would, and sends nothing."""
+
+    def __init__(self, source: Source, watcher: Watcher, limits: _native.Limits) -> None:
+        self.counts = Counts()
+        """What is valid counts as inserted."""
+        self._source = source
+        self._watcher = watcher
+        self._limits = limits
+
+    def run(self) -> None:
+        """Checks everything; raises CommandError where the source cannot be read to its end."""
+        state = State(format=self._source.format, batch_events=1_000, batch_bytes=BATCH_BYTES_MAX)
+        cutter = _Cutter(self._source, Checkpoint(state), self._check, linger=False)
+        try:
+            for record in self._source.records():
+                cutter.add(record)
+        except SourceError as error:
+            raise CommandError(f"{self._source.name}: {error}", exit_code=EXIT_REFUSED) from None
+        finally:
+            cutter.cut()
+
+    def _check(self, batch: _Batch) -> None:
+        checked = _native.decode_streamed(
+            batch.request,
+            stream_id="",
+            organization_id=bytes(16),
+            now_us=clock.now_us(),
+            entropy=bytes(32),
+            limits=self._limits,
+        ).batch
+        refused = list(batch.faults)
+        refused += _faults(checked, batch.event_lines)
+        for line, found in sorted(refused, key=lambda one: one[0]):
+            self._watcher.fault(line, found, batch.texts[line], batch.begins.get(line))
+        faulty = len({line for line, _ in refused})
+        self.counts.refused += faulty + batch.lines_damaged
+        self.counts.inserted += len(batch) - faulty
         self._watcher.progress(self.counts, batch.bytes_read)
 
 
@@ -541,7 +593,9 @@ def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple
         yield lines[conflict.index], LineFault("external_id", "CONFLICT", message)
 
 
-def _faults(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
+def _faults(
+    answer: IngestEventsResponse | _native.EventBatch, lines: list[int]
+) -> Iterator[tuple[int, LineFault]]:
     for fault in answer.faults:
         path = fault.path.removeprefix(f"events[{fault.index}]").removeprefix(".")
         message = fault.message or f"{fault.reason}; smaller batches (--batch-events) say more"

@@ -1,7 +1,7 @@
 """Files of events: opened, decompressed and read as records, a piece at a time.
 
 Reading blocks, so it is done in a thread. What a record means is for
-`ingest.ndjson` and `ingest.csv_rows` to say.
+`ingest.json_documents` and `ingest.csv_rows` to say.
 """
 
 import codecs
@@ -23,8 +23,9 @@ from types import TracebackType
 from typing import BinaryIO, Final, cast
 
 from cost_insights.cli.console import usage
-from cost_insights.ingest import csv_rows, ndjson
-from cost_insights.ingest.ndjson import Record
+from cost_insights.ingest import csv_rows, json_documents
+from cost_insights.ingest.conversion import Conversion
+from cost_insights.ingest.ndjson import Record, keep
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -62,7 +63,7 @@ class SourceStoppedError(Exception):
 class Content:
     """The beginning of an input, decompressed: how long it is, and its SHA-256.
 
-    An input that ends in the middle of a line counts as if a line end followed: that
+    A file of lines that ends in the middle of one counts as if a line end followed: that
     line was read as it is, so it must not go on later.
     """
 
@@ -79,11 +80,13 @@ class Source:
         descriptor: int,
         *,
         format_: Format = Format.NDJSON,
+        conversion: Conversion = Conversion(),  # noqa: B008 (it never changes)
     ) -> None:
         status = os.fstat(descriptor)
         regular = stat.S_ISREG(status.st_mode)
         self.name = name
         self.format = format_
+        self.conversion = conversion
         self.regular = regular
         self.bytes_total = status.st_size if regular else None
         """Unknown for pipes and terminals."""
@@ -96,6 +99,7 @@ class Source:
         self._content_bytes = 0
         self._content_digest = hashlib.sha256()
         self._expected: Content | None = None
+        self._by_lines = True
 
     @property
     def content(self) -> Content:
@@ -139,22 +143,30 @@ class Source:
         with `beginning`.
         """
         self._raw.idle = idle
-        self._expected = beginning
-        reader = {
-            Format.NDJSON: ndjson.read_records,
-            Format.CSV: csv_rows.read_records,
-        }[self.format]
+        self._expected = beginning if beginning != Content() else None
         # What was read ahead of the line is compared, too: a few records wait for that.
         held: list[Record] = []
         try:
-            for record in reader(self._hashed(self._chunks()), first_line=first_line):
+            for record in self._read(self._hashed(self._chunks()), first_line):
+                self._by_lines = record.begins is None
                 held.append(record)
                 if self._expected is None:
                     yield from held
                     held.clear()
-        except csv_rows.HeaderError as error:
+        except (csv_rows.HeaderError, json_documents.CutOffError) as error:
             raise SourceError(str(error)) from None
         yield from held
+
+    def _read(self, chunks: Iterator[bytes], first: int) -> Iterator[Record]:
+        conversion = self.conversion
+        changes = conversion != Conversion()
+        if self.format is Format.CSV:
+            convert = conversion.values if changes else keep
+            return csv_rows.read_records(
+                chunks, first_line=first, names=conversion.names, convert=convert
+            )
+        convert = conversion.document if changes else keep
+        return json_documents.read_records(chunks, first=first, convert=convert)
 
     def _hashed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         last = b"\n"
@@ -162,7 +174,7 @@ class Source:
             self._hash(chunk)
             last = chunk[-1:]
             yield chunk
-        if last != b"\n":
+        if last != b"\n" and self._by_lines:
             self._hash(b"\n")
         if self._expected is not None:
             raise SourceChangedError(
@@ -279,7 +291,7 @@ class _Raw(io.RawIOBase):
         return read
 
 
-def open_source(file: str, format_: Format | None) -> Source:
+def open_source(file: str, format_: Format | None, conversion: Conversion) -> Source:
     """Opens a file, or standard input by the name `-`; raises CommandError if it cannot be.
 
     The name says how the events are written, unless `format_` does.
@@ -300,4 +312,4 @@ def open_source(file: str, format_: Format | None) -> Source:
     written = path.with_suffix("").suffix if path.suffix in {".gz", ".zst"} else path.suffix
     if format_ is None:
         format_ = Format.CSV if written in {".csv", ".tsv"} else Format.NDJSON
-    return Source(name, descriptor, format_=format_)
+    return Source(name, descriptor, format_=format_, conversion=conversion)

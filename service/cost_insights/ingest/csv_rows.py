@@ -13,7 +13,8 @@ It does no I/O: `read_records` takes chunks of bytes from whoever reads them.
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from cost_insights.ingest.ndjson import (
@@ -22,11 +23,14 @@ from cost_insights.ingest.ndjson import (
     DOUBLE_DIGITS_KEPT,
     EVENT_FIELDS,
     LLM_FIELDS,
+    Convert,
     LineFault,
     Number,
     Record,
     event_of,
+    has_no_exponent,
     is_double,
+    keep,
 )
 from cost_insights.v1.event_pb2 import NewEvent
 
@@ -75,8 +79,16 @@ class HeaderError(Exception):
     """The first record does not name columns that are known."""
 
 
-def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
+def read_records(
+    chunks: Iterable[bytes],
+    *,
+    first_line: int = 1,
+    names: Mapping[str, str] = MappingProxyType({}),
+    convert: Convert = keep,
+) -> Iterator[Record]:
     """The records of a file that begin in that line or behind it, without the header.
+
+    `names` gives columns that the file names otherwise.
 
     Raises HeaderError if there is a first record and it is no header. A record that
     is no CSV is a fault. If it runs over several lines, a quote that is not closed
@@ -93,10 +105,10 @@ def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Re
     header, fault = next(attempts, ([], None))
     if fault is not None:
         raise HeaderError(f"line {feed.first}: {fault.message}")
-    columns = _Columns(header, feed.first, delimiter)
+    columns = _Columns(header, feed.first, delimiter, names, convert)
     damage: _Damage | None = None
     for row, malformed in attempts:
-        fault = malformed or columns.misfit(row)
+        fault = malformed or columns.misfit(row, feed.lines)
         if damage is not None and fault is not None and feed.first <= damage.until:
             damage.add(feed.first, feed.begin_again())
             continue
@@ -107,7 +119,7 @@ def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Re
             damage = _Damage(feed.first, feed.number, fault)
             damage.add(feed.first, feed.begin_again())
         elif feed.first >= first_line:
-            fault = fault or columns.swallowed(feed)
+            fault = fault or (columns.swallowed(feed) if feed.lines > 1 else None)
             yield Record(feed.first, feed.text, fault or columns.event(row), feed.lines)
     if damage is not None and damage.first >= first_line:
         yield damage.record()
@@ -190,36 +202,47 @@ class _Damage:
 class _Columns:
     """What the header says."""
 
-    def __init__(self, header: list[str], line: int, delimiter: str) -> None:
+    def __init__(
+        self,
+        header: list[str],
+        line: int,
+        delimiter: str,
+        names: Mapping[str, str],
+        convert: Convert,
+    ) -> None:
         self._delimiter = delimiter
+        self._convert = convert
         self._places: list[tuple[str, str]] = []
+        self._readers: list[Callable[[str], str | bool | Number] | None] = []
         _drop_blank(header, 0)
         for column in map(str.strip, header):
-            place = _place(column)
+            place = place_of(names.get(column, column))
             if place is None:
                 raise HeaderError(
                     f"line {line}: there is no column {column[:64]!r}; "
-                    f"known are {', '.join(KNOWN_COLUMNS)}"
+                    f"known are {', '.join(KNOWN_COLUMNS)}; --map {column[:64]}=COLUMN names one"
                 )
             if place in self._places:
                 raise HeaderError(
                     f"line {line}: the column {column[:64]!r} is there more than once"
                 )
             self._places.append(place)
+            self._readers.append(_reader(*place))
 
-    def misfit(self, row: list[str]) -> LineFault | None:
+    def misfit(self, row: list[str], lines: int) -> LineFault | None:
         """Why the cells of a record cannot be those of the columns, if so.
 
         Blank cells behind the last column are taken away.
         """
-        _drop_blank(row, len(self._places))
+        if len(row) > len(self._places):
+            _drop_blank(row, len(self._places))
         if len(row) != len(self._places):
             return LineFault(
                 "",
                 "MALFORMED_REQUEST",
                 f"not CSV: {len(row)} fields stand under a header of {len(self._places)}",
             )
-        for place, cell in zip(self._places, row, strict=True):
+        for place, cell in zip(self._places, row, strict=True) if lines > 1 else ():
             if "\n" in cell and not _holds_text(*place):
                 return LineFault(
                     "",
@@ -262,17 +285,17 @@ class _Columns:
     def event(self, row: list[str]) -> NewEvent | LineFault:
         """The event of a record that fits."""
         document: dict[str, Any] = {}
-        for (group, name), cell in zip(self._places, row, strict=True):
+        for (group, name), read, cell in zip(self._places, self._readers, row, strict=True):
             if cell:
                 target = document.setdefault(group, {}) if group else document
-                target[name] = _value(group, name, cell)
+                target[name] = cell if read is None else read(cell)
         if (cost := document.get("cost")) is not None:
             if "amount" in cost:
                 cost.setdefault("currency", "usd")
             else:
                 # A column that says the currency says nothing of a cost.
                 del document["cost"]
-        return event_of(document)
+        return event_of(document, self._convert)
 
 
 def _drop_blank(row: list[str], keep: int) -> None:
@@ -281,7 +304,7 @@ def _drop_blank(row: list[str], keep: int) -> None:
         row.pop()
 
 
-def _place(column: str) -> tuple[str, str] | None:
+def place_of(column: str) -> tuple[str, str] | None:
     """The object and the field in it that a column fills; None if there is none.
 
     Only the keys of metadata tell upper from lower case.
@@ -303,17 +326,21 @@ def _place(column: str) -> tuple[str, str] | None:
     return (group, name) if name in fields else None
 
 
-def _value(group: str, name: str, cell: str) -> str | bool | Number:
-    """What a cell says, by its column."""
-    if group == "metadata":
-        # A product whose id looks like a number is a product all the same.
-        return cell if name == "product_id" else _metadata_value(cell)
+def _reader(group: str, name: str) -> Callable[[str], str | bool | Number] | None:
+    """What reads the cells of a column that are not what they are written as."""
+    if group == "metadata" and name != "product_id":
+        return _metadata_value
     if (group, name) not in _TYPED:
-        return cell
+        # A product whose id looks like a number is a product all the same.
+        return None
+    return str.strip if name == "timestamp" else _decimal
+
+
+def _decimal(cell: str) -> str | Number:
+    """A number as in JSON: `10.0` is whole, and an amount with more digits than an amount can
+    have is a computed price."""
     cell = cell.strip()
-    # As in JSON: `10.0` is a whole number, and an amount with more digits than an amount
-    # can have is a computed price.
-    return Number(cell) if name != "timestamp" and _DECIMAL.fullmatch(cell) else cell
+    return Number(cell) if _DECIMAL.fullmatch(cell) else cell
 
 
 def _holds_text(group: str, name: str) -> bool:
@@ -324,9 +351,11 @@ def _holds_text(group: str, name: str) -> bool:
 def _metadata_value(cell: str) -> str | bool | Number:
     if cell in {"true", "false"}:
         return cell == "true"
-    # What looks like a longer number, such as the id of something, stays text.
+    if not _NUMBER.fullmatch(cell):
+        return cell
+    # A longer number, such as the id of something, stays text.
     digits = sum(map(str.isdecimal, cell))
-    if digits <= DOUBLE_DIGITS_KEPT and _NUMBER.fullmatch(cell) and is_double(cell):
+    if digits <= DOUBLE_DIGITS_KEPT and (has_no_exponent(cell) or is_double(cell)):
         return Number(cell)
     return cell
 
@@ -387,8 +416,9 @@ class _Feed:
     @property
     def text(self) -> bytes | None:
         """The record as it is written; None if it holds a line that is not kept."""
-        kept = [part for part in self._parts if part is not None]
-        return b"".join(kept).rstrip(b"\r\n") if len(kept) == len(self._parts) else None
+        if None in self._parts:
+            return None
+        return b"".join(filter(None, self._parts)).rstrip(b"\r\n")
 
     def __iter__(self) -> "_Feed":
         return self

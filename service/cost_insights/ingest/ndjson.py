@@ -53,27 +53,42 @@ class Record:
     """What stands in a file for one event."""
 
     line: int
-    """The line in which it begins, from 1."""
+    """The line in which it begins, from 1; in a file that is not one of lines, the number
+    of the event."""
     text: bytes | None
     """As it is written, without the line end; None where that was too long to keep."""
     event: NewEvent | LineFault
     lines: int = 1
     """How many lines it takes."""
+    begins: int | None = None
+    """The line in which it begins, where `line` is the number of an event."""
 
 
-def read_records(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
+Convert: TypeAlias = Callable[[dict[str, Any]], None]
+"""Brings a document into the documented form, where options say how it differs."""
+
+
+def keep(_document: dict[str, Any]) -> None:
+    """Leaves a document as it is."""
+
+
+def read_records(
+    chunks: Iterable[bytes], *, first_line: int = 1, convert: Convert = keep
+) -> Iterator[Record]:
     """The records of a file from that line on; blank lines are none."""
     lines = Lines()
     for chunk in chunks:
-        yield from _records(lines.feed(chunk), first_line)
-    yield from _records(lines.finish(), first_line)
+        yield from _records(lines.feed(chunk), first_line, convert)
+    yield from _records(lines.finish(), first_line, convert)
 
 
-def _records(lines: Iterable[tuple[int, bytes | None]], first_line: int) -> Iterator[Record]:
+def _records(
+    lines: Iterable[tuple[int, bytes | None]], first_line: int, convert: Convert
+) -> Iterator[Record]:
     for number, line in lines:
         if number >= first_line:
             text = None if line is None else line.removesuffix(b"\r")
-            yield Record(number, text, LINE_TOO_LONG if text is None else read_event(text))
+            yield Record(number, text, LINE_TOO_LONG if text is None else read_event(text, convert))
 
 
 class Lines:
@@ -138,7 +153,7 @@ LINE_TOO_LONG: Final = LineFault(
 """The fault of a line that `Lines` gives as `None`."""
 
 
-def read_event(line: bytes) -> NewEvent | LineFault:
+def read_event(line: bytes, convert: Convert = keep) -> NewEvent | LineFault:
     """The event that a line of JSON stands for, or why it stands for none.
 
     Numbers keep the digits they are written with wherever an amount is read: one
@@ -149,12 +164,16 @@ def read_event(line: bytes) -> NewEvent | LineFault:
     it would become another number. A whole number is the id of a product, too.
     """
     try:
-        return _event(_document(line))
-    except _FaultFoundError as found:
+        document = _document(line)
+        convert(document)
+        return _event(document)
+    except FaultFoundError as found:
         return found.fault
 
 
-class _FaultFoundError(Exception):
+class FaultFoundError(Exception):
+    """Carries a fault out of the middle of a document."""
+
     def __init__(self, path: str, reason: str, message: str, value: str = "") -> None:
         super().__init__(message)
         self.fault = LineFault(path, reason, message, _short(value))
@@ -166,11 +185,12 @@ class Number(str):
     __slots__ = ()
 
 
-def event_of(document: dict[str, Any]) -> NewEvent | LineFault:
+def event_of(document: dict[str, Any], convert: Convert = keep) -> NewEvent | LineFault:
     """The event of a document whose numbers are `Number`s, or why it is none."""
     try:
+        convert(document)
         return _event(document)
-    except _FaultFoundError as found:
+    except FaultFoundError as found:
         return found.fault
 
 
@@ -194,7 +214,7 @@ def _document(line: bytes) -> dict[str, Any]:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        raise _FaultFoundError(
+        raise FaultFoundError(
             "",
             "TEXT_MALFORMED",
             f"byte {error.start + 1} of the line, 0x{line[error.start]:02x}, is not UTF-8",
@@ -202,15 +222,20 @@ def _document(line: bytes) -> dict[str, Any]:
     try:
         document = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _FaultFoundError(
-            "", "MALFORMED_REQUEST", f"not JSON: {error.msg} at column {error.pos + 1}", text
+        raise FaultFoundError(
+            "",
+            "MALFORMED_REQUEST",
+            f"not JSON: {error.msg} at "
+            + ("" if error.lineno == 1 else f"line {error.lineno} of the event, ")
+            + f"column {error.colno}",
+            text,
         ) from None
     except RecursionError:
         raise _too_deep("") from None
     if type(document) is not dict:
         if type(document) is _Repeated:
             raise _repeated("", document)
-        raise _FaultFoundError(
+        raise FaultFoundError(
             "",
             "MALFORMED_REQUEST",
             f"{_kind(document)} is not an event; one JSON object a line is allowed",
@@ -232,7 +257,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _FaultFoundError(
+    raise FaultFoundError(
         "", "MALFORMED_REQUEST", f"not JSON: {name} is no number that JSON knows", name
     )
 
@@ -265,14 +290,14 @@ def _fields(
         name = key if key in known else CAMEL_CASE.get(key, "")
         path = prefix + key
         if name not in known:
-            raise _FaultFoundError(
+            raise FaultFoundError(
                 path,
                 "VALUE_UNKNOWN",
                 f"there is no such field; known are {', '.join(known)}",
                 key,
             )
         if name in seen:
-            raise _FaultFoundError(
+            raise FaultFoundError(
                 path, "FIELDS_CONFLICT", f"means the same as {prefix}{name}, which is there too"
             )
         seen.add(name)
@@ -293,7 +318,7 @@ def _set_product(event: NewEvent, name: str, value: Any, path: str) -> None:
     # The service takes a number in `metadata.product_id` for the product with those digits.
     if type(value) is Number:
         if re.fullmatch(r"-?[0-9]{1,15}", value) is None:
-            raise _FaultFoundError(
+            raise FaultFoundError(
                 path,
                 "TYPE_UNSUPPORTED",
                 f"the number {_short(value)} is not allowed; a text is, or a whole number of at "
@@ -307,7 +332,7 @@ def _set_product(event: NewEvent, name: str, value: Any, path: str) -> None:
 def _set_customer(event: NewEvent, name: str, value: Any, path: str) -> None:
     # Setting one of the two would silently take away the other.
     if (other := event.WhichOneof("customer")) is not None:
-        raise _FaultFoundError(
+        raise FaultFoundError(
             path, "FIELDS_CONFLICT", f"{other} is there too; exactly one of the two is allowed"
         )
     _set_text(event, name, value, path)
@@ -329,8 +354,8 @@ def _set_integer(message: Any, name: str, value: Any, path: str) -> None:
     setattr(message, name, int(number))
 
 
-def _no_integer(path: str, value: str) -> _FaultFoundError:
-    return _FaultFoundError(
+def _no_integer(path: str, value: str) -> FaultFoundError:
+    return FaultFoundError(
         path,
         "NUMBER_OUT_OF_RANGE",
         f"{_short(value)} is not a whole number from 0 to 9007199254740992",
@@ -347,7 +372,7 @@ _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 
 
 def _set_timestamp(event: NewEvent, _name: str, value: Any, path: str) -> None:
-    if type(value) is not str:
+    if type(value) not in (str, Number):
         raise _wrong_type(path, value, "a text such as 2026-11-23T12:00:00Z")
     if (match := _TIMESTAMP.fullmatch(value.strip())) is None:
         raise _no_timestamp(path, value)
@@ -365,12 +390,13 @@ def _set_timestamp(event: NewEvent, _name: str, value: Any, path: str) -> None:
     event.timestamp.nanos = int((fraction or "").ljust(9, "0"))
 
 
-def _no_timestamp(path: str, value: str) -> _FaultFoundError:
-    return _FaultFoundError(
+def _no_timestamp(path: str, value: str) -> FaultFoundError:
+    return FaultFoundError(
         path,
         "MALFORMED_REQUEST",
         f"{_short(value)} is not a time with an offset, such as 2026-11-23T12:00:00Z "
-        "or 2026-11-23T07:00:00.5-05:00",
+        "or 2026-11-23T07:00:00.5-05:00"
+        + ("; --timestamps reads seconds or milliseconds since 1970" if value.isdecimal() else ""),
         value,
     )
 
@@ -398,6 +424,8 @@ def _rounded(number: str) -> str:
 
 def _is_exact(number: str) -> bool:
     """Whether a JSON number has few enough digits to be taken as it is written."""
+    if len(number) <= AMOUNT_DECIMALS_MAX and has_no_exponent(number):
+        return True
     try:
         _, digits, exponent = Decimal(number).as_tuple()
     except InvalidOperation:  # an exponent of more than 18 digits
@@ -446,17 +474,17 @@ def _double(value: Number, path: str) -> float:
     programs do; what has other digits would come back as another number.
     """
     number = float(value)
-    if len(value) <= DOUBLE_DIGITS_KEPT and "e" not in value and "E" not in value:
+    if repr(number) == value or (len(value) <= DOUBLE_DIGITS_KEPT and has_no_exponent(value)):
         return number
     if math.isinf(number):
-        raise _FaultFoundError(
+        raise FaultFoundError(
             path,
             "NUMBER_OUT_OF_RANGE",
             f"{_short(value)} is further from zero than a 64-bit float reaches",
             value,
         )
     if not is_double(value):
-        raise _FaultFoundError(
+        raise FaultFoundError(
             path,
             "NUMBER_OUT_OF_RANGE",
             f"{_short(value)} has more digits than a 64-bit float keeps; written as a text, "
@@ -464,6 +492,11 @@ def _double(value: Number, path: str) -> float:
             value,
         )
     return number
+
+
+def has_no_exponent(number: str) -> bool:
+    """Whether a number has as many digits as it is long, at most."""
+    return "e" not in number and "E" not in number
 
 
 def is_double(number: str) -> bool:
@@ -562,14 +595,14 @@ def _short(text: str) -> str:
     return text if len(text) <= 64 else text[:64] + "…"
 
 
-def _wrong_type(path: str, value: Any, allowed: str) -> _FaultFoundError:
-    return _FaultFoundError(
+def _wrong_type(path: str, value: Any, allowed: str) -> FaultFoundError:
+    return FaultFoundError(
         path, "TYPE_UNSUPPORTED", f"{_kind(value)} is not allowed; {allowed} is", _kind(value)
     )
 
 
-def _repeated(path: str, found: _Repeated) -> _FaultFoundError:
-    return _FaultFoundError(
+def _repeated(path: str, found: _Repeated) -> FaultFoundError:
+    return FaultFoundError(
         f"{path}.{found.key}".lstrip("."),
         "FIELDS_CONFLICT",
         "the key stands there more than once",
@@ -577,15 +610,15 @@ def _repeated(path: str, found: _Repeated) -> _FaultFoundError:
     )
 
 
-def _too_deep(path: str) -> _FaultFoundError:
-    return _FaultFoundError(
+def _too_deep(path: str) -> FaultFoundError:
+    return FaultFoundError(
         path,
         "TYPE_UNSUPPORTED",
         f"objects and lists nest deeper than {DEPTH_MAX} levels, the most that is read",
     )
 
 
-def _not_text(path: str) -> _FaultFoundError:
-    return _FaultFoundError(
+def _not_text(path: str) -> FaultFoundError:
+    return FaultFoundError(
         path, "TEXT_MALFORMED", "half of a surrogate pair stands for no character"
     )
