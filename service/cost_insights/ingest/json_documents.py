@@ -217,7 +217,7 @@ class _Splitter:
         self, line: int, column: int, length: int, reason: str, why: str
     ) -> tuple[int, bytes | None, LineFault]:
         """Leaves out what stands before the next line that begins an event."""
-        text = self._data[self._at : self._at + length].rstrip()
+        text = self._data[self._at : self._at + length].rstrip(b" \t\r\n,")
         self._pass(self._at + length)
         while not (0 <= self._column <= max(column, 0) and self._begins_event()):
             end = self._data.find(b"\n", self._at) + 1
