@@ -48,7 +48,7 @@ class App:
             waiting_events_max=settings.waiting_events_max,
             waiting_bytes_max=settings.waiting_bytes_max,
         )
-        self._recorder = Recorder(self.store)
+        self._work = Work(self.store, query_seconds_max=settings.query_seconds_max)
         self._jobs = (
             [Runner(self.store, Compactor(self.store, self.caches.cells))]
             if settings.compact
@@ -73,13 +73,13 @@ class App:
         await self._ingestor.close()
         for job in self._jobs:
             await asyncio.to_thread(job.stop)
-        await self._recorder.close()
+        await self._work.close()
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 
     def _calls(self) -> Mapping[str, Call]:
-        settings, store = self.settings, self.store
-        work = Work(store, query_seconds_max=settings.query_seconds_max)
+        settings, store, work = self.settings, self.store, self._work
+        recorder = Recorder(store)
         reader = MetricsReader(store, self.caches, LedgerCache(settings.ledger_bytes_max))
         exports = Exports(
             store,
@@ -89,7 +89,7 @@ class App:
             cost_rows_max=max(1, (store.transactions_max - 2) // 2),
         )
         record_system_events = system_event_call(
-            self._recorder, clock_skew_ms=settings.clock_skew_ms
+            recorder, work, clock_skew_ms=settings.clock_skew_ms
         )
         return {
             **event_calls(
@@ -97,6 +97,6 @@ class App:
             ),
             **metrics_calls(reader, exports, work),
             **revenue_calls(
-                self._recorder, RevenueReader(store), work, clock_skew_ms=settings.clock_skew_ms
+                recorder, RevenueReader(store), work, clock_skew_ms=settings.clock_skew_ms
             ),
         }

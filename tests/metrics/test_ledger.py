@@ -1,6 +1,5 @@
 """LedgerCache in memory: what the database has, read once, whoever asks."""
 
-import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -63,10 +62,10 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
     """Each question sees what was committed before; each record is added once."""
     recorder, ledgers = Recorder(store), LedgerCache(2**30)
     assert facts(current(store, ledgers, acme), "revenue", "subscriptions") == [0, 0]
-    asyncio.run(recorder.orders(acme, [order("o", net_picocents=10**15 * CENT)]))
+    recorder.orders(acme, [order("o", net_picocents=10**15 * CENT)])
     ledger = current(store, ledgers, acme)
     assert (ledger.position, facts(ledger, "revenue")) == (1, [10**27])
-    asyncio.run(recorder.subscriptions(acme, [state("s"), state("t")]))
+    recorder.subscriptions(acme, [state("s"), state("t")])
     refund = Refund(
         refund_id="r",
         kind="refund",
@@ -77,8 +76,8 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
         fee_picocents=1,
         created_us=9,
     )
-    asyncio.run(recorder.refunds(acme, [refund]))
-    asyncio.run(recorder.subscriptions(acme, [state("t", 2, ended_us=50)]))
+    recorder.refunds(acme, [refund])
+    recorder.subscriptions(acme, [state("t", 2, ended_us=50)])
     assert current(store, ledgers, acme) is ledger
     assert ledger.position == 5
     assert facts(ledger, "revenue", "net_revenue", "subscriptions", "churned", "mrr") == [
@@ -98,7 +97,7 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
 def test_ledgers_are_of_one_organization(store: Store, acme: Organization) -> None:
     """What one organization records is in no other's ledger."""
     other = new_organization(store)
-    asyncio.run(Recorder(store).orders(other, [order("o")]))
+    Recorder(store).orders(other, [order("o")])
     ledgers = LedgerCache(2**30)
     assert facts(current(store, ledgers, acme), "orders") == [0]
     assert facts(current(store, ledgers, other), "orders") == [1]
@@ -110,8 +109,8 @@ def test_records_are_read_in_parts(
     """Many records are read some at a time; a failure between leaves a ledger that the
     next reader completes."""
     recorder = Recorder(store)
-    asyncio.run(recorder.orders(acme, [order(f"o{i}") for i in range(7)]))
-    asyncio.run(recorder.subscriptions(acme, [state(f"s{i}") for i in range(4)]))
+    recorder.orders(acme, [order(f"o{i}") for i in range(7)])
+    recorder.subscriptions(acme, [state(f"s{i}") for i in range(4)])
     monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 3)
     ledgers = LedgerCache(2**30)
     with snapshot_of(store, acme) as snapshot:
@@ -157,7 +156,7 @@ def test_threads_add_each_record_once(store: Store, acme: Organization) -> None:
     def record(_: int) -> int:
         start.wait()
         for number in range(30):
-            asyncio.run(recorder.orders(acme, [order(f"o{number}")]))
+            recorder.orders(acme, [order(f"o{number}")])
         return 0
 
     with ThreadPoolExecutor(5) as pool:
@@ -172,7 +171,7 @@ def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
     others = [new_organization(store) for _ in range(2)]
     recorder = Recorder(store)
     for owner in (acme, *others):
-        asyncio.run(recorder.orders(owner, [order("o")]))
+        recorder.orders(owner, [order("o")])
     one = current(store, LedgerCache(2**30), acme).bytes
     ledgers = LedgerCache(2 * one + one // 2)
     first, second = (current(store, ledgers, owner) for owner in (acme, others[0]))
@@ -189,7 +188,7 @@ def test_ledgers_are_bounded(store: Store, acme: Organization) -> None:
 
 def test_a_deadline_ends_the_reading(store: Store, acme: Organization) -> None:
     """Records are not read for a call that is over."""
-    asyncio.run(Recorder(store).orders(acme, [order("o")]))
+    Recorder(store).orders(acme, [order("o")])
     ledgers = LedgerCache(2**30)
     with pytest.raises(QueryTooSlowError), snapshot_of(store, acme, seconds_max=0) as snapshot:
         ledgers.current(snapshot)

@@ -1,6 +1,5 @@
 """The ledger: numbers without gaps, and sums that are right whatever came first."""
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -58,7 +57,7 @@ def test_an_order_is_one_entry(store: Store, acme: Organization) -> None:
         created_us=50,
         paid_us=40,
     )
-    asyncio.run(Recorder(store).orders(acme, [sent]))
+    Recorder(store).orders(acme, [sent])
     # 1001 * 1.5 = 1501.5 is rounded to the even 1502, 201 * 1.5 = 301.5 to 302.
     assert rows(store, ledger_entry, acme) == [
         {
@@ -84,7 +83,7 @@ def test_an_order_is_one_entry(store: Store, acme: Organization) -> None:
 
 def test_a_negative_balance_changes_nothing(store: Store, acme: Organization) -> None:
     """Credit that paid a part of an order does not add to what the order was worth."""
-    asyncio.run(Recorder(store).orders(acme, [order("o", applied_balance_picocents=-5)]))
+    Recorder(store).orders(acme, [order("o", applied_balance_picocents=-5)])
     (entry,) = rows(store, ledger_entry, acme)
     assert entry["order_revenue_picocents"] == entry["revenue_picocents"] == 2_900 * CENT
 
@@ -103,9 +102,9 @@ def test_a_refund_is_an_entry_of_its_order(
 ) -> None:
     """It lies at the times of the order, less its fee; a dispute leaves the order's worth."""
     recorder = Recorder(store)
-    asyncio.run(recorder.orders(acme, [order("o", created_us=5, paid_us=4)]))
+    recorder.orders(acme, [order("o", created_us=5, paid_us=4)])
     back = given_back("r", "o", kind=kind, amount_picocents=100, fee_picocents=3)
-    asyncio.run(recorder.refunds(acme, [back]))
+    recorder.refunds(acme, [back])
     _, entry = rows(store, ledger_entry, acme)
     assert entry == {
         "number": 2,
@@ -130,8 +129,8 @@ def test_an_order_after_its_refunds(store: Store, acme: Organization) -> None:
     """A refund without its order is nobody's, at its own time, until the order takes it over."""
     recorder = Recorder(store)
     refunds = [given_back("r1", "o"), given_back("r2", "other"), given_back("r3", "o")]
-    asyncio.run(recorder.refunds(acme, refunds))
-    assert asyncio.run(recorder.orders(acme, [order("o")])) == (1, 0, [])
+    recorder.refunds(acme, refunds)
+    assert recorder.orders(acme, [order("o")]) == (1, 0, [])
     nobodys = (9, 9, -1, "", "", "")
     known = (5, 5, 0, "p", "recurring", "s")
     nine = 900 * CENT
@@ -155,8 +154,8 @@ def test_what_is_not_stored_is_not_booked(store: Store, acme: Organization) -> N
     sent = [order("o"), order("o"), order("o", net_picocents=1)]
     back = [given_back("r", "o"), given_back("r", "o"), given_back("r", "o", fee_picocents=1)]
     for _ in range(2):
-        asyncio.run(recorder.orders(acme, sent))
-        asyncio.run(recorder.refunds(acme, back))
+        recorder.orders(acme, sent)
+        recorder.refunds(acme, back)
     assert [row["number"] for row in rows(store, ledger_entry, acme)] == [1, 2]
     assert records_count(store, acme) == 2
 
@@ -164,10 +163,10 @@ def test_what_is_not_stored_is_not_booked(store: Store, acme: Organization) -> N
 def test_a_subscription_takes_a_number_when_it_is_written(store: Store, acme: Organization) -> None:
     """Each state that is stored takes the next number, those that are not take none."""
     recorder = Recorder(store)
-    asyncio.run(recorder.orders(acme, [order("o")]))
-    asyncio.run(recorder.subscriptions(acme, [state("s1"), state("s2")]))
-    asyncio.run(recorder.subscriptions(acme, [state("s1"), state("s2", 3), state("s2", 2)]))
-    asyncio.run(recorder.orders(acme, [order("o2")]))
+    recorder.orders(acme, [order("o")])
+    recorder.subscriptions(acme, [state("s1"), state("s2")])
+    recorder.subscriptions(acme, [state("s1"), state("s2", 3), state("s2", 2)])
+    recorder.orders(acme, [order("o2")])
     assert [one["record_number"] for one in rows(store, subscription, acme)] == [2, 4]
     assert [row["number"] for row in rows(store, ledger_entry, acme)] == [1, 5]
     assert records_count(store, acme) == 5
@@ -176,9 +175,9 @@ def test_a_subscription_takes_a_number_when_it_is_written(store: Store, acme: Or
 def test_amounts_beyond_64_bits(store: Store, acme: Organization) -> None:
     """Entries hold the widest amounts exactly."""
     recorder = Recorder(store)
-    asyncio.run(recorder.refunds(acme, [given_back("r", "o", amount_picocents=10**27)]))
+    recorder.refunds(acme, [given_back("r", "o", amount_picocents=10**27)])
     wide = order("o", net_picocents=10**27 - 1, fee_picocents=-(10**27))
-    asyncio.run(recorder.orders(acme, [wide]))
+    recorder.orders(acme, [wide])
     entries = rows(store, ledger_entry, acme)
     assert [one["net_revenue_picocents"] for one in entries] == [
         -(10**27),
@@ -197,9 +196,9 @@ def test_recorders_at_once_leave_no_gap(store: Store, acme: Organization) -> Non
             recorder = Recorder(own)
             for n in range(10):
                 name = f"{process} {n}"
-                asyncio.run(recorder.refunds(acme, [given_back(name, f"o{n}")]))
-                asyncio.run(recorder.orders(acme, [order(f"o{n}"), order(name)]))
-                asyncio.run(recorder.subscriptions(acme, [state(name)]))
+                recorder.refunds(acme, [given_back(name, f"o{n}")])
+                recorder.orders(acme, [order(f"o{n}"), order(name)])
+                recorder.subscriptions(acme, [state(name)])
 
     with ThreadPoolExecutor(4) as processes:
         list(processes.map(record, range(4)))
@@ -254,10 +253,10 @@ def test_sums_are_those_of_the_rows(
     for orders_first, orders, refunds in calls:
         for _ in range(2):
             if orders_first:
-                asyncio.run(recorder.orders(owner, orders))
-            asyncio.run(recorder.refunds(owner, refunds))
+                recorder.orders(owner, orders)
+            recorder.refunds(owner, refunds)
             if not orders_first:
-                asyncio.run(recorder.orders(owner, orders))
+                recorder.orders(owner, orders)
     entries = rows(store, ledger_entry, owner)
     assert [one["number"] for one in entries] == list(range(1, records_count(store, owner) + 1))
     assert summed(entries) == expected(rows(store, paid_order, owner), rows(store, refund, owner))

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import hypothesis
@@ -16,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
+from cost_insights.api.work import Work
 from cost_insights.errors import InvalidRequestError, OverloadedError, StoreUnavailableError
 from cost_insights.identity import Organization
 from cost_insights.revenue import (
@@ -80,7 +82,7 @@ def test_an_order_is_what_plain_sql_expects(store: Store, acme: Organization) ->
         applied_balance_picocents=5,
         fee_picocents=-(10**20),
     )
-    recorded = asyncio.run(Recorder(store).orders(acme, [sent]))
+    recorded = Recorder(store).orders(acme, [sent])
     assert recorded == (1, 0, [])
     (row,) = rows(store, paid_order)
     (owner,) = rows(store, customer)
@@ -116,7 +118,7 @@ def test_a_refund_is_what_plain_sql_expects(store: Store, acme: Organization) ->
         fee_picocents=1_500 * CENT,
         created_us=7,
     )
-    assert asyncio.run(Recorder(store).refunds(acme, [sent])) == (1, 0, [])
+    assert Recorder(store).refunds(acme, [sent]) == (1, 0, [])
     assert rows(store, refund) == [
         {
             "organization_number": acme.number,
@@ -137,7 +139,7 @@ def test_plain_sql_sums_wide_amounts(store: Store, acme: Organization) -> None:
     """On PostgreSQL a sum of wide amounts is exact; SQLite keeps their digits."""
     amounts = [10**27, 10**27, -1, 7]
     orders = [order(f"o{n}", net_picocents=amount) for n, amount in enumerate(amounts)]
-    asyncio.run(Recorder(store).orders(acme, orders))
+    Recorder(store).orders(acme, orders)
     with store.read() as connection:
         if connection.dialect.name == "postgresql":
             total = "SELECT sum(net_usd_picocents)::text FROM paid_order"
@@ -169,9 +171,9 @@ def test_any_other_content_is_a_conflict(
 ) -> None:
     """Whatever field of an order differs, the first one stays."""
     recorder = Recorder(store)
-    asyncio.run(recorder.orders(acme, [order()]))
+    recorder.orders(acme, [order()])
     stored = rows(store, paid_order)
-    recorded = asyncio.run(recorder.orders(acme, [order(), order(**change)]))
+    recorded = recorder.orders(acme, [order(), order(**change)])
     assert recorded == (0, 1, [(1, "o")])
     assert rows(store, paid_order) == stored
 
@@ -189,7 +191,7 @@ def test_unknown_customers_store_nothing(store: Store, acme: Organization) -> No
     ]
     for path, call in calls:
         with pytest.raises(InvalidRequestError) as caught:
-            asyncio.run(call())
+            call()
         assert caught.value.reason == "CUSTOMER_NOT_FOUND"
         assert caught.value.message == (
             f"{path}[1].customer_id: the organization has no customer {stranger}; only the id of "
@@ -202,9 +204,9 @@ def test_unknown_customers_store_nothing(store: Store, acme: Organization) -> No
 def test_nothing_is_a_request_too(store: Store, acme: Organization) -> None:
     """A call without records stores nothing and is no error."""
     recorder = Recorder(store)
-    assert asyncio.run(recorder.orders(acme, [])) == (0, 0, [])
-    assert asyncio.run(recorder.refunds(acme, [])) == (0, 0, [])
-    assert asyncio.run(recorder.subscriptions(acme, [])) == []
+    assert recorder.orders(acme, []) == (0, 0, [])
+    assert recorder.refunds(acme, []) == (0, 0, [])
+    assert recorder.subscriptions(acme, []) == []
 
 
 def at_once(database_url: str, calls: Sequence[Callable[[Recorder], Any]]) -> list[Any]:
@@ -215,7 +217,7 @@ def at_once(database_url: str, calls: Sequence[Callable[[Recorder], Any]]) -> li
         with contextlib.closing(Store(database_url)) as store:
             rows(store, paid_order)  # connected before the others are waited for
             together.wait()
-            return asyncio.run(call(Recorder(store)))
+            return call(Recorder(store))
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(run, calls))
@@ -227,7 +229,7 @@ def test_orders_that_race(store: Store, database_url: str, acme: Organization) -
     rng = random.Random(5)
     # Registering customers would make the callers wait for each other by itself.
     known = [order(f"known {n}", customer=f"c{n}") for n in range(50)]
-    asyncio.run(Recorder(store).orders(acme, known))
+    Recorder(store).orders(acme, known)
 
     def call(seed: int) -> Callable[[Recorder], Any]:
         # In an order of its own, so that they would wait for each other's rows.
@@ -249,7 +251,7 @@ def test_orders_that_race(store: Store, database_url: str, acme: Organization) -
 def test_subscriptions_that_race(store: Store, database_url: str, acme: Organization) -> None:
     """Whoever comes first, the latest state of each subscription stays."""
     rng = random.Random(7)
-    asyncio.run(Recorder(store).orders(acme, [order()]))
+    Recorder(store).orders(acme, [order()])
     latest = {f"s{n}": rng.randrange(4, 50) for n in range(40)}
 
     def call(_: int) -> Callable[[Recorder], Any]:
@@ -291,15 +293,15 @@ def test_statements_that_race(store: Store, database_url: str, acme: Organizatio
             )
     placed = list(enumerate(statements))
     alone = new_organization(store)
-    asyncio.run(Recorder(store).system_events(alone, placed, accept_valid=False))
+    Recorder(store).system_events(alone, placed, accept_valid=False)
     rng.shuffle(placed)
 
     def call(part: int) -> Callable[[Recorder], Any]:
-        async def record(recorder: Recorder) -> int:
+        def record(recorder: Recorder) -> int:
             inserted = 0
             for first in range(part * 5, len(placed), 20):
                 one = placed[first : first + 10]  # half of them another caller sends too
-                answer = await recorder.system_events(acme, one, accept_valid=False)
+                answer = recorder.system_events(acme, one, accept_valid=False)
                 inserted += answer.inserted
             return inserted
 
@@ -316,16 +318,16 @@ def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
     """While the database is busy 64 calls wait, others are refused, and all that wait are done."""
 
     async def call() -> list[Recorded | BaseException]:
-        recorder = Recorder(store)
+        recorder, work = Recorder(store), Work(store, query_seconds_max=60)
         with store.write() as connection:
             connection.execute(sa.update(organizations).values(customers_count=0))
             calls = asyncio.gather(
-                *(recorder.orders(acme, [order(f"o{n}")]) for n in range(70)),
+                *(work.record(partial(recorder.orders, acme, [order(f"o{n}")])) for n in range(70)),
                 return_exceptions=True,
             )
             await asyncio.sleep(0)
         answers = await calls
-        await recorder.close()
+        await work.close()
         return answers
 
     answers = asyncio.run(call())
@@ -391,7 +393,7 @@ def test_a_commit_nobody_heard_of_counts_once(
     ]
     for call, answer in calls:
         with contextlib.closing(LosingStore(database_url)) as losing:
-            assert asyncio.run(call(Recorder(losing))) == answer
+            assert call(Recorder(losing)) == answer
             assert losing.commits == 2
     assert len(rows(store, paid_order)) == len(rows(store, subscription)) == 1
 
@@ -399,7 +401,7 @@ def test_a_commit_nobody_heard_of_counts_once(
 def test_what_fails_for_good_is_not_tried_again(store: Store, acme: Organization) -> None:
     """An error that is not the database's ends the work at once, and leaves nothing."""
     attempts: list[sa.Connection] = []
-    asyncio.run(Recorder(store).orders(acme, [order()]))
+    Recorder(store).orders(acme, [order()])
 
     def work(connection: sa.Connection) -> None:
         attempts.append(connection)
@@ -439,7 +441,7 @@ def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscriptio
     owner, other = new_organization(shared), new_organization(shared)
     kept: dict[str, NewSubscription] = {}
     for call in calls:
-        outcomes = asyncio.run(Recorder(shared).subscriptions(owner, call))
+        outcomes = Recorder(shared).subscriptions(owner, call)
         for sent, outcome in zip(call, outcomes, strict=True):
             known = kept.get(sent.subscription_id)
             if known is None:
@@ -457,7 +459,7 @@ def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscriptio
         assert len(outcomes) == len(call)
     found = states(shared, owner)
     for call in reversed(calls):
-        asyncio.run(Recorder(shared).subscriptions(other, call[::-1]))
+        Recorder(shared).subscriptions(other, call[::-1])
     for one, stored in states(shared, other).items():
         assert replace(stored, customer_id=found[one].customer_id) == found[one]
     assert found.keys() == kept.keys()
@@ -492,5 +494,5 @@ def test_orders_like_a_dictionary(shared: Store, calls: list[list[NewOrder]]) ->
             duplicates += known is not sent and known == sent
             if known != sent:
                 conflicts.append((index, sent.order_id))
-        recorded = asyncio.run(Recorder(shared).orders(owner, call))
+        recorded = Recorder(shared).orders(owner, call)
         assert recorded == (inserted, duplicates, conflicts)

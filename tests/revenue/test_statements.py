@@ -1,6 +1,5 @@
 """Subscriptions follow from their statements, in whatever order and requests these come."""
 
-import asyncio
 import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -173,12 +172,12 @@ def test_every_permutation_and_split(database_url: str) -> None:
         (state("s", 4, product_id="r"),),
     ]
 
-    async def record(recorder: Recorder, owner: Organization, request: Sequence[Any]) -> int:
+    def record(recorder: Recorder, owner: Organization, request: Sequence[Any]) -> int:
         typed = [one for one in request if isinstance(one, tuple)]
         for (one,) in typed:
-            await recorder.subscriptions(owner, [one])
+            recorder.subscriptions(owner, [one])
         events = [(n, one) for n, one in enumerate(request) if not isinstance(one, tuple)]
-        answer = await recorder.system_events(owner, events, accept_valid=False)
+        answer = recorder.system_events(owner, events, accept_valid=False)
         return answer.inserted
 
     with closing(upgraded(database_url)) as store:
@@ -186,12 +185,11 @@ def test_every_permutation_and_split(database_url: str) -> None:
         for permutation in itertools.permutations(said):
             for requests in splits(permutation):
                 owner = new_organization(store)
-                inserted = [asyncio.run(record(recorder, owner, one)) for one in requests]
+                inserted = [record(recorder, owner, one) for one in requests]
                 assert sum(inserted) == 3
                 (found,) = rows(store, subscription, owner)
                 assert (found["product_id"], found["ends_us"], found["update_us"]) == ("r", 30, 6)
                 assert len(rows(store, subscription_statement, owner)) == 4
-        asyncio.run(recorder.close())
 
 
 def test_a_request_reads_one_statement_of_each_kind(database_url: str) -> None:
@@ -257,7 +255,7 @@ def test_states_of_before_are_statements(database_url: str) -> None:
         store.upgrade()
         before = rows(store, subscription, owner)
         recorder = Recorder(store)
-        outcomes = asyncio.run(recorder.subscriptions(owner, known[-1000:]))
+        outcomes = recorder.subscriptions(owner, known[-1000:])
         assert set(outcomes) == {SubscriptionOutcome.UNCHANGED}
         assert rows(store, subscription, owner) == before
         assert len(rows(store, subscription_statement, owner)) == len(known)
@@ -270,8 +268,7 @@ def test_states_of_before_are_statements(database_url: str) -> None:
             )
             for one, time_us in ((known[0], 4), (known[-1], 6))
         ]
-        asyncio.run(recorder.system_events(owner, list(enumerate(late)), accept_valid=False))
+        recorder.system_events(owner, list(enumerate(late)), accept_valid=False)
         after = rows(store, subscription, owner)
         assert after[:-1] == before[:-1]
         assert (after[-1]["product_id"], after[-1]["ends_us"]) == ("q", 10_000)
-        asyncio.run(recorder.close())

@@ -57,7 +57,7 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordOrdersRequest
     ) -> revenue_service_pb2.RecordOrdersResponse:
         orders = await asyncio.to_thread(new_orders, request, latest_us=latest_us())
-        recorded = await recorder.orders(caller.organization, orders)
+        recorded = await work.record(lambda: recorder.orders(caller.organization, orders))
         return revenue_service_pb2.RecordOrdersResponse(
             inserted=recorded.inserted,
             duplicates=recorded.duplicates,
@@ -71,7 +71,7 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordRefundsRequest
     ) -> revenue_service_pb2.RecordRefundsResponse:
         refunds = await asyncio.to_thread(new_refunds, request, latest_us=latest_us())
-        recorded = await recorder.refunds(caller.organization, refunds)
+        recorded = await work.record(lambda: recorder.refunds(caller.organization, refunds))
         return revenue_service_pb2.RecordRefundsResponse(
             inserted=recorded.inserted,
             duplicates=recorded.duplicates,
@@ -85,7 +85,9 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordSubscriptionsRequest
     ) -> revenue_service_pb2.RecordSubscriptionsResponse:
         subscriptions = await asyncio.to_thread(new_subscriptions, request, latest_us=latest_us())
-        outcomes = await recorder.subscriptions(caller.organization, subscriptions)
+        outcomes = await work.record(
+            lambda: recorder.subscriptions(caller.organization, subscriptions)
+        )
         return revenue_service_pb2.RecordSubscriptionsResponse(
             inserted=outcomes.count(SubscriptionOutcome.INSERTED),
             updated=outcomes.count(SubscriptionOutcome.UPDATED),

@@ -18,6 +18,7 @@ from cost_insights.api.ingest_answer import first_faults, ingest_answer
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import slug_prefix
 from cost_insights.api.system_event_item import PRODUCT_CHARS_MAX, EventItem
+from cost_insights.api.work import Work
 from cost_insights.errors import (
     FieldFault,
     InvalidRequestError,
@@ -60,7 +61,7 @@ def check_may_store_events(caller: Caller) -> None:
         )
 
 
-def system_event_call(recorder: Recorder, *, clock_skew_ms: int) -> RecordSystemEvents:
+def system_event_call(recorder: Recorder, work: Work, *, clock_skew_ms: int) -> RecordSystemEvents:
     """Records the events of an encoded `IngestEventsRequest` that holds system events."""
 
     async def record(caller: Caller, request: bytes) -> event_service_pb2.IngestEventsResponse:
@@ -72,8 +73,10 @@ def system_event_call(recorder: Recorder, *, clock_skew_ms: int) -> RecordSystem
                 [fault for _, fault in read.faults],
                 refused=len({index for index, _ in read.faults}),
             )
-        recorded = await recorder.system_events(
-            caller.organization, read.events, accept_valid=read.accept_valid
+        recorded = await work.record(
+            lambda: recorder.system_events(
+                caller.organization, read.events, accept_valid=read.accept_valid
+            )
         )
         faults = sorted([*read.faults, *recorded.faults], key=lambda fault: fault[0])
         return ingest_answer(

@@ -2,27 +2,53 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from cost_insights.errors import OverloadedError
 from cost_insights.store import Deadline, Store
+
+_WAITING_CALLS_MAX = 64
+"""How many calls wait to record revenue, of up to a thousand records each."""
 
 _T = TypeVar("_T")
 
 
 class Work:
-    """Runs what reads the database.
+    """Runs what operations do with the database.
 
-    It is tried again for a while where the database fails in passing; meanwhile no
+    Reads are tried again for a while where the database fails in passing; meanwhile no
     thread waits.
     """
 
     def __init__(self, store: Store, *, query_seconds_max: float) -> None:
         self._store = store
         self.query_seconds_max = query_seconds_max
+        self._recording = 0
+        # A thread of its own: calls that wait for the database do not take the threads
+        # and the connections of those that read.
+        self._recorder = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+
+    async def close(self) -> None:
+        """Finishes what is being recorded."""
+        await asyncio.to_thread(self._recorder.shutdown)
 
     async def read(self, work: Callable[[], _T]) -> _T:
         """The result of short work."""
         return await self._store.retrying(asyncio.to_thread, work)
+
+    async def record(self, work: Callable[[], _T]) -> _T:
+        """The result of work that records revenue, one call after the other.
+
+        Raises OverloadedError if too many wait.
+        """
+        if self._recording >= _WAITING_CALLS_MAX:
+            raise _overloaded(self._recording)
+        self._recording += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._recorder, work)
+        finally:
+            self._recording -= 1
 
     async def answer(self, work: Callable[[Deadline], _T]) -> _T:
         """The result of work that has a time limit.
@@ -42,3 +68,12 @@ class Work:
             raise
         finally:
             over.cancel()
+
+
+def _overloaded(waiting: int) -> OverloadedError:
+    return OverloadedError(
+        f"{waiting} calls wait to be recorded, at most {_WAITING_CALLS_MAX} are held; "
+        "try again later",
+        reason="OVERLOADED",
+        facts={"waiting_calls": str(waiting), "waiting_calls_max": str(_WAITING_CALLS_MAX)},
+    )

@@ -3,14 +3,12 @@
 The ledger says what they add to metrics, and is written with them.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights.errors import InvalidRequestError, OverloadedError
+from cost_insights.errors import InvalidRequestError
 from cost_insights.identity import Organization
 from cost_insights.revenue.bookkeeping import book_orders, book_refunds
 from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
@@ -33,9 +31,6 @@ from cost_insights.store import Store
 from cost_insights.store.schema import organization as organizations
 from cost_insights.store.schema import paid_order, refund
 
-_WAITING_CALLS_MAX = 64
-"""So many calls of a thousand records each are held, and no more."""
-
 _T = TypeVar("_T")
 
 
@@ -51,24 +46,15 @@ class Recorded(NamedTuple):
 class Recorder:
     """Records what was earned, one transaction at a time.
 
-    Each call raises StoreUnavailableError if the database does not answer and
-    OverloadedError if too many wait; those of orders and subscriptions raise
-    InvalidRequestError if one names an unknown `customer_id`. What was recorded by a
-    call that failed is found again by the next.
+    Each call raises StoreUnavailableError if the database does not answer; those of
+    orders and subscriptions raise InvalidRequestError if one names an unknown
+    `customer_id`. What was recorded by a call that failed is found again by the next.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting = 0
-        # In a thread of its own: calls that wait for the database do not take the
-        # threads and the connections of those that read.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="recorder")
 
-    async def close(self) -> None:
-        """Finishes what was begun and stops."""
-        await asyncio.to_thread(self._writer.shutdown)
-
-    async def orders(self, organization: Organization, orders: Sequence[NewOrder]) -> Recorded:
+    def orders(self, organization: Organization, orders: Sequence[NewOrder]) -> Recorded:
         """Stores orders that are not stored yet."""
 
         def record(connection: sa.Connection) -> Recorded:
@@ -81,9 +67,9 @@ class Recorder:
             book_orders(connection, organization, [(None, row) for row in new])
             return _recorded(outcomes, [order.order_id for order in orders])
 
-        return await self._write(organization, record)
+        return self._write(organization, record)
 
-    async def refunds(self, organization: Organization, refunds: Sequence[Refund]) -> Recorded:
+    def refunds(self, organization: Organization, refunds: Sequence[Refund]) -> Recorded:
         """Stores refunds that are not stored yet."""
 
         def record(connection: sa.Connection) -> Recorded:
@@ -92,9 +78,9 @@ class Recorder:
             book_refunds(connection, organization, new)
             return _recorded(outcomes, [one.refund_id for one in refunds])
 
-        return await self._write(organization, record)
+        return self._write(organization, record)
 
-    async def subscriptions(
+    def subscriptions(
         self, organization: Organization, subscriptions: Sequence[NewSubscription]
     ) -> list[SubscriptionOutcome]:
         """Stores states of subscriptions that are not stored yet."""
@@ -110,9 +96,9 @@ class Recorder:
             ]
             return record_states(connection, organization, states)
 
-        return await self._write(organization, record)
+        return self._write(organization, record)
 
-    async def system_events(
+    def system_events(
         self,
         organization: Organization,
         events: Sequence[tuple[int, SystemEvent]],
@@ -134,9 +120,9 @@ class Recorder:
                 )
             return recorded
 
-        return await self._write(organization, record)
+        return self._write(organization, record)
 
-    async def _write(self, organization: Organization, record: Callable[[sa.Connection], _T]) -> _T:
+    def _write(self, organization: Organization, record: Callable[[sa.Connection], _T]) -> _T:
         def write(connection: sa.Connection) -> _T:
             # One transaction of an organization at a time, whichever process it is
             # of, so that what it has looked up still holds when it writes. The price
@@ -148,24 +134,7 @@ class Recorder:
             )
             return record(connection)
 
-        if self._waiting >= _WAITING_CALLS_MAX:
-            raise _overloaded(self._waiting)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._writer, self._store.write_retrying, write
-            )
-        finally:
-            self._waiting -= 1
-
-
-def _overloaded(waiting: int) -> OverloadedError:
-    return OverloadedError(
-        f"{waiting} calls wait to be recorded, at most {_WAITING_CALLS_MAX} are held; "
-        "try again later",
-        reason="OVERLOADED",
-        facts={"waiting_calls": str(waiting), "waiting_calls_max": str(_WAITING_CALLS_MAX)},
-    )
+        return self._store.write_retrying(write)
 
 
 def _recorded(outcomes: Sequence[RecordOutcome], ids: Sequence[str]) -> Recorded:
