@@ -18,7 +18,7 @@ LAYERS = (
     {"supervisor"},
     {"server"},
     {"app"},
-    {"doors", "ingest"},
+    {"doors", "files"},
     {"api"},
     {"metrics"},
     {"events", "revenue"},
@@ -40,7 +40,7 @@ IMPORTS_CLIENT = {"cli"}
 
 THIRD_PARTY: Mapping[str, set[str]] = {
     "grpc": {"doors", "client", "cli"},
-    "google": {"api", "doors", "client", "cli", "ingest"},
+    "google": {"api", "doors", "client", "cli", "files"},
     "sqlalchemy": {
         "cells",
         "cli",
@@ -58,7 +58,7 @@ THIRD_PARTY: Mapping[str, set[str]] = {
     "rich": {"cli"},
     "plotext": {"cli"},
     "pydantic": {"cli", "settings"},
-    "cost_insights.v1": {"api", "doors", "client", "cli", "ingest"},
+    "cost_insights.v1": {"api", "doors", "client", "cli", "files"},
 }
 """The parts that import a package, each of them and no other."""
 

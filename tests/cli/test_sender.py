@@ -22,7 +22,7 @@ from cost_insights.cli.client import Service
 from cost_insights.cli.console import CommandError
 from cost_insights.cli.sender import BATCH_BYTES_MAX, IN_FLIGHT_MAX, Sender
 from cost_insights.cli.source import Format, Source
-from cost_insights.ingest.ndjson import LineFault
+from cost_insights.files.ndjson import LineFault
 from cost_insights.v1.event_service_pb2 import (
     IngestEventsRequest,
     IngestEventsResponse,

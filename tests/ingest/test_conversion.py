@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.ingest import csv_rows, ndjson
-from cost_insights.ingest.conversion import Conversion, Timestamps, Unit
-from cost_insights.ingest.ndjson import LineFault
+from cost_insights.files import csv_records as csv_rows
+from cost_insights.files import ndjson
+from cost_insights.files.conversion import Conversion, Timestamps, Unit
+from cost_insights.files.ndjson import LineFault
 from cost_insights.v1.event_pb2 import NewEvent
 
 NAMES = {"amount": "cost", "user": "external_customer_id", "where": "metadata.region"}

@@ -11,13 +11,13 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.ingest.csv_rows import (
+from cost_insights.files.csv_records import (
     KNOWN_COLUMNS,
     RECORD_BYTES_MAX,
     HeaderError,
     read_records,
 )
-from cost_insights.ingest.ndjson import LineFault, Record
+from cost_insights.files.ndjson import LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
 
 FIELD = Path(__file__).parents[1] / "vectors" / "field"

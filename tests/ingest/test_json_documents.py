@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.ingest.json_documents import CutOffError, read_records
-from cost_insights.ingest.ndjson import LINE_BYTES_MAX, LineFault, Record
+from cost_insights.files.json_documents import CutOffError, read_records
+from cost_insights.files.ndjson import LINE_BYTES_MAX, LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
 
 FIELD = Path(__file__).parents[1] / "vectors" / "field"

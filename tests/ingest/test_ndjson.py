@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.ingest.ndjson import (
+from cost_insights.files.ndjson import (
     DEPTH_MAX,
     LINE_BYTES_MAX,
     LINE_TOO_LONG,

@@ -21,7 +21,7 @@ import pydantic
 
 from cost_insights.cli.console import CommandError, usage
 from cost_insights.cli.source import Content, Format
-from cost_insights.ingest.ndjson import LineFault
+from cost_insights.files.ndjson import LineFault
 
 KEEP_EVERY_SECONDS: Final = 1.0
 """How far a checkpoint lags behind the acknowledgements at most."""

@@ -35,9 +35,9 @@ from cost_insights.cli.console import (
 from cost_insights.cli.sender import BATCH_BYTES_MAX, Rehearsal, Sender
 from cost_insights.cli.source import Format, Source, open_source
 from cost_insights.cli.variables import settings_of
-from cost_insights.ingest.conversion import Conversion, Timestamps, Unit
-from cost_insights.ingest.csv_rows import KNOWN_COLUMNS, place_of
-from cost_insights.ingest.ndjson import LineFault
+from cost_insights.files.conversion import Conversion, Timestamps, Unit
+from cost_insights.files.csv_records import KNOWN_COLUMNS, place_of
+from cost_insights.files.ndjson import LineFault
 
 NOTE_EVERY_SECONDS: Final = 5.0
 """How often progress is told where there is no terminal to draw a bar on."""

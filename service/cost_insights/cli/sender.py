@@ -35,7 +35,7 @@ from cost_insights.cli.source import (
     SourceError,
     SourceStoppedError,
 )
-from cost_insights.ingest.ndjson import LineFault, Record
+from cost_insights.files.ndjson import LineFault, Record
 from cost_insights.v1.event_pb2 import NewEvent
 from cost_insights.v1.event_service_pb2 import (
     IngestEventsRequest,

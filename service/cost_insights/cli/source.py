@@ -23,9 +23,10 @@ from types import TracebackType
 from typing import BinaryIO, Final, cast
 
 from cost_insights.cli.console import usage
-from cost_insights.ingest import csv_rows, json_documents
-from cost_insights.ingest.conversion import Conversion
-from cost_insights.ingest.ndjson import Record, keep
+from cost_insights.files import csv_records as csv_rows
+from cost_insights.files import json_documents
+from cost_insights.files.conversion import Conversion
+from cost_insights.files.ndjson import Record, keep
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from cost_insights.ingest import ndjson
-from cost_insights.ingest.ndjson import (
+from cost_insights.files import ndjson
+from cost_insights.files.ndjson import (
     LINE_BYTES_MAX,
     Convert,
     LineFault,

@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
-from cost_insights.ingest.csv_rows import place_of
-from cost_insights.ingest.ndjson import FaultFoundError, Number
+from cost_insights.files.csv_records import place_of
+from cost_insights.files.ndjson import FaultFoundError, Number
 
 EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (what is counted from it is UTC)
 SECONDS_END: Final = 10**11

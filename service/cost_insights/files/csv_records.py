@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from cost_insights.ingest.ndjson import (
+from cost_insights.files.ndjson import (
     CAMEL_CASE,
     COST_FIELDS,
     DOUBLE_DIGITS_KEPT,
