@@ -29,6 +29,8 @@ pub enum FaultKind {
     FieldRequired { what: &'static str },
     /// Neither of the two fields that name a customer is there.
     CustomerRequired,
+    /// A text that must say something has no character that can be seen.
+    TextBlank { what: &'static str },
     /// A text inside metadata is empty.
     TextEmpty { what: &'static str },
     /// A field and its twin inside metadata are both there.
@@ -106,7 +108,9 @@ impl FaultKind {
         match self {
             MalformedRequest => "MALFORMED_REQUEST",
             TooManyEvents { .. } => "TOO_MANY_EVENTS",
-            FieldRequired { .. } | CustomerRequired | TextEmpty { .. } => "FIELD_REQUIRED",
+            FieldRequired { .. } | CustomerRequired | TextBlank { .. } | TextEmpty { .. } => {
+                "FIELD_REQUIRED"
+            }
             FieldsConflict { .. } => "FIELDS_CONFLICT",
             TextTooLong { .. } => "TEXT_TOO_LONG",
             TextNotUtf8 { .. } | TextHoldsNul { .. } => "TEXT_MALFORMED",
@@ -211,6 +215,7 @@ impl Fault {
             TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
             FieldRequired { .. }
             | CustomerRequired
+            | TextBlank { .. }
             | TextEmpty { .. }
             | TextNotUtf8 { .. }
             | TextHoldsNul { .. }
@@ -246,6 +251,9 @@ impl fmt::Display for Fault {
                 f,
                 "external_customer_id and customer_id are both absent; one of them is required"
             ),
+            TextBlank { what } => {
+                write!(f, "{what} has no visible character; at least 1 is required")
+            }
             TextEmpty { what } => write!(f, "{what} is empty; at least 1 character is required"),
             FieldsConflict { other } => write!(
                 f,

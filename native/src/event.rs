@@ -12,6 +12,7 @@ use std::collections::hash_map::Entry;
 
 use crate::amount::{self, Picocents};
 use crate::batch::{Customer, EventBatch, Parent, Row, Series};
+use crate::blank::is_blank;
 use crate::error::{CURRENCY, Fault, FaultKind, Faults, Found, Place, TOKENS_MAX};
 use crate::id::{self, Content, IdMaker, NamedCustomer, Uuid};
 use crate::message::{
@@ -413,6 +414,11 @@ impl<'a, 'c> Checker<'a, 'c> {
                 Found::Nothing,
                 FaultKind::FieldRequired { what: field.what },
             );
+            return None;
+        }
+        if field.required && is_blank(text) {
+            let kind = FaultKind::TextBlank { what: field.what };
+            self.fault(place, Found::Text(text.as_bytes()), kind);
             return None;
         }
         self.short(place, field.what, text, field.chars_max)

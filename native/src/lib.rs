@@ -8,6 +8,7 @@ pub mod activity;
 pub mod amount;
 pub mod array;
 pub mod batch;
+pub mod blank;
 pub mod cell;
 pub mod check;
 pub mod copy;

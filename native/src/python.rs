@@ -19,8 +19,8 @@ use crate::amount::column;
 use crate::id::Uuid;
 use crate::number_cache::{self, Numbered};
 use crate::{
-    amount, array, batch, cell, check, copy, cover, error, event, group, id, kept, ledger, packed,
-    periods, segment, sum, tally,
+    amount, array, batch, blank, cell, check, copy, cover, error, event, group, id, kept, ledger,
+    packed, periods, segment, sum, tally,
 };
 
 #[pymodule]
@@ -32,9 +32,9 @@ mod _native {
         Compaction, Cover, EventBatch, Fault, Group, Kept, Ledger, LedgerQuestion, LedgerTally,
         Limits, NumberCache, Receipt, Sources, StreamedBatch, Tally, cells_before, cells_by_month,
         cells_of_copy, cells_of_events, compare_segments, decode_events, decode_streamed,
-        derive_segments, encode_periods, event_id, events_before, format_amount, is_sound_segment,
-        list_cells, merge_cells, pack_segments, parse_amount, parse_amounts, parse_money,
-        rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
+        derive_segments, encode_periods, event_id, events_before, format_amount, is_blank,
+        is_sound_segment, list_cells, merge_cells, pack_segments, parse_amount, parse_amounts,
+        parse_money, rank_cells, round_amount, sum_by_group, sum_picocents, tally_cells,
     };
 
     #[pymodule_init]
@@ -556,6 +556,12 @@ fn round_amount(number: f64) -> Amount<i64> {
 #[pyfunction]
 fn format_amount(picocents: i128) -> String {
     amount::format(picocents)
+}
+
+/// Whether no character of the text can be seen.
+#[pyfunction]
+fn is_blank(text: &str) -> bool {
+    blank::is_blank(text)
 }
 
 /// The exact sum of a contiguous buffer of native i64.

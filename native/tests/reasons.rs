@@ -50,6 +50,7 @@ fn faults() -> Vec<Fault> {
             Found::Nothing,
             CustomerRequired,
         ),
+        event(name, Found::Text("\u{200b}".as_bytes()), TextBlank { what }),
         event(Place::Key(b"a"), Found::Nothing, TextEmpty { what }),
         event(
             Place::Field("metadata._cost"),

@@ -5,6 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::path::Path;
 
+use cost_insights_native::blank::is_blank;
 use cost_insights_native::{amount, event, id};
 use serde_json::Value;
 
@@ -31,6 +32,15 @@ fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
     vector[key]
         .as_str()
         .unwrap_or_else(|| panic!("no {key} in {vector}"))
+}
+
+/// Text is blank or not as its vector says.
+#[test]
+fn blank_texts() {
+    for vector in vectors("blank.jsonl") {
+        let expected = vector["is_blank"].as_bool().unwrap();
+        assert_eq!(is_blank(text(&vector, "text")), expected, "{vector}");
+    }
 }
 
 /// Every amount gives the picocents or the reason that stand in its vector.

@@ -44,7 +44,9 @@ __all__ = [
     "derive_segments",
     "encode_periods",
     "event_id",
+    "events_before",
     "format_amount",
+    "is_blank",
     "is_sound_segment",
     "list_cells",
     "merge_cells",
@@ -333,6 +335,10 @@ def round_amount(number: float) -> int | Fault:
 
 def format_amount(picocents: int) -> str:
     """Cents as decimal text without trailing zeros; takes any i128."""
+
+def is_blank(text: str) -> bool:
+    """Whether no character of the text can be seen: white space, control characters and
+    whatever else takes no ink. The empty text is blank."""
 
 def sum_picocents(amounts: Buffer) -> int:
     """The exact sum of a contiguous buffer of native i64, which must not change

@@ -835,3 +835,21 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < give_up, "it did not come about in time"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_names_that_nobody_can_see_are_refused(
+    quick: Command, sqlite_server: Service, tmp_path: Path, suffix: str
+) -> None:
+    """A line whose name or customer is blank is named with the reason; the others are stored."""
+    rows = [("a", "c"), (" ", "c"), ("a", "\u200b"), ("a", "\u3164"), ("b", "c")]
+    if suffix == "csv":
+        lines = ["name,external_customer_id", *(f"{name},{customer}" for name, customer in rows)]
+    else:
+        keys = ("name", "external_customer_id")
+        lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in rows]
+    file = tmp_path / f"blank.{suffix}"
+    file.write_text("\n".join(lines) + "\n")
+    done = quick("ingest", str(file), "--address", sqlite_server.address)
+    assert done.stdout == "inserted 2, duplicates 0, conflicts 0, refused 3\n"
+    assert done.stderr.count(" has no visible character; at least 1 is required\n") == 3

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,31 @@ UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # The years 1 to 9999.
 SECONDS_MIN = -62_135_596_800
 SECONDS_MAX = 253_402_300_799
+
+
+HAVE_INK = {*"\u06dd\u070f\u08e2\U000110bd\U000110cd\u0890\u0891"} | {
+    chr(code) for code in (*range(0x600, 0x606), *range(0x13430, 0x13440))
+}
+"""Format characters that can be seen, or that change others which can."""
+
+HAVE_NO_INK = {*"\u034f\u115f\u1160\u17b4\u17b5\u180f\u2065\u2800\u3164\uffa0"} | {
+    chr(code)
+    for start, stop in ((0x180B, 0x180E), (0xFE00, 0xFE10), (0xFFF0, 0xFFF9), (0xE0000, 0xE1000))
+    for code in range(start, stop)
+}
+"""Characters of other categories that cannot be seen."""
+
+
+def is_blank(text: str) -> bool:
+    """Whether no character can be seen, by the categories that Python knows."""
+    return all(
+        character in HAVE_NO_INK
+        or (
+            unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
+            and character not in HAVE_INK
+        )
+        for character in text
+    )
 
 
 @dataclass(frozen=True)
@@ -92,20 +118,24 @@ class Checker:
         """Notes a fault of the event."""
         self.faults.append(Fault(self.index, f"events[{self.index}].{path}", reason))
 
-    def text(self, path: str, text: str, chars_max: int, *, required: bool) -> str:
+    def text(
+        self, path: str, text: str, chars_max: int, *, required: bool, visible: bool = False
+    ) -> str:
         """Checks a text."""
         if not text:
             if required:
                 self.fault(path, "FIELD_REQUIRED")
         elif "\0" in text:
             self.fault(path, "TEXT_MALFORMED")
+        elif visible and is_blank(text):
+            self.fault(path, "FIELD_REQUIRED")
         elif len(text) > chars_max:
             self.fault(path, "TEXT_TOO_LONG")
         return text
 
     def event(self, sent: event_pb2.NewEvent) -> Stored:
         """Checks everything; what it returns counts only where there is no fault."""
-        name = self.text("name", sent.name, 128, required=True)
+        name = self.text("name", sent.name, 128, required=True, visible=True)
         customer = self.customer(sent)
         timestamp_us = self.timestamp(sent)
         external_id = self.text("external_id", sent.external_id, 256, required=False)
@@ -145,7 +175,7 @@ class Checker:
         text: str = getattr(sent, which)
         if which == "customer_id" and UUID.fullmatch(text):
             return uuid.UUID(text).bytes
-        return self.text(which, text, 256, required=True)
+        return self.text(which, text, 256, required=True, visible=True)
 
     def timestamp(self, sent: event_pb2.NewEvent) -> int:
         """Microseconds since 1970."""
@@ -266,8 +296,8 @@ class Checker:
 
     def llm_message(self, llm: Any) -> tuple[str, str, dict[str, Any]]:
         """What the message says."""
-        vendor = self.text("llm.vendor", llm.vendor, 128, required=True)
-        model = self.text("llm.model", llm.model, 128, required=True)
+        vendor = self.text("llm.vendor", llm.vendor, 128, required=True, visible=True)
+        model = self.text("llm.model", llm.model, 128, required=True, visible=True)
         rest: dict[str, Any] = {}
         for name in ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens"):
             if name == "cached_input_tokens" and not llm.HasField(name):
@@ -307,7 +337,8 @@ class Checker:
         elif fields[name].WhichOneof("kind") != "string_value":
             self.fault(path, "TYPE_UNSUPPORTED")
         else:
-            return self.text(path, fields[name].string_value, 128, required=True)
+            text = fields[name].string_value
+            return self.text(path, text, 128, required=True, visible=True)
         return ""
 
     def tokens(self, value: struct_pb2.Value, name: str) -> int:

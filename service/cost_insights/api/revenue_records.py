@@ -116,8 +116,16 @@ class Item:
 
     def required_text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:
         """A text that must be there."""
-        if not getattr(self._message, field):
+        text: str = getattr(self._message, field)
+        if not text:
             self._required(field)
+        elif _native.is_blank(text):
+            self._fault(
+                field,
+                "FIELD_REQUIRED",
+                f"{field} has no visible character; at least 1 is required",
+                text,
+            )
         return self.text(field, chars_max=chars_max)
 
     def text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:

@@ -43,7 +43,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events", "value": "10001", "events_max": "10000" } }
     """
     ERROR_REASON_FIELD_REQUIRED: _ErrorReason.ValueType  # 4
-    """A required field is absent or empty.
+    """A required field is absent or empty, or is a text without any visible
+    character, such as one of blanks and zero-width characters.
 
         { "reason": "FIELD_REQUIRED", "domain": "cost-insights",
           "metadata": { "path": "events[0].name", "value": "" } }
@@ -306,7 +307,8 @@ ERROR_REASON_TOO_MANY_EVENTS: ErrorReason.ValueType  # 3
       "metadata": { "path": "events", "value": "10001", "events_max": "10000" } }
 """
 ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 4
-"""A required field is absent or empty.
+"""A required field is absent or empty, or is a text without any visible
+character, such as one of blanks and zero-width characters.
 
     { "reason": "FIELD_REQUIRED", "domain": "cost-insights",
       "metadata": { "path": "events[0].name", "value": "" } }

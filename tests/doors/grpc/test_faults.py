@@ -76,6 +76,29 @@ EARLY = timestamp_pb2.Timestamp(seconds=-62_135_596_801)  # the year before the 
 
 CASES: list[tuple[str, event_pb2.NewEvent, str, str, dict[str, str]]] = [
     ("zero-length name", new_event(name=""), "name", "FIELD_REQUIRED", {"value": ""}),
+    ("a name of blanks", new_event(name=" \t"), "name", "FIELD_REQUIRED", {}),
+    ("a name of zero width", new_event(name="\u200b\ufeff"), "name", "FIELD_REQUIRED", {}),
+    (
+        "a customer of blanks",
+        new_event(external_customer_id="   "),
+        "external_customer_id",
+        "FIELD_REQUIRED",
+        {"value": "   "},
+    ),
+    (
+        "an invisible customer_id",
+        new_event(customer_id="\u3164"),
+        "customer_id",
+        "FIELD_REQUIRED",
+        {},
+    ),
+    (
+        "an invisible model",
+        new_event(llm={"vendor": "v", "model": "\u00a0"}),
+        "llm.model",
+        "FIELD_REQUIRED",
+        {},
+    ),
     (
         "129 characters of name",
         new_event(name="ü" * 129),
