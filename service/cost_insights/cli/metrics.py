@@ -145,7 +145,11 @@ def metrics(
     ] = None,
     timezone: Annotated[
         str,
-        typer.Option(metavar="IANA", help="The time zone that days are of, such as Europe/Berlin."),
+        typer.Option(
+            metavar="IANA",
+            help="The time zone that days are of, such as Europe/Berlin. Etc/GMT+5 is 5 hours "
+            "behind UTC, not ahead.",
+        ),
     ] = "UTC",
     customer: Annotated[
         list[str] | None,

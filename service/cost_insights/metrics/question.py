@@ -4,6 +4,7 @@ import datetime
 import difflib
 import enum
 import functools
+import importlib.resources
 import re
 import zoneinfo
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ GROUPS_DEFAULT = 10
 GROUPS_MAX = 1_000
 
 _DIRECTIONS: Sequence[list[str]] = ([], ["asc"], ["desc"])
+
+_OFFSET = re.compile(r"(?:Etc/)?(?:GMT|UTC?)([+-])0?([0-9]{1,2})", re.ASCII | re.IGNORECASE)
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -201,7 +204,13 @@ def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | Non
 
 @functools.cache
 def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    """The names of the IANA database, the same on every machine.
+
+    The folder of a system holds other files too, such as `localtime` and `posixrules`.
+    """
+    names = importlib.resources.files("tzdata").joinpath("zones").read_text("ascii").split()
+    # What a clock that nobody has set shows is no place.
+    return frozenset(names) - {"Factory"}
 
 
 def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
@@ -211,10 +220,25 @@ def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
     message = f"{name[:64]!r} is no time zone of the IANA database"
     if similar:
         message += f"; similar: {similar}"
+    message += _sign_hint(name)
     faults.append(
         FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], {"similar": similar})
     )
     return None
+
+
+def _sign_hint(name: str) -> str:
+    """What is probably meant by a name such as GMT+5, which the database writes as GMT-5."""
+    found = re.fullmatch(
+        r"(?:Etc/)?(?:GMT|UTC?)([+-])0?([0-9]{1,2})", name, re.ASCII | re.IGNORECASE
+    )
+    if found is None:
+        return ""
+    is_ahead, hours = found[1] == "+", found[2]
+    zone = f"Etc/GMT{'-' if is_ahead else '+'}{hours}"
+    if zone not in _zones():
+        return ""
+    return f"; {zone} is {hours} hours {'ahead of' if is_ahead else 'behind'} UTC, with this sign"
 
 
 def _span_faults(start: datetime.date, end: datetime.date, interval: Interval) -> list[FieldFault]:

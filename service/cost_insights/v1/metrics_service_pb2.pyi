@@ -222,7 +222,8 @@ class GetMetricsRequest(_message.Message):
     """
     timezone: _builtins.str
     """The IANA name of the time zone of days and periods, such as
-    `Europe/Berlin`; `UTC` when empty.
+    `Europe/Berlin`; `UTC` when empty. In names such as `Etc/GMT+5` the sign is
+    that of POSIX: `Etc/GMT+5` is 5 hours behind UTC.
     """
     interval: Global___Interval.ValueType
     """The length of a period; a day when unspecified."""

@@ -380,6 +380,12 @@ def test_a_span_that_ends_before_it_starts(caller: Caller) -> None:
     [
         "Europe/Berln",
         "europe/berlin",
+        "localtime",
+        "posixrules",
+        "posix/Europe/Berlin",
+        "right/UTC",
+        "Factory",
+        "tzdata.zi",
         "+02:00",
         "/etc/passwd",
         "../UTC",
@@ -396,6 +402,24 @@ def test_zones_are_those_of_the_iana_database(caller: Caller, zone: str) -> None
     if zone == "Europe/Berln":
         assert call.refusal.facts["similar"].startswith("Europe/Berlin")
         assert "Europe/Berlin" in call.refusal.message
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("GMT+5", "; Etc/GMT-5 is 5 hours ahead of UTC, with this sign"),
+        ("UTC-03", "; Etc/GMT+3 is 3 hours behind UTC, with this sign"),
+        ("Etc/GMT+14", "; Etc/GMT-14 is 14 hours ahead of UTC, with this sign"),
+        ("GMT+5:30", ""),
+        ("GMT+99", ""),
+    ],
+)
+def test_a_zone_of_whole_hours_is_told_with_its_sign(caller: Caller, zone: str, hint: str) -> None:
+    """The database writes GMT-5 for what everybody else calls GMT+5."""
+    with refused("TIMEZONE_UNKNOWN") as call:
+        caller.get_metrics(start_date="2026-11-01", end_date="2026-11-02", timezone=zone)
+    assert call.refusal.message.endswith(hint)
+    assert ("with this sign" in call.refusal.message) == bool(hint)
 
 
 def test_unknown_metrics_and_intervals(caller: Caller) -> None:
