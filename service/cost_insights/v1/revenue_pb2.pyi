@@ -164,7 +164,8 @@ class Money(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     amount: _builtins.str
     """The amount in cents of the currency as a decimal string, such as `2900`
-    for $29.00. At most 17 significant digits, of which at most 12 after the
+    for $29.00. A cent is a hundredth of the main unit in every currency:
+    `100000` is ¥1,000, and `123.4` is 1.234 Kuwaiti dinars. At most 17 significant digits, of which at most 12 after the
     point, and at most 1000000000000000 (10¹⁵). An exponent, leading and
     trailing zeros and surrounding blanks are allowed. An amount that would
     need rounding is refused.
@@ -231,11 +232,11 @@ class NewOrder(_message.Message):
     for a one-time purchase. The subscription may be recorded later, or never.
     """
     exchange_rate: _builtins.str
-    """The value in usd of one unit of the currency of `net_amount`, as a decimal
-    string above 0, at most 9000000, with at most 17 significant digits, of
-    which at most 12 after the point. Required unless the currency is `usd`,
-    whose rate is 1. The amount in usd is rounded half-even to 12 decimals, and
-    refused beyond 10¹⁵ cents.
+    """The value in usd of one main unit of the currency of `net_amount`, such as
+    one yen, as a decimal string above 0, at most 9000000, with at most 17
+    significant digits, of which at most 12 after the point. Required unless the
+    currency is `usd`, whose rate is 1. The amount in usd is rounded half-even to
+    12 decimals, and refused beyond 10¹⁵ cents.
     """
     applied_balance: _builtins.str
     """The part of `net_amount` that settled a debt of the customer, in cents of

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import timestamp_pb2
+from google.protobuf import json_format, timestamp_pb2
 from google.protobuf.message import Message
 
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
@@ -381,6 +382,15 @@ CASES: list[Case] = [
         "FIELD_REQUIRED",
         "customer_id is absent or empty; it is required",
         {"value": ""},
+    ),
+    (
+        "blank customer",
+        record_orders,
+        new_order(external_customer_id="  "),
+        "orders[0].external_customer_id",
+        "FIELD_REQUIRED",
+        "external_customer_id has no visible character; at least 1 is required",
+        {"value": "  "},
     ),
     (
         "257 characters of customer",
@@ -1004,3 +1014,46 @@ def test_two_organizations_with_the_same_ids(service: Service) -> None:
     record_orders(red, new_order("only red", product_id="red"))
     record_refunds(blue, new_refund("of red", order_id="only red"))
     assert not refunds_page(blue, product_ids=["red"]).refunds
+
+
+# What docs/metrics.md shows
+
+
+def test_cut_periods_are_counted_as_documented(caller: Caller) -> None:
+    """A month cut by the span and its days say of subscriptions what the table says."""
+    subscriptions = Path(__file__).parents[2] / "vectors" / "field" / "subs.json"
+    request = revenue_service_pb2.RecordSubscriptionsRequest()
+    caller.revenue.RecordSubscriptions(
+        json_format.Parse(subscriptions.read_text(), request), metadata=caller.metadata
+    )
+    slugs = [
+        "new_subscriptions",
+        "active_subscriptions",
+        "monthly_recurring_revenue",
+        "churned_subscriptions",
+    ]
+    documented = {"MONTH": "| by month, the one row |", "DAY": "| by day, the last row |"}
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    for interval, start in documented.items():
+        answer = caller.get_metrics(
+            start_date="2025-02-10",
+            end_date="2025-02-20",
+            interval=f"INTERVAL_{interval}",
+            metrics=slugs,
+        )
+        [row] = [line for line in page.splitlines() if line.startswith(start)]
+        shown = [cell.split()[0] for cell in row.removeprefix(start).strip(" |").split("|")]
+        assert [str(getattr(answer.periods[-1], slug)) for slug in slugs] == shown
+
+
+def test_a_cent_is_a_hundredth_of_every_currency(caller: Caller) -> None:
+    """Yen have no cents and dinars have 1,000 fils; the rate is that of one of either."""
+    orders = [
+        new_order("yen", net_amount=money("100000", "jpy"), exchange_rate="0.0067"),
+        new_order("dinars", net_amount=money("123.4", "kwd"), exchange_rate="3.25"),
+    ]
+    day = orders[0].created_time.ToDatetime().date().isoformat()
+    for order, cents in zip(orders, ("670", "1071.05"), strict=True):
+        record_orders(caller, order)
+        answer = caller.get_metrics(start_date=day, end_date=day, metrics=["revenue"])
+        assert answer.totals.revenue == cents
