@@ -227,4 +227,4 @@ def test_the_log_of_an_outage(start_server: StartServer, caplog: pytest.LogCaptu
             cluster.stop()
     logged = [record.name for record in caplog.records]
     assert "stamina" not in logged
-    assert "cost_insights.ingest.compactor" not in logged
+    assert "cost_insights.jobs.runner" not in logged
