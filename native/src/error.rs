@@ -239,7 +239,7 @@ impl fmt::Display for Fault {
         use FaultKind::*;
         let value = &self.value;
         match &self.kind {
-            MalformedRequest => write!(f, "the bytes are no {REQUEST_MESSAGE}"),
+            MalformedRequest => write!(f, "the request is not a valid {REQUEST_MESSAGE}"),
             TooManyEvents { events_max } => {
                 write!(
                     f,
@@ -257,7 +257,7 @@ impl fmt::Display for Fault {
             TextEmpty { what } => write!(f, "{what} is empty; at least 1 character is required"),
             FieldsConflict { other } => write!(
                 f,
-                "{} is there too and means the same; only one of them is allowed",
+                "{} is also given and means the same; only one of them is allowed",
                 self.sibling(other)
             ),
             TextTooLong {
@@ -300,7 +300,7 @@ impl fmt::Display for Fault {
             AmountMalformed => {
                 write!(
                     f,
-                    "the amount \"{value}\" is no decimal number; one such as 0.025 is allowed"
+                    "the amount \"{value}\" is not a decimal number such as 0.025"
                 )
             }
             AmountTooPrecise { digits, decimals } => {
@@ -330,7 +330,7 @@ impl fmt::Display for Fault {
             TimestampInFuture { max_us } => {
                 write!(
                     f,
-                    "the time {value} lies ahead; at most {} is allowed",
+                    "the time {value} is in the future; at most {} is allowed",
                     time::rfc3339(*max_us)
                 )
             }
@@ -342,8 +342,8 @@ impl fmt::Display for Fault {
             }
             TimestampZero => write!(
                 f,
-                "the time {value} is 0 seconds and 0 nanoseconds, which is what arrives where \
-                 a client failed to write a time; seconds and nanos are required, as in \
+                "the time {value} is 0 seconds and 0 nanoseconds, which is what arrives when \
+                 a client failed to write a time; set seconds and nanos, as in \
                  {{\"seconds\": 1795435200, \"nanos\": 0}}"
             ),
             CustomerNotFound => write!(
@@ -359,7 +359,7 @@ impl fmt::Display for Fault {
             NameReserved => {
                 write!(
                     f,
-                    "the name \"{value}\" is a system event's, which StreamEvents does not take; send it by IngestEvents"
+                    "the name \"{value}\" is reserved for system events, which StreamEvents does not take; send it with IngestEvents"
                 )
             }
         }

@@ -97,7 +97,7 @@ fn malformed_bytes() {
         );
         assert_eq!(
             fault.to_string(),
-            "the bytes are no cost_insights.v1.IngestEventsRequest"
+            "the request is not a valid cost_insights.v1.IngestEventsRequest"
         );
     }
 }
@@ -553,8 +553,8 @@ fn timestamps_of_zero() {
             [zero],
             "timestamp",
             "TIMESTAMP_ZERO",
-            "the time 1970-01-01T00:00:00Z is 0 seconds and 0 nanoseconds, which is what arrives \
-             where a client failed to write a time; seconds and nanos are required, as in \
+            "the time 1970-01-01T00:00:00Z is 0 seconds and 0 nanoseconds, which is what arrives when \
+             a client failed to write a time; set seconds and nanos, as in \
              {\"seconds\": 1795435200, \"nanos\": 0}",
         );
     }
@@ -589,7 +589,7 @@ fn timestamps_ahead() {
     let max_us = NOW_US + Limits::default().clock_skew_us;
     let at = |us: i64, nanos: i64| timestamp(us / 1_000_000, us % 1_000_000 * 1_000 + nanos);
     assert_eq!(valid([at(max_us, 999)]).rows[0].timestamp_us, max_us);
-    let message = "the time 2026-11-23T12:09:14.123457Z lies ahead; \
+    let message = "the time 2026-11-23T12:09:14.123457Z is in the future; \
                    at most 2026-11-23T12:09:14.123456Z is allowed";
     assert_fault(
         [at(max_us + 1, 0)],
@@ -717,12 +717,12 @@ fn refused_amounts() {
         (
             text("1,5"),
             "AMOUNT_MALFORMED",
-            "the amount \"1,5\" is no decimal number; one such as 0.025 is allowed",
+            "the amount \"1,5\" is not a decimal number such as 0.025",
         ),
         (
             number(f64::NAN),
             "AMOUNT_MALFORMED",
-            "the amount \"NaN\" is no decimal number; one such as 0.025 is allowed",
+            "the amount \"NaN\" is not a decimal number such as 0.025",
         ),
         (
             text(""),
@@ -803,16 +803,17 @@ fn currencies() {
 fn twins() {
     let typed = field(8, message([field(1, "1"), field(2, "usd")]));
     for value in [cost(number(1.0)), entry("_cost", null())] {
-        let message = "events[0].cost is there too and means the same; only one of them is allowed";
+        let message =
+            "events[0].cost is also given and means the same; only one of them is allowed";
         let event = [typed.clone(), metadata([value])];
         assert_fault(event, "metadata._cost", "FIELDS_CONFLICT", message);
     }
     let typed = field(9, message([field(1, "v"), field(2, "m")]));
-    let message = "events[0].llm is there too and means the same; only one of them is allowed";
+    let message = "events[0].llm is also given and means the same; only one of them is allowed";
     let event = [typed, metadata([entry("_llm", null())])];
     assert_fault(event, "metadata._llm", "FIELDS_CONFLICT", message);
     let message =
-        "events[0].product_id is there too and means the same; only one of them is allowed";
+        "events[0].product_id is also given and means the same; only one of them is allowed";
     let event = [field(10, "p"), metadata([entry("product_id", text("p"))])];
     assert_fault(event, "metadata.product_id", "FIELDS_CONFLICT", message);
 }

@@ -69,8 +69,8 @@ fn system_events() {
         .faults
         .iter()
         .map(|fault| (fault.path.as_str(), fault.kind.reason(), fault.to_string()));
-    let words = "the name \"order.paid\" is a system event's, which StreamEvents does not take; \
-                 send it by IngestEvents";
+    let words = "the name \"order.paid\" is reserved for system events, which StreamEvents \
+                 does not take; send it with IngestEvents";
     let fault = |path| (path, "NAME_RESERVED", words.to_owned());
     assert!(told.eq([fault("events[0].name"), fault("events[2].name")]));
 }

@@ -13,7 +13,9 @@ def split_address(address: str) -> tuple[str, int]:
     """The host and the port of an address such as `127.0.0.1:50051`; raises AddressError."""
     host, _, port = address.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise AddressError(f"{address!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
+        raise AddressError(
+            f"{address!r} is not an address; write HOST:PORT, such as 127.0.0.1:50051"
+        )
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

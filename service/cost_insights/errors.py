@@ -105,7 +105,7 @@ def malformed_request(message_name: str) -> InvalidRequestError:
             FieldFault(
                 "",
                 "MALFORMED_REQUEST",
-                f"the request is not a {message_name}",
+                f"the request is not a valid {message_name}",
                 facts={"message": message_name},
             )
         ]

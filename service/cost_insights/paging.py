@@ -44,8 +44,8 @@ def decode_page_token(
                 FieldFault(
                     "page_token",
                     "PAGE_TOKEN_INVALID",
-                    "the page token was not made by this call with these fields; "
-                    "begin again without one",
+                    "the page token does not belong to this call with these fields; start again "
+                    "without one",
                     token[:64],
                 )
             ]

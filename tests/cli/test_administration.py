@@ -139,4 +139,4 @@ def test_a_name_that_is_no_name_is_refused(quick: Command, tmp_path: object, nam
         done = quick("organization", "create", name, *flags, "--database-url", url)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1
-        assert "is no name of an organization" in done.stderr
+        assert "is not a name for an organization" in done.stderr

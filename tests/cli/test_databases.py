@@ -45,7 +45,7 @@ def test_an_empty_database(quick: Command, database_url: str) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         found = SUMMARY.fullmatch(done.stdout)
         assert found
-        assert found.groups() == ("all is as the events say", "0", "0")
+        assert found.groups() == ("all cells agree with the events", "0", "0")
         everyone = ("--all-organizations", "--yes")
         pruned = quick("db", "prune", "--before", "2025-01-01", *everyone, *flags)
         assert (pruned.returncode, pruned.stderr) == (0, "")
@@ -61,7 +61,7 @@ def test_differences_are_told_and_mended(
     right = quick("db", "check", *flags)
     found = SUMMARY.fullmatch(right.stdout)
     assert found
-    assert (right.returncode, found[1], found[2]) == (0, "all is as the events say", "12")
+    assert (right.returncode, found[1], found[2]) == (0, "all cells agree with the events", "12")
     with service.store.write() as connection:
         connection.execute(sa.delete(segment).where(segment.c.kind == Kind.YEARS))
     wrong = quick("db", "check", "--differences-max", "1", *flags)
@@ -75,7 +75,7 @@ def test_differences_are_told_and_mended(
     assert found[1] == "2 cells differ, 0 segments or batches are damaged"
     assert (wrong.returncode, wrong.stderr) == (1, "")
     mended = quick("db", "check", "--repair", "--organization", "default", *flags)
-    assert (mended.returncode, mended.stderr) == (0, "what differed is written anew\n")
+    assert (mended.returncode, mended.stderr) == (0, "the cells that differed are rewritten\n")
     assert len(mended.stdout.splitlines()) == 3
     assert quick("db", "check", *flags).returncode == 0
 
@@ -139,7 +139,7 @@ def test_pruning(quick: Command, service: Service, database_url: str) -> None:
     unasked = quick(*prune)
     assert (unasked.returncode, unasked.stdout) == (2, "")
     assert unasked.stderr == (
-        "cost-insights: --yes: nobody can be asked here, so it must be given\n"
+        "cost-insights: --yes is required here, because nobody can be asked\n"
     )
     with service.store.write() as connection:
         connection.execute(sa.delete(segment).where(segment.c.kind == Kind.DAYS))
@@ -162,10 +162,10 @@ def test_pruning(quick: Command, service: Service, database_url: str) -> None:
     checked = quick("db", "check", "--database-url", database_url)
     told, summary = checked.stdout.splitlines()
     assert told == (
-        "default: 4 events lie before 2025-02-01, to where events were pruned; their cells are "
+        "default: 4 events lie before 2025-02-01, up to which events were pruned; their cells are "
         "only compared with each other"
     )
-    assert summary.startswith("all is as the events say that are left: 8 events, ")
+    assert summary.startswith("all cells agree with the events that are left: 8 events, ")
     assert checked.returncode == 0
     (as_json,) = json.loads(quick("db", "check", "--json", "--database-url", database_url).stdout)
     assert as_json["pruned_before"] == "2025-02-01"
@@ -266,7 +266,7 @@ def test_a_date_that_is_none(quick: Command, tmp_path: object, date: str) -> Non
     url = f"sqlite:///{tmp_path}/none.db"
     done = quick("db", "prune", "--before", date, "--all-organizations", "--database-url", url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"cost-insights: --before: {date!r} is no date such as 2025-01-01\n"
+    assert done.stderr == f"cost-insights: --before: {date!r} is not a date such as 2025-01-01\n"
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("prune", "--before", "2025-01-01", "--yes")])
@@ -313,7 +313,7 @@ def test_a_schema_of_another_version(
     """A database without a schema, with an older and with a newer one is told in one line."""
     env = {"COST_INSIGHTS_DATABASE_URL": database_url, "COST_INSIGHTS_DATABASE_UPGRADE": "false"}
     hint = {"": "it has no schema yet", "0001": "its schema is 0001, and this program needs "}
-    hint["9999"] = "its schema is 9999, which this program does not know: a newer one has made it"
+    hint["9999"] = "a newer version of this program made its schema 9999; the newest schema that "
     with contextlib.closing(Store(database_url)) as store:
         with store.write() as connection:
             connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")

@@ -67,14 +67,17 @@ def test_stores_what_is_valid_and_names_the_rest(
         "3", "4", "5", "6", "6", "7",
     ]  # fmt: skip
     assert faults[0].startswith(
-        f"{file}:3: external_id: 1 is stored already with other content, which stays (event "
+        f"{file}:3: external_id: 1 is already stored with other content, which does not change "
+        "(event "
     )
     assert faults[1].startswith(f"{file}:4: name: ")
     assert faults[2] == f"{file}:5: not JSON: Expecting ',' delimiter at column 13"
     assert faults[3].startswith(f"{file}:6: metadata._cost.amount: ")
     assert "9000000.01" in faults[3]
     assert faults[4].startswith(f"{file}:6: metadata._cost.currency: ")
-    assert faults[5].startswith(f"{file}:7: color: there is no such field; known are name, ")
+    assert faults[5].startswith(
+        f"{file}:7: color: there is no such field; the known ones are name, "
+    )
     stored = Caller(server.channel()).list_events()
     assert sorted(event.cost.amount for event in stored) == [
         "0.000000000001",
@@ -333,7 +336,8 @@ def test_a_header_that_is_not_understood(
     done = quick("ingest", str(file), "--address", sqlite_server.address)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        f"cost-insights: {file}: stopped: line 1: there is no column 'colour'; known are name, "
+        f"cost-insights: {file}: stopped: line 1: there is no column 'colour'; the known ones are "
+        "name, "
     )
     assert done.stderr.endswith(
         "metadata.KEY; --map colour=COLUMN names one; nothing from line 1 on was stored\n"
@@ -507,7 +511,7 @@ def test_options_say_what_a_file_means(quick: Command, server: Service, tmp_path
     for given, why in (
         ("amount", "'amount' does not name a field"),
         ("a=color", "'a=color' does not name a field"),
-        ("a=cost,a=name", "'a' is there more than once"),
+        ("a=cost,a=name", "'a' occurs more than once"),
     ):
         refused = quick("ingest", str(file), "--map", given, "--address", server.address)
         assert (refused.returncode, refused.stdout) == (2, "")
@@ -593,7 +597,7 @@ def test_what_cannot_be_gone_on_with(
         f"--resume: there is no {kept}, so no run of this input is unfinished"
     )
     assert refused("--resume", "--restart") == (
-        "--resume: goes on, and --restart begins anew; one of the two is allowed"
+        "--resume and --restart exclude each other: the first goes on, the second begins anew"
     )
     assert refused("--faults", str(file)) == f"--faults: {str(file)!r} is the input"
     assert refused("--state", str(file)) == f"--state: {str(file)!r} is the input"
@@ -603,7 +607,7 @@ def test_what_cannot_be_gone_on_with(
     kept.write_text(state.model_dump_json())
     assert refused() == (
         f"{kept}: an earlier run did not finish; --resume goes on behind 0 lines or events, and "
-        "--restart begins anew, where every event without an external_id counts again"
+        "--restart begins anew, and every event without an external_id then counts again"
     )
     assert refused("--resume", "--batch-events", "11") == (
         "--batch-events: the run was begun with 10; --restart begins anew"
@@ -619,20 +623,24 @@ def test_what_cannot_be_gone_on_with(
         (Content(5, "0"), f"the first 5 bytes of {file} are not those that the earlier run read"),
         (
             Content(1_000, "0"),
-            f"{file} is shorter than what the earlier run read of it: {size} bytes and not 1000",
+            (
+                f"{file} is shorter than it was in the earlier run: "
+                f"it has {size} bytes instead of 1000"
+            ),
         ),
     ):
         kept.write_text(state.model_copy(update={"content": content}).model_dump_json())
         done = quick("ingest", str(file), "--address", sqlite_server.address, "--resume", "--quiet")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            f"cost-insights: --resume: {why}, so it is unknown which of it is stored; --restart "
+            f"cost-insights: --resume: {why}, so it is unknown which events are stored; --restart "
             "begins anew\n"
         )
     kept.write_text('{"version": 1, "input_bytes": 5}')
     assert refused("--resume") == (
-        f"{kept}: left by an earlier version of cost-insights, which alone can go on with it; "
-        "--restart begins anew, where every event without an external_id counts again"
+        f"{kept}: left by an earlier version of cost-insights, and only that version can go on "
+        "with "
+        "it; --restart begins anew, and every event without an external_id then counts again"
     )
     kept.write_text("{")
     assert refused() == (f"{kept}: not the state of an ingest; --restart begins anew in its place")
@@ -666,7 +674,7 @@ def test_standard_input_can_be_resumed(
     nameless = command("ingest", "-", "--resume", "--address", sqlite_server.address)
     assert (nameless.returncode, nameless.stderr) == (
         2,
-        "cost-insights: --resume: nothing is kept of <stdin> unless --state names a file\n",
+        "cost-insights: --resume: the progress of <stdin> is only kept if --state names a file\n",
     )
     done = command(*arguments, "--resume", stdin=b"".join(lines))
     assert done.returncode == 0

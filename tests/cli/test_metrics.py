@@ -391,8 +391,7 @@ def test_what_has_no_product_is_told(quick: Command, earning: Service) -> None:
     assert ["pro", "21.005", "0.40", "20.605", "98.1%"] in rows(done.stdout)
     assert ["free", "0.01", "0.025", "-0.015", "-150.0%"] in rows(done.stdout)
     assert (
-        "unattributed: 100.299999999998 cents, 70.2% of the costs, are of no product\n"
-        in done.stdout
+        "unattributed: 100.299999999998 cents, 70.2% of the costs, name no product\n" in done.stdout
     )
     one_time = quick(*SPAN, "--billing-type", "one-time", "--address", earning.address).stdout
     assert ["total", "20.01", "0.425", "19.585", "97.9%"] in rows(one_time)

@@ -86,28 +86,28 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
         (["metrics", "--end", "0001-01-05"],
          "--end: '0001-01-05' is not a day such as 2026-11-30"),
         (["serve", "--database-url", "secret@host"],
-         ("--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database; "
-         "sqlite:///FILE and postgresql+psycopg://USER:PASSWORD@HOST/DATABASE are")),
+         ("--database-url or COST_INSIGHTS_DATABASE_URL: not the URL of a database; write "
+          "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")),
         (["serve", "--database-url", "postgresql+psycopg2://u:secret@host/d"],
          ("--database-url or COST_INSIGHTS_DATABASE_URL: the database 'postgresql+psycopg2' is "
          "not supported; use sqlite:///FILE or "
          "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")),
         (["serve", "--open-organization", " acme"],
-         ("--open-organization or COST_INSIGHTS_OPEN_ORGANIZATION: ' acme' is no name of an "
-         "organization: 1 to 128 printable characters without blanks around them are allowed")),
+         ("--open-organization or COST_INSIGHTS_OPEN_ORGANIZATION: ' acme' is not a name for an "
+          "organization; allowed are 1 to 128 printable characters without blanks around them")),
         (["serve", "--database-url", "sqlite://"],
          ("--database-url or COST_INSIGHTS_DATABASE_URL: a database in memory is not supported; "
          "use sqlite:///FILE")),
         (["token", "create", "--organization", "acme", "--scopes", "events:wrte"],
-         ("--scopes: 'events:wrte' is no scope; allowed are events:read, events:write, "
+         ("--scopes: there is no scope 'events:wrte'; allowed are events:read, events:write, "
          "metrics:read, revenue:read, revenue:write")),
         (["token", "create", "--organization", "a", "--scopes", "events:read", "--expires", "0d"],
-         ("--expires: '0d' is not allowed; 1d to 36500d, a date to come such as 2030-01-01, or "
-         "never is")),
+         ("--expires: '0d' is not allowed; write 1d to 36500d, a future date such as 2030-01-01, "
+          "or never")),
         (["token", "create", "--organization", "a", "--scopes", "events:read", "--expires",
           "2020-01-01"],
-         ("--expires: '2020-01-01' is not allowed; 1d to 36500d, a date to come such as "
-         "2030-01-01, or never is")),
+         ("--expires: '2020-01-01' is not allowed; write 1d to 36500d, a future date such as "
+          "2030-01-01, or never")),
         (["token", "revoke", "17"],
          "ID: '17' is not a UUID such as 1dbfc517-0bbf-4301-9ba8-555ca42b9737"),
         (["demo", "--seed", "-1"],
@@ -187,10 +187,10 @@ def test_variables_that_set_nothing_are_named(quick: Command) -> None:
     )
     assert done.returncode == 0
     assert done.stderr.splitlines()[0] == (
-        "cost-insights: COST_INSIGHTS_DATABSE_URL is no setting and is ignored; did you mean "
+        "cost-insights: COST_INSIGHTS_DATABSE_URL is not a setting and is ignored; did you mean "
         "COST_INSIGHTS_DATABASE_URL?"
     )
-    assert "cost_insights_no_such_thing_at_all_x is no setting and is ignored" in done.stderr
+    assert "cost_insights_no_such_thing_at_all_x is not a setting and is ignored" in done.stderr
     assert done.stderr.count("\n") == 2
 
 

@@ -81,7 +81,11 @@ def test_what_is_no_event_is_named(service: Service) -> None:
             client.ingest([event("1"), {"colour": "blue"}])
         with pytest.raises(InvalidEventError, match=r"events\[0\]: .*no time zone"):
             client.ingest([event("1", timestamp=datetime.datetime(2026, 1, 1))])  # noqa: DTZ001
-        with pytest.raises(InvalidEventError, match=r"events\[0\]: metadata.x: nan is no number"):
+        with pytest.raises(
+            InvalidEventError,
+            match=r"events\[0\]: metadata.x: nan is not a "
+            r"number",
+        ):
             client.ingest([event("1", metadata={"x": float("nan")})])
         assert client.metrics(start=YESTERDAY, end=TODAY).totals["costs"] == 0
 
@@ -92,14 +96,15 @@ def test_what_is_no_event_is_named(service: Service) -> None:
         (
             {"externalCustomer": "a"},
             (
-                "externalCustomer: there is no such field; known are name, external_customer_id, "
+                "externalCustomer: there is no such field; the known ones are name, "
+                "external_customer_id, "
                 "customer_id, timestamp, external_id, parent_id, external_member_id, cost, llm, "
                 "product_id, metadata"
             ),
         ),
         (
             {"cost": {"amount": 1, "curency": "usd"}},
-            "cost.curency: there is no such field; known are amount, currency",
+            "cost.curency: there is no such field; the known ones are amount, currency",
         ),
         (
             {"metadata": {"id": 9007199254740993}},
@@ -122,7 +127,7 @@ def test_what_is_no_event_is_named(service: Service) -> None:
                 "allowed"
             ),
         ),
-        ({"cost": {"amount": True}}, "cost.amount: True is no amount"),
+        ({"cost": {"amount": True}}, "cost.amount: True is not an amount"),
     ],
 )
 def test_the_words_for_what_is_no_event(fields: dict[str, Any], words: str) -> None:

@@ -50,8 +50,8 @@ def test_a_name_that_is_mapped_to_what_is_there_is_refused() -> None:
     found = ndjson.read_event(
         b'{"amount": 1, "cost": {"amount": 2}}', Conversion(names=NAMES).document
     )
-    assert found == LineFault("amount", "FIELDS_CONFLICT", "is mapped to cost, which is there too")
-    with pytest.raises(csv_rows.HeaderError, match="'cost' is there more than once"):
+    assert found == LineFault("amount", "FIELDS_CONFLICT", "is mapped to cost, which is also given")
+    with pytest.raises(csv_rows.HeaderError, match="'cost' occurs more than once"):
         read_csv("amount,cost\n1,2\n", Conversion(names=NAMES))
 
 

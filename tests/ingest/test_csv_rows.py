@@ -146,8 +146,8 @@ def test_a_record_is_named_by_the_line_where_it_begins() -> None:
     assert as_json(found[1]) == {"name": "b", "metadata": {"note": "x,y"}}
     assert [fault(record) for record in found[2:]] == [
         (7, "", "MALFORMED_REQUEST", "not CSV: ',' expected after '\"'"),
-        (8, "", "MALFORMED_REQUEST", "not CSV: 1 fields stand under a header of 2"),
-        (9, "", "MALFORMED_REQUEST", "not CSV: 3 fields stand under a header of 2"),
+        (8, "", "MALFORMED_REQUEST", "not CSV: the row has 1 fields and the header 2"),
+        (9, "", "MALFORMED_REQUEST", "not CSV: the row has 3 fields and the header 2"),
         (10, "", "MALFORMED_REQUEST", "not CSV: a quote is not closed"),
     ]
     assert [found_.line for found_ in records(text, first_line=3)] == [6, 7, 8, 9, 10]
@@ -171,12 +171,12 @@ def test_faults_carry_the_name_of_the_column() -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (b"name,color", "line 1: there is no column 'color'; known are name, "),
-        (b"\n\n,name", "line 3: there is no column ''; known are "),
+        (b"name,color", "line 1: there is no column 'color'; the known ones are name, "),
+        (b"\n\n,name", "line 3: there is no column ''; the known ones are "),
         (b"name,metadata._cost.amount", "line 1: there is no column 'metadata._cost.amount'"),
         (b"name,metadata.", "line 1: there is no column 'metadata.'"),
         (b"name,llm", "line 1: there is no column 'llm'"),
-        (b"cost,cost.amount", "line 1: the column 'cost.amount' is there more than once"),
+        (b"cost,cost.amount", "line 1: the column 'cost.amount' occurs more than once"),
         (b'"name"x', "line 1: not CSV: ',' expected after '\"'"),
         (b"\x1f\x8b\x08", "line 1: byte 2 of line 1, 0x8b, is not UTF-8"),
     ],
@@ -207,8 +207,8 @@ def test_an_unclosed_quote_costs_its_own_line(file: str, damaged: list[int]) -> 
         assert record.lines == 1
         assert record.text == content.splitlines()[line - 1]
         assert fault(record)[3] == (
-            f"not CSV: {why}, in the record that line {line} begins and line {until} would end; "
-            f"a quote that is not closed may be why; line {line} (1 line) is left out, and reading "
+            f"not CSV: {why}, in the record from line {line} to line {until}; perhaps a quote is "
+            f"not closed; line {line} (1 line) is left out, and reading "
             f"goes on at line {line + 1}"
         )
 
@@ -262,7 +262,7 @@ def test_a_record_that_does_not_end_is_left_out() -> None:
     assert fault(first)[0] == 2
     assert fault(first)[3] == (
         "the record is longer than 1048576 bytes, the most that an event may take, in the record "
-        f"that line 2 begins and line {until} would end; a quote that is not closed may be why; "
+        f"from line 2 to line {until}; perhaps a quote is not closed; "
         "line 2 (1 line) is left out, and reading goes on at line 3"
     )
     assert stored(rest) == [record.line for record in rest] == list(range(3, 1_104))

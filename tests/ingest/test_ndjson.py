@@ -241,9 +241,9 @@ KNOWN = (
         ("{", "", "MALFORMED_REQUEST", ("not JSON: Expecting property name enclosed in double "
          "quotes at column 2")),
         ('{"name": "a"} {}', "", "MALFORMED_REQUEST", "not JSON: Extra data at column 15"),
-        ('{"name": NaN}', "", "MALFORMED_REQUEST", "not JSON: NaN is no number that JSON knows"),
+        ('{"name": NaN}', "", "MALFORMED_REQUEST", "not JSON: NaN is not a number that JSON knows"),
         ('{"metadata": {"a": -Infinity}}', "", "MALFORMED_REQUEST",
-         "not JSON: -Infinity is no number that JSON knows"),
+         "not JSON: -Infinity is not a number that JSON knows"),
         ("[]", "", "MALFORMED_REQUEST",
          "a list is not an event; one JSON object a line is allowed"),
         ("17", "", "MALFORMED_REQUEST",
@@ -251,35 +251,37 @@ KNOWN = (
         ("null", "", "MALFORMED_REQUEST",
          "null is not an event; one JSON object a line is allowed"),
         ('{"name": "a", "name": "a"}', "name", "FIELDS_CONFLICT",
-         "the key stands there more than once"),
+         "the key occurs more than once"),
         ('{"metadata": {"_cost": {"amount": 1, "amount": 1}}}', "metadata._cost.amount",
-         "FIELDS_CONFLICT", "the key stands there more than once"),
+         "FIELDS_CONFLICT", "the key occurs more than once"),
         ('{"cost": {"amount": 1, "amount": 1}}', "cost.amount", "FIELDS_CONFLICT",
-         "the key stands there more than once"),
+         "the key occurs more than once"),
         ('{"externalId": "a", "external_id": "a"}', "external_id", "FIELDS_CONFLICT",
-         "means the same as external_id, which is there too"),
+         "means the same as external_id, which is also given"),
         ('{"customer_id": "a", "external_customer_id": "a"}', "external_customer_id",
-         "FIELDS_CONFLICT", "customer_id is there too; exactly one of the two is allowed"),
-        ('{"colour": 1}', "colour", "VALUE_UNKNOWN", f"there is no such field; known are {KNOWN}"),
+         "FIELDS_CONFLICT", "customer_id is also given; exactly one of the two is allowed"),
+        ('{"colour": 1}', "colour", "VALUE_UNKNOWN",
+         f"there is no such field; the known ones are {KNOWN}"),
         ('{"events": []}', "events", "VALUE_UNKNOWN",
-         f"there is no such field; known are {KNOWN}"),
+         f"there is no such field; the known ones are {KNOWN}"),
         ('{"cost": {"value": 1}}', "cost.value", "VALUE_UNKNOWN",
-         "there is no such field; known are amount, currency"),
+         "there is no such field; the known ones are amount, currency"),
         ('{"llm": {"tokens": 1}}', "llm.tokens", "VALUE_UNKNOWN",
-         ("there is no such field; known are vendor, model, input_tokens, output_tokens, "
+         ("there is no such field; the known ones are vendor, model, input_tokens, output_tokens, "
          "total_tokens, cached_input_tokens, prompt, response")),
-        ('{"name": 5}', "name", "TYPE_UNSUPPORTED", "a number is not allowed; a text is"),
+        ('{"name": 5}', "name", "TYPE_UNSUPPORTED", "a number is not allowed; expected a text"),
         ('{"external_id": true}', "external_id", "TYPE_UNSUPPORTED",
-         "true or false is not allowed; a text is"),
-        ('{"cost": "0.025"}', "cost", "TYPE_UNSUPPORTED", "a text is not allowed; an object is"),
+         "true or false is not allowed; expected a text"),
+        ('{"cost": "0.025"}', "cost", "TYPE_UNSUPPORTED",
+         "a text is not allowed; expected an object"),
         ('{"cost": {"amount": [1]}}', "cost.amount", "TYPE_UNSUPPORTED",
-         "a list is not allowed; a text or a number is"),
+         "a list is not allowed; expected a text or a number"),
         ('{"metadata": []}', "metadata", "TYPE_UNSUPPORTED",
-         "a list is not allowed; an object is"),
+         "a list is not allowed; expected an object"),
         ('{"timestamp": {"seconds": 1795435200}}', "timestamp", "TYPE_UNSUPPORTED",
-         "an object is not allowed; a text such as 2026-11-23T12:00:00Z is"),
+         "an object is not allowed; expected a text such as 2026-11-23T12:00:00Z"),
         ('{"llm": {"input_tokens": "many"}}', "llm.input_tokens", "TYPE_UNSUPPORTED",
-         "a text is not allowed; a whole number is"),
+         "a text is not allowed; expected a whole number"),
         ('{"llm": {"input_tokens": 1.5}}', "llm.input_tokens", "NUMBER_OUT_OF_RANGE",
          "1.5 is not a whole number from 0 to 9007199254740992"),
         ('{"llm": {"input_tokens": 1e999999999}}', "llm.input_tokens", "NUMBER_OUT_OF_RANGE",
@@ -293,11 +295,11 @@ KNOWN = (
         ('{"metadata": {"a": 1e400}}', "metadata.a", "NUMBER_OUT_OF_RANGE",
          "1e400 is further from zero than a 64-bit float reaches"),
         ('{"name": "\\ud83d"}', "name", "TEXT_MALFORMED",
-         "half of a surrogate pair stands for no character"),
+         "half of a surrogate pair is not a character"),
         ('{"metadata": {"\\udc00": 1}}', "metadata", "TEXT_MALFORMED",
-         "half of a surrogate pair stands for no character"),
+         "half of a surrogate pair is not a character"),
         ('{"metadata": {"a": "\\udc00"}}', "metadata.a", "TEXT_MALFORMED",
-         "half of a surrogate pair stands for no character"),
+         "half of a surrogate pair is not a character"),
     ],
 )  # fmt: skip
 def test_what_is_no_event_is_named(line: str, path: str, reason: str, message: str) -> None:
@@ -318,7 +320,7 @@ def test_depth_bombs_are_refused(opening: str) -> None:
     """Nesting without end takes no stack and no time."""
     found = fault(opening * 20_000)
     assert found.message == (
-        f"objects and lists nest deeper than {DEPTH_MAX} levels, the most that is read"
+        f"objects and lists nest deeper than {DEPTH_MAX} levels; deeper values are not read"
     )
 
 
@@ -469,5 +471,6 @@ def test_a_whole_number_is_a_product() -> None:
         found = fault(f'{{"product_id": {number}}}')
         assert (found.path, found.reason) == ("product_id", "TYPE_UNSUPPORTED")
         assert found.message == (
-            f"the number {number} is not allowed; a text is, or a whole number of at most 15 digits"
+            f"the number {number} is not allowed; expected a text, or a whole number of at most "
+            "15 digits"
         )

@@ -37,8 +37,8 @@ def test_a_date_is_refused(server: Service) -> None:
     event = "{name: 'a', external_customer_id: 'u', timestamp: new Date()}"
     assert ingest(server, event) == (
         "events[0].timestamp: the time 1970-01-01T00:00:00Z is 0 seconds and 0 nanoseconds, "
-        "which is what arrives where a client failed to write a time; seconds and nanos are "
-        'required, as in {"seconds": 1795435200, "nanos": 0}'
+        "which is what arrives when a client failed to write a time; set seconds and "
+        'nanos, as in {"seconds": 1795435200, "nanos": 0}'
     )
     assert server.stranger().list_events() == []
 

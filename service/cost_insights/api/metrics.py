@@ -211,7 +211,7 @@ def _export(
 def _export_format(checks: Checks, number: int) -> ExportFormat:
     if number not in _EXPORT_FORMATS:
         checks.unknown_number(
-            "format", number, "no export format", metrics_service_pb2.ExportFormat.DESCRIPTOR
+            "format", number, "not an export format", metrics_service_pb2.ExportFormat.DESCRIPTOR
         )
     return _EXPORT_FORMATS.get(number, ExportFormat.CSV)
 
@@ -245,7 +245,7 @@ def _filter(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> E
 def _interval(checks: Checks, number: int) -> Interval:
     if number not in _INTERVALS:
         checks.unknown_number(
-            "interval", number, "no interval", metrics_service_pb2.Interval.DESCRIPTOR
+            "interval", number, "not an interval", metrics_service_pb2.Interval.DESCRIPTOR
         )
     return _INTERVALS.get(number, Interval.DAY)
 
@@ -253,7 +253,7 @@ def _interval(checks: Checks, number: int) -> Interval:
 def _group_by(checks: Checks, number: int) -> GroupBy | None:
     if number not in _GROUPINGS:
         checks.unknown_number(
-            "group_by", number, "no grouping", metrics_service_pb2.GroupBy.DESCRIPTOR
+            "group_by", number, "not a grouping", metrics_service_pb2.GroupBy.DESCRIPTOR
         )
     return _GROUPINGS.get(number)
 
@@ -265,7 +265,7 @@ def _billing_types(checks: Checks, numbers: Sequence[int]) -> Sequence[str]:
             checks.unknown_number(
                 f"billing_types[{place}]",
                 number,
-                "no billing type",
+                "not a billing type",
                 revenue_pb2.BillingType.DESCRIPTOR,
             )
     return [_BILLING_TYPES[number] for number in values if number in _BILLING_TYPES]

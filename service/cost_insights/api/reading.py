@@ -125,8 +125,8 @@ class Checks:
                     path,
                     "TIMESTAMP_ZERO",
                     f"the time {value} is 0 seconds and 0 nanoseconds, which is what arrives "
-                    "where a client failed to write a time; seconds and nanos are required, as "
-                    'in {"seconds": 1795435200, "nanos": 0}',
+                    "when a client failed to write a time; set seconds and nanos, as in "
+                    '{"seconds": 1795435200, "nanos": 0}',
                     value,
                 )
             )
@@ -140,7 +140,7 @@ class Checks:
                 FieldFault(
                     path,
                     "TIMESTAMP_OUT_OF_RANGE",
-                    f"the time {value} since 1970 is not one of the years 1 to 9999",
+                    f"the time {value} since 1970 is not in the years 1 to 9999",
                     value,
                 )
             )

@@ -144,7 +144,7 @@ class Item:
         number: int = getattr(self._message, field)
         enum = self._message.DESCRIPTOR.fields_by_name[field].enum_type
         if number not in enum.values_by_number:
-            what = f"no {field.replace('_', ' ')}"
+            what = f"not a {field.replace('_', ' ')}"
             self._checks.unknown_number(f"{self._path}.{field}", number, what, enum)
             return ""
         name: str = enum.values_by_number[number].name
@@ -299,7 +299,7 @@ class Item:
         self._fault(
             field,
             "TIMESTAMP_IN_FUTURE",
-            f"the time {found} lies ahead; at most {latest} is allowed",
+            f"the time {found} is in the future; at most {latest} is allowed",
             found,
             {"max": latest},
         )

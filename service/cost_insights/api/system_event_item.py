@@ -39,7 +39,7 @@ class EventItem(Item):
             self._fault(
                 "name",
                 "NAME_RESERVED",
-                f'the name "{event.name}" is a system event\'s, which carries no cost',
+                f'the name "{event.name}" is reserved for system events, which carry no cost',
                 event.name,
             )
 
@@ -76,7 +76,7 @@ class EventItem(Item):
             self._fault(
                 "metadata.product_id",
                 "FIELDS_CONFLICT",
-                f"{other} is there too and means the same; only one of them is allowed",
+                f"{other} is also given and means the same; only one of them is allowed",
                 facts={"other": other},
             )
         return said or field
@@ -89,7 +89,7 @@ class EventItem(Item):
             self._fault(
                 f"metadata.{key}",
                 "VALUE_UNKNOWN",
-                f'"{shown(text)}" is no {key.replace("_", " ")}; allowed are {words}',
+                f'"{shown(text)}" is not a {key.replace("_", " ")}; allowed are {words}',
                 text,
                 {"allowed": words},
             )
@@ -109,7 +109,7 @@ class EventItem(Item):
             self._fault(
                 f"metadata.{key}",
                 "NUMBER_OUT_OF_RANGE",
-                f"the number {_digits(number)} is not a whole one from 1 to {count_max}",
+                f"the number {_digits(number)} is not a whole number from 1 to {count_max}",
                 _digits(number),
                 {"min": "1", "max": str(count_max)},
             )
@@ -179,7 +179,7 @@ class EventItem(Item):
             self._fault(
                 f"metadata.{key}",
                 "TYPE_UNSUPPORTED",
-                f'"{shown(text)}" is no time with an offset; one such as {example} is allowed',
+                f'"{shown(text)}" is not a time with an offset, such as {example}',
                 text,
                 {"allowed": f"a time such as {example}"},
             )

@@ -54,7 +54,7 @@ def check_may_store_events(caller: Caller) -> None:
     if EVENTS_WRITE not in caller.scopes:
         has = ", ".join(sorted(caller.scopes))
         raise PermissionDeniedError(
-            f"{METHOD} needs the scope {EVENTS_WRITE} for events that are no system events; "
+            f"{METHOD} needs the scope {EVENTS_WRITE} for events that are not system events; "
             f"the access token has {has}",
             reason="SCOPE_MISSING",
             facts={"method": METHOD, "needs": EVENTS_WRITE, "has": has},
@@ -128,7 +128,7 @@ def _check_may_record(caller: Caller, index: int, name: str) -> None:
         has = ", ".join(sorted(caller.scopes))
         path = f"events[{index}].name"
         raise PermissionDeniedError(
-            f'{path}: the name "{name}" is a system event\'s, which needs the scope '
+            f'{path}: the name "{name}" is reserved for system events, which need the scope '
             f"{REVENUE_WRITE}; the access token has {has}",
             reason="SCOPE_MISSING",
             facts={
@@ -145,7 +145,7 @@ def _mixed(index: int, name: str) -> FieldFault:
     return FieldFault(
         f"events[{index}].name",
         "NAME_RESERVED",
-        f'the name "{name}" is a system event\'s; a request holds either system events or '
+        f'the name "{name}" is reserved for system events; a request holds either system events or '
         "other events",
         name,
     )

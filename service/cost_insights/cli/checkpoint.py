@@ -204,8 +204,9 @@ def read_state(file: Path) -> State | None:
         kept = file.read_bytes()
         if re.search(rb'"version": ?1\b', kept):
             raise usage(
-                f"{file}: left by an earlier version of cost-insights, which alone can go on with "
-                "it; --restart begins anew, where every event without an external_id counts again"
+                f"{file}: left by an earlier version of cost-insights, and only that version can "
+                "go on with it; --restart begins anew, and every event without an external_id "
+                "then counts again"
             )
         return State.model_validate_json(kept)
     except FileNotFoundError:

@@ -143,8 +143,8 @@ def store_of(settings: Settings) -> Store:
     except sa.exc.ArgumentError:
         # The text may hold a password, so it is not repeated.
         why = (
-            "not the URL of a database; sqlite:///FILE and "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE are"
+            "not the URL of a database; write sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         )
     except ValueError as error:
         why = str(error)
@@ -225,10 +225,10 @@ def check(
         for one in wrong:
             if not mend(store, one):
                 raise CommandError(
-                    f"{one.organization.name}: the events of what is wrong were pruned, so "
-                    "that nothing here says what is right; look into a backup"
+                    f"{one.organization.name}: the events behind the wrong cells were pruned, so "
+                    "the right values are not known here; look for them in a backup"
                 )
-        note("what differed is written anew")
+        note("the cells that differed are rewritten")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -326,7 +326,7 @@ def _day(text: str) -> dt.date:
             return dt.date.fromisoformat(text)
         except ValueError:
             pass
-    raise usage(f"--before: {text!r} is no date such as 2025-01-01")
+    raise usage(f"--before: {text!r} is not a date such as 2025-01-01")
 
 
 def _refuse_differences(store: Store, organizations: list[Organization], day: dt.date) -> None:
@@ -343,7 +343,7 @@ def _refuse_differences(store: Store, organizations: list[Organization], day: dt
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        raise usage("--yes: nobody can be asked here, so it must be given")
+        raise usage("--yes is required here, because nobody can be asked")
     typer.confirm(printable(question), abort=True, err=True)
 
 
@@ -366,7 +366,7 @@ def _print_pruned(found: list[Findings]) -> None:
         if one.pruned_before_us is not None:
             say(
                 f"{one.organization.name}: {one.events_before} events lie before "
-                f"{one.pruned_before}, to where events were pruned; their cells are only "
+                f"{one.pruned_before}, up to which events were pruned; their cells are only "
                 "compared with each other"
             )
 
@@ -374,9 +374,9 @@ def _print_pruned(found: list[Findings]) -> None:
 def _summary(found: list[Findings], *, seconds: float) -> str:
     differing = sum(one.differing for one in found)
     damaged = sum(len(one.damaged) for one in found)
-    verdict = "all is as the events say"
+    verdict = "all cells agree with the events"
     if any(one.events_before for one in found):
-        verdict = "all is as the events say that are left"
+        verdict = "all cells agree with the events that are left"
     if any(one.is_pruned_ahead for one in found):
         verdict = "not everything can be proven"
     if differing or damaged:

@@ -227,7 +227,7 @@ def _names(given: list[str]) -> dict[str, str]:
                 f"one of {', '.join(KNOWN_COLUMNS)}"
             )
         if name in names:
-            raise usage(f"--map: {name!r} is there more than once")
+            raise usage(f"--map: {name!r} occurs more than once")
         names[name] = target
     return names
 
@@ -275,9 +275,11 @@ def _checkpoint(
 ) -> Checkpoint:
     """Where to begin."""
     if resume and restart:
-        raise usage("--resume: goes on, and --restart begins anew; one of the two is allowed")
+        raise usage(
+            "--resume and --restart exclude each other: the first goes on, the second begins anew"
+        )
     if resume and file is None:
-        raise usage(f"--resume: nothing is kept of {source.name} unless --state names a file")
+        raise usage(f"--resume: the progress of {source.name} is only kept if --state names a file")
     if file is not None:
         _refuse_input("--state", source, file)
     if faults is not None:
@@ -299,7 +301,7 @@ def _checkpoint(
         raise usage(
             f"{file}: an earlier run did not finish; --resume goes on behind "
             f"{state.line - 1} lines or events, and "
-            "--restart begins anew, where every event without an external_id counts again"
+            "--restart begins anew, and every event without an external_id then counts again"
         )
     _check_same(source, state, batch_events)
     if faults is not None:

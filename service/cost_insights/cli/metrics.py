@@ -470,7 +470,7 @@ def show(
     if answer.HasField("unattributed"):
         costs, share = Decimal(answer.unattributed.costs), Decimal(answer.unattributed.share)
         out.print()
-        say(f"unattributed: {costs:,f} cents, {share:,.1%} of the costs, are of no product")
+        say(f"unattributed: {costs:,f} cents, {share:,.1%} of the costs, name no product")
     has_costs = not slugs or "costs" in slugs
     if has_costs:
         out.print()

@@ -576,7 +576,7 @@ def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
         return None
     if isinstance(error, SourceChangedError):
         raise usage(
-            f"--resume: {error}, so it is unknown which of it is stored; --restart begins anew"
+            f"--resume: {error}, so it is unknown which events are stored; --restart begins anew"
         )
     if isinstance(error, SourceError):
         return CommandError(str(error), exit_code=EXIT_REFUSED)
@@ -586,8 +586,8 @@ def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
 def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple[int, LineFault]]:
     for conflict in answer.conflicts:
         message = (
-            f"{conflict.external_id or 'the external id'} is stored already with other content, "
-            "which stays "
+            f"{conflict.external_id or 'the external id'} is already stored with other content, "
+            "which does not change "
             f"(event {conflict.event_id})"
         )
         yield lines[conflict.index], LineFault("external_id", "CONFLICT", message)

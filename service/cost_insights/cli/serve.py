@@ -171,8 +171,8 @@ def _ready_database(settings: Settings) -> Iterator[None]:
         prepare(store, settings)
         if secret is not None and not bootstrap_token(store, settings.open_organization, secret):
             note(
-                "COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: the secret in it is that of no valid access "
-                "token, and none is made, because the database holds others already"
+                "COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: the secret in it belongs to no valid access "
+                "token, and no token is made of it, because the database already holds others"
             )
         store.close()
         yield

@@ -179,8 +179,8 @@ class Source:
             self._hash(b"\n")
         if self._expected is not None:
             raise SourceChangedError(
-                f"{self.name} is shorter than what the earlier run read of it: "
-                f"{self._content_bytes} bytes and not {self._expected.bytes}"
+                f"{self.name} is shorter than it was in the earlier run: "
+                f"it has {self._content_bytes} bytes instead of {self._expected.bytes}"
             )
 
     def _hash(self, data: bytes) -> None:

@@ -66,7 +66,7 @@ def create(
     unknown = [scope for scope in asked if scope not in SCOPES]
     if unknown:
         raise usage(
-            f"--scopes: {unknown[0]!r} is no scope; allowed are {', '.join(sorted(SCOPES))}"
+            f"--scopes: there is no scope {unknown[0]!r}; allowed are {', '.join(sorted(SCOPES))}"
         )
     expires_us = expiry_us(expires, now_us=clock.now_us())
     settings = settings_of(database_url=database_url)
@@ -103,8 +103,8 @@ def expiry_us(text: str, *, now_us: int) -> int | None:
         if days * 86_400_000_000 > now_us:
             return days * 86_400_000_000
     raise usage(
-        f"--expires: {text!r} is not allowed; 1d to {DAYS_MAX}d, a date to come such as "
-        "2030-01-01, or never is"
+        f"--expires: {text!r} is not allowed; write 1d to {DAYS_MAX}d, a future date such as "
+        "2030-01-01, or never"
     )
 
 

@@ -29,7 +29,7 @@ def warn_of_unknown_variables() -> None:
         if is_ours and name.upper() not in known:
             similar = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"; did you mean {similar[0]}?" if similar else ""
-            note(f"cost-insights: {name} is no setting and is ignored{hint}")
+            note(f"cost-insights: {name} is not a setting and is ignored{hint}")
 
 
 def settings_of(**flags: Any) -> Settings:

@@ -142,7 +142,7 @@ def _check_fields(
         field = message.fields_by_name.get(key) or message.fields_by_camelcase_name.get(key)
         if field is None:
             known = ", ".join(each.name for each in message.fields)
-            raise ValueError(f"{path}{key}: there is no such field; known are {known}")
+            raise ValueError(f"{path}{key}: there is no such field; the known ones are {known}")
         of = field.message_type
         if of is not None and of.file.package == message.file.package and isinstance(value, dict):
             _check_fields(value, of, f"{path}{key}.")
@@ -166,7 +166,7 @@ def _plain(value: Any, path: str = "") -> Any:
             raise ValueError(f"{path}: the time {value} has no time zone")
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path}: {value} is no number that JSON has")
+        raise ValueError(f"{path}: {value} is not a number that JSON has")
     if isinstance(value, int) and abs(value) >= 2**53 and value != _nearest_double(value):
         raise ValueError(
             f"{path}: {value} has more digits than a number of an event keeps; written as a text, "
@@ -185,7 +185,7 @@ def _nearest_double(number: int) -> float:
 def _amount(value: Any, path: str) -> Any:
     """An amount as text, which is exact for whole numbers and decimals."""
     if isinstance(value, bool):
-        raise TypeError(f"{path}: {value} is no amount")
+        raise TypeError(f"{path}: {value} is not an amount")
     if isinstance(value, float):
         picocents = _native.round_amount(value)
         if not isinstance(picocents, int):

@@ -127,8 +127,8 @@ class EventStream:
                 FieldFault(
                     "sequence",
                     "NUMBER_OUT_OF_RANGE",
-                    f"the sequence {streamed.sequence} is not greater than {self._sequence}, "
-                    "that of the batch before",
+                    f"the sequence {streamed.sequence} is not greater than {self._sequence}, the "
+                    "sequence of the previous batch",
                     str(streamed.sequence),
                     {"min": str(self._sequence + 1), "max": str(_SEQUENCE_MAX)},
                 )
@@ -166,7 +166,7 @@ def _stream_id_faults(stream_id: str, before: str) -> Iterator[FieldFault]:
         yield FieldFault(
             "stream_id",
             "FIELDS_CONFLICT",
-            f"the stream id {shown!r} is not {before!r}, that of the stream so far",
+            f"the stream id {shown!r} is not {before!r}, the id of this stream",
             shown,
             {"other": before},
         )

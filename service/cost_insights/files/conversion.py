@@ -75,7 +75,9 @@ def _put(document: dict[str, Any], name: str, target: str, value: Any) -> None:
         group, key = "", "cost"
     place = document.setdefault(group, {}) if group else document
     if type(place) is not dict or key in place:
-        raise FaultFoundError(name, "FIELDS_CONFLICT", f"is mapped to {target}, which is there too")
+        raise FaultFoundError(
+            name, "FIELDS_CONFLICT", f"is mapped to {target}, which is also given"
+        )
     place[key] = value
     if group == "cost":
         place.setdefault("currency", "usd")

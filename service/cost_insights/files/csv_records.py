@@ -190,8 +190,8 @@ class _Damage:
             else f"lines {self.first} to {last} ({count} lines) are"
         )
         message = (
-            f"{self._fault.message}, in the record that line {self.first} begins and line "
-            f"{self.until} would end; a quote that is not closed may be why; {left_out} left out, "
+            f"{self._fault.message}, in the record from line {self.first} to line {self.until}; "
+            f"perhaps a quote is not closed; {left_out} left out, "
             f"and reading goes on at line {last + 1}"
         )
         kept = [line for line in self._lines if line is not None]
@@ -219,13 +219,11 @@ class _Columns:
             place = place_of(names.get(column, column))
             if place is None:
                 raise HeaderError(
-                    f"line {line}: there is no column {column[:64]!r}; "
-                    f"known are {', '.join(KNOWN_COLUMNS)}; --map {column[:64]}=COLUMN names one"
+                    f"line {line}: there is no column {column[:64]!r}; the known ones are "
+                    f"{', '.join(KNOWN_COLUMNS)}; --map {column[:64]}=COLUMN names one"
                 )
             if place in self._places:
-                raise HeaderError(
-                    f"line {line}: the column {column[:64]!r} is there more than once"
-                )
+                raise HeaderError(f"line {line}: the column {column[:64]!r} occurs more than once")
             self._places.append(place)
             self._readers.append(_reader(*place))
 
@@ -240,14 +238,15 @@ class _Columns:
             return LineFault(
                 "",
                 "MALFORMED_REQUEST",
-                f"not CSV: {len(row)} fields stand under a header of {len(self._places)}",
+                f"not CSV: the row has {len(row)} fields and the header {len(self._places)}",
             )
         for place, cell in zip(self._places, row, strict=True) if lines > 1 else ():
             if "\n" in cell and not _holds_text(*place):
                 return LineFault(
                     "",
                     "MALFORMED_REQUEST",
-                    f"not CSV: a line break stands in the column {'.'.join(filter(None, place))!r}",
+                    "not CSV: there is a line break in the column "
+                    f"{'.'.join(filter(None, place))!r}",
                 )
         return None
 
@@ -263,7 +262,7 @@ class _Columns:
         return LineFault(
             "",
             "MALFORMED_REQUEST",
-            "not CSV: a cell holds lines that are records themselves, so a quote may not be "
+            "not CSV: a cell contains lines that are complete records, so perhaps a quote is not "
             f"closed; lines {feed.first} to {feed.number} ({feed.lines} lines) are left out",
         )
 

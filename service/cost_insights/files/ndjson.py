@@ -258,7 +258,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
 
 def _no_constant(name: str) -> NoReturn:
     raise FaultFoundError(
-        "", "MALFORMED_REQUEST", f"not JSON: {name} is no number that JSON knows", name
+        "", "MALFORMED_REQUEST", f"not JSON: {name} is not a number that JSON knows", name
     )
 
 
@@ -293,12 +293,12 @@ def _fields(
             raise FaultFoundError(
                 path,
                 "VALUE_UNKNOWN",
-                f"there is no such field; known are {', '.join(known)}",
+                f"there is no such field; the known ones are {', '.join(known)}",
                 key,
             )
         if name in seen:
             raise FaultFoundError(
-                path, "FIELDS_CONFLICT", f"means the same as {prefix}{name}, which is there too"
+                path, "FIELDS_CONFLICT", f"means the same as {prefix}{name}, which is also given"
             )
         seen.add(name)
         if value is not None:
@@ -321,8 +321,8 @@ def _set_product(event: NewEvent, name: str, value: Any, path: str) -> None:
             raise FaultFoundError(
                 path,
                 "TYPE_UNSUPPORTED",
-                f"the number {_short(value)} is not allowed; a text is, or a whole number of at "
-                f"most {DOUBLE_DIGITS_KEPT} digits",
+                f"the number {_short(value)} is not allowed; expected a text, or a whole number "
+                f"of at most {DOUBLE_DIGITS_KEPT} digits",
                 value,
             )
         value = str(int(value))
@@ -333,7 +333,7 @@ def _set_customer(event: NewEvent, name: str, value: Any, path: str) -> None:
     # Setting one of the two would silently take away the other.
     if (other := event.WhichOneof("customer")) is not None:
         raise FaultFoundError(
-            path, "FIELDS_CONFLICT", f"{other} is there too; exactly one of the two is allowed"
+            path, "FIELDS_CONFLICT", f"{other} is also given; exactly one of the two is allowed"
         )
     _set_text(event, name, value, path)
 
@@ -597,7 +597,10 @@ def _short(text: str) -> str:
 
 def _wrong_type(path: str, value: Any, allowed: str) -> FaultFoundError:
     return FaultFoundError(
-        path, "TYPE_UNSUPPORTED", f"{_kind(value)} is not allowed; {allowed} is", _kind(value)
+        path,
+        "TYPE_UNSUPPORTED",
+        f"{_kind(value)} is not allowed; expected {allowed}",
+        _kind(value),
     )
 
 
@@ -605,7 +608,7 @@ def _repeated(path: str, found: _Repeated) -> FaultFoundError:
     return FaultFoundError(
         f"{path}.{found.key}".lstrip("."),
         "FIELDS_CONFLICT",
-        "the key stands there more than once",
+        "the key occurs more than once",
         found.key,
     )
 
@@ -614,11 +617,9 @@ def _too_deep(path: str) -> FaultFoundError:
     return FaultFoundError(
         path,
         "TYPE_UNSUPPORTED",
-        f"objects and lists nest deeper than {DEPTH_MAX} levels, the most that is read",
+        f"objects and lists nest deeper than {DEPTH_MAX} levels; deeper values are not read",
     )
 
 
 def _not_text(path: str) -> FaultFoundError:
-    return FaultFoundError(
-        path, "TEXT_MALFORMED", "half of a surrogate pair stands for no character"
-    )
+    return FaultFoundError(path, "TEXT_MALFORMED", "half of a surrogate pair is not a character")

@@ -107,9 +107,7 @@ class Authenticator:
         key = token_sha256(secret)
         known = await self._known(key, partial(self._find, key))
         if known is None:
-            raise UnauthenticatedError(
-                "the access token is none of this service's", reason="TOKEN_UNKNOWN"
-            )
+            raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
         _check_alive(known)
         return known.caller
 

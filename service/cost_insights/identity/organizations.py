@@ -42,8 +42,8 @@ def check_organization_name(name: str) -> None:
                 FieldFault(
                     "name",
                     "VALUE_UNKNOWN",
-                    f"{name[:64]!r} is no name of an organization: 1 to {NAME_CHARS_MAX} printable "
-                    "characters without blanks around them are allowed",
+                    f"{name[:64]!r} is not a name for an organization; allowed are 1 to "
+                    f"{NAME_CHARS_MAX} printable characters without blanks around them",
                     name[:64],
                 )
             ]

@@ -62,7 +62,7 @@ def create_token(
                 FieldFault(
                     "scopes",
                     "VALUE_UNKNOWN",
-                    f"{value!r} is no scope; allowed are {allowed}",
+                    f"there is no scope {value!r}; allowed are {allowed}",
                     value,
                     {"allowed": allowed},
                 )

@@ -141,12 +141,15 @@ def checked_question(
 
 
 def _unknown_metric(path: str, slug: str) -> FieldFault:
-    similar = ", ".join(difflib.get_close_matches(slug[:64], METRICS, n=3))
-    message = f"{slug[:64]!r} is no metric; "
+    similar = difflib.get_close_matches(slug[:64], METRICS, n=3)
+    message = f"there is no metric {slug[:64]!r}; "
     message += (
-        f"similar: {similar}" if similar else f"an answer to no metrics lists all {len(METRICS)}"
+        f"did you mean {' or '.join(similar)}?"
+        if similar
+        else f"a request without metrics is answered with all {len(METRICS)}"
     )
-    return FieldFault(path, "VALUE_UNKNOWN", message, slug[:64], {"similar": similar})
+    facts = {"similar": ", ".join(similar)}
+    return FieldFault(path, "VALUE_UNKNOWN", message, slug[:64], facts)
 
 
 def _order(text: str, group_by: GroupBy | None, faults: list[FieldFault]) -> GroupOrder | None:
@@ -160,7 +163,8 @@ def _order(text: str, group_by: GroupBy | None, faults: list[FieldFault]) -> Gro
             FieldFault(
                 "order_by",
                 "VALUE_UNKNOWN",
-                f"{text[:64]!r} is no order; allowed are a metric and `asc` or `desc` after it",
+                f"{text[:64]!r} is not an order; allowed is a metric, with `asc` or `desc` after "
+                "it",
                 text[:64],
                 {"allowed": "asc, desc"},
             )
@@ -194,7 +198,7 @@ def _date(path: str, text: str, faults: list[FieldFault]) -> datetime.date | Non
         FieldFault(
             path,
             "DATE_INVALID",
-            f"{text[:64]!r} is no date from {DATE_MIN} to {DATE_MAX}, written as YYYY-MM-DD",
+            f"{text[:64]!r} is not a date from {DATE_MIN} to {DATE_MAX}, written as YYYY-MM-DD",
             text[:64],
             {"min": str(DATE_MIN), "max": str(DATE_MAX)},
         )
@@ -216,14 +220,13 @@ def _zones() -> frozenset[str]:
 def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
     if name in _zones():
         return zoneinfo.ZoneInfo(name)
-    similar = ", ".join(difflib.get_close_matches(name[:64], sorted(_zones()), n=3))
-    message = f"{name[:64]!r} is no time zone of the IANA database"
+    similar = difflib.get_close_matches(name[:64], sorted(_zones()), n=3)
+    message = f"there is no time zone {name[:64]!r} in the IANA database"
     if similar:
-        message += f"; similar: {similar}"
+        message += f"; did you mean {' or '.join(similar)}?"
     message += _sign_hint(name)
-    faults.append(
-        FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], {"similar": similar})
-    )
+    facts = {"similar": ", ".join(similar)}
+    faults.append(FieldFault("timezone", "TIMEZONE_UNKNOWN", message, name[:64], facts))
     return None
 
 

@@ -355,6 +355,6 @@ def _refuse_unknown(revision: str | None, scripts: alembic.script.ScriptDirector
     known = {script.revision for script in scripts.walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaError(
-            f"its schema is {revision}, which this program does not know: a newer one has made "
-            f"it; the newest that this one knows is {scripts.get_current_head()}"
+            f"a newer version of this program made its schema {revision}; the newest schema "
+            f"that this version knows is {scripts.get_current_head()}"
         )

@@ -166,7 +166,7 @@ def test_faults_are_named_below_metrics(caller: Caller) -> None:
     assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert call.refusal.paths == ["metrics.start_date", "metrics.metrics[0]"]
     assert call.refusal.message == (
-        "metrics.start_date: 'yesterday' is no date from 1973-01-01 to 9998-12-31, written as "
+        "metrics.start_date: 'yesterday' is not a date from 1973-01-01 to 9998-12-31, written as "
         "YYYY-MM-DD (the first of 2 faults)"
     )
     with refused("TEXT_TOO_LONG") as call:
@@ -186,7 +186,8 @@ def test_what_is_asked_for_is_required(caller: Caller) -> None:
     with refused("VALUE_UNKNOWN") as call:
         caller.call(METHOD, request)
     assert call.refusal.message == (
-        "format: 7 is no export format; allowed are EXPORT_FORMAT_CSV, EXPORT_FORMAT_JSON_LINES, "
+        "format: 7 is not an export format; allowed are EXPORT_FORMAT_CSV, "
+        "EXPORT_FORMAT_JSON_LINES, "
         "EXPORT_FORMAT_FOCUS"
     )
     with refused("MALFORMED_REQUEST"):

@@ -269,7 +269,7 @@ def test_a_grouping_that_does_not_exist(caller: Caller) -> None:
         caller.get_metrics(**SPAN, group_by=9)
     allowed = "GROUP_BY_EVENT_NAME, GROUP_BY_LLM_VENDOR, GROUP_BY_LLM_MODEL, GROUP_BY_CUSTOMER"
     assert call.refusal.message == (
-        f"group_by: 9 is no grouping; allowed are {allowed}, GROUP_BY_PRODUCT"
+        f"group_by: 9 is not a grouping; allowed are {allowed}, GROUP_BY_PRODUCT"
     )
     assert call.refusal.facts["path"] == "group_by"
     assert call.refusal.facts["value"] == "9"

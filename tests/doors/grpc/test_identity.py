@@ -78,7 +78,7 @@ def test_wrong_token(service: Service, method: str, secret: str) -> None:
     with refused("TOKEN_UNKNOWN") as call:
         service.stranger(secret).call(method, SAMPLES[method])
     assert call.refusal.code is grpc.StatusCode.UNAUTHENTICATED
-    assert call.refusal.message == "the access token is none of this service's"
+    assert call.refusal.message == "unknown access token"
     assert call.refusal.facts == {}
 
 

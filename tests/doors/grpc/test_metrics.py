@@ -427,18 +427,17 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     span = {"start_date": "2026-11-01", "end_date": "2026-11-02"}
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["costs", "cost"])
-    similar = "costs"
-    assert call.refusal.message == f"metrics[1]: 'cost' is no metric; similar: {similar}"
-    assert call.refusal.facts == {"path": "metrics[1]", "value": "cost", "similar": similar}
+    assert call.refusal.message == "metrics[1]: there is no metric 'cost'; did you mean costs?"
+    assert call.refusal.facts == {"path": "metrics[1]", "value": "cost", "similar": "costs"}
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["?"])
     assert call.refusal.message == (
-        "metrics[0]: '?' is no metric; an answer to no metrics lists all 44"
+        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 44"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
     allowed = "INTERVAL_HOUR, INTERVAL_DAY, INTERVAL_WEEK, INTERVAL_MONTH, INTERVAL_YEAR"
-    assert call.refusal.message == f"interval: 99 is no interval; allowed are {allowed}"
+    assert call.refusal.message == f"interval: 99 is not an interval; allowed are {allowed}"
     assert call.refusal.facts == {"path": "interval", "value": "99", "allowed": allowed}
     with refused("TOO_MANY_VALUES") as call:
         caller.get_metrics(**span, metrics=["costs"] * 101)
@@ -486,12 +485,15 @@ def test_orders_of_groups_are_checked(caller: Caller) -> None:
         assert not caller.get_metrics(**asked, order_by=order).groups
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**asked, order_by="margin asc")
-    assert call.refusal.message == ("order_by: 'margin' is no metric; similar: gross_margin")
+    assert call.refusal.message == (
+        "order_by: there is no metric 'margin'; did you mean gross_margin?"
+    )
     for order in ("costs up", "costs desc, revenue"):
         with refused("VALUE_UNKNOWN") as call:
             caller.get_metrics(**asked, order_by=order)
         assert call.refusal.message == (
-            f"order_by: {order!r} is no order; allowed are a metric and `asc` or `desc` after it"
+            f"order_by: {order!r} is not an order; allowed is a metric, with `asc` or `desc` after "
+            "it"
         )
     by_name = asked | {"group_by": "GROUP_BY_EVENT_NAME"}
     with refused("VALUE_UNKNOWN") as call:
@@ -503,6 +505,6 @@ def test_orders_of_groups_are_checked(caller: Caller) -> None:
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**asked, billing_types=[9])
     assert call.refusal.message == (
-        "billing_types[0]: 9 is no billing type; allowed are "
+        "billing_types[0]: 9 is not a billing type; allowed are "
         "BILLING_TYPE_ONE_TIME, BILLING_TYPE_RECURRING"
     )

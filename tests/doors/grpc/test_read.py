@@ -164,8 +164,8 @@ def test_page_tokens_of_other_questions(caller: Caller) -> None:
     with refused("PAGE_TOKEN_INVALID") as call:
         caller.list_page(page_size=2, event_names=["a"], page_token=token)
     assert call.refusal.message == (
-        "page_token: the page token was not made by this call with these fields; "
-        "begin again without one"
+        "page_token: the page token does not belong to this call with these fields; start again "
+        "without one"
     )
     with refused("PAGE_TOKEN_INVALID"):
         caller.list_names_page(page_token=token)

@@ -428,7 +428,7 @@ CASES: list[Case] = [
         new_order(billing_type=3),
         "orders[0].billing_type",
         "VALUE_UNKNOWN",
-        "3 is no billing type; allowed are BILLING_TYPE_ONE_TIME, BILLING_TYPE_RECURRING",
+        "3 is not a billing type; allowed are BILLING_TYPE_ONE_TIME, BILLING_TYPE_RECURRING",
         {"value": "3", "allowed": "BILLING_TYPE_ONE_TIME, BILLING_TYPE_RECURRING"},
     ),
     (
@@ -437,7 +437,7 @@ CASES: list[Case] = [
         new_subscription(cancel_reason=-1),
         "subscriptions[0].cancel_reason",
         "VALUE_UNKNOWN",
-        "-1 is no cancel reason; allowed are " + ", ".join(revenue_pb2.CancelReason.keys()[1:]),
+        "-1 is not a cancel reason; allowed are " + ", ".join(revenue_pb2.CancelReason.keys()[1:]),
         {"value": "-1"},
     ),
     (
@@ -482,7 +482,7 @@ CASES: list[Case] = [
         new_order(net_amount=money("1,000")),
         "orders[0].net_amount.amount",
         "AMOUNT_MALFORMED",
-        'the amount "1,000" is no decimal number; one such as 0.025 is allowed',
+        'the amount "1,000" is not a decimal number such as 0.025',
         {"value": "1,000"},
     ),
     (
@@ -571,7 +571,7 @@ CASES: list[Case] = [
         new_order(applied_balance="x"),
         "orders[0].applied_balance",
         "AMOUNT_MALFORMED",
-        'the amount "x" is no decimal number; one such as 0.025 is allowed',
+        'the amount "x" is not a decimal number such as 0.025',
         {"value": "x"},
     ),
     (
@@ -580,7 +580,7 @@ CASES: list[Case] = [
         new_order(fee=" "),
         "orders[0].fee",
         "AMOUNT_MALFORMED",
-        'the amount " " is no decimal number; one such as 0.025 is allowed',
+        'the amount " " is not a decimal number such as 0.025',
         {},
     ),
     (
@@ -683,7 +683,7 @@ CASES: list[Case] = [
             new_subscription("s", **{field: LATE}),
             f"subscriptions[0].{field}",
             "TIMESTAMP_OUT_OF_RANGE",
-            "the time 253402300800s 0ns since 1970 is not one of the years 1 to 9999",
+            "the time 253402300800s 0ns since 1970 is not in the years 1 to 9999",
             {"value": "253402300800s 0ns"},
         )
         for field in ("trial_end_time", "started_time", "canceled_time", "update_time")
@@ -694,7 +694,7 @@ CASES: list[Case] = [
         new_refund(created_time=timestamp_pb2.Timestamp(seconds=1, nanos=-1)),
         "refunds[0].created_time",
         "TIMESTAMP_OUT_OF_RANGE",
-        "the time 1s -1ns since 1970 is not one of the years 1 to 9999",
+        "the time 1s -1ns since 1970 is not in the years 1 to 9999",
         {"value": "1s -1ns"},
     ),
     *(

@@ -130,7 +130,7 @@ def test_a_malformed_batch_does_not_end_the_stream(caller: Caller) -> None:
         (
             [message(1, stream_id="a"), message(2, stream_id="b")],
             "FIELDS_CONFLICT",
-            "stream_id: the stream id 'b' is not 'a', that of the stream so far",
+            "stream_id: the stream id 'b' is not 'a', the id of this stream",
         ),
         (
             [message(1, stream_id="x" * 129)],
@@ -145,17 +145,17 @@ def test_a_malformed_batch_does_not_end_the_stream(caller: Caller) -> None:
         (
             [message(0)],
             "NUMBER_OUT_OF_RANGE",
-            "sequence: the sequence 0 is not greater than 0, that of the batch before",
+            "sequence: the sequence 0 is not greater than 0, the sequence of the previous batch",
         ),
         (
             [message(-1)],
             "NUMBER_OUT_OF_RANGE",
-            "sequence: the sequence -1 is not greater than 0, that of the batch before",
+            "sequence: the sequence -1 is not greater than 0, the sequence of the previous batch",
         ),
         (
             [message(2), message(2)],
             "NUMBER_OUT_OF_RANGE",
-            "sequence: the sequence 2 is not greater than 2, that of the batch before",
+            "sequence: the sequence 2 is not greater than 2, the sequence of the previous batch",
         ),
     ],
 )

@@ -662,7 +662,7 @@ def test_the_scope_of_system_events(service: Service, caller: Caller) -> None:
         events.ingest(new_event(), paid(), balance())
     assert call.refusal.code is grpc.StatusCode.PERMISSION_DENIED
     assert call.refusal.message == (
-        'events[1].name: the name "order.paid" is a system event\'s, which needs the scope '
+        'events[1].name: the name "order.paid" is reserved for system events, which need the scope '
         "revenue:write; the access token has events:read, events:write"
     )
     assert call.refusal.facts == {
@@ -686,7 +686,7 @@ def test_the_scope_of_events(service: Service, caller: Caller) -> None:
         revenue.ingest(new_event())
     assert call.refusal.code is grpc.StatusCode.PERMISSION_DENIED
     assert call.refusal.message == (
-        f"{INGEST} needs the scope events:write for events that are no system events; the access "
+        f"{INGEST} needs the scope events:write for events that are not system events; the access "
         "token has revenue:write"
     )
     assert call.refusal.facts == {
@@ -707,7 +707,8 @@ def test_a_mixed_request(service: Service, caller: Caller) -> None:
     assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert call.refusal.paths == ["events[1].name", "events[3].name"]
     assert call.refusal.message == (
-        'events[1].name: the name "order.paid" is a system event\'s; a request holds either '
+        'events[1].name: the name "order.paid" is reserved for system events; a request holds '
+        "either "
         "system events or other events (the first of 2 faults)"
     )
     assert caller.list_events() == []
@@ -728,8 +729,8 @@ def test_a_stream(service: Service, caller: Caller) -> None:
                 index=1,
                 path="events[1].name",
                 reason="NAME_RESERVED",
-                message='the name "order.paid" is a system event\'s, which StreamEvents does not '
-                "take; send it by IngestEvents",
+                message='the name "order.paid" is reserved for system events, which StreamEvents '
+                "does not take; send it with IngestEvents",
                 value="order.paid",
             )
         ],
@@ -788,7 +789,7 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         paid(billing_type="monthly"),
         "metadata.billing_type",
         "VALUE_UNKNOWN",
-        '"monthly" is no billing type; allowed are one_time, recurring',
+        '"monthly" is not a billing type; allowed are one_time, recurring',
     ),
     (
         paid(applied_balance_amount="1e-13"),
@@ -812,7 +813,7 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         paid(cost="1"),
         "name",
         "NAME_RESERVED",
-        'the name "order.paid" is a system event\'s, which carries no cost',
+        'the name "order.paid" is reserved for system events, which carry no cost',
     ),
     (
         said("balance.order", order_id="o", currency="usd"),
@@ -836,13 +837,13 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         balance(amount=float("nan")),
         "metadata.amount",
         "AMOUNT_MALFORMED",
-        'the amount "nan" is no decimal number; one such as 0.025 is allowed',
+        'the amount "nan" is not a decimal number such as 0.025',
     ),
     (
         balance(fee="a lot"),
         "metadata.fee",
         "AMOUNT_MALFORMED",
-        'the amount "a lot" is no decimal number; one such as 0.025 is allowed',
+        'the amount "a lot" is not a decimal number such as 0.025',
     ),
     (
         balance(currency="dollar"),
@@ -911,16 +912,13 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         balance(order_created_at="yesterday"),
         "metadata.order_created_at",
         "TYPE_UNSUPPORTED",
-        '"yesterday" is no time with an offset; one such as 2026-11-23T12:00:00Z is allowed',
+        '"yesterday" is not a time with an offset, such as 2026-11-23T12:00:00Z',
     ),
     (
         balance(order_created_at="2001-09-09T01:46:45"),
         "metadata.order_created_at",
         "TYPE_UNSUPPORTED",
-        (
-            '"2001-09-09T01:46:45" is no time with an offset; one such as 2026-11-23T12:00:00Z is '
-            "allowed"
-        ),
+        '"2001-09-09T01:46:45" is not a time with an offset, such as 2026-11-23T12:00:00Z',
     ),
     (
         refund_event(amount=1),
@@ -977,20 +975,20 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         created(recurring_interval="decade"),
         "metadata.recurring_interval",
         "VALUE_UNKNOWN",
-        '"decade" is no recurring interval; allowed are day, week, month, year',
+        '"decade" is not a recurring interval; allowed are day, week, month, year',
     ),
     (
         created(recurring_interval_count=1.5),
         "metadata.recurring_interval_count",
         "NUMBER_OUT_OF_RANGE",
-        "the number 1.5 is not a whole one from 1 to 999",
+        "the number 1.5 is not a whole number from 1 to 999",
     ),
     (
         changed("canceled", 20, customer_cancellation_reason="bored"),
         "metadata.customer_cancellation_reason",
         "VALUE_UNKNOWN",
         (
-            '"bored" is no customer cancellation reason; allowed are customer_service, '
+            '"bored" is not a customer cancellation reason; allowed are customer_service, '
             "low_quality, missing_features, switched_service, too_complex, too_expensive, "
             "unused, other"
         ),
@@ -1011,7 +1009,7 @@ FAULTS: list[tuple[event_pb2.NewEvent, str, str, str]] = [
         ),
         "metadata.product_id",
         "FIELDS_CONFLICT",
-        "events[1].product_id is there too and means the same; only one of them is allowed",
+        "events[1].product_id is also given and means the same; only one of them is allowed",
     ),
     (
         event_pb2.NewEvent(name="order.paid", timestamp=at(0), metadata=paid().metadata),
@@ -1054,8 +1052,8 @@ def test_times_that_lie_ahead(caller: Caller) -> None:
             caller.ingest(event)
         latest = call.refusal.facts["max"]
         assert call.refusal.message == (
-            f"events[0].{path}: the time {ahead.ToJsonString()} lies ahead; at most {latest} is "
-            "allowed"
+            f"events[0].{path}: the time {ahead.ToJsonString()} is in the future; at most {latest} "
+            "is allowed"
         )
 
 
