@@ -33,7 +33,7 @@ __all__ = ["app", "main"]
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": (
         "serve",
-        "Runs the service until SIGTERM or Ctrl-C; then finishes the calls that run.",
+        "Runs the service until SIGTERM or Ctrl-C, then finishes the running calls.",
     ),
     "demo": (
         "demo",
@@ -41,15 +41,15 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "ingest": (
         "ingest",
-        "Sends events from a file: JSON objects, one a line, or CSV, in UTF-8 or UTF-16.",
+        "Sends events from a file: one JSON object per line, or CSV, in UTF-8 or UTF-16.",
     ),
     "metrics": (
         "metrics",
-        "Shows what was spent and earned: a row for each period, the totals, and a plot.",
+        "Shows costs and revenue: a row for each period, the totals, and a plot.",
     ),
     "healthcheck": (
         "healthcheck",
-        "Asks a service whether it serves, by the standard gRPC health protocol.",
+        "Checks whether a service is serving, by the standard gRPC health protocol.",
     ),
     "organization": (
         "organizations",
@@ -61,7 +61,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "db": (
         "databases",
-        "Looks after the database.",
+        "Upgrades, checks and prunes the database.",
     ),
 }
 """For each command the module that has it as `app`, and the first sentence of its help."""
@@ -95,8 +95,8 @@ class _Commands(typer.core.TyperGroup):
 app: Final = typer.Typer(
     name="cost-insights",
     cls=_Commands,
-    help="What each customer costs, exact to 10⁻¹² of a cent. Settings come from flags and "
-    "from COST_INSIGHTS_… variables.",
+    help="Computes what each customer costs, exact to 10⁻¹² of a cent. Settings come from flags "
+    "and from COST_INSIGHTS_… variables.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},

@@ -32,7 +32,8 @@ AddressOption = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Where the service is. Default: COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
+        help="The address of the service. Default: COST_INSIGHTS_GRPC_ADDRESS, or else "
+        "127.0.0.1:50051.",
     ),
 ]
 TokenOption = Annotated[
@@ -40,8 +41,8 @@ TokenOption = Annotated[
     typer.Option(
         envvar="COST_INSIGHTS_TOKEN",
         metavar="SECRET",
-        help="The access token. Default: none, which a service without any token takes. "
-        "Prefer the variable: flags are seen by everyone on the machine.",
+        help="The access token. Default: none, which is enough for a service without tokens. "
+        "Prefer the variable: everyone on the machine can see flags.",
     ),
 ]
 

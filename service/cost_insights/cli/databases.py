@@ -35,7 +35,7 @@ from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
 
 app: Final = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Looks after the database."
+    add_completion=False, no_args_is_help=True, help="Upgrades, checks and prunes the database."
 )
 
 DatabaseOption = Annotated[
@@ -50,7 +50,7 @@ DatabaseOption = Annotated[
 
 OrganizationOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="That organization only. Default: every one."),
+    typer.Option(metavar="NAME", help="Only this organization. Default: every organization."),
 ]
 
 _DAY_US = 86_400_000_000
@@ -173,14 +173,14 @@ def check(
     organization: OrganizationOption = None,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Write anew what differs. Default: only tell it."),
+        typer.Option("--repair", help="Rewrite the cells that differ. Default: only report them."),
     ] = False,
     differences_max: Annotated[
         int,
         typer.Option(
             parser=whole_number(0, 100_000),
             metavar="N",
-            help="How many differences to show, 0 to 100000.",
+            help="The greatest number of differences to show, 0 to 100000.",
         ),
     ] = 20,
     as_json: Annotated[
@@ -189,17 +189,16 @@ def check(
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Proves that what metrics are answered from is what the events say.
+    """Checks that the cells that metrics are answered from agree with the events.
 
-    Counts every event anew, in one snapshot of the database and a month at a time,
-    and compares every stored cell. Cells of events that `db prune` has deleted are
-    only compared with each other, and how many events these are is printed. Nothing is
-    locked: events and questions keep coming.
+    Counts every event again, in one snapshot of the database and month by month, and compares every
+    stored cell. Cells of events that `db prune` has deleted are only compared with each other, and
+    the number of these events is printed. Nothing is locked: events and questions keep coming.
 
-    With --repair whatever differs is written anew, a month in each transaction, and
-    the exit code is 0 if nothing is wrong afterwards. On SQLite new events wait while
-    a month is written. A pruning that reached into the future, which earlier versions
-    allowed, is set back to the end of today.
+    With --repair the cells that differ are rewritten, one month per transaction, and the exit code
+    is 0 if nothing is wrong afterwards. On SQLite new events wait while a month is written. A
+    pruning that reached into the future, which earlier versions allowed, is set back to the end of
+    today.
 
     Example: cost-insights db check
 
@@ -242,18 +241,19 @@ def prune(
     ],
     organization: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Prune that organization. Default: none."),
+        typer.Option(metavar="NAME", help="The organization to prune. Default: none."),
     ] = None,
     all_organizations: Annotated[
         bool,
         typer.Option(
-            "--all-organizations", help="Prune every organization. Default: the one that is named."
+            "--all-organizations", help="Prune every organization. Default: the named one."
         ),
     ] = False,
     check: Annotated[
         bool,
         typer.Option(
-            "--check/--no-check", help="Prove their cells first: afterwards nothing else can."
+            "--check/--no-check",
+            help="Check the cells of the events first, because it cannot be done afterwards.",
         ),
     ] = True,
     yes: Annotated[
@@ -261,14 +261,14 @@ def prune(
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Deletes old events and keeps their cells: metrics stay what they are, to the last digit.
+    """Deletes old events and keeps their cells, so metrics stay the same to the last digit.
 
-    What is deleted can neither be listed nor fetched any more. An event that has an
-    external_id, or came by a stream, still counts once, however often it is sent
-    again. Filters, groups and all intervals still work; only a period that does not
-    begin at a quarter of an hour in UTC, as in zones of long ago, lacks old events.
+    Deleted events can no longer be listed or fetched. An event that has an external_id, or came by
+    a stream, still counts once, however often it is sent again. Filters, groups and all intervals
+    still work; only a period that does not begin at a quarter of an hour in UTC, as in historical
+    time zones, misses deleted events.
 
-    Whoever stops it may begin again. SQLite uses the free space for new events.
+    The command may be interrupted and run again. SQLite reuses the free space for new events.
 
     Example: cost-insights db prune --before 2025-01-01 --organization acme
     """

@@ -75,17 +75,18 @@ def demo(
         str | None,
         typer.Option(
             metavar="URL",
-            help="A database to work on beside what is there: sqlite:///FILE, or "
-            "postgresql+psycopg:// and then USER:PASSWORD@HOST/DATABASE. Default: a new one, "
-            "demo.db in the user's data folder; COST_INSIGHTS_DATABASE_URL is not used.",
+            help="The database to work on; existing organizations in it stay as they are: "
+            "sqlite:///FILE, or postgresql+psycopg:// and then USER:PASSWORD@HOST/DATABASE. "
+            "Default: a new one, demo.db in the user's data folder; "
+            "COST_INSIGHTS_DATABASE_URL is not used.",
         ),
     ] = None,
     grpc_address: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where to serve meanwhile; another port is taken if this one is in use. "
-            "Default: COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
+            help="The address of the demo's gRPC server; another port is taken if this one is in "
+            "use. Default: COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
         ),
     ] = None,
     seed: Annotated[
@@ -93,7 +94,7 @@ def demo(
         typer.Option(
             parser=whole_number(0, 2**32 - 1),
             metavar="N",
-            help="Which month to generate, 0 to 4294967295.",
+            help="The seed of the generated month, 0 to 4294967295.",
         ),
     ] = 1,
     events: Annotated[
@@ -101,18 +102,17 @@ def demo(
         typer.Option(
             parser=whole_number(1, 1_000_000),
             metavar="N",
-            help="How many events the month has, 1 to 1000000.",
+            help="The number of events in the month, 1 to 1000000.",
         ),
     ] = 20_000,
 ) -> None:
     """Shows the service at work on the documented examples and a generated month.
 
-    Starts the service, sends the events over gRPC, prints the cost of each day
-    as a table and a plot, and compares the totals with sums computed apart from
-    the service. It works on a database of its own, demo.db in the user's data
-    folder, in place of the one before, and never on the one that
-    COST_INSIGHTS_DATABASE_URL names. On a database that is given by
-    --database-url it works as a new organization and leaves the others alone.
+    Starts the service, sends the events over gRPC, prints the cost of each day as a table and a
+    plot, and compares the totals with sums computed outside the service. It works on a database of
+    its own, demo.db in the user's data folder, which replaces that of the previous demo, and never
+    on the one that COST_INSIGHTS_DATABASE_URL names. On a database given by --database-url it works
+    as a new organization and leaves the others alone.
 
     Example: cost-insights demo --seed 7
     """

@@ -10,8 +10,8 @@ from cost_insights.cli.client import AddressOption, failure_of, service_of
 from cost_insights.cli.console import CommandError, say, seconds
 
 HELP: Final = (
-    "Exit codes: 0 it serves; 1 it does not, or it is no service of this kind; 2 wrong use; "
-    "3 it cannot be reached."
+    "Exit codes: 0 the service is serving; 1 it is not serving, or is another kind of service; 2 "
+    "wrong use; 3 it cannot be reached."
 )
 
 
@@ -26,13 +26,13 @@ def healthcheck(
         typer.Option(
             parser=seconds(0.1, 600),
             metavar="SECONDS",
-            help="How long to wait for the answer, 0.1 to 600.",
+            help="The time to wait for the answer, 0.1 to 600.",
         ),
     ] = 5,
 ) -> None:
-    """Asks a service whether it serves, by the standard gRPC health protocol.
+    """Checks whether a service is serving, by the standard gRPC health protocol.
 
-    It needs no token, so a container can be watched with it.
+    It needs no token, so it can be the health check of a container.
 
     Example: cost-insights healthcheck --address 127.0.0.1:50051
     """

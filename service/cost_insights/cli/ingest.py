@@ -63,8 +63,8 @@ def ingest(
         Format | None,
         typer.Option(
             "--format",
-            help="How the events are written. Default: csv where the name says .csv or .tsv, or "
-            "else ndjson, which is any JSON.",
+            help="The format of the events. Default: csv if the name ends in .csv or .tsv, or else "
+            "ndjson, which means any JSON.",
         ),
     ] = None,
     names: Annotated[
@@ -72,17 +72,18 @@ def ingest(
         typer.Option(
             "--map",
             metavar="NAME=FIELD",
-            help="What a column, or a field of JSON, is called here: amount=cost, "
-            "region=metadata.region. Several with commas or again. Default: as listed above.",
+            help="Map the name of a column or JSON field to a field of events: amount=cost, "
+            "region=metadata.region. Separate several by commas, or repeat the option. "
+            "Default: the names listed above.",
         ),
     ] = None,
     timestamps: Annotated[
         Timestamps,
-        typer.Option(help="How times are written: as text, or counted since 1970."),
+        typer.Option(help="The format of times: text, or a count since 1970."),
     ] = Timestamps.TEXT,
     unit: Annotated[
         Unit,
-        typer.Option(help="What amounts count; dollars are multiplied by 100, exactly."),
+        typer.Option(help="The unit of amounts; dollars are multiplied by 100, exactly."),
     ] = Unit.CENTS,
     dry_run: Annotated[
         bool,
@@ -97,23 +98,23 @@ def ingest(
     restart: Annotated[
         bool,
         typer.Option(
-            "--restart", help="Begin anew although an earlier run was not finished. Default: no."
+            "--restart", help="Begin anew even if an earlier run was not finished. Default: no."
         ),
     ] = False,
     state: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where to keep how far it has come. Default: FILE.cost-insights beside the "
-            "input; none for standard input and pipes.",
+            help="The file that keeps the progress. Default: FILE.cost-insights beside the input; "
+            "none for standard input and pipes.",
         ),
     ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write each fault there as a JSON object, with the text of its line, and print "
-            "the first 20 only. Default: print them all.",
+            help="A file to write each fault to as a JSON object, with the text of its line; only "
+            "the first 20 are printed. Default: print them all.",
         ),
     ] = None,
     batch_events: Annotated[
@@ -121,7 +122,7 @@ def ingest(
         typer.Option(
             parser=whole_number(1, 10_000),
             metavar="N",
-            help="How many events to send in one batch, 1 to 10000. Default: 1000.",
+            help="The number of events in one batch, 1 to 10000. Default: 1000.",
             show_default=False,
         ),
     ] = None,
@@ -130,50 +131,46 @@ def ingest(
         typer.Option(
             parser=seconds(0, 86_400),
             metavar="SECONDS",
-            help="For how long a batch that does not get through is retried, 0 to 86400.",
+            help="The time for which a failing batch is retried, 0 to 86400.",
         ),
     ] = 60,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", help="Print faults only. Default: progress and a summary, too."),
+        typer.Option("--quiet", help="Print faults only. Default: also progress and a summary."),
     ] = False,
 ) -> None:
-    """Sends events from a file: JSON objects, one a line, or CSV, in UTF-8 or UTF-16.
+    """Sends events from a file: one JSON object per line, or CSV, in UTF-8 or UTF-16.
 
-    What is compressed by gzip or zstd is recognized by its content.
+    Files compressed with gzip or zstd are recognized by their content.
 
-    Valid events are stored even where others are not. Each fault is printed on
-    stderr with the number of its line, and the exit code is then 1. The summary
-    on stdout counts what was inserted, what was stored already (duplicates),
-    what has an external_id that is taken by other content (conflicts), and what
-    was refused.
+    Valid events are stored even if others are not. Each fault is printed on stderr with the number
+    of its line, and the exit code is then 1. The summary on stdout counts the events that were
+    inserted, those already stored (duplicates), those whose external_id is taken by other content
+    (conflicts), and those that were refused.
 
     An event has the fields name, external_customer_id or customer_id,
     timestamp, external_id, parent_id, external_member_id, cost, llm, product_id
-    and metadata. Amounts keep the digits they are written with. JSON may also be
-    a list, events over several lines, or {"events": [...]} as in a request; then
-    faults name the number of the event and its line.
+    and metadata. Amounts keep all of their digits. JSON may also be a list, events over several
+    lines, or {"events": [...]} as in a request; then faults name the number of the event and its
+    line.
 
     The first record of CSV names the columns: those fields, with cost for an
     amount in cents (usd), cost.amount, cost.currency, llm.vendor, llm.model,
-    llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent
-    field, and a blank record is none. In metadata, true, false and JSON numbers
-    of at most 15 digits are what they look like; all else is text, and so is
-    metadata.product_id.
-    The header tells what separates cells: a comma, semicolon, tab or |, also by
-    a line such as sep=; above it. Upper and lower case are the same but in KEY.
-    Amounts that fit are exact; computed ones, with more than 12 decimals or 17
-    digits, are rounded half-even to 12 decimals, like JSON numbers.
-    Only metadata, llm.prompt and llm.response may hold line breaks. Where a
-    quote is not closed, the lines left out are named and counted as refused,
-    and what follows is read.
+    llm.input_tokens and so on, and metadata.KEY. An empty cell is an absent field, and a blank
+    record is skipped. In metadata, true and false are booleans, and JSON numbers of at most 15
+    digits are numbers; everything else is text, and so is metadata.product_id. The header shows
+    what separates cells: a comma, semicolon, tab or |; a line such as sep=; above the header may
+    say it too. Column names may be in any letter case except for KEY. Amounts that fit are exact;
+    computed ones, with more than 12 decimals or 17 digits, are rounded half-even to 12 decimals,
+    like JSON numbers. Only metadata, llm.prompt and llm.response may contain line breaks. If a
+    quote is not closed, the lines left out are named and counted as refused, and the lines after
+    them are read.
 
-    What fails in passing is sent again, and each event counts once. A run that
-    was cut short leaves FILE.cost-insights behind; with --resume the next one
-    goes on from there and nothing counts twice, also after a crash. It compares
-    what was read with the input, which may have grown, or be the whole of what
-    was cut off, but must begin the same. Sending a
-    whole file again is safe where every event has an external_id.
+    A batch that fails for a passing reason is sent again, and each event counts once. A run that
+    was interrupted leaves FILE.cost-insights behind; with --resume the next run goes on from there
+    and nothing counts twice, even after a crash. It compares the input with the part that was
+    already read: the input may have grown since, but must begin the same. Sending a whole file
+    again is safe if every event has an external_id.
 
     Example: cost-insights ingest events.ndjson
 

@@ -140,14 +140,14 @@ def metrics(
         IntervalName | None,
         typer.Option(
             metavar="INTERVAL",
-            help=f"How long a period is: {', '.join(IntervalName)}. Default: day.",
+            help=f"The length of a period: {', '.join(IntervalName)}. Default: day.",
         ),
     ] = None,
     timezone: Annotated[
         str,
         typer.Option(
             metavar="IANA",
-            help="The time zone that days are of, such as Europe/Berlin. Etc/GMT+5 is 5 hours "
+            help="The time zone of the days, such as Europe/Berlin. Etc/GMT+5 is 5 hours "
             "behind UTC, not ahead.",
         ),
     ] = "UTC",
@@ -161,18 +161,21 @@ def metrics(
     customer_id: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="UUID", help="Only this customer, by our id. Up to 1000 times. Default: all."
+            metavar="UUID",
+            help="Only this customer, by the customer_id. Up to 1000 times. Default: all.",
         ),
     ] = None,
     event_name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only these events. Up to 1000 times. Default: all."),
+        typer.Option(
+            metavar="NAME", help="Only events with this name. Up to 1000 times. Default: all."
+        ),
     ] = None,
     llm_vendor: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only LLM calls of this vendor; an empty text means what is no LLM call. "
+            help="Only LLM calls to this vendor; an empty text means events without an LLM call. "
             "Up to 1000 times. Default: all.",
         ),
     ] = None,
@@ -180,39 +183,39 @@ def metrics(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only LLM calls of this model; an empty text means what is no LLM call. "
-            "Up to 1000 times. Default: all.",
+            help="Only LLM calls to this model; an empty text means events without an LLM call. Up "
+            "to 1000 times. Default: all.",
         ),
     ] = None,
     product: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ID",
-            help="Only what is of this product; an empty text means what is of none. "
-            "Up to 1000 times. Default: all.",
+            help="Only costs and revenue of this product; an empty text means those without a "
+            "product. Up to 1000 times. Default: all.",
         ),
     ] = None,
     billing_type: Annotated[
         list[BillingName] | None,
         typer.Option(
             metavar="TYPE",
-            help=f"Only what is paid for so: {', '.join(BillingName)}. Default: all.",
+            help=f"Only products with this billing type: {', '.join(BillingName)}. Default: all.",
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SLUG",
-            help="Only this metric, such as costs. Any number of times. Default: in files and "
-            "JSON all; in tables costs, customers and the costs of each, or revenue, costs and "
-            "margins once there is revenue.",
+            help="Only this metric, such as costs. Any number of times. Default: all metrics in "
+            "files and JSON; in tables costs, customers and the cost per customer, or "
+            "revenue, costs and margins once there is revenue.",
         ),
     ] = None,
     group_by: Annotated[
         GroupName | None,
         typer.Option(
             metavar="WHAT",
-            help=f"Show each of these too: {', '.join(GroupName)}. Default: none.",
+            help=f"Also show each of these: {', '.join(GroupName)}. Default: none.",
         ),
     ] = None,
     groups_max: Annotated[
@@ -220,15 +223,16 @@ def metrics(
         typer.Option(
             metavar="COUNT",
             parser=whole_number(1, 1_000),
-            help="How many groups to show at most, 1 to 1000; the others are one row. Default: 10.",
+            help="The greatest number of groups to show, 1 to 1000; the others are one row. "
+            "Default: 10.",
         ),
     ] = None,
     order_by: Annotated[
         str,
         typer.Option(
             metavar="SLUG",
-            help="Which groups come first: those with the greatest total of this metric, or with "
-            '" asc" after it the least. Default: costs.',
+            help="The metric that orders the groups: the greatest total first, or the least first "
+            'with " asc" after the metric. Default: costs.',
         ),
     ] = "",
     json: Annotated[
@@ -238,34 +242,34 @@ def metrics(
         bool,
         typer.Option(
             "--json-lines",
-            help="Print JSON, an object a line for each period. Default: tables and a plot.",
+            help="Print one JSON object per line for each period. Default: tables and a plot.",
         ),
     ] = False,
     csv: Annotated[
         bool,
         typer.Option(
             "--csv",
-            help="Print CSV, a row for each period under a header. Default: tables and a plot.",
+            help="Print CSV with a header and a row for each period. Default: tables and a plot.",
         ),
     ] = False,
     focus: Annotated[
         bool,
         typer.Option(
             "--focus",
-            help="Print the costs of each day, customer, event name, model and product as CSV of "
-            "FOCUS 1.2. Default: tables and a plot.",
+            help="Print the costs of each day, customer, event name, model and product as FOCUS "
+            "1.2 CSV. Default: tables and a plot.",
         ),
     ] = False,
     address: AddressOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Shows what was spent and earned: a row for each period, the totals, and a plot.
+    """Shows costs and revenue: a row for each period, the totals, and a plot.
 
-    Amounts are exact. Tables show them in dollars, and costs in cents too; JSON, CSV and
-    the service itself speak of cents: 100 is a dollar, 0.025 a fortieth of a cent. The
-    margin of a row is its revenue less its costs, and in percent its share of that
-    revenue, rounded to one decimal. All-time numbers reach from the first event to the
-    end of the period. A narrow terminal gets fewer columns, never part of a number.
+    Amounts are exact. Tables show them in dollars, and costs in cents too; JSON, CSV and the
+    service itself use cents: 100 is a dollar, 0.025 a fortieth of a cent. The margin of a row is
+    its revenue less its costs; in percent it is the share of that revenue, rounded to one decimal.
+    All-time numbers reach from the first event to the end of the period. A narrow terminal shows
+    fewer columns, never a part of a number.
 
     Example: cost-insights metrics
 

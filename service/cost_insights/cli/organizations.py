@@ -25,23 +25,22 @@ def create(
     name: Annotated[
         str,
         typer.Argument(
-            help="What to call it: 1 to 128 printable characters that no organization has yet."
+            help="The name of the organization: 1 to 128 printable characters that no other "
+            "organization has."
         ),
     ],
     if_missing: Annotated[
         bool,
         typer.Option(
             "--if-missing",
-            help="Print the id of the organization of that name if there is one. Default: "
-            "refuse a name that is taken.",
+            help="If the organization exists, print its id. Default: refuse a name that is taken.",
         ),
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
     """Creates an organization and prints its id.
 
-    It creates the database too, if need be, and waits for a PostgreSQL that is not up
-    yet.
+    It also creates the database if needed, and waits for a PostgreSQL that is not running yet.
 
     Example: cost-insights organization create acme
 

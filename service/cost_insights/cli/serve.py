@@ -64,9 +64,9 @@ def serve(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where to serve gRPC; port 0 takes a free one. Only loopback is allowed while "
-            "the database holds no access token. Default: COST_INSIGHTS_GRPC_ADDRESS, or else "
-            "127.0.0.1:50051.",
+            help="The address of the gRPC server; port 0 takes a free port. Only loopback is "
+            "allowed while the database holds no access token. Default: "
+            "COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
         ),
     ] = None,
     database_url: DatabaseOption = None,
@@ -74,8 +74,9 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="As whom callers act while the database holds no access token: an organization, "
-            "made if there is none. Default: COST_INSIGHTS_OPEN_ORGANIZATION, or else default.",
+            help="The organization that callers act as while the database holds no access token; "
+            "it is created if missing. Default: COST_INSIGHTS_OPEN_ORGANIZATION, or else "
+            "default.",
         ),
     ] = None,
     drain_seconds: Annotated[
@@ -83,9 +84,8 @@ def serve(
         typer.Option(
             parser=seconds(0, 3_600),
             metavar="SECONDS",
-            help="How long calls that run may still take once the service is told to stop, 0 to "
-            "3600. "
-            "Default: COST_INSIGHTS_DRAIN_SECONDS, or else 30.",
+            help="The time for which running calls may go on after the service is told to stop, 0 "
+            "to 3600. Default: COST_INSIGHTS_DRAIN_SECONDS, or else 30.",
         ),
     ] = None,
     workers: Annotated[
@@ -93,24 +93,26 @@ def serve(
         typer.Option(
             parser=whole_number(1, 64),
             metavar="N",
-            help="How many processes share the port; more than one only on PostgreSQL, 1 to 64.",
+            help="The number of processes that share the port, 1 to 64; more than one only on "
+            "PostgreSQL.",
         ),
     ] = 1,
     log_level: Annotated[
         LogLevel,
         typer.Option(
             metavar="LEVEL",
-            help=f"From which importance on the log, on stderr, is written: {', '.join(LogLevel)}.",
+            help="The least importance of the messages in the log, on stderr: "
+            f"{', '.join(LogLevel)}.",
         ),
     ] = LogLevel.INFO,
 ) -> None:
-    """Runs the service until SIGTERM or Ctrl-C; then finishes the calls that run.
+    """Runs the service until SIGTERM or Ctrl-C, then finishes the running calls.
 
-    One line on stdout says where it listens, as whom callers act, how many processes
-    it runs, its version and which database it works on; where that holds no event
-    more lines say how to send the first one. Every other setting is a COST_INSIGHTS_…
-    variable. A PostgreSQL that is not up yet is waited for; a SQLite file is served
-    by one process at a time.
+    One line on stdout shows the address of the service, the organization that callers act as, the
+    number of processes, the version and the database; if the database holds no event, more lines
+    show how to send the first one. Every other setting is a COST_INSIGHTS_… variable. The command
+    waits for a PostgreSQL that is not running yet; only one process at a time can serve a SQLite
+    file.
 
     Example: cost-insights serve
 

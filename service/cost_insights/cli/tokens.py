@@ -41,15 +41,15 @@ def create(
         str,
         typer.Option(
             metavar="SCOPE,…",
-            help=f"What the token allows, any of {', '.join(sorted(SCOPES))}.",
+            help=f"The scopes of the token, any of {', '.join(sorted(SCOPES))}.",
         ),
     ],
     expires: Annotated[
         str,
         typer.Option(
             metavar="DAYSd|DATE|never",
-            help=f"When it ends to work: after 1d to {DAYS_MAX}d, at the beginning (UTC) of a "
-            "date to come such as 2030-01-01, or never.",
+            help=f"When the token expires: after 1d to {DAYS_MAX}d, at the beginning (UTC) of a "
+            "future date such as 2030-01-01, or never.",
         ),
     ] = "365d",
     database_url: DatabaseOption = None,
@@ -57,7 +57,7 @@ def create(
     """Creates an access token and prints its secret, which is not shown again.
 
     The secret alone goes to stdout, so that it can be captured; the rest goes to
-    stderr. Once a database holds a token, the service answers nobody without one.
+    stderr. Once a database holds a token, every call needs one.
 
     Example: COST_INSIGHTS_TOKEN=$(cost-insights token create --organization acme
     --scopes events:write,metrics:read --expires 30d)
