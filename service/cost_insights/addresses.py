@@ -1,4 +1,4 @@
-"""Addresses such as `127.0.0.1:50051`, where the service listens and clients find it."""
+"""Addresses such as `127.0.0.1:50051`, on which the service listens."""
 
 import ipaddress
 

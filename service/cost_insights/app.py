@@ -24,7 +24,7 @@ from cost_insights.store import Store
 
 
 class App:
-    """The parts of one process, behind whatever doors there are."""
+    """The parts of one process, whatever doors lead to them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -63,13 +63,13 @@ class App:
             await asyncio.to_thread(self.store.upgrade)
 
     def start(self) -> None:
-        """Begins to store what arrives and to do the jobs in the background."""
+        """Starts storing events and the jobs in the background."""
         self._ingestor.start()
         for job in self._jobs:
             job.start()
 
     async def close(self) -> None:
-        """Stores what waits, finishes what was begun and closes the database."""
+        """Stores the waiting events, finishes running work and closes the database."""
         await self._ingestor.close()
         for job in self._jobs:
             await asyncio.to_thread(job.stop)
@@ -85,7 +85,7 @@ class App:
             store,
             MetricsExporter(store, reader),
             work,
-            # Half of the transactions that read: the writer and the compactor have one each.
+            # Half of the connections that read: the writer and the compactor have one each.
             cost_rows_max=max(1, (store.transactions_max - 2) // 2),
         )
         record_system_events = system_event_call(

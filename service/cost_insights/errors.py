@@ -6,7 +6,7 @@ CostInsightsError
 ├── NotFoundError            nothing of that name in the caller's organization
 ├── UnauthenticatedError     the access token is missing, unknown, revoked or expired
 ├── PermissionDeniedError    the access token lacks the scope
-├── LimitExceededError       the request is larger than the service takes at once
+├── LimitExceededError       the request is larger than allowed
 ├── OverloadedError          the caller may try again later
 ├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cost_insights._native import EventBatch
 
 FAILURES: tuple[type[BaseException], ...] = (Exception, PanicException)
-"""Whatever may fail in the course of work; a panic of native is no `Exception`."""
+"""The exceptions that work may fail with; a panic of native is not an `Exception`."""
 
 DOMAIN = "cost-insights"
 """The domain of every `google.rpc.ErrorInfo`."""
@@ -36,7 +36,7 @@ DOMAIN = "cost-insights"
 
 @dataclass(frozen=True)
 class FieldFault:
-    """One thing that is wrong with one field of a request."""
+    """A fault of one field of a request."""
 
     path: str
     reason: str
@@ -60,8 +60,8 @@ class CostInsightsError(Exception):
         facts: Mapping[str, str] | None = None,
         organization: str | None = None,
     ) -> None:
-        """`organization` names whose token it is, for the log, where that is all that is
-        known of the caller."""
+        """`organization` is the owner of the token, for the log, if nothing else is known about the
+        caller."""
         super().__init__(message)
         self.organization = organization
         self.message = message
@@ -72,8 +72,8 @@ class CostInsightsError(Exception):
 class InvalidRequestError(CostInsightsError):
     """The caller must change the request; `faults` says where and how.
 
-    `faults_total` is how many there are where not all are given, and `refused` how
-    many events have them.
+    `faults_total` is the number of all faults if `faults` holds only some of them, and `refused`
+    the number of events with faults.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class InvalidRequestError(CostInsightsError):
 
 
 def malformed_request(message_name: str) -> InvalidRequestError:
-    """The error of bytes that are not the message of the call."""
+    """The error for bytes that are not a valid message of the call's type."""
     return InvalidRequestError(
         [
             FieldFault(
@@ -136,17 +136,17 @@ class PermissionDeniedError(CostInsightsError):
 
 
 class LimitExceededError(CostInsightsError):
-    """The request is larger than the service takes at once."""
+    """The request is larger than allowed."""
 
 
 class OverloadedError(CostInsightsError):
-    """More is waiting than the service holds; nothing of the request was stored."""
+    """Too much is waiting to be stored; nothing of the request was stored."""
 
     retry_after_ms = 1_000
 
 
 class QueryTooSlowError(CostInsightsError):
-    """The answer takes longer than the service gives it."""
+    """The answer takes longer than the service allows."""
 
     def __init__(self, seconds_max: float) -> None:
         super().__init__(
@@ -158,7 +158,7 @@ class QueryTooSlowError(CostInsightsError):
 
 
 class StoreUnavailableError(CostInsightsError):
-    """The database does not answer; a retry is safe where events have external ids."""
+    """The database does not answer; a retry is safe if every event has an external id."""
 
     retry_after_ms = 1_000
 
@@ -246,4 +246,4 @@ REASONS = frozenset(
         "VALUE_UNKNOWN",
     }
 )
-"""The reasons that Python gives; with those of the native module they are all of `ErrorReason`."""
+"""The reasons given by Python; with those of the native module they are all of `ErrorReason`."""

@@ -1,7 +1,7 @@
 """One process of the service: it listens, and drains when it is told to stop.
 
-It stops in the order in which calls flow: no new calls, then the running ones
-finish, then what waits is stored, then the database is closed.
+It stops in the order in which calls flow: it refuses new calls, finishes the running ones, stores
+the waiting events and closes the database.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from cost_insights.store import Store
 _log = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 0.000_5
-"""For how long a thread may keep the interpreter's lock while another waits for it."""
+"""The time for which a thread keeps the interpreter's lock while another waits for it."""
 
 
 class Listener(Protocol):
     """A door that listens."""
 
     address: str
-    """Where; once started with the port that was taken."""
+    """The address it listens on; once started, with the port that was taken."""
 
     async def start(self) -> None:
-        """Listens; raises AddressError where it cannot."""
+        """Listens; raises AddressError if it cannot."""
 
     async def stop(self, drain_seconds: float) -> None:
         """Refuses new calls and waits for the running ones."""
@@ -50,7 +50,7 @@ class Server:
 
     @property
     def grpc_address(self) -> str:
-        """Where gRPC is served; once started with the port that was taken."""
+        """The address of the gRPC server; once started, with the port that was taken."""
         return self._listeners[0].address if self._listeners else self.settings.grpc_address
 
     async def start(self) -> None:
@@ -90,8 +90,8 @@ async def serve(
     ready: Callable[[Server], None] = lambda _: None,
 ) -> None:
     """Runs the service until SIGTERM or SIGINT; `ready` is called once it serves."""
-    # The thread that writes asks for the interpreter's lock whenever the database
-    # has taken some more, and would wait 5 ms for it each time that calls arrive.
+    # The writing thread needs the interpreter's lock whenever the database has taken more data.
+    # With Python's default it would wait 5 ms each time while calls arrive.
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -100,8 +100,8 @@ async def serve(
     server = Server(settings, share_port=share_port)
     try:
         await server.start()
-        # What was made until now lives as long as the process: no collection of garbage
-        # need look at it again.
+        # The objects made so far live as long as the process, so the garbage collector need not
+        # look at them again.
         gc.freeze()
         ready(server)
         await stopping.wait()
@@ -111,7 +111,7 @@ async def serve(
 
 
 def check_address(settings: Settings, store: Store) -> None:
-    """Raises AddressError where strangers could reach a service that asks for no token."""
+    """Raises AddressError if strangers could reach a service that asks for no token."""
     if not is_loopback(settings.grpc_address) and not any_token(store):
         raise AddressError(
             f"will not listen on {settings.grpc_address} while the database holds no access token, "

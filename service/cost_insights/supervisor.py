@@ -1,8 +1,8 @@
-"""Several processes of the service on one port, and the one that watches over them.
+"""Several worker processes on one port, and the supervisor that watches over them.
 
-The kernel spreads connections over the workers (SO_REUSEPORT). The supervisor
-serves nothing itself: it keeps the port, starts a worker anew when one dies, and
-passes the wish to stop on to all of them.
+The kernel spreads connections over the workers (SO_REUSEPORT). The supervisor serves nothing
+itself: it reserves the port, restarts a worker that dies, and stops all of them when it is told to
+stop.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from cost_insights.store import Store
 _log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
-"""A worker that died is started anew no sooner than this after its last start."""
+"""The least time between two starts of a worker that dies."""
 
 _KILL_SECONDS = 10.0
-"""How much longer than its drain time a worker may take to stop before it is killed."""
+"""The time after its drain time that a worker may take to stop before it is killed."""
 
-# A fork would copy the locks of gRPC's threads in whatever state they are.
+# A fork would copy the locks of gRPC's threads in whatever state they are in.
 _processes = multiprocessing.get_context("spawn")
 
 
@@ -72,7 +72,7 @@ def supervise(
 
 
 class _Worker:
-    """A process of the service, started anew whenever it dies."""
+    """A process of the service, restarted whenever it dies."""
 
     def __init__(self, settings: Settings, number: int, log_level: int) -> None:
         self._settings = settings
@@ -83,8 +83,8 @@ class _Worker:
 
     def start(self) -> None:
         self.started = time.monotonic()
-        # The worker holds one end of each: it tells when it serves, and it learns
-        # from the closing of the other that the supervisor is gone.
+        # The worker holds one end of each pipe. On the first it says when it serves; the closing of
+        # the second tells it that the supervisor is gone.
         self.serving, told = _processes.Pipe(duplex=False)
         watched, self._alive = _processes.Pipe(duplex=False)
         self.process: SpawnProcess = _processes.Process(
@@ -97,7 +97,7 @@ class _Worker:
         watched.close()
 
     def close(self) -> None:
-        """Lets go of a process that has ended."""
+        """Releases a process that has ended."""
         self.process.close()
         self.serving.close()
         self._alive.close()
@@ -157,7 +157,7 @@ def _stop(workers: list[_Worker], seconds: float) -> None:
 
 
 def _work(settings: Settings, log_level: int, serving: Connection, alive: Connection) -> None:
-    """What a worker runs."""
+    """The main function of a worker."""
     logging.basicConfig(
         level=log_level,
         format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
@@ -194,10 +194,10 @@ def _stop_signal() -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _kept_port(address: str) -> Iterator[str]:
-    """Keeps the port for the workers without listening on it; gives its address.
+    """Reserves the port for the workers without listening on it, and yields its address.
 
-    It must be free at first: sharing it with a stranger would lose the calls that
-    the kernel hands to that one.
+    The port must be free at first: if it were shared with another program, the kernel would hand
+    some of the calls to that program.
     """
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
