@@ -132,7 +132,7 @@ def event_calls(
 
 
 def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilter:
-    """The filter of a request that has the three lists."""
+    """The filter that the three lists of a request make."""
     return EventFilter(
         customer_ids=checks.texts(
             "customer_ids",

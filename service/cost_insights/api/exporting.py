@@ -1,4 +1,4 @@
-"""Exports at the pace of their callers: a slow one must not keep a connection for ever."""
+"""Exports at the pace of their callers: a slow caller must not keep a connection forever."""
 
 import asyncio
 import threading
@@ -12,18 +12,17 @@ from cost_insights.metrics import ExportFormat, MetricsExporter, MetricsQuestion
 from cost_insights.store import Deadline, Store
 
 _PART_SECONDS = 1.0
-"""How much longer a caller may take for each part: a part a second is the slowest that
-is waited for."""
+"""The time that each part adds for the caller: one part a second is the slowest pace allowed."""
 
 
 class Exports:
-    """Hands out the parts of exports, one after the other."""
+    """Yields the parts of exports, one after the other."""
 
     def __init__(
         self, store: Store, exporter: MetricsExporter, work: Work, *, cost_rows_max: int
     ) -> None:
-        """`cost_rows_max` is how many exports may read rows of costs at once, each on a
-        connection of its own; further ones wait for their turn."""
+        """`cost_rows_max` is the number of exports that may read rows of costs at once, each on a
+        connection of its own; further exports wait for their turn."""
         self._store = store
         self._exporter = exporter
         self._work = work
@@ -63,8 +62,8 @@ class Exports:
         try:
             part = await self._store.retrying(asyncio.to_thread, reading.begin)
             while part is not None:
-                # A caller that takes no more would keep a connection, and the database
-                # the rows of its snapshot, for ever.
+                # A caller that stops taking parts would keep a connection forever, and the database
+                # would keep the rows of its snapshot.
                 giving_up = loop.call_later(patience, reading.give_up, loop)
                 given = loop.time()
                 try:
@@ -85,7 +84,7 @@ class Exports:
 
 
 class _Reading:
-    """A generator that threads advance and close, one at a time, and the turn that it has."""
+    """A generator that threads advance and close, one at a time, with the turn it holds."""
 
     def __init__(
         self, read: Callable[[], Generator[str, None, None]], turns: asyncio.Semaphore
@@ -97,7 +96,7 @@ class _Reading:
         self.was_given_up = False
 
     def begin(self) -> str | None:
-        """The first part; once it has failed, that of another generator."""
+        """The first part. If reading it failed, another generator is made and read."""
         with self._lock:
             self._parts = self._read()
             return next(self._parts, None)

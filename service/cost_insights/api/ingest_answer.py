@@ -14,7 +14,7 @@ from cost_insights.v1.event_service_pb2 import EventConflict, EventFault, Ingest
 
 DETAILS_BYTES_MAX: Final = 512 * 1024
 FAULTS_MAX: Final = 1_000
-"""Up to here all faults of an event are answered, from here on the first of each event."""
+"""The number of faults after which only the first fault of each event is answered."""
 
 
 def ingest_answer(
@@ -53,7 +53,7 @@ def ingest_answer(
 def first_faults(
     faults: Iterable[tuple[int, FieldFault]],
 ) -> list[tuple[int, FieldFault]]:
-    """The faults to answer of those that stand in the order of their events."""
+    """The faults to answer, given all faults in the order of their events."""
     kept: list[tuple[int, FieldFault]] = []
     for index, fault in faults:
         if len(kept) < FAULTS_MAX or kept[-1][0] != index:

@@ -41,7 +41,7 @@ _METRICS_MAX = 100
 _SLUG_CHARS_MAX = 128
 
 _REMEMBERED_BYTES_MAX = 4_096
-"""What a longer request asks is not remembered."""
+"""The size up to which a request's question is cached."""
 
 _SERVICE = "/cost_insights.v1.MetricsService"
 
@@ -90,7 +90,7 @@ _DESCRIBED: Mapping[str, metrics_service_pb2.Metric] = {
     )
     for slug, metric in METRICS.items()
 }
-"""What an answer says of a metric, by slug."""
+"""The description of each metric in an answer, by slug."""
 
 _PERIOD_FIELDS = metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields_by_name
 
@@ -152,7 +152,7 @@ def _read_question(request: bytes) -> MetricsQuestion:
     return _question(decode(metrics_service_pb2.GetMetricsRequest, request))
 
 
-# A page that is looked at again and again asks the same questions.
+# A page that is reloaded again and again asks the same questions.
 _remembered_question = functools.lru_cache(maxsize=256)(_read_question)
 
 
@@ -217,7 +217,7 @@ def _export_format(checks: Checks, number: int) -> ExportFormat:
 
 
 def _check_details(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> None:
-    """What rows of FOCUS have no use for must be left out: who asks for it expects other rows."""
+    """Refuses fields that rows of FOCUS do not use: a caller who sets one expects other rows."""
     for field in ("interval", "metrics", "group_by", "groups_max", "order_by"):
         if value := getattr(request, field):
             checks.faults.append(

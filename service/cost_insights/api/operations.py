@@ -18,22 +18,22 @@ from cost_insights.identity.scopes import (
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 
 UnaryCall = Callable[[Caller, Any], Awaitable[message.Message]]
-"""(caller, request) to response."""
+"""Takes (caller, request) and returns a response."""
 
 BytesCall = Callable[[Caller, bytes], Awaitable[message.Message]]
-"""(caller, encoded request) to response."""
+"""Takes (caller, encoded request) and returns a response."""
 
 ServerStreamCall = Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
-"""(caller, request) to responses."""
+"""Takes (caller, request) and yields responses."""
 
 Authorize = Callable[[], Awaitable[Caller]]
 """Checks the token of a stream again and returns the caller."""
 
 BidirectionalCall = Callable[[AsyncIterator[bytes], Authorize], AsyncIterator[message.Message]]
-"""(encoded requests, authorize) to responses."""
+"""Takes (encoded requests, authorize) and yields responses."""
 
 Call = UnaryCall | BytesCall | ServerStreamCall | BidirectionalCall
-"""The implementation of an operation; the kind of the operation says which of these it is."""
+"""The implementation of an operation; which of these it is depends on the operation's kind."""
 
 
 _SERVICES = {
@@ -47,19 +47,19 @@ SERVICES = tuple(_SERVICES)
 
 
 class CallKind(enum.Enum):
-    """What an operation takes and gives."""
+    """The kinds of requests and responses that an operation has."""
 
     UNARY = "unary"
     """One request, decoded, and one response."""
 
     BYTES = "bytes"
-    """One request as its bytes, which the operation decodes itself, and one response."""
+    """One encoded request, which the operation decodes itself, and one response."""
 
     SERVER_STREAM = "server_stream"
     """One request and many responses."""
 
     BIDIRECTIONAL = "bidirectional"
-    """Many requests, as their bytes, and many responses."""
+    """Many encoded requests and many responses."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Operation:
     """Something that callers can do."""
 
     path: str
-    """Such as `/cost_insights.v1.EventService/IngestEvents`."""
+    """The path, such as `/cost_insights.v1.EventService/IngestEvents`."""
 
     kind: CallKind
     scopes: frozenset[str]
-    """A caller needs one of these."""
+    """The scopes that allow the call; a caller needs one of them."""
 
     @property
     def service(self) -> str:
@@ -123,5 +123,5 @@ OPERATIONS: Mapping[str, Operation] = {
         ListSubscriptions=(CallKind.UNARY, frozenset({REVENUE_READ})),
     ),
 }
-"""Every operation by its path. What is not in this table cannot be served. Health and
-reflection are no operations: they tell nothing of any organization and need no token."""
+"""Every operation by its path. Only what is in this table can be served. Health and reflection are
+not operations: they reveal nothing about an organization and need no token."""

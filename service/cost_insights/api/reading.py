@@ -11,7 +11,7 @@ PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1_000
 
 CUSTOMER_CHARS_MAX = 256
-"""How long the caller's own identifier of a customer may be."""
+"""The greatest length of a caller's own identifier of a customer."""
 
 _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -21,7 +21,7 @@ _Message = TypeVar("_Message", bound=message.Message)
 
 
 def decode(request_class: type[_Message], request: bytes) -> _Message:
-    """The message that a request is; raises InvalidRequestError if it is none."""
+    """Decodes a request; raises InvalidRequestError if it is not a valid message."""
     try:
         return request_class.FromString(request)
     except message.DecodeError:
@@ -54,7 +54,7 @@ class Checks:
         return size or PAGE_SIZE_DEFAULT
 
     def text(self, path: str, text: str, *, chars_max: int) -> str:
-        """A text to look for, or to keep."""
+        """A checked text, to look for or to store."""
         if len(text) > chars_max:
             self.faults.append(
                 FieldFault(
@@ -79,14 +79,14 @@ class Checks:
     def texts(
         self, path: str, texts: Sequence[str], *, values_max: int, chars_max: int
     ) -> tuple[str, ...]:
-        """Texts to look for."""
+        """Checked texts to look for."""
         return tuple(
             self.text(f"{path}[{place}]", text, chars_max=chars_max)
             for place, text in enumerate(self.values(path, texts, values_max=values_max))
         )
 
     def values(self, path: str, values: Sequence[_T], *, values_max: int) -> Sequence[_T]:
-        """The values to look at: none where there are too many."""
+        """The values to check: none if there are too many."""
         if len(values) <= values_max:
             return values
         self.faults.append(
@@ -103,7 +103,7 @@ class Checks:
     def unknown_number(
         self, path: str, number: int, what: str, enum: descriptor.EnumDescriptor
     ) -> None:
-        """A number that an enum does not have."""
+        """Adds the fault of a number that is not in an enum."""
         allowed = ", ".join(value.name for value in enum.values[1:])
         self.faults.append(
             FieldFault(

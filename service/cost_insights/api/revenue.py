@@ -215,6 +215,6 @@ def _money(picocents: int, currency: str) -> revenue_pb2.Money:
 
 
 def _number(enum: Any, slug: str) -> Any:
-    """The value of an enum that is called so; the unspecified one for an empty text."""
+    """The value of an enum with this name; the unspecified value for an empty text."""
     prefix = slug_prefix(enum.DESCRIPTOR)
     return enum.Value(prefix + (slug.upper() or "UNSPECIFIED"))

@@ -1,4 +1,4 @@
-"""From the messages of `RevenueService` to records, or to what is wrong with them."""
+"""Turns the messages of `RevenueService` into records, or into faults."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def new_orders(
 ) -> list[NewOrder]:
     """The orders of a request; raises InvalidRequestError if any is malformed.
 
-    `latest_us` is the latest time that does not lie ahead.
+    `latest_us` is the latest time that is not in the future.
     """
     return _read("orders", request.orders, latest_us, _new_order)
 
@@ -82,15 +82,14 @@ def revenue_question(checks: Checks, request: Any) -> RevenueQuestion:
 
 
 def slug_prefix(enum: descriptor.EnumDescriptor) -> str:
-    """What stands before the slug in the name of each value, such as `BILLING_TYPE_`."""
+    """The prefix of each value's name, such as `BILLING_TYPE_`."""
     return enum.values[0].name.removesuffix("UNSPECIFIED")
 
 
 class Item:
-    """One item of a request: reads its fields and names what is wrong with them.
+    """One item of a request: reads its fields and collects their faults.
 
-    What is read in place of a wrong field is never stored, because the request is
-    refused.
+    The value that replaces a wrong field is never stored, because the request is refused.
     """
 
     def __init__(self, checks: Checks, path: str, message: Any, latest_us: int) -> None:
@@ -100,7 +99,7 @@ class Item:
         self._latest_us = latest_us
 
     def customer(self) -> CustomerName:
-        """Whose it is."""
+        """The customer of the item."""
         field = self._message.WhichOneof("customer")
         if field is None:
             self._fault(
@@ -115,7 +114,7 @@ class Item:
         return text
 
     def required_text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:
-        """A text that must be there."""
+        """A required text."""
         text: str = getattr(self._message, field)
         if not text:
             self._required(field)
@@ -129,18 +128,18 @@ class Item:
         return self.text(field, chars_max=chars_max)
 
     def text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:
-        """A text, empty where it is absent."""
+        """A text; empty if absent."""
         text: str = getattr(self._message, field)
         return self._checks.text(f"{self._path}.{field}", text, chars_max=chars_max)
 
     def required_slug(self, field: str) -> str:
-        """What a value of an enum is called, which must be one."""
+        """The slug of a required enum value."""
         if not getattr(self._message, field):
             self._required(field)
         return self.slug(field)
 
     def slug(self, field: str) -> str:
-        """What a value of an enum is called, empty where it is unspecified."""
+        """The slug of an enum value; empty if unspecified."""
         number: int = getattr(self._message, field)
         enum = self._message.DESCRIPTOR.fields_by_name[field].enum_type
         if number not in enum.values_by_number:
@@ -151,7 +150,7 @@ class Item:
         return name.removeprefix(slug_prefix(enum)).lower() if number else ""
 
     def count(self, field: str, *, count_max: int) -> int:
-        """A number from 1 on, 1 where it is absent."""
+        """A number of at least 1; 1 if absent."""
         number: int = getattr(self._message, field)
         if not 0 <= number <= count_max:
             self._fault(
@@ -164,7 +163,7 @@ class Item:
         return number or 1
 
     def money(self, field: str, *, negative: bool) -> tuple[int, str]:
-        """An amount in picocents and its currency, empty where that is wrong."""
+        """An amount in picocents and its currency; the currency is empty if it is wrong."""
         if not self._message.HasField(field):
             self._required(field)
             return 0, ""
@@ -179,11 +178,11 @@ class Item:
         return amount, self._currency(f"{field}.currency", money.currency)
 
     def amount(self, field: str) -> int:
-        """An amount in picocents, 0 where it is absent."""
+        """An amount in picocents; 0 if absent."""
         return self._amount(field, getattr(self._message, field))
 
     def exchange_rate_e12(self, currency: str) -> int:
-        """What one of the currency is worth in usd, times 10¹²."""
+        """The value in usd of one unit of the currency, times 10¹²."""
         text: str = self._message.exchange_rate
         if not text:
             if currency not in {_USD, ""}:
@@ -209,7 +208,7 @@ class Item:
         return rate
 
     def check_in_usd(self, field: str, picocents: int, exchange_rate_e12: int) -> None:
-        """Names an amount that is in range, but not in usd."""
+        """Adds a fault if an amount is in range, but its value in usd is not."""
         in_usd_picocents = in_usd(picocents, exchange_rate_e12)
         if abs(in_usd_picocents) > _native.MONEY_CENTS_MAX * _E12:
             text = format_amount(picocents)
@@ -221,14 +220,14 @@ class Item:
             )
 
     def past_us(self, field: str) -> int | None:
-        """A time that must not lie ahead, in microseconds since 1970."""
+        """A time that must not be in the future, in microseconds since 1970."""
         time_us = self.time_us(field)
         if time_us is not None and time_us > self._latest_us:
             self._lies_ahead(field, getattr(self._message, field))
         return time_us
 
     def required_past_us(self, field: str) -> int:
-        """A time that must be there and must not lie ahead."""
+        """A required time that must not be in the future."""
         return self._present(field, self.past_us(field))
 
     def time_us(self, field: str) -> int | None:
@@ -238,7 +237,7 @@ class Item:
         return self._checks.timestamp_us(f"{self._path}.{field}", getattr(self._message, field))
 
     def required_time_us(self, field: str) -> int:
-        """A time that must be there."""
+        """A required time."""
         return self._present(field, self.time_us(field))
 
     def _present(self, field: str, time_us: int | None) -> int:
@@ -332,7 +331,7 @@ def _read(
 
 
 def shown(text: str) -> str:
-    """A text as messages show it: its beginning."""
+    """The beginning of a text, for messages."""
     return text if len(text) <= 64 else text[:63] + "…"
 
 

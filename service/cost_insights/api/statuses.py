@@ -1,8 +1,8 @@
 """Errors as `google.rpc.Status`: a code, a sentence and the same facts as data.
 
 Every door answers errors by the one table here. A status may travel in trailers, of which
-many clients take 8 KiB. So the faults that fit are named and the rest are counted; the
-facts say how many there are.
+many clients take 8 KiB. So the faults that fit are listed and the others only counted; the facts
+hold the total.
 """
 
 import logging
@@ -42,10 +42,10 @@ _VIOLATIONS_BYTES_MAX = 3_000
 
 @dataclass(frozen=True)
 class Wire:
-    """The codes of an error on the wire."""
+    """The codes with which an error is answered."""
 
     grpc_code: int
-    """A `google.rpc.Code`."""
+    """The `google.rpc.Code`."""
 
     http_status: int
 
@@ -64,15 +64,14 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
     StoreReadOnlyError: Wire(code_pb2.UNAVAILABLE, 503),
     ShuttingDownError: Wire(code_pb2.UNAVAILABLE, 503),
 }
-"""Every error that a door answers; both doors send what stands here."""
+"""The codes of every error, the same for all doors."""
 
 
 def status_of(error: BaseException, *, method: str, organization: str | None) -> status_pb2.Status:
-    """The status of whatever a call raised, which is logged.
+    """The status for an error that a call raised; the error is logged.
 
     Anything but a `CostInsightsError` is logged under an incident number, and the
-    caller learns that number and nothing else. The organization is None where it is
-    not known who calls.
+    caller learns that number and nothing else. The organization is None if the caller is unknown.
     """
     if not isinstance(error, CostInsightsError):
         incident = secrets.token_hex(4)
@@ -102,12 +101,12 @@ def status_of(error: BaseException, *, method: str, organization: str | None) ->
 
 
 def log_failed_calls() -> None:
-    """Logs the number of failed calls that were only counted so far."""
+    """Logs the failed calls that were only counted so far."""
     _failed_calls.close()
 
 
 def _shown(organization: str | None) -> str:
-    """An organization as it is logged: in one line, whatever it is called."""
+    """The name of an organization for the log: in one line, whatever it contains."""
     return "an unknown caller" if organization is None else f"organization {organization!r}"
 
 

@@ -1,4 +1,4 @@
-"""A system event as it is read: what its metadata says, or what is wrong with it."""
+"""Reading a system event: the values in its metadata, or their faults."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -19,13 +19,13 @@ PRODUCT_CHARS_MAX: Final = 128
 _E12: Final = 10**12
 _USD: Final = "usd"
 _WHOLE_MAX: Final = 2**53
-"""Up to which a double is the whole number that was sent."""
+"""The greatest whole number that a double represents exactly as it was sent."""
 
 
 class EventItem(Item):
-    """A system event: reads its metadata and names what is wrong with it.
+    """A system event: reads its metadata and collects the faults in it.
 
-    Null in metadata is as good as nothing.
+    Null in metadata means the same as an absent key.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class EventItem(Item):
             )
 
     def said_text(self, key: str, *, chars_max: int = ID_CHARS_MAX) -> str:
-        """A text, empty where it is absent."""
+        """A text; empty if absent."""
         value = self._value(key)
         if value is None:
             return ""
@@ -56,19 +56,19 @@ class EventItem(Item):
         )
 
     def required_said_text(self, key: str, *, chars_max: int = ID_CHARS_MAX) -> str:
-        """A text that must be there."""
+        """A required text."""
         self.require(key)
         return self.said_text(key, chars_max=chars_max)
 
     def require(self, *keys: str) -> None:
-        """Names those that are absent or empty."""
+        """Adds a fault for each key that is absent or empty."""
         for key in keys:
             value = self._value(key)
             if value is None or value == struct_pb2.Value(string_value=""):
                 self._required(f"metadata.{key}")
 
     def product_id(self) -> str:
-        """What it is about, named by the event or in its metadata."""
+        """The product, named by the event or in its metadata."""
         said = self.said_text("product_id", chars_max=PRODUCT_CHARS_MAX)
         field = self.text("product_id", chars_max=PRODUCT_CHARS_MAX)
         if said and field:
@@ -82,7 +82,7 @@ class EventItem(Item):
         return said or field
 
     def said_slug(self, key: str, allowed: Sequence[str]) -> str:
-        """One of a few words, empty where it is absent."""
+        """One of a few words; empty if absent."""
         text = self.said_text(key)
         if text and text not in allowed:
             words = ", ".join(allowed)
@@ -97,7 +97,7 @@ class EventItem(Item):
         return text
 
     def said_count(self, key: str, *, count_max: int) -> int:
-        """A number from 1 on, 1 where it is absent."""
+        """A number of at least 1; 1 if absent."""
         value = self._value(key)
         if value is None:
             return 1
@@ -117,14 +117,14 @@ class EventItem(Item):
         return int(number)
 
     def said_amount(self, key: str) -> int | None:
-        """An amount of money in picocents; None where it is absent."""
-        # Read once, so that what is wrong with it is named once.
+        """An amount of money in picocents; None if absent."""
+        # Read once, so that its fault is listed once.
         if key not in self._amounts:
             self._amounts[key] = self._read_amount(key)
         return self._amounts[key]
 
     def earned(self) -> tuple[str, int]:
-        """The key of the net amount, or else of the amount, and what stands there."""
+        """The key of the net amount, or else of the amount, and its value."""
         for key in ("net_amount", "amount"):
             if self._value(key) is not None:
                 return key, self.said_amount(key) or 0
@@ -132,7 +132,7 @@ class EventItem(Item):
         return "amount", 0
 
     def currency_and_rate_e12(self, *, of_presentment: bool) -> tuple[str, int]:
-        """The currency of the amount that counts, and what one of it is worth in usd, times 10¹².
+        """The currency of the amount that counts, and the value of one unit in usd, times 10¹².
 
         Without a given rate an amount in usd is worth itself, but for one that is in the
         currency presented to the customer: `of_presentment`. Of that currency one is worth
@@ -155,7 +155,8 @@ class EventItem(Item):
             return currency, rate or _E12
         if rate is None or rate == _E12:
             return _USD, _E12
-        # What is worth anything else than 1 was not usd, but what the customer saw.
+        # An amount with a rate other than 1 was not in usd, but in the currency that the customer
+        # saw.
         if presented in {_USD, ""}:
             self._fault(
                 "metadata.presentment_currency",
@@ -187,14 +188,14 @@ class EventItem(Item):
         return self._checks.timestamp_us(f"{self._path}.metadata.{key}", moment)
 
     def said_past_us(self, key: str) -> int | None:
-        """A time that must not lie ahead."""
+        """A time that must not be in the future."""
         time_us = self.said_time_us(key)
         if time_us is not None and time_us > self._latest_us:
             self._lies_ahead(f"metadata.{key}", timestamp_of(time_us))
         return time_us
 
     def amount_fault(self, key: str, picocents: int, cents_min: int, cents_max: int) -> None:
-        """Names an amount that has the wrong sign."""
+        """Adds the fault of an amount with the wrong sign."""
         text = format_amount(picocents)
         self._fault(
             f"metadata.{key}",
@@ -206,7 +207,7 @@ class EventItem(Item):
         )
 
     def said_currency(self, key: str) -> str:
-        """The 3 letters of a currency, small; empty where it is absent."""
+        """The 3 letters of a currency, in lower case; empty if absent."""
         text = self.said_text(key)
         return self._currency(f"metadata.{key}", text) if text else ""
 
@@ -234,7 +235,7 @@ class EventItem(Item):
         return None
 
     def _said_rate_e12(self) -> int | None:
-        """The rate that is given; None where there is none, or 0."""
+        """The given rate; None if it is absent or 0."""
         value = self._value("exchange_rate")
         if value is None:
             return None
@@ -285,7 +286,7 @@ _TYPES: Mapping[str | None, str] = {
 
 
 def _money_of(number: float) -> "int | _native.Fault":
-    """The picocents of a double, rounded to 12 decimals where it has more."""
+    """The picocents of a double, rounded to 12 decimals if it has more."""
     if number.is_integer() and abs(number) <= _WHOLE_MAX:
         return _native.parse_money(str(int(number)))
     if abs(number) < _native.AMOUNT_CENTS_MAX:

@@ -1,8 +1,8 @@
-"""From system events to records, or to what is wrong with them.
+"""Turns system events into records, or into faults.
 
-The names of system events are those of the vocabulary that feeds the revenue metrics
-of the compatible API; each says in its metadata what a call of `RevenueService` says
-in fields. A request holds either these or other events.
+The names of system events are those that feed the revenue metrics of the compatible API. Each event
+carries in its metadata what a call of `RevenueService` takes in fields. A request holds either
+system events or other events.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ RecordSystemEvents = Callable[[Caller, bytes], Awaitable[event_service_pb2.Inges
 
 
 def check_may_store_events(caller: Caller) -> None:
-    """Raises PermissionDeniedError where the caller may record, but not store events."""
+    """Raises PermissionDeniedError if the caller may not store events, only record revenue."""
     if EVENTS_WRITE not in caller.scopes:
         has = ", ".join(sorted(caller.scopes))
         raise PermissionDeniedError(
@@ -92,7 +92,7 @@ def system_event_call(recorder: Recorder, work: Work, *, clock_skew_ms: int) -> 
 
 
 class _Read(NamedTuple):
-    """What stands in a request, each with its place in it."""
+    """The items of a request, each with its index."""
 
     events: Sequence[tuple[int, SystemEvent]]
     faults: Sequence[tuple[int, FieldFault]]
@@ -175,7 +175,7 @@ def _paid(event: EventItem) -> OrderPart:
 
 
 def _settled(event: EventItem) -> OrderPart:
-    """What was earned by an order; a credit order's amount is always net."""
+    """The amount that an order earned; a credit order's amount is always net."""
     key, amount_picocents = event.earned()
     # A net amount is in the currency of the order, which is the presented one; an amount
     # is what was settled, so that a rate found from it must not multiply it again.
@@ -207,7 +207,7 @@ def _came_again(event: EventItem) -> Refund:
 
 
 def _refund(event: EventItem, *, sign: int) -> Refund:
-    """Amounts have the sign of what they add to revenue; records have none."""
+    """A refund, whose amount has no sign; an event's amount is negative if it lowers revenue."""
     kind = event.event.name.removeprefix("balance.")
     key, signed_picocents = event.earned()
     amount_picocents = sign * signed_picocents
@@ -234,11 +234,11 @@ def _refund(event: EventItem, *, sign: int) -> Refund:
 
 
 def _refund_id(event: EventItem, kind: str, content: tuple[str | int, ...]) -> str:
-    """What makes it the same when it is sent again."""
+    """The id by which the record is recognized when it is sent again."""
     cause = kind.removesuffix("_reversal")
     said = event.said_text(f"{cause}_id")
     if said:
-        # A reversal carries the id of what it reverses, which is another record.
+        # A reversal carries the id of the record that it reverses, and is a record of its own.
         return said if kind == cause else f"{said}:reversal"
     external_id = event.text("external_id")
     if external_id:
@@ -275,7 +275,7 @@ def _created(event: EventItem) -> NewSubscription:
 
 
 def _canceled(event: EventItem) -> SubscriptionChange:
-    """Without a time at which it ends, it ends at once."""
+    """A cancellation without an end time ends the subscription at once."""
     said_us = event.said_past_us("canceled_at")
     canceled_us = event.happened_us if said_us is None else said_us
     ends_us = event.said_time_us("ends_at")
@@ -330,7 +330,7 @@ _READ: Mapping[str, Callable[[EventItem], SystemEvent]] = {
     "subscription.cycled": _cycled,
     "subscription.product_updated": _product_updated,
 }
-"""What each event says, by its name."""
+"""The reader of each system event, by its name."""
 
 NAMES: Final = frozenset(_READ)
-"""The names that are reserved."""
+"""The names of system events, which are reserved."""

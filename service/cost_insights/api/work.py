@@ -15,10 +15,9 @@ _T = TypeVar("_T")
 
 
 class Work:
-    """Runs what operations do with the database.
+    """Runs the database work of operations.
 
-    Reads are tried again for a while where the database fails in passing; meanwhile no
-    thread waits.
+    Reads are retried for a while if the database fails temporarily; meanwhile no thread waits.
     """
 
     def __init__(self, store: Store, *, query_seconds_max: float) -> None:

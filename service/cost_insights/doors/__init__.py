@@ -1,1 +1,1 @@
-"""Ways in. Doors decode, authenticate, call and encode; they hold no logic."""
+"""Doors: the protocols by which callers reach the service. They hold no logic of their own."""

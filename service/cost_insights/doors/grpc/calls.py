@@ -1,7 +1,7 @@
-"""What every gRPC call goes through: authenticate, decode, call, encode.
+"""The steps of every gRPC call: authenticate, decode, call, encode.
 
-Requests arrive as bytes: the runtime would answer a message that cannot be
-decoded with INTERNAL, which is for faults of ours.
+Requests arrive as bytes: the runtime would answer a message that it cannot decode with INTERNAL,
+which is for faults of the service.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 def handlers(
     calls: Mapping[str, Call], *, authenticator: Authenticator, request_bytes_max: int
 ) -> list[grpc.GenericRpcHandler]:
-    """Serves every operation; raises KeyError if `calls`, by path, lacks one."""
+    """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one."""
     methods: defaultdict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = defaultdict(dict)
     for path, operation in OPERATIONS.items():
         door = _Door(operation, calls[path], authenticator, request_bytes_max)
@@ -50,7 +50,7 @@ def handlers(
 
 
 class _Door:
-    """The way in to one operation."""
+    """The gRPC handler of one operation."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class _Door:
         self._request_class = operation.request_class
 
     def handler(self) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        """The handler of the kind that the operation has."""
+        """The handler for the operation's kind."""
         match self._operation.kind:
             case CallKind.UNARY:
                 unary = cast("UnaryCall", self._call)
@@ -108,8 +108,7 @@ class _Door:
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
                 self._check_size(request)
-                # What the responses are read from is given back at once, also where the
-                # caller went away.
+                # The source of the responses is released at once, even if the caller went away.
                 async with contextlib.aclosing(call(caller, self._decode(request))) as responses:
                     async for response in responses:
                         await context.write(response.SerializeToString())

@@ -1,7 +1,7 @@
 """The standard health service: SERVING as long as the database answers.
 
-Calls are tried whatever health says: it is for those who send calls elsewhere
-meanwhile, or who start the process anew.
+Calls are tried whatever the status is: it is for load balancers, which send calls elsewhere, and
+for supervisors, which restart the process.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from cost_insights.errors import FAILURES
 from cost_insights.store import Store
 
 _ASK_SECONDS = 0.5
-"""For how long the database is left alone after each question."""
+"""The time between two checks of the database."""
 
 _ANSWER_SECONDS = 1.2
-"""How long it may take to answer; with the time before, less than two seconds."""
+"""The time limit of a check; together with the time between checks less than two seconds."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
-    """Tells whether the service serves: as a whole, under the empty name, and each part."""
+    """The health of the service as a whole, under the empty name, and of each part."""
 
     def __init__(self, store: Store, services: Sequence[str]) -> None:
         self._store = store
@@ -37,16 +37,16 @@ class Health:
         self._watching: asyncio.Task[None] | None = None
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Has a server answer questions about health."""
+        """Adds the health service to a server."""
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def start(self) -> None:
-        """Says that the service serves, and begins to watch the database."""
+        """Reports SERVING, and begins to watch the database."""
         await self._say(_SERVING)
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Says for good that the service does not serve."""
+        """Reports NOT_SERVING from now on."""
         await self._servicer.enter_graceful_shutdown()
         if self._watching is not None:
             self._watching.cancel()
@@ -59,7 +59,7 @@ class Health:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_ASK_SECONDS)
-            # A thread of its own: the others may all be busy.
+            # The check has a thread of its own, because all others may be busy.
             asking = loop.run_in_executor(self._thread, self._answers)
             await asyncio.wait((asking,), timeout=_ANSWER_SECONDS)
             if not asking.done():

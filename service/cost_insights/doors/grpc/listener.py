@@ -31,16 +31,16 @@ class GrpcListener:
     ) -> None:
         """`share_port` lets other processes listen on the same port."""
         self.address = address
-        """Where it listens; once started with the port that was taken."""
+        """The address it listens on; once started, with the port that was taken."""
 
         self._health = Health(store, SERVICES)
         self._server = grpc.aio.server(
             options=(
-                # Beyond the limit itself, so that slightly larger requests get an
-                # answer with a reason; what is far beyond is not even read.
+                # The runtime's limit is higher than the service's, so that slightly larger requests
+                # get an answer with a reason; far larger ones are not even read.
                 ("grpc.max_receive_message_length", 2 * request_bytes_max),
                 ("grpc.max_send_message_length", -1),
-                # A port that is taken is an error, not a share of its calls.
+                # A taken port is an error: sharing it would mean getting only some of the calls.
                 ("grpc.so_reuseport", int(share_port)),
             ),
             maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
@@ -52,7 +52,7 @@ class GrpcListener:
         add_reflection(self._server, [*SERVICES, health.SERVICE_NAME])
 
     async def start(self) -> None:
-        """Listens; raises AddressError where it cannot."""
+        """Listens; raises AddressError if it cannot."""
         try:
             port = self._server.add_insecure_port(self.address)
         except RuntimeError as error:

@@ -1,8 +1,7 @@
 """Server reflection under its current name and under the one that older tools ask for.
 
-What it describes is every file that this process has loaded. A symbol is whatever has
-a full name: a service, a method, a message, a field, a oneof, an enum, one of its
-values or an extension.
+It describes every file that this process has loaded. A symbol is anything with a full name: a
+service, a method, a message, a field, a oneof, an enum, one of its values or an extension.
 """
 
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
 
 
 _IN_STATUSES = (error_details_pb2, error_reason_pb2, status_pb2)
-"""The files that no service names: tools need them to print what a failed call says."""
+"""Files that no service refers to: tools need them to print the details of a failed call."""
 
 
 class _Symbols:
@@ -58,7 +57,7 @@ class _Symbols:
         try:
             return self._pool.FindFileContainingSymbol(name)
         except KeyError:
-            # The pool leaves out methods, of all symbols.
+            # Methods are the only symbols that the pool does not find.
             return self._pool.FindMethodByName(name).containing_service.file
 
 
@@ -70,7 +69,7 @@ def _describe_new_name() -> None:
     file.package = _NEW_PACKAGE
     for one in file.message_type:
         for field in one.field:
-            # To set the name of a scalar's type to nothing would be to set it.
+            # Setting the type name of a scalar, even to an empty text, would count as setting it.
             if field.HasField("type_name"):
                 field.type_name = field.type_name.replace(_OLD.package, _NEW_PACKAGE)
     for service in file.service:
