@@ -22,7 +22,7 @@ class Pending(NamedTuple):
 
 
 def pending_batches(store: Store) -> list[Pending]:
-    """The batches that wait to be compacted, by organization."""
+    """The batches that are not compacted yet, by organization."""
     with store.read() as connection:
         rows = connection.execute(
             sa.select(
@@ -43,5 +43,5 @@ def new_batches(cells: Iterable[tuple[int, bytes]], *, now_us: int) -> list[NewB
 def delete_batches(
     connection: sa.Connection, organization_number: int, ids: Sequence[uuid.UUID]
 ) -> None:
-    """Deletes batches; raises OvertakenError if one of them is not there any more."""
+    """Deletes batches; raises OvertakenError if one of them no longer exists."""
     delete(connection, batch, organization_number, ids)

@@ -1,4 +1,4 @@
-"""Packed cells that the process remembers: they never change, so each is read once."""
+"""A cache of packed cells: they never change, so each is read once."""
 
 import threading
 from collections import OrderedDict
@@ -17,7 +17,7 @@ class CellCache:
     """
 
     _ENTRY_BYTES = 200
-    """About what an entry takes beside its content."""
+    """The approximate size of an entry beside its content."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -26,7 +26,7 @@ class CellCache:
         self._lock = threading.Lock()
 
     def known(self, ids: Iterable[bytes]) -> dict[bytes, Kept]:
-        """Those of the ids that are remembered, with their contents."""
+        """The cached ids among these, with their contents."""
         known: dict[bytes, Kept] = {}
         with self._lock:
             for one in ids:
@@ -38,7 +38,7 @@ class CellCache:
         return known
 
     def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, Kept]:
-        """Adds contents, only of what is committed, and returns them as they are kept."""
+        """Adds committed contents, and returns them as they are cached."""
         added = {one: Kept(packed) for one, packed in contents.items()}
         with self._lock:
             for one, kept in added.items():
@@ -50,14 +50,14 @@ class CellCache:
         return added
 
     def forget(self, ids: Iterable[bytes]) -> None:
-        """Makes room: nobody will ask for these again."""
+        """Removes entries that nobody will ask for again."""
         with self._lock:
             for one in ids:
                 if (entry := self._entries.pop(one, None)) is not None:
                     self._bytes -= entry.bytes + self._ENTRY_BYTES
 
     def _count(self, entry: "_Entry") -> None:
-        """Counts what an entry takes by now."""
+        """Updates the counted size of an entry."""
         counted, entry.bytes = entry.bytes, entry.kept.bytes
         self._bytes += entry.bytes - counted
 
@@ -69,8 +69,8 @@ class CellCache:
 
 @dataclass(slots=True)
 class _Entry:
-    """What is kept under one id."""
+    """The cached content of one id."""
 
     kept: Kept
     bytes: int = 0
-    """How many of them are counted: questions make it grow."""
+    """The counted bytes of the content, which grows while questions use it."""

@@ -1,8 +1,8 @@
-"""Checking and mending: whether segments hold what the events say.
+"""Checking and repairing: whether segments agree with the events.
 
-Events are the truth. Everything is counted anew from them, a month at a time, and
-compared with what is stored; what differs is written anew while events and questions
-keep coming. Where events were pruned, customers' quarters of an hour stand for them.
+Events are the truth. Every cell is computed from them again, month by month, and compared with the
+stored one. The cells that differ are rewritten while events and questions keep coming. Where events
+were pruned, the customers' cells of quarters of an hour take their place.
 """
 
 import datetime as dt
@@ -43,15 +43,15 @@ _BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
 
 
 class CellSums(NamedTuple):
-    """What events add up to."""
+    """The sums of events."""
 
     events: int
     cost_picocents: int
 
 
 class Difference(NamedTuple):
-    """A cell that is stored otherwise than the events say. Where a segment says who was
-    active, an active customer has one event."""
+    """A stored cell that differs from the events. Where a segment says who was active, an active
+    customer has one event."""
 
     kind: Kind
     bucket: str
@@ -65,28 +65,28 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanCheck:
-    """What was found of one kind and span."""
+    """The result of checking one kind and span."""
 
     kind: int
     span: int
     expected: Sequence[bytes]
     stored_ids: Sequence[uuid.UUID]
     damaged_ids: Sequence[uuid.UUID]
-    """Those that cannot be read, or hold what is not of that span."""
+    """The segments that cannot be read, or hold cells outside the span."""
 
     cells: int
-    """How many cells were compared."""
+    """The number of compared cells."""
 
     differing: int
     differences: Sequence[Difference]
-    """The first of them."""
+    """The first differences."""
 
     is_lost: bool = False
-    """Whether nothing says any more what is right, because events were pruned."""
+    """Whether the right values are unknown, because events were pruned."""
 
     @property
     def is_right(self) -> bool:
-        """Whether all is as the events say."""
+        """Whether all cells agree with the events."""
         return not self.differing and not self.damaged_ids
 
 
@@ -116,7 +116,7 @@ class CellCheck:
         self._dialect = store.dialect
         self._events_from_us = _events_from_us(connection, organization_number)
         self.events_before = 0
-        """How many events of pruned time the cells seen so far count; nothing proves them."""
+        """The number of events of pruned time in the cells seen so far; nothing proves them."""
 
         self.damaged_batch_ids: list[uuid.UUID] = []
         self._pending: dict[int, list[bytes]] = {}
@@ -125,11 +125,11 @@ class CellCheck:
 
     @property
     def events_from_us(self) -> int | None:
-        """Before this time events were pruned; None where none ever were."""
+        """The time before which events were pruned; None if none ever were."""
         return self._events_from_us
 
     def months(self) -> list[int]:
-        """The months in which there is anything, counted from January 1970."""
+        """The months that hold anything, counted from January 1970."""
         found = set(self._pending)
         spans = self._connection.execute(
             sa.select(segment.c.kind, segment.c.span)
@@ -189,7 +189,7 @@ class CellCheck:
         return [replace(one, is_lost=is_lost) for one in spans]
 
     def beyond_months(self) -> Iterator[SpanCheck]:
-        """Checks what adds up several months, and finds segments of no span at all."""
+        """Checks segments that add up several months, and finds segments without a valid span."""
         expected = self._expected_beyond_months
         stored = self._stored(segment.c.kind.in_(_BEYOND_MONTHS) | _is_no_span())
         for kind, span in sorted(expected.keys() | stored.keys()):
@@ -390,7 +390,7 @@ _TIMES_US = range(
     (dt.date.min.toordinal() - _EPOCH_DAY) * _DAY_US,
     (dt.date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY_US,
 )
-"""The times that events can have."""
+"""The range of times that events can have."""
 
 _DAYS = range(_TIMES_US.start // _DAY_US, _TIMES_US.stop // _DAY_US)
 _YEARS = range(dt.MINYEAR, dt.MAXYEAR + 1)
@@ -423,7 +423,7 @@ def _month_of_day(day: int) -> int:
 
 
 def _first_us(month: int) -> int:
-    """When a month begins."""
+    """The time at which a month begins."""
     if month not in _MONTHS:
         return _TIMES_US.stop
     years, months = divmod(month, 12)

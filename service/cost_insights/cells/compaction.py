@@ -19,7 +19,7 @@ _BATCHES_MAX = 10_000
 
 
 _BATCHES_BYTES_MAX = 16 * 1024 * 1024
-"""How much one compaction takes on: about two million cells, each 48 bytes in memory."""
+"""The amount of work of one compaction: about two million cells, each 48 bytes in memory."""
 
 
 NewSegment = tuple[int, int, int, int, bytes]
@@ -28,13 +28,13 @@ NewSegment = tuple[int, int, int, int, bytes]
 
 @dataclass(frozen=True)
 class Compacted:
-    """What a compaction will change."""
+    """The changes that a compaction will make."""
 
     organization_number: int
     batch_ids: Sequence[uuid.UUID]
     replaced_ids: Sequence[uuid.UUID]
     replaced_bytes: int
-    """How large what is deleted is, batches included."""
+    """The size of the deleted segments and batches."""
 
     segments: Sequence[NewSegment]
 
@@ -66,7 +66,7 @@ def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
     must be rolled back.
     """
     number = compacted.organization_number
-    # Deleting first is what makes it exact: who deletes a batch counts it, nobody else.
+    # Deleting first makes compaction exact: only the process that deletes a batch counts it.
     delete_batches(connection, number, compacted.batch_ids)
     replace_segments(connection, number, compacted.replaced_ids, compacted.segments)
 
@@ -183,5 +183,5 @@ def compact(store: Store, organization_number: int, cache: CellCache | None = No
 
 
 def reclaim(store: Store) -> None:
-    """Makes the room of replaced batches and segments usable again."""
+    """Frees the space of replaced batches and segments for new rows."""
     store.reclaim((batch, segment))

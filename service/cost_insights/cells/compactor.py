@@ -29,7 +29,7 @@ _RECLAIM_BYTES = 32 * 1024 * 1024
 """After so many bytes were replaced their room is made usable again: where segments
 are rewritten all the time, the database on its own would do that too seldom."""
 _FAILED_SECONDS = 60
-"""How long an organization waits whose compaction has failed."""
+"""The time that an organization waits after its compaction has failed."""
 
 _REST = 9
 """How many times as long as it worked it rests while new batches come.
@@ -46,19 +46,19 @@ class Compactor:
     lease = COMPACTION
 
     def __init__(self, store: Store, cache: CellCache) -> None:
-        """What is compacted leaves the cache: nobody reads it again."""
+        """The cache, from which compacted cells are removed: nobody reads them again."""
         self._store = store
         self._cache = cache
         self._not_before: dict[int, float] = {}
 
     def begin(self) -> None:
-        """Forgets what it knew: another process may have compacted since."""
+        """Forgets the state: another process may have compacted since."""
         self._before: Sequence[Pending] = ()
         self._rested_at = 0.0
         self._replaced_bytes = 0
 
     def look(self, stopping: threading.Event) -> None:
-        """Compacts the organizations of which enough waits."""
+        """Compacts the organizations with enough pending batches."""
         waiting = pending_batches(self._store)
         is_idle = waiting == self._before
         self._before = waiting
@@ -74,7 +74,7 @@ class Compactor:
         self._rested_at = time.monotonic() + _REST * (time.monotonic() - started)
 
     def _compact(self, organization_number: int) -> int:
-        """Compacts what it can; returns how many bytes were replaced."""
+        """Compacts as much as possible; returns the number of replaced bytes."""
         if time.monotonic() < self._not_before.get(organization_number, 0):
             return 0
         try:

@@ -1,11 +1,11 @@
-"""Kinds of segments: which cells a segment holds, and of which span."""
+"""Kinds of segments: the cells that a segment holds, and the length of its span."""
 
 import enum
 from typing import NamedTuple
 
 
 class Kind(enum.IntEnum):
-    """What a segment holds; of which day, month or year, `span` says (0 for all time)."""
+    """The kind of a segment; its `span` is a day, month or year (0 for all time)."""
 
     QUARTERS = 1
     """Everyone's cells of the quarters of an hour of one day."""

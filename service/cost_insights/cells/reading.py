@@ -18,13 +18,13 @@ from cost_insights.store.schema import batch, segment
 
 
 class StoredCells(NamedTuple):
-    """What a question reads of an organization."""
+    """The stored data of an organization that a question reads."""
 
     series_count: int
-    """How many series there are."""
+    """The number of series."""
 
     records_count: int
-    """How many orders, subscriptions and the like were recorded."""
+    """The number of recorded orders, refunds and subscriptions."""
 
     batches: Sequence[Kept]
     """The cells of all pending batches."""
@@ -115,7 +115,7 @@ class CellReader:
         return found.stored_cells(contents)
 
 
-# What a row of the look-up is of, where it is not the kind of a segment.
+# Stand for the kind of a segment in rows of the look-up that are not segments.
 _BATCH = 0
 
 
@@ -128,7 +128,7 @@ class _LookUp(NamedTuple):
     organization_number: int
     needed: Sequence[Needed]
     customers: Sequence[int] | None = None
-    """In ascending order; None where all segments count, whoever they hold."""
+    """The customers in ascending order; None if segments of all customers are needed."""
 
     only_segments: bool = False
 
@@ -191,7 +191,7 @@ def _look_up_statement(
 
 @dataclass
 class _Found:
-    """The rows that hold what a question needs, at one moment."""
+    """The rows that a question needs, at one moment."""
 
     series_count: int = 0
     records_count: int = 0
@@ -206,7 +206,7 @@ class _Found:
         return self.batch_ids + self.segment_ids
 
     def stored_cells(self, contents: Mapping[bytes, Kept]) -> StoredCells:
-        """The cells, given the contents of all."""
+        """The cells, given the contents of all rows."""
         return StoredCells(
             self.series_count,
             self.records_count,

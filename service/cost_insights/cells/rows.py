@@ -29,7 +29,7 @@ def read_packed(
 
 
 class OvertakenError(Exception):
-    """Another has compacted the same batches first; nothing was changed."""
+    """Another process compacted the same batches first; nothing was changed."""
 
 
 def delete(
@@ -38,7 +38,7 @@ def delete(
     organization_number: int,
     ids: Sequence[uuid.UUID],
 ) -> None:
-    """Deletes these rows; raises OvertakenError if one of them is not there any more."""
+    """Deletes these rows; raises OvertakenError if one of them no longer exists."""
     for chunk in chunks(ids):
         deleted = connection.execute(
             sa.delete(table).where(

@@ -1,4 +1,4 @@
-"""Events: stored in groups, read one by one or in pages, and pruned."""
+"""Events: storing many in one commit, reading one or a page of them, and pruning."""
 
 from cost_insights.events.filter import EventFilter
 from cost_insights.events.ingestor import Ingestor, IngestResult

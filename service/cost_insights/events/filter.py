@@ -1,4 +1,4 @@
-"""Filters: the events that a question is about."""
+"""The filter that selects the events of a question."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class EventFilter:
     def conditions(
         self, connection: sa.Connection, organization_number: int
     ) -> list[sa.ColumnElement[bool]]:
-        """What a row of `event` must fulfil, its organization included."""
+        """The conditions on a row of `event`, including its organization."""
         conditions = [event.c.organization_number == organization_number]
         customers = self.customer_numbers(lambda: connection, organization_number)
         if customers is not None:
@@ -47,10 +47,9 @@ class EventFilter:
         organization_number: int,
         cache: CustomerCache | None = None,
     ) -> Sequence[int] | None:
-        """The numbers of the customers, in ascending order; None where all are meant.
+        """The numbers of the customers, in ascending order; None if all are meant.
 
-        `connect` gives a connection, and is called only for customers that the cache does
-        not have.
+        `connect` returns a connection, and is only called for customers that are not in the cache.
         """
         if not self.customer_ids and not self.external_customer_ids:
             return None
@@ -64,11 +63,11 @@ class EventFilter:
 
     @property
     def chooses_series(self) -> bool:
-        """Whether the events of some series are left out."""
+        """Whether the filter leaves out the events of some series."""
         return bool(self.event_names or self.llm_vendors or self.llm_models)
 
     def series_conditions(self) -> list[sa.ColumnElement[bool]]:
-        """What a row of `series` must fulfil, whatever its organization."""
+        """The conditions on a row of `series`, without its organization."""
         return [
             column.in_(values)
             for column, values in (

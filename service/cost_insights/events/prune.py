@@ -1,4 +1,4 @@
-"""Pruning: old events go, their cells stay."""
+"""Pruning: old events are deleted, their cells stay."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _EVENTS_AT_ONCE = 20_000
 
 
 def count_events_before(connection: sa.Connection, organization_number: int, before_us: int) -> int:
-    """How many events of an organization are older."""
+    """The number of an organization's events that are older."""
     return connection.execute(
         sa.select(sa.func.count()).where(*_older(organization_number, before_us))
     ).scalar_one()
@@ -26,10 +26,10 @@ def prune_events(
 ) -> None:
     """Deletes the events of an organization that are older, in short transactions.
 
-    `before_us` is the beginning of a quarter of an hour. Whoever stops it halfway may
-    begin again. `on_pruned` is called with how many events each transaction deleted.
+    `before_us` is the beginning of a quarter of an hour. Pruning may be interrupted and started
+    again. `on_pruned` is called with the number of events that each transaction deleted.
     """
-    # First of all writers must know that what they do not find may be pruned.
+    # This comes first, so that writers know that an event which they do not find may be pruned.
     with store.write() as connection:
         connection.execute(
             sa.update(organization)
@@ -71,7 +71,7 @@ def _prune_some(store: Store, organization_number: int, before_us: int) -> int:
         connection.execute(
             sa.insert(pruned_event).from_select(
                 ["id", "content_digest"],
-                # Without a digest an event has an id that nobody can send again.
+                # An event without a digest has an id that nobody can send again.
                 sa.select(event.c.id, event.c.content_digest).where(
                     *older, event.c.content_digest != 0
                 ),

@@ -1,4 +1,4 @@
-"""What is known of pruned events.
+"""The ids and digests of pruned events.
 
 An event counts once, however often it is sent, also when it was pruned in between. So
 the id and the digest of each event that can be sent again are kept.
@@ -14,7 +14,7 @@ from cost_insights.store.schema import pruned_event
 
 
 class PrunedError(Exception):
-    """An event that was stored once and is pruned would be inserted again."""
+    """An event that was stored before and pruned would be inserted again."""
 
 
 def pruned_digests(connection: sa.Connection, group: Group) -> list[tuple[bytes, int]]:

@@ -1,4 +1,4 @@
-"""Reading events back: one, a page of them, or the names they carry."""
+"""Reading events: one event, a page of events, or their names."""
 
 import uuid
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class EventName:
-    """A name that events carry."""
+    """A name of events."""
 
     name: str
     occurrences: int
@@ -55,18 +55,18 @@ class EventName:
 
 @dataclass(frozen=True)
 class EventQuestion:
-    """Which events a caller wants to see."""
+    """The events that a caller asks for."""
 
     filter: EventFilter
     start_us: int | None
-    """At or after."""
+    """Events at or after this time."""
 
     end_us: int | None
-    """Before."""
+    """Events before this time."""
 
 
 def any_event(store: Store) -> bool:
-    """Whether the database holds an event of anyone, or held it before it was pruned."""
+    """Whether the database holds or ever held an event of any organization."""
     with store.read() as connection:
         return connection.execute(sa.select(series.c.number).limit(1)).first() is not None
 
@@ -78,7 +78,7 @@ class EventReader:
         self._store = store
 
     def event(self, organization: Organization, event_id: str) -> StoredEvent:
-        """The event of that id; raises NotFoundError if the organization has none."""
+        """The event with this id; raises NotFoundError if the organization has none."""
         parsed = parse_uuid(event_id)
         found = None
         if parsed is not None:
@@ -176,7 +176,7 @@ class EventReader:
         rows: list[sa.Row[str, int, int, int]] = []
         with self._store.read() as connection:
             candidates = iter(_names_with(connection, organization, query, after))
-            # A name of which every event was a conflict has no events.
+            # If every event with a name was a conflict, no event has the name.
             while len(rows) <= page_size and (part := list(islice(candidates, page_size + 1))):
                 rows += connection.execute(statement.where(series.c.event_name.in_(part)))
         names = [EventName(*row) for row in rows[:page_size]]

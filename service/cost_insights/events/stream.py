@@ -1,4 +1,4 @@
-"""A stream of batches: stored and acknowledged in the order in which they come.
+"""A stream of batches, stored and acknowledged in the order in which they arrive.
 
 Reading goes ahead of storing by a few batches, so that many go into one
 transaction, and waits where too much does. The stream itself has no state that
@@ -25,7 +25,7 @@ from cost_insights.events.insertion import Outcome
 from cost_insights.identity import Organization
 
 _UNACKNOWLEDGED_BATCHES_MAX = 64
-"""How far reading goes ahead of acknowledging."""
+"""The number of batches that are read ahead of the last acknowledged one."""
 
 _STREAM_ID_CHARS_MAX = 128
 _SEQUENCE_MAX = (1 << 63) - 1
@@ -33,7 +33,7 @@ _SEQUENCE_MAX = (1 << 63) - 1
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What became of a batch."""
+    """The result of a batch."""
 
     sequence: int
     outcome: IngestResult | CostInsightsError

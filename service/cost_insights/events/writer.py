@@ -1,4 +1,4 @@
-"""Writing events: transactions that are tried again until it is known what came of them."""
+"""Writing events: transactions that are retried until their outcome is known."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,12 +12,12 @@ class EventWriter:
     """Writes events from one thread; any thread may prepare them."""
 
     def __init__(self, store: Store, cell_cache: CellCache | None = None) -> None:
-        """The cells of what is committed go into the cache: the next question reads them."""
+        """The cache, which gets the cells of committed events: the next question reads them."""
         self._store = store
         self._insertion = EventInsertion(store.dialect, cell_cache or CellCache(0))
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
-        """Does for `write` what needs no database; any thread may call it."""
+        """Prepares for `write` everything that needs no database; any thread may call it."""
         return self._insertion.prepare(submissions)
 
     def write(
