@@ -1,4 +1,4 @@
-"""Customers: their numbers inside an organization, and how they are found by name."""
+"""Customers: their numbers inside an organization, and finding them by name."""
 
 from cost_insights.customers.cache import CustomerCache, CustomerName
 from cost_insights.customers.lookup import customer_numbers, parse_uuid

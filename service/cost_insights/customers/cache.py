@@ -1,4 +1,4 @@
-"""Numbers of customers that the process remembers: they never change."""
+"""A cache of customers' numbers, which never change."""
 
 import threading
 import uuid
@@ -6,15 +6,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 CustomerName = uuid.UUID | str
-"""A customer's id, or the caller's own identifier."""
+"""The UUID of a customer, or the caller's own identifier."""
 
 
 class CustomerCache:
     """The numbers of customers by what questions call them, shared by all threads.
 
-    Whoever was asked for least recently goes first. A customer keeps its number and
-    both its names for ever, so only customers that do not exist must be looked for
-    again.
+    The least recently used customer is evicted first. A customer keeps its number and both its
+    names for ever, so only customers that do not exist must be looked for again.
     """
 
     def __init__(self, customers_max: int = 10_000) -> None:
@@ -25,7 +24,7 @@ class CustomerCache:
     def known(
         self, organization_number: int, names: Iterable[CustomerName]
     ) -> dict[CustomerName, int]:
-        """The numbers of those customers that are remembered."""
+        """The numbers of the cached customers among these."""
         known: dict[CustomerName, int] = {}
         with self._lock:
             for name in names:
@@ -36,7 +35,7 @@ class CustomerCache:
         return known
 
     def remember(self, organization_number: int, numbers: Mapping[CustomerName, int]) -> None:
-        """Adds customers; only of those that are committed."""
+        """Adds customers, which must be committed."""
         with self._lock:
             for name, number in numbers.items():
                 self._numbers[organization_number, name] = number

@@ -30,7 +30,7 @@ def customer_numbers(
     external_ids = [one for one in external_ids if one not in numbers]
     if ids or external_ids:
         named = {*ids, *external_ids}
-        # An empty list beside another one would keep SQLite from using any index.
+        # With an empty list beside the other one, SQLite would not use any index.
         columns = ((customer.c.id, ids), (customer.c.external_id, external_ids))
         conditions = [column.in_(asked) for column, asked in columns if asked]
         found: dict[CustomerName, int] = {}
@@ -58,7 +58,7 @@ def _customer_ids(texts: Iterable[str]) -> tuple[list[uuid.UUID], list[str]]:
 
 def parse_uuid(text: str) -> uuid.UUID | None:
     """The UUID that a text of the form 8-4-4-4-12 is, in any letter case."""
-    # Not all that `uuid.UUID` takes, such as underscores and braces, is one.
+    # `uuid.UUID` also takes texts that are not UUIDs, with underscores or braces.
     return uuid.UUID(text) if _UUID.fullmatch(text) else None
 
 

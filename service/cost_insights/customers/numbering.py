@@ -37,7 +37,7 @@ def derived_customer_id(organization_id: uuid.UUID, external_id: str) -> uuid.UU
 def known_customers(
     connection: sa.Connection, organization_number: int, ids: Iterable[bytes]
 ) -> dict[bytes, int]:
-    """The numbers of those customers, given by id, that the organization has."""
+    """The numbers of the organization's customers among these ids."""
     numbers: dict[bytes, int] = {}
     for chunk in chunks(ids):
         rows = connection.execute(

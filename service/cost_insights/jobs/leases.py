@@ -1,4 +1,4 @@
-"""Leases: of all processes on a database one at a time has a lease."""
+"""Leases: one process at a time, of all processes on a database, holds a lease."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from cost_insights.store import Store
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to do something that no other process does meanwhile."""
+    """The right of one process to do something that no other process does meanwhile."""
 
     key: int
-    """A number that no other lease has, nor the lock of migrations."""
+    """The number of the lease, different from that of other leases and of the migration lock."""
 
     @contextmanager
     def claim(self, store: Store) -> Iterator[Callable[[], bool]]:
@@ -28,8 +28,8 @@ class Lease:
 
     @contextmanager
     def take(self, store: Store, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Has the lease until the block ends; where another process has it, calls `on_wait`
-        and waits until that one gives way."""
+        """Holds the lease until the block ends. If another process holds it, calls `on_wait` and
+        waits until that process gives way."""
         with store.connection_with_locks() as connection:
             if not store.dialect.try_lock(connection, self.key):
                 on_wait()
@@ -38,7 +38,7 @@ class Lease:
             store.dialect.release_lock(connection, self.key)
 
     def is_awaited(self, store: Store) -> bool:
-        """Whether anybody waits for the process that has the lease to give way."""
+        """Whether another process waits for the lease."""
         with store.read() as connection:
             return store.dialect.is_awaited(connection, self.key)
 

@@ -1,4 +1,4 @@
-"""Running a job in a thread of its own, on the process that has the lease of the job."""
+"""Runs a job in a thread of its own, on the process that holds the job's lease."""
 
 import logging
 import threading
@@ -16,10 +16,10 @@ _FAILED_SECONDS = 1.0
 
 
 class Job(Protocol):
-    """Work that is done again and again."""
+    """Background work that is repeated."""
 
     name: str
-    """What the log calls it, such as `compaction`."""
+    """The name in the log, such as `compaction`."""
 
     lease: Lease
 
@@ -27,12 +27,11 @@ class Job(Protocol):
         """Called when this process has got the lease."""
 
     def look(self, stopping: threading.Event) -> None:
-        """Looks once whether there is something to do, and does it; ends early once
-        `stopping` is set."""
+        """Looks once for work and does it; ends early once `stopping` is set."""
 
 
 class Runner:
-    """The thread of a job. Between two looks it gives way to whoever waits for the lease."""
+    """The thread of a job. Between two looks it gives way to a process that waits for the lease."""
 
     def __init__(self, store: Store, job: Job) -> None:
         self._store = store
@@ -41,11 +40,11 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name=job.name, daemon=True)
 
     def start(self) -> None:
-        """Begins to look for something to do."""
+        """Starts looking for work."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns once the job has finished what it was at."""
+        """Returns once the job has finished its current work."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -1,11 +1,11 @@
-"""Lists of values short enough for one statement."""
+"""Splitting lists of values, because databases limit the values of a statement."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
 VALUES_MAX = 2_000
-"""How many values one statement compares with: databases limit it."""
+"""The greatest number of values in one statement."""
 
 
 _T = TypeVar("_T")

@@ -1,4 +1,4 @@
-"""Until when a read may take."""
+"""A time limit for reads."""
 
 import math
 import threading
@@ -12,11 +12,10 @@ _STOP_AGAIN_SECONDS = 0.5
 
 
 class Deadline:
-    """When a read is over: after some time, or as soon as nobody waits for it any more.
+    """The end of a read: after some time, or as soon as nobody waits for it any more.
 
-    It is made where a call begins and handed to whatever reads for that call. The
-    database looks at it while a statement runs; whoever computes for long calls
-    `check` now and then.
+    A call makes a deadline when it begins and hands it to everything that reads for it. The
+    database watches it while a statement runs; long computations call `check` now and then.
     """
 
     def __init__(self, seconds_max: float) -> None:
@@ -27,49 +26,49 @@ class Deadline:
         self._cancelled = False
 
     def seconds_left(self) -> float:
-        """Until it is over; 0 from then on."""
+        """The time that is left; 0 once it is over."""
         return max(0.0, self._over_at - time.monotonic())
 
     def is_over(self) -> bool:
-        """Whether there is no time left."""
+        """Whether no time is left."""
         return self.seconds_left() == 0
 
     def check(self) -> None:
-        """Raises QueryTooSlowError if it is over."""
+        """Raises QueryTooSlowError if no time is left."""
         if self.is_over():
             raise QueryTooSlowError(self.seconds_max)
 
     def renew(self) -> None:
-        """Gives the next part of a longer read as much time again, unless it was cancelled."""
+        """Restarts the time for the next part of a longer read, unless it was cancelled."""
         self._over_at = time.monotonic() + self.seconds_max
-        # Looked at afterwards: whoever cancels meanwhile is not overruled.
+        # Checked afterwards, so that a cancellation in between is not overruled.
         if self._cancelled:
             self._over_at = -math.inf
 
     def cancel(self) -> None:
-        """Makes it over now, from any thread, and returns at once."""
+        """Ends the time now, from any thread, and returns at once."""
         self._cancelled = True
         self._over_at = -math.inf
-        # To stop a statement may take a round trip to the database.
+        # Stopping a statement may take a round trip to the database.
         threading.Thread(target=self._call_stop, name="cancel").start()
 
     @contextmanager
     def calling(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Has a function called, from another thread, if it is cancelled during the block."""
+        """Calls a function, from another thread, if the deadline is cancelled during the block."""
         with self._lock:
             self._stop = stop
         try:
-            # Where it was cancelled before, nobody calls.
+            # If it was cancelled before, nobody else calls the function.
             self.check()
             yield
         finally:
-            # A call that is under way is waited for: it would stop what comes next.
+            # Waits for a running call, which would otherwise stop the next statement.
             with self._lock:
                 self._stop = None
 
     def _call_stop(self) -> None:
-        # Again until the block has ended: the database forgets a stop that comes before
-        # the statement or between two.
+        # Repeated until the block ends: the database ignores a stop that arrives before a statement
+        # or between two.
         while True:
             with self._lock:
                 if self._stop is None:

@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL do each in its own way."""
+"""The operations that differ between SQLite and PostgreSQL."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ WRITES = "cost_insights_writes"
 
 
 EVENTS_AT_ONCE = 50_000
-"""How many events are read at a time."""
+"""The number of events that are read at a time."""
 
 
 class Inserted(NamedTuple):
-    """What an insertion tells of its transaction."""
+    """The result of an insertion."""
 
     transaction_id: str
     has_pruned: bool
@@ -38,16 +38,16 @@ class Inserted(NamedTuple):
 
 
 class TransactionTrace(NamedTuple):
-    """What a transaction leaves behind if it commits."""
+    """Evidence by which a committed transaction is recognized later."""
 
     event_id: bytes
-    """An event that it inserted."""
+    """An event that the transaction inserted."""
 
     transaction_id: str
 
 
 class ServedElsewhereError(Exception):
-    """Another process serves the database, and only one can."""
+    """Another process already serves the database, and only one can."""
 
     def __init__(self, process_id: str) -> None:
         super().__init__(
@@ -57,41 +57,41 @@ class ServedElsewhereError(Exception):
 
 
 class Dialect(Protocol):
-    """What one kind of database does its own way."""
+    """The operations of one kind of database."""
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
-        """Opens nothing yet."""
+        """Opens no connection yet."""
 
     shared_by_processes: bool
     """Whether several processes can write at once."""
 
     starts_apart: bool
-    """Whether the database is a server, which may not be up yet."""
+    """Whether the database is a server, which may not be running yet."""
 
     def is_absent(self, url: sa.URL) -> bool:
         """Whether a connection would create the database."""
 
     def create_folder(self, url: sa.URL) -> None:
-        """Makes the folder that a new database lies in; raises OSError if it cannot."""
+        """Creates the folder of a new database; raises OSError if it cannot."""
 
     def serving(self, url: sa.URL) -> AbstractContextManager[object]:
         """Keeps other processes from serving the database until the block ends or the
         process does; raises ServedElsewhereError where another one serves it."""
 
     snapshot_options: Mapping[str, Any]
-    """What makes a transaction see one snapshot."""
+    """The execution options with which a transaction sees one snapshot."""
 
     def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
-        """Another one for the same database, or the same one, for `rows`."""
+        """The engine for `rows`, on the same database; it may be this very engine."""
 
     def probe_engine(self, engine: sa.Engine) -> sa.Engine:
-        """One for the same database, with a single connection, for `probe_statement`."""
+        """An engine with a single connection to the same database, for `probe_statement`."""
 
     probe_statement: str
-    """What a database that works answers at once."""
+    """A statement that a working database answers at once."""
 
     def cut(self, driver: Any) -> None:
-        """Makes what a connection waits for fail, from any thread."""
+        """Makes the statement that a connection waits for fail, from any thread."""
 
     insert_options: Mapping[str, Any]
     """Those of the connection that `begin` and `insert` are for."""
@@ -104,7 +104,7 @@ class Dialect(Protocol):
         cancelled."""
 
     def encode_events(self, group: Group) -> object:
-        """What is left in the group, as `insert` takes it."""
+        """The remaining events of the group, as `insert` takes them."""
 
     def begin(self, connection: sa.Connection) -> None:
         """Begins the transaction of the connection, for statements before `insert`."""
@@ -123,7 +123,7 @@ class Dialect(Protocol):
         part has."""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
-        """What came of a transaction whose connection was lost while it committed."""
+        """The outcome of a transaction whose connection was lost while it committed."""
 
     def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
         """The error for callers, if the same transaction may succeed at another time."""
@@ -137,29 +137,30 @@ class Dialect(Protocol):
         """Whether a statement failed because it was stopped."""
 
     def migration_lock(self, connection: sa.Connection) -> None:
-        """Keeps every other process from migrating until the transaction ends."""
+        """Keeps other processes from migrating until the transaction ends."""
 
     def writing(self) -> AbstractContextManager[object]:
-        """Held by each transaction of this process that writes."""
+        """A lock that each writing transaction of this process holds."""
 
     id_bytes: str
     """An expression for the 16 bytes of the column `id`."""
 
     def integer_parameter(self, name: str) -> str:
-        """A parameter of a statement, as the driver takes it, that is an integer."""
+        """The driver's syntax for an integer parameter of a statement."""
 
     def try_lock(self, connection: sa.Connection, key: int) -> bool:
-        """Takes a lock until it is released or the connection ends; False where another
-        connection has it."""
+        """Takes a lock until it is released or the connection ends; False if another connection
+        holds it."""
 
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
-        """Makes the room of deleted rows usable again; the connection commits on its own."""
+        """Frees the space of deleted rows for new ones; the connection must be in autocommit
+        mode."""
 
     def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
-        """Takes a lock as soon as nobody else has it; who has it sees that by `is_awaited`."""
+        """Waits for a lock and takes it; meanwhile `is_awaited` is true for its holder."""
 
     def release_lock(self, connection: sa.Connection, key: int) -> None:
-        """Releases a lock at once, not only when the server sees the connection close."""
+        """Releases a lock at once, before the server sees the connection close."""
 
     def is_awaited(self, connection: sa.Connection, key: int) -> bool:
-        """Whether anybody waits for a lock."""
+        """Whether another connection waits for a lock."""

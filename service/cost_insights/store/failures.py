@@ -1,4 +1,4 @@
-"""What the log says of a database that fails: each cause at once, then how often, and its end."""
+"""Logging database failures: each cause at once, then how often it recurs, and its end."""
 
 import logging
 import threading
@@ -11,11 +11,11 @@ from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavai
 from cost_insights.logs import RepeatedLines
 
 _log = logging.getLogger(__name__)
-# Commands, which set up no log, tell of the error themselves.
+# Commands set up no log, and report the error themselves.
 _log.addHandler(logging.NullHandler())
 
 _QUIET_SECONDS = 2.0
-"""How long a cause must not have come again before it is said to be over."""
+"""The time without recurrence after which a cause is reported to be over."""
 
 _WORDS_CHARS_MAX = 500
 
@@ -24,7 +24,7 @@ _WORDS_CHARS_MAX = 500
 class _Cause:
     words: str
     ends_with_write: bool
-    """Whether only a write can prove that it is over."""
+    """Whether only a write can prove that the cause is over."""
 
     began: float
     last: float
@@ -32,7 +32,7 @@ class _Cause:
 
 
 class FailureLog:
-    """Of all that fails in one database, which threads report as it happens."""
+    """The failures of one database, reported by threads as they happen."""
 
     def __init__(self) -> None:
         self._lines = RepeatedLines(_log, logging.ERROR)
@@ -40,7 +40,7 @@ class FailureLog:
         self._causes: dict[str, _Cause] = {}
 
     def failed(self, error: Exception, meaning: StoreUnavailableError) -> None:
-        """Logs an error of the database, and remembers that it goes on."""
+        """Logs an error of the database, and remembers its cause as ongoing."""
         code, words = cause_of(error)
         key = code or words
         now = time.monotonic()
@@ -54,11 +54,11 @@ class FailureLog:
         self._lines.write(f"the database fails: {words}", key=key)
 
     def close(self) -> None:
-        """Logs what is still to be told."""
+        """Logs the failures that were only counted so far."""
         self._lines.close()
 
     def succeeded(self, *, wrote: bool) -> None:
-        """Logs of which causes this was the end."""
+        """Logs the causes that are over."""
         if not self._causes:
             return
         now = time.monotonic()

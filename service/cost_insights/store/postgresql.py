@@ -26,7 +26,7 @@ class _Array(bytes):
 
 
 class _ArrayDumper(psycopg.adapt.Dumper):
-    """Passes an array on as it is; the statement says of what."""
+    """Passes an encoded array on as it is; the statement names the type of its elements."""
 
     format = psycopg.pq.Format.BINARY
     oid = 0
@@ -36,11 +36,11 @@ class _ArrayDumper(psycopg.adapt.Dumper):
 
 
 _IDLE_FROM = "cost_insights_idle_from"
-"""Since when a connection has been in the pool, kept with it."""
+"""The key under which a connection's record keeps the time of its return to the pool."""
 
 
 _IDLE_SECONDS_MAX = 10
-"""After how long a connection may have been cut by what lies between, unseen."""
+"""The idle time after which something in between may have cut the connection unnoticed."""
 
 
 def _may_be_lost(connection: "psycopg.Connection[Any]", idle_from: float | None) -> bool:
@@ -59,15 +59,15 @@ def _may_be_lost(connection: "psycopg.Connection[Any]", idle_from: float | None)
 
 
 def _replace_lost(engine: sa.Engine) -> None:
-    """Has the pool of an engine open another connection in the place of one that is lost."""
+    """Makes the pool of an engine replace lost connections."""
 
     @sa.event.listens_for(engine, "checkin")
     def _checkin(
         connection: "psycopg.Connection[Any] | None", record: sa.pool.ConnectionPoolEntry
     ) -> None:
         record.info[_IDLE_FROM] = time.monotonic()
-        # After a transaction that only read, SQLAlchemy would have the next one insist
-        # on writing, which a server that only reads refuses with another error.
+        # After a read-only transaction SQLAlchemy would explicitly make the next one read-write,
+        # which a read-only server refuses with another error.
         if connection is not None and connection.read_only is not None and not connection.closed:
             connection.read_only = None
 
@@ -92,8 +92,8 @@ class Postgresql:
 
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
-    # The driver begins transactions on its own, but asks the database for it first. A
-    # transaction that is begun here is committed or rolled back like any other.
+    # The driver begins transactions by itself, but with a round trip of its own. A transaction that
+    # is begun here is committed or rolled back like any other.
     insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 
     _CONNECT: Mapping[str, Any] = {"application_name": "cost-insights", "connect_timeout": 10}
@@ -112,7 +112,7 @@ class Postgresql:
         "WHERE number = batch.organization_number), pg_current_xact_id()::text"
     )
     _COPY_EVENTS_MIN = 500
-    """So many events are better copied than inserted."""
+    """The number of events from which COPY is faster than INSERT."""
 
     def __init__(self) -> None:
         self._unlimited: dict[psycopg.Connection[Any], Deadline] = {}
@@ -143,7 +143,7 @@ class Postgresql:
             deadline = self._unlimited.pop(cursor.connection, None)
             if deadline is None:
                 return False
-            # The limit is for each statement; 0 would mean none.
+            # The limit applies to each statement; 0 would mean no limit.
             limit_ms = max(1, math.ceil(deadline.seconds_left() * 1_000))
             with cursor.connection.pipeline():
                 cursor.connection.execute(
@@ -158,7 +158,7 @@ class Postgresql:
         return False
 
     def create_folder(self, url: sa.URL) -> None:
-        """Does nothing: the server has its own."""
+        """Does nothing: the server has its own locks."""
 
     def serving(self, url: sa.URL) -> AbstractContextManager[object]:
         return nullcontext()
@@ -174,8 +174,8 @@ class Postgresql:
                 return driver.execute(statement, values).fetchall()
 
     def statement_engine(self, engine: sa.Engine, *, connections_max: int) -> sa.Engine:
-        # To make a connection one that commits on its own, and to take that back, takes
-        # a good part of the time of a short statement: these are and stay so.
+        # Switching a connection to autocommit and back takes a good part of the time of a short
+        # statement, so these connections stay in autocommit.
         statements = sa.create_engine(
             engine.url,
             isolation_level="AUTOCOMMIT",
@@ -200,7 +200,7 @@ class Postgresql:
     probe_statement = "SELECT 1"
 
     def cut(self, driver: Any) -> None:
-        # A server that does not answer would not answer a wish to cancel either.
+        # A server that does not answer would not answer a request to cancel either.
         with (
             suppress(psycopg.Error, OSError),
             socket.socket(fileno=os.dup(driver.fileno())) as line,
@@ -251,7 +251,7 @@ class Postgresql:
     def cells_of_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
     ) -> Iterator[tuple[bytes, int]]:
-        # A cursor would make the database and this process wait for each other.
+        # With a cursor, the database and this process would wait for each other.
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         span = (organization_number, from_us, end_us)
         with (
@@ -259,7 +259,7 @@ class Postgresql:
             driver.cursor() as cursor,
             cursor.copy(self._COPY_NUMBERS, span) as copy,
         ):
-            # A block holds a whole row.
+            # Each block holds one whole row.
             blocks = iter(copy)
             while part := b"".join(islice(blocks, EVENTS_AT_ONCE)):
                 yield cells_of_copy(part)
@@ -281,7 +281,7 @@ class Postgresql:
                 "SELECT xmin::text FROM event WHERE id = %s", (uuid.UUID(bytes=trace.event_id),)
             ).scalar_one_or_none()
         if inserted_by is not None:
-            # Rows keep the lower half of it.
+            # Rows keep the lower half of the transaction's id.
             return int(inserted_by) == int(trace.transaction_id) & 0xFFFFFFFF
         if status == "in progress":
             raise sa.exc.OperationalError(
@@ -356,7 +356,7 @@ class Postgresql:
         connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
 
     def is_awaited(self, connection: sa.Connection, key: int) -> bool:
-        # The server shows the two halves of the number apart.
+        # The server shows the two halves of the number separately.
         waits = connection.exec_driver_sql(
             "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database "
             "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database() "
@@ -368,7 +368,7 @@ class Postgresql:
 
 @contextmanager
 def _driver_errors(statement: str) -> Iterator[None]:
-    """Turns errors of psycopg, used here without SQLAlchemy between, into SQLAlchemy's."""
+    """Converts errors of psycopg, which is used directly here, into those of SQLAlchemy."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""Whether a database answers, asked on a connection that nothing else uses."""
+"""A check whether a database answers, on a connection of its own."""
 
 import sqlalchemy as sa
 
@@ -6,7 +6,7 @@ from cost_insights.store.dialect import Dialect
 
 
 class Probe:
-    """Asks a database for next to nothing, from one thread at a time."""
+    """Sends a database a trivial statement, from one thread at a time."""
 
     def __init__(self, dialect: Dialect, engine: sa.Engine) -> None:
         self._dialect = dialect
@@ -23,7 +23,7 @@ class Probe:
                 self._asked = None
 
     def give_up(self) -> None:
-        """Makes a question that is still not answered fail; from any thread."""
+        """Makes a check that is still unanswered fail; any thread may call it."""
         if self._asked is not None:
             self._dialect.cut(self._asked)
 
