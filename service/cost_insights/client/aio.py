@@ -15,7 +15,7 @@ from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
 
 class AsyncClient:
-    """What `Client` does, for coroutines of one event loop."""
+    """The asyncio counterpart of `Client`, for one event loop."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise call_error(error) from error
         finally:
-            # Also where the caller takes no more.
+            # Runs even if the caller stops taking rows.
             if parts is not None:
                 parts.cancel()
 

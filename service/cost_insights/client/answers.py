@@ -19,7 +19,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with one event; see `EventFault` in the proto.
+    """A fault of one event; see `EventFault` in the proto.
 
     `message` and `value` are empty where an answer had no room for them.
     """
@@ -33,7 +33,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of the events of one call.
+    """The result of one call that stores events.
 
     `inserted`, `duplicates`, `refused` and the number of conflicts add up to the
     number of events. Every refused event has at least its first fault among `faults`;
@@ -58,7 +58,7 @@ class MetricsPeriod:
 
 @dataclass(frozen=True)
 class MetricsGroup:
-    """The metrics of one value that was grouped by; see `MetricsGroup` in the proto."""
+    """The metrics of one group; see `MetricsGroup` in the proto."""
 
     value: str
     customer_id: str
@@ -70,7 +70,7 @@ class MetricsGroup:
 
 @dataclass(frozen=True)
 class UnattributedCosts:
-    """The costs that no product can be told of; see `UnattributedCosts` in the proto."""
+    """The costs that cannot be attributed to a product; see `UnattributedCosts` in the proto."""
 
     costs: Decimal
     share: Decimal
@@ -84,7 +84,7 @@ class MetricsAnswer:
     totals: Mapping[str, Decimal | int]
     groups: tuple[MetricsGroup, ...]
     unattributed: UnattributedCosts | None
-    """None where neither products nor billing types were chosen."""
+    """None without a filter by products or billing types."""
 
 
 def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:

@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 _Why: TypeAlias = answers.Fault | answers.Conflict | CallError
 
 Refusal = Callable[[event_pb2.NewEvent, _Why], None]
-"""Told once of each event that was not stored, and why: its first fault, or what failed."""
+"""Called once for each event that was not stored, with the reason: its first fault, or the
+failure."""
 
 
 def _log_refusal(event: event_pb2.NewEvent, why: _Why) -> None:
@@ -95,7 +96,7 @@ class BackgroundClient:
         self._check_process()
         message = requests.new_event(event)
         if not message.HasField("timestamp"):
-            # It happened now, not when the batch arrives.
+            # The event happens now, not when its batch arrives.
             message.timestamp.FromNanoseconds(time.time_ns())
         with self._changed:
             self._changed.wait_for(
@@ -153,7 +154,7 @@ class BackgroundClient:
             refused = self._store(batch)
             with self._changed:
                 if not self._sending:
-                    # Given up meanwhile, and reported.
+                    # The batch was given up meanwhile, and its events were reported.
                     return
                 self._sending = []
                 if self._closed and any(isinstance(why, UnavailableError) for _, why in refused):

@@ -1,4 +1,4 @@
-"""From the bytes of a request to events on disk, many requests a transaction.
+"""Stores the events of encoded requests, many requests in one transaction.
 
 While one transaction runs, everything that arrives waits together and goes into
 the next one, so the more callers there are the fewer flushes each event costs.
@@ -31,7 +31,7 @@ _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
 
 _GROUP_EVENTS_MAX = 50_000
-"""No further request joins a transaction that holds so many events."""
+"""The number of events from which no further request joins a transaction."""
 
 _MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What became of the events of one request."""
+    """The result of the events of one request."""
 
     receipt: _native.Receipt
     batch: _native.EventBatch
@@ -93,11 +93,11 @@ class Ingestor:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to store what arrives."""
+        """Starts storing events."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Refuses what arrives from now on, stores what waits and stops."""
+        """Refuses further requests, stores the waiting ones and stops."""
         self._closing = True
         self._arrived.set()
         self._enough.set()
@@ -226,7 +226,7 @@ class Ingestor:
                 return
 
     async def _gather(self) -> None:
-        """Returns once many events wait, or it has taken too long."""
+        """Returns once many events wait, or after some time."""
         if self._waiting_events >= _FEW_EVENTS or self._closing:
             return
         self._enough.clear()
@@ -288,7 +288,7 @@ class Ingestor:
         except FAILURES as error:  # whatever it is, the callers must learn of it
             if len(submissions) == 1:
                 return [error]
-            # What is wrong with one request must not fail its neighbours.
+            # A fault of one request must not fail the others.
             return [
                 outcome
                 for one in submissions

@@ -31,7 +31,7 @@ _K = TypeVar("_K")
 
 
 class Submission(NamedTuple):
-    """A batch and whose it is."""
+    """A batch and its organization."""
 
     organization_number: int
     organization_id: uuid.UUID
@@ -39,13 +39,13 @@ class Submission(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a submission."""
+    """The result of a submission."""
 
     batch: EventBatch
     """The batch without the events that name an unknown `customer_id`; they are faults now."""
 
     receipt: Receipt | None
-    """None where nothing was stored, because a fault came up and `accept_valid` was not asked."""
+    """None if nothing was stored, because of a fault in a request without `accept_valid`."""
 
 
 class _Grouped(NamedTuple):
@@ -53,7 +53,7 @@ class _Grouped(NamedTuple):
 
     batches: Sequence[EventBatch]
     refused: frozenset[int]
-    """The places of those that are not in the group."""
+    """The indexes of the submissions that are not in the group."""
 
     group: Group
 
@@ -68,11 +68,11 @@ class _Grouped(NamedTuple):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Submissions, and what could be done for them without the database."""
+    """Submissions, prepared as far as possible without the database."""
 
     submissions: Sequence[Submission]
     grouped: _Grouped | None
-    """None where the database must be asked about customers, series or parents."""
+    """None if customers, series or parents must be looked up in the database."""
 
     encoded: object
     """The events of the group, as the dialect inserts them."""
@@ -99,7 +99,7 @@ class _Known(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What the database has told about an organization."""
+    """The numbers that were found in the database for an organization."""
 
     organization_number: int
     external_customers: dict[str, int]
@@ -122,7 +122,7 @@ class EventInsertion:
         self._batches: Mapping[bytes, bytes] = {}
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
-        """Does what needs no database; any thread may call it."""
+        """Does the work that needs no database; any thread may call it."""
         group = self._cache.group([(one.batch, one.organization_number) for one in submissions])
         if group is None:
             return Prepared(submissions, None, None, ())
@@ -172,7 +172,8 @@ class EventInsertion:
             except (sa.exc.IntegrityError, PrunedError):
                 transaction.rollback()
                 if looks and left == left_before:
-                    # Not because of a stored event, so inserting again would not help.
+                    # The failure is not caused by a stored event, so inserting again would not
+                    # help.
                     raise
                 looks = True
             else:
@@ -199,7 +200,8 @@ class EventInsertion:
         refused: set[int] = set()
         members: dict[int, tuple[EventBatch, int, list[int], list[int]]] = {}
         known_parents: list[bytes] = []
-        # In one order everywhere, so that two transactions never wait for each other's rows.
+        # The order is the same everywhere, so that two transactions never wait for each other's
+        # rows.
         for organization_number, places in sorted(by_organization.items()):
             known = {place: self._known(organization_number, batches[place]) for place in places}
             by_id = known_customers(

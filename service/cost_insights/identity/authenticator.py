@@ -1,4 +1,4 @@
-"""Who is calling, and may they."""
+"""Authentication of callers, and the check of their scopes."""
 
 import asyncio
 import datetime
@@ -27,7 +27,7 @@ _CACHED_TOKENS_MAX = 10_000
 
 @dataclass(frozen=True)
 class Caller:
-    """Whom a call acts as."""
+    """The organization and the scopes that a call acts with."""
 
     organization: Organization
     scopes: frozenset[str]
@@ -35,7 +35,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the database says of a token, or of calls without one."""
+    """The state of a token in the database, or of calls without one."""
 
     caller: Caller
     expires_us: int | None
@@ -44,16 +44,16 @@ class _Known:
 
 @dataclass(frozen=True)
 class _LookUp:
-    """A question to the database, answered or not."""
+    """A look-up in the database, finished or not."""
 
     until: float
-    """From when on it is asked anew."""
+    """The time from which the look-up is repeated."""
 
     found: asyncio.Task[_Known | None]
 
 
 _NO_TOKEN = b""
-"""The key of the look-up of what calls without a token may do."""
+"""The key of the look-up for calls without a token."""
 
 
 class Authenticator:
@@ -112,7 +112,7 @@ class Authenticator:
         return known.caller
 
     async def _known(self, key: bytes, find: Callable[[], _Known | None]) -> _Known | None:
-        """What is found for the key, by one look-up for all who ask within its time.
+        """The result for the key, from one look-up shared by all calls within its time.
 
         That time begins with the look-up, not with its answer: what was committed
         before a call may be missing from a look-up that began earlier.
@@ -122,7 +122,8 @@ class Authenticator:
         if look_up is None or now >= look_up.until:
             look_up = self._look_up(key, find, now)
         if not look_up.found.done():
-            # Not awaited itself: a caller who gives up must not end it for the others.
+            # The look-up is not awaited directly: a caller who gives up must not end it for the
+            # others.
             await asyncio.wait((look_up.found,))
         return look_up.found.result()
 
@@ -145,7 +146,7 @@ class Authenticator:
     def _find_open(self) -> _Known | None:
         if any_token(self._store):
             return None
-        # Looked for first: who writes may have to wait for others who do.
+        # Looked up first, because a write may have to wait for other writers.
         with self._store.read() as connection:
             found = find_organization(connection, self._open_organization)
         if found is None:

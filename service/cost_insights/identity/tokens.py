@@ -1,4 +1,4 @@
-"""Access tokens: what a client shows to act as an organization.
+"""Access tokens, with which clients act as an organization.
 
 The secret is 256 random bits and is shown once; the database keeps its SHA-256
 only. A slow hash would protect a secret that can be guessed; this one cannot.
@@ -20,7 +20,7 @@ from cost_insights.identity.scopes import SCOPES
 from cost_insights.store.schema import access_token, organization
 
 PREFIX = "ci_"
-"""How a secret begins, so that scanners for leaked secrets recognize it."""
+"""The prefix of every secret, by which scanners for leaked secrets recognize it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class AccessToken:
 
 
 def token_sha256(secret: str) -> bytes:
-    """What the database knows a token by."""
+    """The hash under which the database knows a token."""
     return hashlib.sha256(secret.encode()).digest()
 
 

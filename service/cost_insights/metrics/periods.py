@@ -29,7 +29,7 @@ _DAY = datetime.timedelta(days=1)
 
 
 class Interval(enum.Enum):
-    """How long a period is."""
+    """The length of a period."""
 
     HOUR = "hour"
     DAY = "day"
@@ -48,15 +48,15 @@ class Periods:
     skip."""
 
     whole_bounds_us: tuple[int, ...]
-    """The same where the span cuts no period short."""
+    """The bounds that the periods would have if the span cut none of them short."""
 
     starts: tuple[str, ...]
-    """Where each period starts in the asked zone, also where the span cuts it short, with
+    """The start of each whole period in the requested zone, even if the span cuts it short, with
     its offset, such as `2026-03-01T00:00:00+01:00`."""
 
     @functools.cached_property
     def cover(self) -> Cover:
-        """Which cells add up to them."""
+        """The cells that add up to the periods."""
         return Cover(self.bounds_us)
 
 

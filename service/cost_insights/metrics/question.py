@@ -1,4 +1,4 @@
-"""What a caller wants to know, checked."""
+"""Questions of callers, checked."""
 
 import datetime
 import difflib
@@ -18,7 +18,7 @@ from cost_insights.metrics.limits import LIMITS
 from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
 
 BILLING_TYPES = frozenset({"one_time", "recurring"})
-"""How a product can be paid for."""
+"""How often a product is paid for."""
 
 GROUPS_DEFAULT = 10
 GROUPS_MAX = 1_000
@@ -31,7 +31,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class GroupBy(enum.Enum):
-    """By what the events of an answer are told apart."""
+    """The dimension that an answer is grouped by."""
 
     EVENT_NAME = "event_name"
     LLM_VENDOR = "llm_vendor"
@@ -41,22 +41,22 @@ class GroupBy(enum.Enum):
 
     @property
     def is_of_events(self) -> bool:
-        """Whether nothing but events has such a value."""
+        """Whether only events have values of this dimension."""
         return self not in {GroupBy.CUSTOMER, GroupBy.PRODUCT}
 
 
 class GroupOrder(NamedTuple):
-    """Which groups come first."""
+    """The order of groups."""
 
     metric: Metric
-    """By the total of which."""
+    """The metric whose totals order the groups."""
 
     descending: bool
 
 
 @dataclass(frozen=True)
 class MetricsQuestion:
-    """Which metrics of which events, per period and per group."""
+    """A question: metrics of selected events and revenue, per period and per group."""
 
     start: datetime.date
     end: datetime.date
@@ -65,20 +65,20 @@ class MetricsQuestion:
     metrics: Sequence[Metric]
     filter: EventFilter
     products: frozenset[str] | None
-    """Of which products; an empty text means what has none. None where all are meant."""
+    """The products to count; an empty text means no product. None if all count."""
 
     billing_types: frozenset[str] | None
-    """`one_time` and `recurring`; None where all are meant."""
+    """The billing types to count, `one_time` or `recurring`; None if all count."""
 
     group_by: GroupBy | None
     groups_max: int
-    """The most groups beside the one of the others."""
+    """The greatest number of groups beside the group of the others."""
 
     order: GroupOrder
 
     @property
     def takes_names(self) -> bool:
-        """Whether names of series or customers must be read for it, beside their numbers."""
+        """Whether the question needs the names of series or customers, beside their numbers."""
         return (
             self.group_by is not None
             or self.products is not None
@@ -101,7 +101,7 @@ def checked_question(
     groups_max: int,
     order_by: str = "",
 ) -> MetricsQuestion:
-    """Checks what a caller asked; raises InvalidRequestError naming every fault."""
+    """Checks a caller's question; raises InvalidRequestError with every fault."""
     faults: list[FieldFault] = []
     start = _date("start_date", start_date, faults)
     end = _date("end_date", end_date, faults)

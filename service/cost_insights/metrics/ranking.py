@@ -1,4 +1,4 @@
-"""Which values come first: the total of one metric of every value of a grouping.
+"""Ranking values of a grouping by the total of one metric.
 
 A thousand customers of a year's days would be a million numbers, so what totals
 are made of is read instead: sums over the periods, and numbers of the last one.
@@ -16,21 +16,21 @@ Key = str | int
 
 @dataclass(frozen=True)
 class Ranks:
-    """Facts of values or customers. Each column has a number for each key."""
+    """Facts of values or customers; each column has one number per key."""
 
     keys: Sequence[Key]
 
     sums: Mapping[str, Sequence[int]]
-    """Of facts over all periods."""
+    """Sums of facts over all periods."""
 
     last: Mapping[str, Sequence[int]]
-    """Of facts in the last period."""
+    """Numbers of facts in the last period."""
 
     distinct: Mapping[str, Sequence[int]]
-    """Of the whole span, where they have to be counted anew."""
+    """Numbers that must be counted over the whole span."""
 
     def __or__(self, other: "Ranks") -> "Ranks":
-        """With the facts of another source, of the same keys."""
+        """These facts and those of another source, for the same keys."""
         return Ranks(
             self.keys,
             {**self.sums, **other.sums},
@@ -84,7 +84,7 @@ def first(
     candidates = ordered[:count]
     if candidates:
         last = totals[candidates[-1]]
-        # Those that are equal to the last one compete with it by text.
+        # Keys with the same total as the last one are ordered by their texts.
         for key in ordered[count:]:
             if totals[key] != last:
                 break

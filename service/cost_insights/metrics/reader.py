@@ -39,7 +39,7 @@ class MetricsReader:
         self._store = store
         self._caches = caches
         self.ledgers = ledgers
-        """The orders and subscriptions of organizations, as far as they were read."""
+        """The cached orders and subscriptions of organizations."""
 
     def answer(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline
@@ -63,14 +63,14 @@ class MetricsReader:
 
 
 class _Called(NamedTuple):
-    """What a caller calls a key of a group."""
+    """The caller's name for the key of a group."""
 
     value: str
     customer_id: uuid.UUID | None
 
 
 class _Query:
-    """One question to one snapshot."""
+    """The answer to one question from one snapshot."""
 
     def __init__(self, snapshot: Snapshot, question: MetricsQuestion, ledgers: LedgerCache) -> None:
         self._snapshot = snapshot
@@ -81,7 +81,7 @@ class _Query:
         self._customers = snapshot.customer_numbers(question.filter)
 
     def answer(self) -> Answer:
-        """The metrics, of everything and of each group."""
+        """The metrics of everything and of each group."""
         question = self._question
         whole, groups, group_metrics = Sums.of({}), list[Group](), list[Metric]()
         if question.group_by is not None:
@@ -106,7 +106,7 @@ class _Query:
         )
 
     def _grouped(self, group_by: GroupBy, metrics: Sequence[Metric]) -> tuple[Sums, list[Group]]:
-        """What all events add up to, and each group."""
+        """The facts of everything and of each group."""
         sources = _sources_of(metrics)
         members, shown = self._first(sources)
         called = self._called(shown)
@@ -143,7 +143,7 @@ class _Query:
     # Which groups come first
 
     def _first(self, sources: frozenset[FactSource]) -> tuple[int, Sequence[Key]]:
-        """How many keys have anything of these sources in the span, and those shown."""
+        """The number of keys with a record of these sources in the span, and the keys to show."""
         question, order = self._question, self._question.order
         by_greatest_costs = order.metric is METRICS["costs"] and order.descending
         totals: Mapping[Key, int]
@@ -163,7 +163,7 @@ class _Query:
         return members, shown
 
     def _ranks(self, sources: frozenset[FactSource]) -> Ranks:
-        """What the order needs of all that have anything of these sources in the span."""
+        """The facts that rank all keys with a record of these sources in the span."""
         metric = self._question.order.metric
         costs, members = self._cost_facts_of([metric]), dict[Key, None]()
         if sources & COST_SOURCES:

@@ -1,4 +1,4 @@
-"""What was earned: orders, refunds and subscriptions, recorded and read back."""
+"""Recording and reading orders, refunds and subscriptions."""
 
 from cost_insights.revenue.order_parts import BALANCE, CREDIT, PAID
 from cost_insights.revenue.reader import RevenueQuestion, RevenueReader

@@ -1,4 +1,4 @@
-"""What orders and refunds add to metrics, as entries of a ledger.
+"""Booking orders and refunds as entries of a ledger, which metrics are read from.
 
 Entries only ever add up: a change takes back what was added before and adds what
 is right now, so that sums over entries are right whatever came first.
@@ -21,7 +21,7 @@ _NOBODY = {
     "currency": "",
     "exchange_rate_e12": 0,
 }
-"""Whose an entry is whose order is not recorded."""
+"""The customer number of an entry whose order is not recorded."""
 
 _SUMMED = (
     "records",
@@ -38,7 +38,7 @@ def book_orders(
     organization: Organization,
     changes: Sequence[tuple[Row | None, Row]],
 ) -> None:
-    """Lets orders, each as it was booked, if it was, and as it is now, count as they are now."""
+    """Books changed orders: reverses the earlier entries of each and adds its current ones."""
     refunds: dict[str, list[Row]] = {order["order_id"]: [] for _, order in changes}
     for one in stored(connection, organization, refund.c.order_id, refunds.keys()):
         refunds[one["order_id"]].append(one)
@@ -53,7 +53,7 @@ def book_orders(
 def book_refunds(
     connection: sa.Connection, organization: Organization, refunds: Sequence[Row]
 ) -> None:
-    """Lets new refunds count, those of recorded orders as theirs."""
+    """Books new refunds; a refund of a recorded order is booked at the time of the order."""
     order_ids = {one["order_id"] for one in refunds}
     orders = stored_by_id(connection, organization, paid_order, order_ids)
     entries = [_refund_entry(one, orders.get(one["order_id"])) for one in refunds]
@@ -61,7 +61,7 @@ def book_refunds(
 
 
 def _order_entries(before: Row | None, after: Row, refunds: Sequence[Row]) -> Iterator[Row]:
-    """The entries that make an order count as it is `after`, and its booked refunds too."""
+    """The entries that change an order, and its booked refunds, to what it is `after`."""
     changes: list[tuple[Row | None, Row]] = [
         (None if before is None else _order_entry(before), _order_entry(after))
     ]
@@ -95,7 +95,7 @@ def _refund_entry(refund: Row, order: Row | None) -> Row:
 
 
 def _append(connection: sa.Connection, organization: Organization, entries: Sequence[Row]) -> None:
-    """Writes entries behind those that are there."""
+    """Appends entries to the ledger."""
     if not entries:
         return
     numbers = number_records(connection, organization.number, len(entries))

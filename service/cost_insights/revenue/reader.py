@@ -1,4 +1,4 @@
-"""Reading back what was recorded, a page at a time, the latest first."""
+"""Reading records page by page, the latest first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class RevenueQuestion:
-    """Which records a caller wants to see; an empty list means all."""
+    """The filter of a list of records; an empty list means all."""
 
     customer_ids: Sequence[str]
     """UUIDs; any other text is the caller's own identifier."""
@@ -33,13 +33,13 @@ class RevenueQuestion:
     external_customer_ids: Sequence[str]
     product_ids: Sequence[str]
     start_us: int | None
-    """At or after."""
+    """Records at or after this time."""
 
     end_us: int | None
-    """Before."""
+    """Records before this time."""
 
     active: bool | None = None
-    """Of subscriptions those that are active now, or those that are not."""
+    """Whether to list only active or only inactive subscriptions; None lists both."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class _Listing(Generic[_T]):
     time: sa.Column[int]
     id: sa.Column[str]
     owner: sa.Table
-    """Where customer and product stand."""
+    """The table that holds customer and product."""
 
 
 class RevenueReader:
@@ -70,19 +70,20 @@ class RevenueReader:
     def orders(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[StoredOrder], str]:
-        """By the time of creation."""
+        """Orders, by the time of their creation."""
         return self._page(_ORDERS, organization, asked, page_size, page_token)
 
     def refunds(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[Refund], str]:
-        """By the time they happened; customer and product are those of the order."""
+        """Refunds, by the time at which they happened; customer and product are those of the
+        order."""
         return self._page(_REFUNDS, organization, asked, page_size, page_token)
 
     def subscriptions(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
     ) -> tuple[list[StoredSubscription], str]:
-        """By the time of the start."""
+        """Subscriptions, by the time of their start."""
         return self._page(_SUBSCRIPTIONS, organization, asked, page_size, page_token)
 
     def _page(

@@ -35,12 +35,12 @@ _T = TypeVar("_T")
 
 
 class Recorded(NamedTuple):
-    """What became of the orders or the refunds of a request."""
+    """The result of recording the orders or refunds of a request."""
 
     inserted: int
     duplicates: int
     conflicts: Sequence[tuple[int, str]]
-    """The place in the request and the id of each whose id is taken by other content."""
+    """The index and the id of each record whose id is taken by other content."""
 
 
 class Recorder:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 CustomerName = uuid.UUID | str
-"""Our id of a customer, or the caller's own identifier."""
+"""The UUID of a customer, or the caller's own identifier."""
 
 _E12 = 10**12
 
@@ -41,12 +41,12 @@ class Order:
 
     @property
     def net_usd_picocents(self) -> int:
-        """What was earned."""
+        """The amount earned."""
         return in_usd(self.net_picocents, self.exchange_rate_e12)
 
     @property
     def applied_balance_usd_picocents(self) -> int:
-        """What of it settled a debt."""
+        """The part of the amount that settled a debt."""
         return in_usd(self.applied_balance_picocents, self.exchange_rate_e12)
 
 
@@ -67,7 +67,7 @@ class StoredOrder(Order):
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Money of an order that was given back, or came again."""
+    """Money of an order that was given back, or that came back to the seller."""
 
     refund_id: str
     kind: str
@@ -77,14 +77,14 @@ class Refund:
     currency: str
     exchange_rate_e12: int
     amount_picocents: int
-    """Never negative; the kind says which way it went."""
+    """The amount, never negative; the kind says in which direction the money went."""
 
     fee_picocents: int
     created_us: int
 
     @property
     def adjustment_usd_picocents(self) -> int:
-        """What it adds to net revenue, its fee apart."""
+        """The amount that the refund adds to net revenue, without its fee."""
         amount = in_usd(self.amount_picocents, self.exchange_rate_e12)
         return -amount if self.kind in {"refund", "dispute"} else amount
 

@@ -43,7 +43,7 @@ _Placed = Sequence[tuple[int, _T]]
 
 @dataclass
 class RecordedEvents:
-    """What became of the system events of a request."""
+    """The result of recording the system events of a request."""
 
     inserted: int = 0
     duplicates: int = 0
@@ -51,7 +51,7 @@ class RecordedEvents:
     """The place in the request and the id of each whose id is taken by other content."""
 
     faults: list[tuple[int, FieldFault]] = field(default_factory=list)
-    """What names an unknown customer and was left out, by place."""
+    """The faults of events that name an unknown customer and were left out, by index."""
 
     def add(self, index: int, record_id: str, outcome: RecordOutcome) -> None:
         """Counts an event."""

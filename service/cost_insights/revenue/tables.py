@@ -26,12 +26,12 @@ Row = dict[str, Any]
 
 
 class RecordOutcome(Enum):
-    """What became of a record whose id is unique."""
+    """The result of inserting a record with a unique id."""
 
     INSERTED = auto()
     DUPLICATE = auto()
     CONFLICT = auto()
-    """The id is taken by other content."""
+    """The id is taken by a record with other content."""
 
 
 def row_of(table: sa.Table, record: object, organization: Organization, **numbers: int) -> Row:

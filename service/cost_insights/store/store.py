@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 _WAIT_SECONDS = 0.5
-"""How long to wait before looking again whether the database is up."""
+"""The time between two checks whether the database is running."""
 
 
 def _may_pass(error: Exception) -> bool:
@@ -58,7 +58,7 @@ class Store:
         self.dialect = _dialect_of(url)
         for_statements = max(1, connections_max // 4)
         self.transactions_max = max(1, connections_max - for_statements)
-        """How many transactions there can be at once."""
+        """The greatest number of transactions at once."""
 
         self._engine = self.dialect.engine(url, connections_max=self.transactions_max)
         self._statement_engine = self.dialect.statement_engine(
@@ -76,7 +76,7 @@ class Store:
             wait_max=1.0,
         )
         self._failures = FailureLog()
-        # What is tried again has failed, which the log says by its cause.
+        # The cause of each retry is in the log of failures.
         logging.getLogger("stamina").setLevel(logging.ERROR)
         self._probe = Probe(self.dialect, self._engine)
         self._inserting_connection: sa.Connection | None = None
@@ -105,7 +105,7 @@ class Store:
         self._probe.give_up()
 
     def wait(self, seconds_max: float, on_failure: Callable[[sa.exc.DBAPIError], None]) -> None:
-        """Waits for a server of databases that is not up yet.
+        """Waits for a database server that is not running yet.
 
         Calls `on_failure` each time that it does not answer, instead of logging it, and
         raises StoreUnavailableError when the time is over.
@@ -282,7 +282,7 @@ class Store:
                     connection.detach()
 
     def reclaim(self, tables: Iterable[sa.Table]) -> None:
-        """Makes the room of rows that were deleted from tables usable again."""
+        """Frees the space of deleted rows of these tables for new ones."""
         with self.errors_of_the_database(), self._engine.connect() as connection:
             self.dialect.reclaim(connection.execution_options(isolation_level="AUTOCOMMIT"), tables)
 
@@ -308,7 +308,7 @@ _DRIVERS: Mapping[str, str] = {
     "sqlite+pysqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
-    # As libpq writes it, and many who run PostgreSQL for others.
+    # The form of libpq, and of many hosting providers.
     "postgres": "postgresql+psycopg",
 }
 """The first word of the URL of a database, and what SQLAlchemy calls it."""
@@ -330,7 +330,7 @@ def parse_url(text: str) -> sa.URL:
 
 def _dialect_of(url: sa.URL) -> Dialect:
     """The dialect of the URL of a supported database."""
-    # A driver is loaded where it is needed.
+    # Drivers are loaded only if they are needed.
     if url.get_backend_name() == "sqlite":
         from cost_insights.store.sqlite import Sqlite  # noqa: PLC0415
 

@@ -57,18 +57,18 @@ class CostFacts:
         self._read: dict[bool, Sources] = {}
 
     def whole(self) -> Sums:
-        """Of everything."""
+        """The totals."""
         self._sources(by_series=self._chooses_series)  # tells how many series there are
         return self._sums(self._tally(self._series, groups=1))[0]
 
     def of_values(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
-        """Of everything, and of each value shown, with all others at the end."""
+        """The totals, then one entry per listed value and a last one for all other values."""
         groups = self._series_of(shown, others=len(shown))
         tally = self._tally(groups, groups=len(shown) + 1, by_series=True)
         return self._sums_of_all(tally), self._sums(tally)
 
     def of_customers(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
-        """Of everything, and of each customer shown, with all others at the end.
+        """The totals, then one entry per listed customer and a last one for all other customers.
 
         Everyone's cells say what the rest is, as each event has one customer.
         """
@@ -105,7 +105,8 @@ class CostFacts:
         return members, {values[place]: cost for place, cost in first}
 
     def first_customers(self, count: int) -> tuple[int, dict[Key, int]]:
-        """The same of customers, by their numbers."""
+        """The number of customers with an event in the span, and the costs of the first `count` of
+        them, by customer number."""
         members, first = rank_cells(
             self._cells.cover,
             self._cells.of_customers_without_history(self._customers),
@@ -125,7 +126,7 @@ class CostFacts:
         return self.first_values(_ALL)[1]
 
     def ranks(self, keys: Sequence[Key]) -> Ranks:
-        """What metrics of these values, or of these customers, are ranked by."""
+        """The facts by which these values or customers are ranked."""
         costs = [self.members.get(key, 0) for key in keys]
         if not (self._needs_history or self._needs_customers):
             return Ranks(keys, {"costs": costs}, {}, {})
@@ -206,7 +207,7 @@ class CostFacts:
         )
 
     def _sources(self, *, by_series: bool) -> Sources:
-        """The cells of those whom the question is about, read once."""
+        """The cells of the question's customers, read once."""
         if by_series not in self._read:
             self._read[by_series] = self._sources_from(self._cells, by_series=by_series)
         return self._read[by_series]
@@ -222,7 +223,7 @@ class CostFacts:
 
     @cached_property
     def _series(self) -> "array[int]":
-        """One group, of the series that the question is about."""
+        """A single group with the series of the question."""
         return self._snapshot.chosen_series(
             self._question, self._products, count=self._cells.series_count
         )
@@ -272,7 +273,7 @@ class CostFacts:
         )
 
     def _sums(self, tally: Tally) -> list[Sums]:
-        """What each group adds up to."""
+        """The sums of each group."""
         slots, costs, customers = tally.slots, tally.costs, tally.customers
         distinct = tally.customers_of_groups
         return [
@@ -285,7 +286,7 @@ class CostFacts:
         ]
 
     def _sums_of_all(self, tally: Tally) -> Sums:
-        """What all groups add up to together."""
+        """The sum of all groups."""
         slots, costs = tally.slots, tally.costs
         return self._sums_of(
             [sum(costs[slot::slots]) for slot in range(slots)],
@@ -294,7 +295,7 @@ class CostFacts:
         )
 
     def _sums_of(self, costs: Sequence[int], customers: Sequence[int], distinct: int) -> Sums:
-        """From the costs of the history and of each period."""
+        """Facts made of the costs before the span and of each period."""
         history, *of_periods = costs
         if not self._needs_customers:
             columns: Mapping[str, Sequence[int]] = {"costs": of_periods}

@@ -1,4 +1,4 @@
-"""Where the facts of one question are read: one snapshot of the database.
+"""Reading the facts of one question from one snapshot of the database.
 
 Cells hold numbers of customers and series; here is what a caller calls them by.
 """
@@ -23,11 +23,11 @@ from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.schema import customer, organization, series
 
 LEFT_OUT = -1
-"""The group of a series whose events do not count, as native knows it."""
+"""Native's number of the group for series whose events do not count."""
 
 
 class Customer(NamedTuple):
-    """Who caused costs."""
+    """A customer who caused costs."""
 
     id: uuid.UUID
     external_id: str
@@ -35,14 +35,14 @@ class Customer(NamedTuple):
 
 @dataclass(frozen=True)
 class Caches:
-    """What questions remember beyond their snapshots."""
+    """Caches that outlive the snapshot of a question."""
 
     cells: CellCache
     customers: CustomerCache
 
 
 class Snapshot(AbstractContextManager["Snapshot"]):
-    """What an organization had stored at one moment.
+    """The stored data of an organization at one moment.
 
     The moment is that of a transaction, which begins with the first statement. Most
     questions need none: a single statement tells which cells there are, and where all
@@ -64,7 +64,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         self._cell_reader = CellReader(store, caches.cells)
         self.organization_number = owner.number
         self.deadline = deadline
-        """When reading ends, finished or not."""
+        """The time limit of reading."""
 
         self._connection: sa.Connection | None = None
         self._closing = ExitStack()
@@ -82,7 +82,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
 
     @property
     def connection(self) -> sa.Connection:
-        """The transaction, which begins if it has not begun."""
+        """The transaction, which begins with the first use."""
         if self._connection is None:
             self._connection = self._closing.enter_context(self._store.read(self.deadline))
         return self._connection
@@ -126,7 +126,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         return self.connection
 
     def records_count(self) -> int:
-        """How many records of revenue there are."""
+        """The number of records of revenue."""
         if self._cells is not None:
             return self._cells.records_count
         return self.records_count_of_transaction()
