@@ -1,4 +1,4 @@
-"""How long a span each interval allows. (Source: the limits of the compatible API.)"""
+"""The spans that each interval allows. (Source: the limits of the compatible API.)"""
 
 import datetime
 from collections.abc import Mapping

@@ -82,7 +82,7 @@ organization = sa.Table(
     # the end of the transaction, so that numbers are dense.
     sa.Column("customers_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("series_count", sa.Integer, nullable=False, server_default="0"),
-    # The last number that was given to a record, as below.
+    # The last number that was given to a record of revenue.
     sa.Column("records_count", sa.BigInteger, nullable=False, server_default="0"),
     # Events before this time were pruned and live on in cells; none were where null.
     sa.Column("events_from_us", sa.BigInteger),
@@ -103,7 +103,7 @@ access_token = sa.Table(
     sa.Column("expires_us", sa.BigInteger),  # never where null
     sa.Column("revoked_us", sa.BigInteger),
 )
-"""What clients show to act as an organization; only a hash is kept."""
+"""The tokens with which clients act as an organization; only a hash is stored."""
 
 customer = sa.Table(
     "customer",
@@ -117,7 +117,7 @@ customer = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("organization_number", "external_id"),
 )
-"""Who causes costs."""
+"""The customers who cause costs."""
 
 series = sa.Table(
     "series",
@@ -159,7 +159,7 @@ event = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Index("event_organization_number_timestamp_us_idx", "organization_number", "timestamp_us"),
 )
-"""What happened. Rows never change; pruning deletes old ones."""
+"""The events. Rows never change; pruning deletes old ones."""
 
 pruned_event = sa.Table(
     "pruned_event",
@@ -167,13 +167,13 @@ pruned_event = sa.Table(
     sa.Column("id", BinaryUuid, primary_key=True),
     sa.Column("content_digest", sa.BigInteger, nullable=False),
 )
-"""What is kept of pruned events that could be sent again: each must count once."""
+"""The ids of pruned events that could be sent again: each must count once."""
 
 batch = sa.Table(
     "batch",
     metadata,
     sa.Column("organization_number", sa.Integer, primary_key=True),
-    # Random, so that none ever comes again: what a process remembers by it stays true.
+    # Random, so that no id is ever used again: what a process caches by id stays valid.
     sa.Column("id", BinaryUuid, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("cells", sa.LargeBinary, nullable=False),
@@ -245,7 +245,7 @@ paid_order = sa.Table(
         "order_id",
     ),
 )
-"""What was earned. Rows are only ever added, and completed where an order comes in parts."""
+"""Paid orders. Rows are only added, and completed if an order arrives in parts."""
 
 order_part = sa.Table(
     "order_part",
@@ -257,7 +257,7 @@ order_part = sa.Table(
     # The system event that it came by: order.paid, balance.order or balance.credit_order.
     sa.Column("part", sa.Text, primary_key=True),
     sa.Column("customer_number", sa.Integer, nullable=False),
-    # What a part does not say is empty, 0 or false.
+    # A value that a part does not say is empty, 0 or false.
     sa.Column("product_id", Key, nullable=False),
     sa.Column("billing_type", sa.Text, nullable=False),
     sa.Column("subscription_id", Key, nullable=False),
@@ -280,7 +280,7 @@ refund = sa.Table(
         "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
     ),
     sa.Column("refund_id", Key, primary_key=True),
-    # Of refund, refund_reversal, dispute and dispute_reversal.
+    # One of refund, refund_reversal, dispute and dispute_reversal.
     sa.Column("kind", sa.Text, nullable=False),
     # May be recorded later, so it is no foreign key. Its time, customer and
     # product are the refund's, once it is there.
@@ -288,7 +288,7 @@ refund = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),  # times 10¹²
     sa.Column("amount_picocents", WideInteger, nullable=False),  # never negative
-    # What it adds to revenue: negative for a refund and a dispute.
+    # The amount that the refund adds to revenue: negative for a refund and a dispute.
     sa.Column("adjustment_usd_picocents", WideInteger, nullable=False),
     sa.Column("fee_picocents", WideInteger, nullable=False),  # in usd
     sa.Column("created_us", sa.BigInteger, nullable=False),
@@ -300,7 +300,7 @@ refund = sa.Table(
     ),
     sa.Index("refund_organization_number_order_id_idx", "organization_number", "order_id"),
 )
-"""What was given back of it, or came again. Rows are only ever added."""
+"""Refunds, disputes and their reversals. Rows are only added."""
 
 subscription = sa.Table(
     "subscription",
@@ -338,7 +338,8 @@ subscription = sa.Table(
         "record_number",
     ),
 )
-"""The state of each, which follows from its statements; another one replaces the row."""
+"""The state of each subscription, which follows from its statements; a new state replaces the
+row."""
 
 subscription_statement = sa.Table(
     "subscription_statement",
@@ -375,7 +376,7 @@ subscription_statement = sa.Table(
         "statement_id",
     ),
 )
-"""What was said of subscriptions, each a state or a change. Rows are only ever added."""
+"""Statements of subscriptions, each a state or a change. Rows are only added."""
 
 ledger_entry = sa.Table(
     "ledger_entry",

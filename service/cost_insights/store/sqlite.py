@@ -76,7 +76,7 @@ class Sqlite:
             poolclass=sa.pool.QueuePool,
             pool_size=connections_max,
             max_overflow=0,
-            # A writer of another process, such as `token create`, is waited for.
+            # The time to wait for a writer of another process, such as `token create`.
             connect_args={"timeout": 30, "check_same_thread": False},
         )
 
@@ -126,7 +126,7 @@ class Sqlite:
         return engine
 
     def probe_engine(self, engine: sa.Engine) -> sa.Engine:
-        # Opened anew each time, so that a file that is gone is missed; it is not made.
+        # The file is opened for each check, so that its absence is noticed; it is never created.
         file = f"file:{quote(engine.url.database or '')}?mode=rw"
         return sa.create_engine(
             engine.url,
@@ -196,7 +196,8 @@ class Sqlite:
         return None
 
     _DEADLINE_STEPS = 10_000
-    """How many steps of its virtual machine, well below a millisecond, are between two looks."""
+    """The number of steps of SQLite's virtual machine, well below a millisecond, between two
+    checks."""
 
     @contextmanager
     def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
@@ -230,13 +231,13 @@ class Sqlite:
         return True
 
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
-        """Does nothing: the room is usable at once."""
+        """Does nothing: the space is free at once."""
 
     def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
-        """Does nothing: nobody is ever waited for."""
+        """Does nothing: no process ever waits for another."""
 
     def release_lock(self, connection: sa.Connection, key: int) -> None:
-        """Does nothing: nobody ever holds it."""
+        """Does nothing: no process ever holds the lock."""
 
     def is_awaited(self, connection: sa.Connection, key: int) -> bool:
         return False

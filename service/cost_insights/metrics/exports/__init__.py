@@ -1,1 +1,1 @@
-"""Answers, and costs in full detail, written as lines of text."""
+"""Exports of answers and of costs in full detail, as lines of text."""

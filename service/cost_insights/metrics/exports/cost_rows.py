@@ -27,42 +27,42 @@ _PART_BYTES_MAX = 512 * 1024
 """How large the packed segments of a part are: some 60 000 cells, 20 MB of rows at most."""
 
 _SERIES_KNOWN_MAX = 50_000
-"""How many series are remembered from one part to the next."""
+"""The number of series that are cached from one part to the next."""
 
 _DAY = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Month:
-    """A calendar month of a zone, and the days of it that are asked for."""
+    """A calendar month of a time zone, and the requested days in it."""
 
     start_us: int
-    """When the month starts, also before the days that are asked for."""
+    """The start of the month, which may lie before the requested days."""
 
     end_us: int
     days: Periods
-    """Those that are asked for."""
+    """The requested days."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """What caused them; absent texts are empty."""
+    """The series of the costs; absent texts are empty."""
 
     event_name: str
     llm_vendor: str
     llm_model: str
     product_id: str
     is_of_llm: bool
-    """Whether any event of that name, of whatever series, is an LLM call."""
+    """Whether any event with this name, in any series, is an LLM call."""
 
 
 @dataclass(frozen=True)
 class CostRow:
-    """What the events of a day, a customer and a series add up to."""
+    """The sums of the events of one day, customer and series."""
 
     month: Month
     day: int
-    """Its place among the days of the month."""
+    """The index of the day among the days of the month."""
 
     customer: Customer
     series: Series
@@ -143,7 +143,7 @@ class CostRowReader:
         return self._series
 
     def _names_of_llm(self, names: set[str]) -> set[str]:
-        """Those of the event names of which any series is of an LLM."""
+        """The event names that have a series with an LLM call."""
         found = self._snapshot.connection.scalars(
             sa.select(series.c.event_name)
             .distinct()

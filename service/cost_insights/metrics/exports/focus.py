@@ -53,10 +53,11 @@ COLUMNS = (
     "x_ModelVendor",
     "x_ProductId",
 )
-"""In the order of the rows: those of the specification by the alphabet, then our own."""
+"""The columns in the order of the rows: those of the specification by the alphabet, then the
+service's own."""
 
 Row = tuple[str | int | None, ...]
-"""A value a column; None where it has none."""
+"""One value per column; None for no value."""
 
 
 def focus_rows(organization: Organization, details: Iterable[CostRow]) -> Iterator[Row]:

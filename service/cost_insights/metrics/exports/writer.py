@@ -29,7 +29,7 @@ _PART_CHARS = 64 * 1024
 
 
 class ExportFormat(enum.Enum):
-    """How rows are written."""
+    """The format of rows."""
 
     CSV = "csv"
     JSON_LINES = "json_lines"
@@ -69,7 +69,7 @@ class MetricsExporter:
 
 
 def _in_parts(lines: Iterable[str]) -> Iterator[str]:
-    """The lines, some together."""
+    """The lines, joined to parts."""
     part: list[str] = []
     chars = 0
     for line in lines:
@@ -132,7 +132,7 @@ def _lines_of_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> It
 
 
 class _Returning:
-    """Gives back what is written to it."""
+    """A file that returns each text written to it."""
 
     def write(self, text: str) -> str:
         return text

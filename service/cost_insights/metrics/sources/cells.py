@@ -1,4 +1,4 @@
-"""Which cells answer a question, read from one snapshot of the database."""
+"""The cells that answer a question, read from one snapshot of the database."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -36,7 +36,7 @@ class PeriodCells:
         return self._sources(self._needed_of_customers(by_series=by_series), customers)
 
     def of_customers_without_history(self, customers: Sequence[int] | None) -> Sources:
-        """The same of the periods alone."""
+        """Each customer's own cells of the periods, without those before the span."""
         return self._sources(iter([self._customer_quarters()]), customers)
 
     def customer_ranges(self, *, bytes_max: int) -> list[CustomerRange]:
@@ -58,7 +58,7 @@ class PeriodCells:
 
     @property
     def series_count(self) -> int:
-        """How many series the organization has."""
+        """The number of series of the organization."""
         return self._any_stored().series_count
 
     def _sources(self, needed: Iterator[Needed], customers: Sequence[int] | None = None) -> Sources:
@@ -71,7 +71,7 @@ class PeriodCells:
         return Sources(segments=segments, batches=stored.batches, events=self._loose_events)
 
     def _any_stored(self) -> StoredCells:
-        """What is of no segment: read with the first segments, or alone."""
+        """The cells that are in no segment: read with the first segments, or alone."""
         if self._stored is None:
             self._stored = self._snapshot.cells(())
         return self._stored

@@ -30,7 +30,7 @@ LEDGER_SOURCES = frozenset({FactSource.ENTRIES, FactSource.SUBSCRIPTIONS})
 
 
 class Total(enum.Enum):
-    """How the total of a number over a span comes about."""
+    """The rule for the total of a number over a span."""
 
     SUM = "sum"
     """The sum of all periods."""

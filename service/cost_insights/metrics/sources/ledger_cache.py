@@ -16,7 +16,7 @@ from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import ledger_entry, subscription
 
 _RECORDS_AT_ONCE = 20_000
-"""How many records are read and added at a time."""
+"""The number of records that are read and added at a time."""
 
 
 class LedgerCache:
@@ -50,8 +50,8 @@ class LedgerCache:
             return kept
 
     def _make_room(self) -> None:
-        """Forgets what was asked about least recently. The last one stays, however large:
-        to read it again for each question would only be worse."""
+        """Evicts the least recently used ledgers. The last one stays, however large: to read it
+        again for each question would only be worse."""
         with self._lock:
             total = sum(kept.bytes for kept in self._kept.values())
             while total > self._bytes_max and len(self._kept) > 1:
