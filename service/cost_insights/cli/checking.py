@@ -54,21 +54,21 @@ _ACTIVITY: Final = (
 
 @dataclass
 class Findings:
-    """What was found about the cells of one organization."""
+    """The result of checking the cells of one organization."""
 
     organization: Organization
     events: int = 0
     cells: int = 0
     differing: int = 0
     differences: Sequence[dict[str, Any]] = ()
-    """The first of the cells that differ, as JSON has them."""
+    """The first cells that differ, in the form of the JSON output."""
 
     damaged: list[str] = field(default_factory=list)
     """Each damaged segment and batch, in words."""
 
     damaged_batch_ids: Sequence[uuid.UUID] = ()
     pruned_before_us: int | None = None
-    """Before this time events were pruned; None where none ever were."""
+    """The time before which events were pruned; None if none ever were."""
 
     events_before: int = 0
     """How many events lie before it: their cells are only compared with each other."""
@@ -78,7 +78,7 @@ class Findings:
 
     @property
     def is_right(self) -> bool:
-        """Whether all is as the events say."""
+        """Whether all cells agree with the events."""
         return not self.differing and not self.damaged and not self.is_pruned_ahead
 
     @property
@@ -99,7 +99,7 @@ class Progress(NamedTuple):
     task: rich.progress.TaskID
 
     def begin(self, name: str, steps: int) -> None:
-        """Starts anew."""
+        """Restarts the bar."""
         self.bar.reset(self.task, description=name, total=steps, what="")
 
     def update(self, what: str, *, steps: int = 0) -> None:
@@ -109,7 +109,7 @@ class Progress(NamedTuple):
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A bar on stderr, where that is a terminal."""
+    """A bar on stderr, if that is a terminal."""
     with rich.progress.Progress(
         rich.progress.TextColumn("{task.description}", markup=False),
         rich.progress.BarColumn(),

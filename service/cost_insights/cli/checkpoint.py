@@ -1,4 +1,4 @@
-"""What a run that was cut short leaves behind, so that the next one can go on.
+"""The checkpoint that an interrupted run leaves behind, so that the next one can go on.
 
 A checkpoint is a small file of JSON beside the input. It is there before anything
 is sent, since it holds the id of the stream, and with the sequence and the place
@@ -24,14 +24,14 @@ from cost_insights.cli.source import Content, Format
 from cost_insights.files.ndjson import LineFault
 
 KEEP_EVERY_SECONDS: Final = 1.0
-"""How far a checkpoint lags behind the acknowledgements at most."""
+"""The greatest time by which a checkpoint lags behind the acknowledgements."""
 
 SUFFIX: Final = ".cost-insights"
 
 
 @dataclass
 class Counts:
-    """What became of the events so far."""
+    """The number of events so far, by result."""
 
     inserted: int = 0
     duplicates: int = 0
@@ -40,12 +40,12 @@ class Counts:
 
     @property
     def events(self) -> int:
-        """How many they are."""
+        """The total number of events."""
         return self.inserted + self.duplicates + self.conflicts + self.refused
 
 
 class State(pydantic.BaseModel):
-    """How far a run has come."""
+    """The progress of a run."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
@@ -58,9 +58,9 @@ class State(pydantic.BaseModel):
     batch_bytes: int = pydantic.Field(gt=0)
     """What cuts the input into batches must stay, for an event to keep its place."""
     sequence: int = pydantic.Field(default=0, ge=0)
-    """That of the last batch that is acknowledged with all batches before."""
+    """The sequence of the last batch that is acknowledged together with all batches before it."""
     line: int = pydantic.Field(default=1, gt=0)
-    """The line behind that batch."""
+    """The first line after that batch."""
     counts: Counts = pydantic.Field(default_factory=Counts)
     content: Content = pydantic.Field(default_factory=Content)
     """What was read until then; the input must begin with it to go on."""
@@ -191,7 +191,7 @@ class Checkpoint:
             ) from None
 
     def remove(self) -> None:
-        """Takes the file away: there is nothing to go on with."""
+        """Removes the file, because the run is complete."""
         if self.file is not None:
             self.file.unlink(missing_ok=True)
         if self._faults is not None:

@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, where words go, and numbers from flags.
+"""Shared by all commands: exit codes, output, and numbers from flags.
 
 Answers go to stdout, so that they can be piped; everything else goes to stderr.
 A command that fails raises `CommandError`, whose message is one line.
@@ -55,7 +55,7 @@ err: Final = _Console(stderr=True, highlight=False, emoji=False)
 
 
 def plot_columns() -> int:
-    """How wide to draw: as the terminal, or 80 columns where there is none."""
+    """The width of the terminal, or 80 columns without one."""
     return 80 if out.width == _UNFOLDED_COLUMNS else min(out.width, PLOT_COLUMNS_MAX)
 
 
@@ -91,7 +91,7 @@ def note(text: str) -> None:
 
 
 def usage(message: str) -> CommandError:
-    """The error of a command that was called in a wrong way."""
+    """The error for wrong use of a command."""
     return CommandError(message, exit_code=EXIT_USAGE)
 
 

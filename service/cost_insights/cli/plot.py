@@ -12,7 +12,7 @@ from typing import Any, Final
 import plotext
 
 ROWS: Final = 12
-"""How many rows bars are high; each row shows two steps, or one where bars have patterns."""
+"""The height of bars in rows; each row shows two steps, or one if bars have patterns."""
 
 WIDTH_MIN: Final = 24
 BAR_COLUMNS_MAX: Final = 6
@@ -51,18 +51,18 @@ def plot_margin(
 
 @dataclass(frozen=True)
 class _Bars:
-    """Where bars stand, how high they are, and the axes beside them."""
+    """The positions and heights of bars, and the axes beside them."""
 
     labels: Sequence[str]
     together: int
-    """How many periods a bar stands for."""
+    """The number of periods that a bar stands for."""
 
     heights: Sequence[Sequence[int]]
     """Steps from zero, bar by bar, of each kind of amount."""
 
     ticks: Sequence[tuple[int, str]]
     each: int
-    """How many half-columns are from one bar to the next."""
+    """The number of half-columns from one bar to the next."""
 
     columns: int
     steps: int

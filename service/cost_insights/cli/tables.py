@@ -30,10 +30,10 @@ Numbers = Any
 """A message with a field for each metric: of a period, a group or the whole span."""
 
 COST_METRICS: Final = ("costs", "active_user_by_event", "cost_per_user", "cumulative_costs")
-"""What `cost_columns` shows."""
+"""The metrics of `cost_columns`."""
 
 EARNED_METRICS: Final = ("revenue", "costs", "cashflow")
-"""What `earned_columns` shows."""
+"""The metrics of `earned_columns`."""
 
 HEADINGS: Final = {
     "cumulative_costs": "all-time costs",
@@ -45,7 +45,7 @@ HEADINGS: Final = {
     "gross_margin": "all-time gross margin",
     "gross_margin_percentage": "all-time gross margin",
 }
-"""How metrics are headed in tables; others by their names."""
+"""The headings of metrics in tables; other metrics are headed by their names."""
 
 _HEADING_COLUMNS_MAX: Final = 20
 _VALUE_COLUMNS_MAX: Final = 32
@@ -56,7 +56,7 @@ _PRECISE: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
 
 @dataclass(frozen=True)
 class Column:
-    """Numbers below each other, of which the last is the total."""
+    """A column of numbers, the last of which is the total."""
 
     heading: str
     cells: Sequence[str]
@@ -128,7 +128,7 @@ def _cells(slug: str, rows: Sequence[Numbers], written: Callable[[Decimal], str]
 
 
 def _margin(cashflow: str, revenue: str) -> str:
-    """What is left of the revenue of a row; without revenue there is no margin."""
+    """The share of a row's revenue that is left; without revenue there is no margin."""
     if Decimal(revenue) <= 0:
         return "-"
     return f"{_PRECISE.divide(Decimal(cashflow), Decimal(revenue)):,.1%}"
@@ -146,7 +146,7 @@ def in_dollars(cents: Decimal) -> Decimal:
 
 
 def group_label(group: MetricsGroup) -> rich.text.Text:
-    """What a group is called in a table."""
+    """The label of a group in a table."""
     if group.others:
         words = "1 other" if group.members == 1 else f"{group.members:,} others"
         return rich.text.Text(words, style="italic")

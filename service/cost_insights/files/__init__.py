@@ -1,1 +1,1 @@
-"""Files of events, read line by line."""
+"""Reading files of events."""

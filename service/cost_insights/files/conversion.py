@@ -1,7 +1,7 @@
-"""How a file differs from the documented form, and what its documents mean in it.
+"""Converting documents of a file to the documented form, as options say.
 
-Names are the file's own, times are numbers, amounts are dollars: each is said by an
-option, never guessed. Everything is exact.
+A file may have names of its own, numbers as times, or amounts in dollars. An option says each of
+these; nothing is guessed, and everything is exact.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from 1973 on: whoever mistakes one for the other is told."""
 
 
 class Timestamps(StrEnum):
-    """How times are written."""
+    """The format of times."""
 
     TEXT = "text"
     SECONDS = "seconds"
@@ -29,7 +29,7 @@ class Timestamps(StrEnum):
 
 
 class Unit(StrEnum):
-    """What amounts count."""
+    """The unit of amounts."""
 
     CENTS = "cents"
     DOLLARS = "dollars"
@@ -37,7 +37,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What the options say of a file."""
+    """The options for a file."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """The column or field that stands for each name of the file."""
@@ -45,14 +45,14 @@ class Conversion:
     unit: Unit = Unit.CENTS
 
     def document(self, document: dict[str, Any]) -> None:
-        """Brings a document of the file's own form into the documented one."""
+        """Converts a document with the file's own names to the documented form."""
         for name, target in self.names.items():
             if (value := document.pop(name, None)) is not None:
                 _put(document, name, target, value)
         self.values(document)
 
     def values(self, document: dict[str, Any]) -> None:
-        """Brings the values of a document whose names are ours into the documented form."""
+        """Converts the values of a document with documented names to the documented form."""
         if self.timestamps is not Timestamps.TEXT and type(document.get("timestamp")) in _TEXTS:
             document["timestamp"] = _time(document["timestamp"], self.timestamps)
         if self.unit is Unit.DOLLARS:
@@ -84,7 +84,7 @@ def _put(document: dict[str, Any], name: str, target: str, value: Any) -> None:
 
 
 def _time(text: str, timestamps: Timestamps) -> str:
-    """The time that a number stands for; what is no number stays for the reader of times."""
+    """The time that a number stands for; any other value is returned as it is."""
     try:
         number = Decimal(text.strip())
     except InvalidOperation:
@@ -111,7 +111,7 @@ def _no_time(text: str, why: str) -> FaultFoundError:
 
 
 def _cents(dollars: str) -> str:
-    """A hundred times the amount, digit by digit; what is no number stays as it is."""
+    """A hundred times the amount, digit by digit; a value that is not a number stays as it is."""
     try:
         sign, digits, exponent = Decimal(dollars.strip()).as_tuple()
     except InvalidOperation:

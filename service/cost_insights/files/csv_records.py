@@ -1,4 +1,4 @@
-"""Events written as CSV: one a record, under a header that names the columns.
+"""Reading events from CSV: one per record, under a header that names the columns.
 
 Columns are named as fields are addressed elsewhere: `name`, `cost.amount`,
 `llm.input_tokens`, `metadata.KEY`. An empty cell means that the field is absent.
@@ -72,11 +72,11 @@ _TYPED: Final = {
         if name.endswith("_tokens")
     },
 }
-"""What stands in the columns by which a record is told from a line of text."""
+"""Values of the columns that distinguish a record from a line of text."""
 
 
 class HeaderError(Exception):
-    """The first record does not name columns that are known."""
+    """The first record does not consist of known column names."""
 
 
 def read_records(
@@ -126,7 +126,7 @@ def read_records(
 
 
 def _delimiter(feed: "_Feed") -> str:
-    """What separates cells: what a first line such as `sep=;` says, or what the header has."""
+    """The separator of cells: given by a first line such as `sep=;`, or found in the header."""
     try:
         for line in feed:
             text = line.strip("\r\n")
@@ -143,7 +143,7 @@ def _delimiter(feed: "_Feed") -> str:
 
 
 def _attempts(feed: "_Feed", delimiter: str) -> Iterator[tuple[list[str], LineFault | None]]:
-    """The cells of each record, or why it is none; blank ones are none."""
+    """The cells of each record, or the fault of it; blank records are skipped."""
     rows = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.begin_record()
@@ -159,7 +159,7 @@ def _attempts(feed: "_Feed", delimiter: str) -> Iterator[tuple[list[str], LineFa
 
 
 def _plain(error: csv.Error) -> str:
-    """What the reader of CSV says, in words for the person who has the file."""
+    """The message of the CSV reader, in words for the owner of the file."""
     words = str(error)
     return "a quote is not closed" if words == "unexpected end of data" else words
 
@@ -181,7 +181,7 @@ class _Damage:
         self._lines.append(line)
 
     def record(self) -> Record:
-        """What is said of the lines."""
+        """The fault of the lines."""
         last = self._last
         count = last - self.first + 1
         left_out = (
@@ -200,7 +200,7 @@ class _Damage:
 
 
 class _Columns:
-    """What the header says."""
+    """The columns of the header."""
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ class _Columns:
         )
 
     def _is_record(self, line: str) -> bool:
-        """Whether a line has all columns, and in some of them a number or a time as it must be."""
+        """Whether a line has all columns, and a valid number or time in some of them."""
         try:
             row = next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
         except csv.Error:
@@ -326,7 +326,7 @@ def place_of(column: str) -> tuple[str, str] | None:
 
 
 def _reader(group: str, name: str) -> Callable[[str], str | bool | Number] | None:
-    """What reads the cells of a column that are not what they are written as."""
+    """The function that converts the cells of a column; None if they are plain text."""
     if group == "metadata" and name != "product_id":
         return _metadata_value
     if (group, name) not in _TYPED:
@@ -404,7 +404,7 @@ class _Feed:
 
     @property
     def lines(self) -> int:
-        """How many lines the record has."""
+        """The number of lines of the record."""
         return len(self._parts)
 
     @property

@@ -1,4 +1,4 @@
-"""Events written as JSON, one a line, without losing a digit of an amount.
+"""Reading events from JSON lines, without losing a digit of an amount.
 
 This reads the JSON form of `NewEvent`, with names as in the proto or in
 lowerCamelCase. It answers for what cannot be said in a `NewEvent` at all: broken
@@ -28,11 +28,11 @@ LINE_BYTES_MAX: Final = 1_048_576
 """The longest line; of a longer one no more than this is ever held."""
 
 DEPTH_MAX: Final = 16
-"""How deep objects and lists may nest. The service accepts two levels; a few
+"""The greatest depth to which objects and lists may nest. The service accepts two levels; a few
 more are passed on so that it can say where the fault lies."""
 
 DOUBLE_DIGITS_KEPT: Final = 15
-"""The most digits that every 64-bit float keeps."""
+"""The greatest number of digits that every 64-bit float keeps."""
 
 AMOUNT_DIGITS_MAX: Final = 17
 AMOUNT_DECIMALS_MAX: Final = 12
@@ -40,7 +40,7 @@ AMOUNT_DECIMALS_MAX: Final = 12
 
 @dataclass(frozen=True)
 class LineFault:
-    """Why a line is no event. `path` is empty where it is the whole line."""
+    """The fault of a line that is not an event. `path` is empty if the whole line is faulty."""
 
     path: str
     reason: str
@@ -50,16 +50,16 @@ class LineFault:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What stands in a file for one event."""
+    """The record of one event in a file."""
 
     line: int
     """The line in which it begins, from 1; in a file that is not one of lines, the number
     of the event."""
     text: bytes | None
-    """As it is written, without the line end; None where that was too long to keep."""
+    """The text of the record, without the line end; None if it was too long to keep."""
     event: NewEvent | LineFault
     lines: int = 1
-    """How many lines it takes."""
+    """The number of its lines."""
     begins: int | None = None
     """The line in which it begins, where `line` is the number of an event."""
 
@@ -172,7 +172,7 @@ def read_event(line: bytes, convert: Convert = keep) -> NewEvent | LineFault:
 
 
 class FaultFoundError(Exception):
-    """Carries a fault out of the middle of a document."""
+    """Reports a fault from the middle of a document."""
 
     def __init__(self, path: str, reason: str, message: str, value: str = "") -> None:
         super().__init__(message)
@@ -201,7 +201,7 @@ _Setter: TypeAlias = Callable[[Any, str, Any, str], None]
 
 @dataclass(frozen=True)
 class _Repeated:
-    """An object in which a key stands more than once."""
+    """An object in which a key occurs more than once."""
 
     key: str
 
