@@ -8,14 +8,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cost_insights_native::cell::{self, Cell};
-use cost_insights_native::cover::Cover;
-use cost_insights_native::group::{Group, Member};
-use cost_insights_native::kept::Kept;
-use cost_insights_native::segment::Kind;
-use cost_insights_native::tally::{self, Selection, Sources};
+use cost_insights_native::amount::{self, sum};
+use cost_insights_native::cells::cached::Kept;
+use cost_insights_native::cells::cell::{self, Cell};
+use cost_insights_native::cells::cover::Cover;
+use cost_insights_native::cells::segment;
+use cost_insights_native::cells::segment::Kind;
+use cost_insights_native::cells::tally::{self, Selection, Sources};
+use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::commit::pg_copy;
+use cost_insights_native::events::decode;
 use cost_insights_native::time::QUARTER_US;
-use cost_insights_native::{amount, copy, event, segment, sum};
 
 const EVENTS: usize = 1_000;
 const NUMBERS: usize = 1 << 20;
@@ -30,12 +33,12 @@ fn main() {
         })
         .collect();
 
-    let decoded = median(|| event::decode(black_box(&request), &context));
+    let decoded = median(|| decode::decode(black_box(&request), &context));
     report("decode 1000 documented events", decoded, request.len());
-    let decoded = median(|| event::decode(black_box(&keyed), &context));
+    let decoded = median(|| decode::decode(black_box(&keyed), &context));
     report("decode 1000 events with external ids", decoded, keyed.len());
 
-    let batch = Arc::new(event::decode(&request, &context));
+    let batch = Arc::new(decode::decode(&request, &context));
     let group = || {
         let customers = vec![1; batch.customer_count()];
         let member = Member::new(batch.clone(), 1, customers, vec![1; batch.series_count()]);
@@ -46,10 +49,10 @@ fn main() {
     };
     report("group 1000 events", median(group), 0);
     let group = group();
-    let payload = copy::payload(&group);
+    let payload = pg_copy::payload(&group);
     report(
         "copy payload of 1000 events",
-        median(|| copy::payload(&group)),
+        median(|| pg_copy::payload(&group)),
         payload.len(),
     );
     report(

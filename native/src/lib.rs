@@ -2,32 +2,48 @@
 //!
 //! The crate reads request bytes, checks events, writes what databases take in,
 //! and adds up costs. It does no I/O, reads no clock and draws no random bytes:
-//! the caller hands them in. Only `python.rs` knows Python.
+//! the caller hands them in. Only `python/` knows Python.
+//!
+//! A folder may use those above it in this list, and nothing below:
+//! `blank`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
 
-pub mod activity;
 pub mod amount;
-pub mod array;
-pub mod batch;
+pub mod answers;
 pub mod blank;
-pub mod cell;
-pub mod check;
-pub mod copy;
-pub mod cover;
-pub mod error;
-pub mod event;
-pub mod group;
-pub mod id;
 pub mod json;
-pub mod kept;
 pub mod ledger;
-pub mod message;
-pub mod number_cache;
-pub mod packed;
-pub mod periods;
 #[cfg(feature = "python")]
 mod python;
-pub mod segment;
-pub mod sum;
-pub mod tally;
 pub mod time;
 pub mod wire;
+
+/// From the bytes of a request to a batch of valid events and the faults of the others.
+pub mod events {
+    pub mod batch;
+    pub mod check;
+    pub mod decode;
+    pub mod fault;
+    pub mod id;
+    pub mod limits;
+    pub mod request;
+}
+
+/// What one transaction stores, in the forms that databases take in.
+pub mod commit {
+    pub mod group;
+    pub mod numbers;
+    pub mod pg_array;
+    pub mod pg_copy;
+}
+
+/// Cells, the sums of events: how they are stored, merged, checked and added up.
+pub mod cells {
+    pub mod activity;
+    pub mod cached;
+    pub mod cell;
+    pub mod check;
+    pub mod codec;
+    pub mod cover;
+    pub mod segment;
+    pub mod tally;
+}

@@ -2,14 +2,15 @@
 
 mod support;
 
-use cost_insights_native::batch::{Customer, EventBatch, Parent, RowTexts};
-use cost_insights_native::error::{FAULTS_MAX, Fault};
-use cost_insights_native::event::{self, Limits};
-use cost_insights_native::id::{self, Uuid};
+use cost_insights_native::events::batch::{Customer, EventBatch, Parent, RowTexts};
+use cost_insights_native::events::fault::{FAULTS_MAX, Fault};
+use cost_insights_native::events::id::{self, Uuid};
+use cost_insights_native::events::limits::Limits;
+use cost_insights_native::events::{check, decode};
 use support::*;
 
 fn decode(request: impl AsRef<[u8]>) -> EventBatch {
-    event::decode(request.as_ref(), &context())
+    decode::decode(request.as_ref(), &context())
 }
 
 /// A batch of one valid event: name, customer and these fields.
@@ -108,8 +109,8 @@ fn too_many_events() {
     let mut context = context();
     context.limits.events_max = 2;
     let events = |count| [integer(2, 1), request(named()).repeat(count)].concat();
-    assert_eq!(event::decode(&events(2), &context).rows.len(), 2);
-    let batch = event::decode(&events(3), &context);
+    assert_eq!(decode::decode(&events(2), &context).rows.len(), 2);
+    let batch = decode::decode(&events(3), &context);
     assert_eq!(
         (batch.rows.len(), batch.faulty, batch.accept_valid),
         (0, 3, true)
@@ -216,9 +217,9 @@ fn faults_stand_in_the_order_of_fields() {
 /// A batch tells whether any event has one of the reserved names, faulty or not.
 #[test]
 fn system_events() {
-    assert!(event::SYSTEM_EVENTS.is_sorted());
+    assert!(check::SYSTEM_EVENTS.is_sorted());
     assert!(!decode(request(named())).holds_system_events);
-    for name in event::SYSTEM_EVENTS {
+    for name in check::SYSTEM_EVENTS {
         let own = message([field(1, name), field(2, "user_123")]);
         for event in [own, field(1, name).to_vec()] {
             let batch = decode([request(named()), request(event)].concat());
@@ -607,7 +608,7 @@ fn clocks_at_the_end_of_time() {
         context.now_us = now_us;
         context.limits.clock_skew_us = skew_us;
         let event = request([named(), timestamp(0, 0)].concat());
-        let batch = event::decode(&event, &context);
+        let batch = decode::decode(&event, &context);
         assert_eq!(batch.rows.len() + batch.faulty, 1);
     }
 }

@@ -5,11 +5,12 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::batch::EventBatch;
-use cost_insights_native::copy;
-use cost_insights_native::event::{self, Context};
-use cost_insights_native::group::{Group, Member, Receipt, WrongCount};
-use cost_insights_native::id::{self, Uuid};
+use cost_insights_native::commit::group::{Group, Member, Receipt, WrongCount};
+use cost_insights_native::commit::pg_copy;
+use cost_insights_native::events::batch::EventBatch;
+use cost_insights_native::events::check::Context;
+use cost_insights_native::events::decode;
+use cost_insights_native::events::id::{self, Uuid};
 use support::*;
 
 /// A batch of events with these external ids and names.
@@ -33,7 +34,7 @@ fn of_organization(organization_id: Uuid, events: &[(&str, &str)]) -> Arc<EventB
         entropy,
         ..context()
     };
-    let batch = event::decode(&request, &context);
+    let batch = decode::decode(&request, &context);
     assert_eq!(batch.faults, []);
     Arc::new(batch)
 }
@@ -141,7 +142,7 @@ fn stored_events_are_set_aside() {
 fn conflicts_tell_the_index_in_the_request() {
     let event = |name: &str| request(message([field(1, name), field(2, "u"), field(5, "k")]));
     let events = [request(""), event("a"), request(""), event("b")];
-    let batch = Arc::new(event::decode(&events.concat(), &context()));
+    let batch = Arc::new(decode::decode(&events.concat(), &context()));
     assert_eq!(group(&[&batch]).receipts(), [receipt(1, 0, &[(3, "k")])]);
 }
 
@@ -151,7 +152,7 @@ fn records_have_their_numbers() {
     let uuid = "1dbfc517-0bbf-4301-9ba8-555ca42b9737";
     let event = |name, number, who| request(message([field(1, name), field(number, who)]));
     let events = [event("a", 3, uuid), event("b", 2, "x"), event("a", 2, "y")];
-    let batch = Arc::new(event::decode(&events.concat(), &context()));
+    let batch = Arc::new(decode::decode(&events.concat(), &context()));
     let member = Member::new(batch, 7, vec![10, 11, 12], vec![20, 21]).unwrap();
     let group = Group::new(vec![member], &HashSet::new());
     let numbers: Vec<_> = group
@@ -192,7 +193,7 @@ fn uncertain_parents_are_settled() {
         "01890a5d-ac96-774b-bcce-b302099a8058",
     ];
     let event = |parent| request([named(), field(6, parent)].concat());
-    let batch = Arc::new(event::decode(&texts.map(event).concat(), &context()));
+    let batch = Arc::new(decode::decode(&texts.map(event).concat(), &context()));
     let known = HashSet::from([id::parse(texts[1]).unwrap()]);
     let group = Group::new(vec![member(&batch)], &known);
     let parents: Vec<_> = group.records().map(|record| record.parent_id).collect();
@@ -224,7 +225,7 @@ fn copy_payload() {
         metadata([entry("ä", number(1.0))]),
     ]);
     let events = [request(named()), request([named(), full].concat())].concat();
-    let batch = Arc::new(event::decode(&events, &context()));
+    let batch = Arc::new(decode::decode(&events, &context()));
     let [plain, full] = &batch.rows[..] else {
         panic!("{} rows", batch.rows.len())
     };
@@ -267,7 +268,7 @@ fn copy_payload() {
         Some("{\"ä\":1}".as_bytes()),
     ]);
     expected.extend((-1_i16).to_be_bytes());
-    assert_eq!(copy::payload(&group(&[&batch])), expected);
+    assert_eq!(pg_copy::payload(&group(&[&batch])), expected);
 }
 
 /// A group of nothing is a header and a trailer.
@@ -275,7 +276,7 @@ fn copy_payload() {
 fn empty_groups() {
     let empty = Group::new(vec![], &HashSet::new());
     assert_eq!(empty.receipts(), []);
-    assert_eq!(copy::payload(&empty).len(), 19 + 2);
+    assert_eq!(pg_copy::payload(&empty).len(), 19 + 2);
     let group = group(&[&batch(&[])]);
     assert_eq!(group.receipts(), [receipt(0, 0, &[])]);
 }

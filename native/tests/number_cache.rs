@@ -4,8 +4,8 @@ mod support;
 
 use std::sync::Arc;
 
-use cost_insights_native::event;
-use cost_insights_native::number_cache::{Known, NumberCache, Numbered};
+use cost_insights_native::commit::numbers::{Known, NumberCache, Numbered};
+use cost_insights_native::events::decode;
 use support::*;
 
 const BYTES_MAX: usize = 1 << 20;
@@ -56,7 +56,7 @@ fn numbers_of_a_batch() {
     let uuid = "1dbfc517-0bbf-4301-9ba8-555ca42b9737";
     let event = |name, number, who| request(message([field(1, name), field(number, who)]));
     let events = [event("a", 2, "x"), event("b", 2, "y"), event("a", 3, uuid)];
-    let batch = Arc::new(event::decode(&events.concat(), &context()));
+    let batch = Arc::new(decode::decode(&events.concat(), &context()));
     let mut cache = NumberCache::new(BYTES_MAX);
     cache.add(7, Numbered::ExternalCustomer("y"), 1);
     cache.add(7, Numbered::Customer(&batch.customer_ids[0]), 2);

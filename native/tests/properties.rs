@@ -5,12 +5,15 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::batch::EventBatch;
-use cost_insights_native::error::{FAULTS_MAX, SHOWN_CHARS_MAX};
-use cost_insights_native::event::{self, Context, Limits};
-use cost_insights_native::group::{Group, Member};
-use cost_insights_native::message::Request;
-use cost_insights_native::{copy, id};
+use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::commit::pg_copy;
+use cost_insights_native::events::batch::EventBatch;
+use cost_insights_native::events::check::Context;
+use cost_insights_native::events::decode;
+use cost_insights_native::events::fault::{FAULTS_MAX, SHOWN_CHARS_MAX};
+use cost_insights_native::events::id;
+use cost_insights_native::events::limits::Limits;
+use cost_insights_native::events::request::Request;
 use proptest::prelude::*;
 use support::*;
 
@@ -32,7 +35,7 @@ fn small() -> Context {
 
 /// Decodes, and takes what comes of it all the way to the database.
 fn check(bytes: &[u8], context: &Context) {
-    let batch = event::decode(bytes, context);
+    let batch = decode::decode(bytes, context);
     assert!(batch.faults.len() <= FAULTS_MAX);
     assert!(batch.faults.is_sorted_by_key(|fault| fault.index));
     for fault in &batch.faults {
@@ -79,7 +82,7 @@ fn check_rows(batch: Arc<EventBatch>) {
         batch.rows.len()
     );
     assert_eq!(group.records().count(), group.len());
-    assert!(copy::payload(&group).ends_with(&[0xff, 0xff]));
+    assert!(pg_copy::payload(&group).ends_with(&[0xff, 0xff]));
     let unknown: Vec<usize> = (0..batch.customer_ids.len()).collect();
     let rest = batch.without_customers(&unknown);
     assert_eq!(
@@ -219,8 +222,8 @@ proptest! {
     fn any_order(fields in prop::collection::vec(entries(), 0..5)) {
         let event = |parts: [Vec<u8>; 2]| request(parts.concat());
         let metadata = field(11, fields.concat());
-        let forwards = event::decode(&event([named(), metadata.clone()]), &context());
-        let backwards = event::decode(&event([metadata, named()]), &context());
+        let forwards = decode::decode(&event([named(), metadata.clone()]), &context());
+        let backwards = decode::decode(&event([metadata, named()]), &context());
         prop_assert_eq!(forwards.faults, backwards.faults);
         prop_assert_eq!(forwards.texts, backwards.texts);
     }

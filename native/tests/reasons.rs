@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cost_insights_native::amount::CENTS_MAX;
-use cost_insights_native::error::{Fault, FaultKind, Found, Place, REASONS};
+use cost_insights_native::events::fault::{Fault, FaultKind, Found, Place, REASONS};
 use serde_json::Value;
 
 /// The examples of `error_reason.proto`: the metadata of each reason.

@@ -5,9 +5,9 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::event::{self, StreamedBatch};
-use cost_insights_native::group::{Group, Member};
-use cost_insights_native::id::{self, Uuid};
+use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::events::decode::{self, StreamedBatch};
+use cost_insights_native::events::id::{self, Uuid};
 use proptest::prelude::*;
 use support::*;
 
@@ -18,7 +18,7 @@ fn streamed(stream_id: &str, sequence: i64, events: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn decode(request: &[u8]) -> StreamedBatch {
-    event::decode_streamed(request, "so far", &context())
+    decode::decode_streamed(request, "so far", &context())
 }
 
 fn place_id(stream_id: &str, sequence: i64, index: u32) -> Uuid {

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cost_insights_native::cell::{self, Cell};
-use cost_insights_native::cover::Cover;
-use cost_insights_native::kept::Kept;
-use cost_insights_native::segment::{Compaction, Kind, Range, Segment, Stored};
-use cost_insights_native::tally::{LooseEvent, Selection, Sources, Tally, list, rank, tally};
+use cost_insights_native::cells::cached::Kept;
+use cost_insights_native::cells::cell::{self, Cell};
+use cost_insights_native::cells::cover::Cover;
+use cost_insights_native::cells::segment::{Compaction, Kind, Range, Segment, Stored};
+use cost_insights_native::cells::tally::{
+    LooseEvent, Selection, Sources, Tally, list, rank, tally,
+};
 use cost_insights_native::time::{DAY_US, QUARTER_US, day_of, quarter_of};
 use proptest::prelude::*;
 

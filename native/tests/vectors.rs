@@ -5,8 +5,9 @@ mod support;
 use std::collections::HashSet;
 use std::path::Path;
 
+use cost_insights_native::amount;
 use cost_insights_native::blank::is_blank;
-use cost_insights_native::{amount, event, id};
+use cost_insights_native::events::{decode, id};
 use serde_json::Value;
 
 /// The lines of a file, each of which says in `why` what it is there for.
@@ -119,7 +120,7 @@ fn content_digests() {
             .step_by(2)
             .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
             .collect();
-        let batch = event::decode(&support::request(event), &support::context());
+        let batch = decode::decode(&support::request(event), &support::context());
         assert_eq!(batch.faults, [], "{vector}");
         let found = batch.rows[0].content_digest.to_string();
         assert_eq!(found, text(&vector, "content_digest"), "{vector}");

@@ -9,7 +9,7 @@
 use std::fmt;
 
 use super::{DECIMALS_MAX, DIGITS_MAX, PER_CENT, parse};
-use crate::error::{Fault, FaultKind, Found};
+use crate::events::fault::{Fault, FaultKind, Found};
 
 /// How many faults of one column are kept.
 pub const FAULTS_MAX: usize = 100;

@@ -8,7 +8,7 @@ use std::mem::size_of;
 use std::ops::Range;
 
 use super::interned::Slot;
-use crate::sum;
+use crate::amount::sum;
 
 /// What the entries of a chunk have in common. An entry whose order is of another time
 /// than its revenue lies in two chunks.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::question::{FACTS, Fact, LASTING, Question};
-use crate::sum::{GroupError, zeros};
+use crate::amount::sum::{GroupError, zeros};
 
 /// A sum has more than 127 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

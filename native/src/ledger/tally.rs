@@ -14,7 +14,7 @@ use super::question::{Fact, Question, QuestionError, Wants};
 use super::states::States;
 use super::sums::{Overflow, Sums};
 use super::{Ledger, NOBODY};
-use crate::sum::{GroupError, zeros};
+use crate::amount::sum::{GroupError, zeros};
 use crate::time::TIME_US_MIN;
 
 /// Why nothing was added up.

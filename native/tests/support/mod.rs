@@ -4,7 +4,8 @@
     reason = "each test and benchmark that includes this uses a part of it"
 )]
 
-use cost_insights_native::event::{Context, Limits};
+use cost_insights_native::events::check::Context;
+use cost_insights_native::events::limits::Limits;
 
 /// When the requests of tests arrive: 2026-11-23T12:08:14.123456Z.
 pub const NOW_US: i64 = 1_795_435_694_123_456;

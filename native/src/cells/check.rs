@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use roaring::RoaringBitmap;
 
-use crate::activity::{self, Entries, united};
-use crate::cell::{self, Cell, Cells, combine, unpack_all};
-use crate::packed::Damaged;
-use crate::segment::{self, Compaction, EVERY_CUSTOMER, Kind, Range, Segment, Span};
+use super::activity::{self, Entries, united};
+use super::cell::{self, Cell, Cells, combine, unpack_all};
+use super::codec::Damaged;
+use super::segment::{self, Compaction, EVERY_CUSTOMER, Kind, Range, Segment, Span};
 use crate::time::{date, day_of, month_and_year_of, quarter_of, rfc3339};
 
 /// The columns of events are not equally long.
@@ -484,7 +484,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packed::seal;
+    use crate::cells::codec::seal;
     use crate::time::{DAY_US, QUARTER_US};
 
     const CUSTOMER_DAYS: [(i32, i64); 4] = [(0, 0), (0, 40), (7, 40), (7, 400)];

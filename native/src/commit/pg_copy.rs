@@ -2,7 +2,7 @@
 //! and numbers of events that `COPY (…) TO STDOUT (FORMAT binary)` writes.
 #![forbid(unsafe_code)]
 
-use crate::group::{Group, Record};
+use super::group::{Group, Record};
 
 /// The columns of a row, in order.
 pub const EVENT_COLUMNS: [&str; 12] = [

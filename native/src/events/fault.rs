@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use crate::{amount, id, json, time};
+use super::id;
+use crate::{amount, json, time};
 
 /// How many faults of one request are kept; more are counted, and kept only where an
 /// event that others are stored without would otherwise not be named at all.

@@ -9,13 +9,13 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::activity::Set;
-use crate::cell::{Cell, combine};
-use crate::cover::{Cover, Slot};
-use crate::kept::Kept;
-use crate::packed::Damaged;
-use crate::segment::{Kind, Range};
-use crate::sum::{GroupError, zeros};
+use super::activity::Set;
+use super::cached::Kept;
+use super::cell::{Cell, combine};
+use super::codec::Damaged;
+use super::cover::{Cover, Slot};
+use super::segment::{Kind, Range};
+use crate::amount::sum::{GroupError, zeros};
 
 /// Events that are counted by what they add up to.
 #[derive(Clone, Copy, Debug)]

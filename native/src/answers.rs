@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::amount;
-use crate::packed::push_unsigned;
+use crate::cells::codec::push_unsigned;
 
 /// The numbers of a field, one a period.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,13 +15,17 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PyString, PyTuple};
 
-use crate::amount::column;
-use crate::id::Uuid;
-use crate::number_cache::{self, Numbered};
-use crate::{
-    amount, array, batch, blank, cell, check, copy, cover, error, event, group, id, kept, ledger,
-    packed, periods, segment, sum, tally,
-};
+use crate::amount::{self, column, sum};
+use crate::answers;
+use crate::blank;
+use crate::cells::{cached, cell, check, codec, cover, segment, tally};
+use crate::commit::numbers::{self, Numbered};
+use crate::commit::{group, pg_array, pg_copy};
+use crate::events::batch;
+use crate::events::check::{Context, SYSTEM_EVENTS};
+use crate::events::id::{self, Uuid};
+use crate::events::{decode, fault, limits};
+use crate::ledger;
 
 #[pymodule]
 mod _native {
@@ -43,16 +47,16 @@ mod _native {
         module.add("AMOUNT_CENTS_MAX", amount::CENTS_MAX)?;
         module.add("MONEY_CENTS_MAX", amount::MONEY_CENTS_MAX)?;
         module.add("LEDGER_FACTS", PyTuple::new(py, ledger::FACTS)?)?;
-        module.add("REASONS", PyFrozenSet::new(py, error::REASONS)?)?;
-        module.add("SYSTEM_EVENTS", PyFrozenSet::new(py, event::SYSTEM_EVENTS)?)?;
+        module.add("REASONS", PyFrozenSet::new(py, fault::REASONS)?)?;
+        module.add("SYSTEM_EVENTS", PyFrozenSet::new(py, SYSTEM_EVENTS)?)?;
         module.add("PanicException", py.get_type::<PanicException>())?;
-        module.add("EVENT_COLUMNS", PyTuple::new(py, copy::EVENT_COLUMNS)?)
+        module.add("EVENT_COLUMNS", PyTuple::new(py, pg_copy::EVENT_COLUMNS)?)
     }
 }
 
 /// One thing that is wrong with one event, or with the whole request.
 #[pyclass(frozen, module = "cost_insights._native")]
-struct Fault(error::Fault);
+struct Fault(fault::Fault);
 
 #[pymethods]
 impl Fault {
@@ -102,7 +106,7 @@ impl Fault {
 
 /// What a request may hold; each is a setting.
 #[pyclass(frozen, module = "cost_insights._native")]
-struct Limits(event::Limits);
+struct Limits(limits::Limits);
 
 #[pymethods]
 impl Limits {
@@ -127,14 +131,14 @@ impl Limits {
         at_most(
             "event_bytes_max",
             event_bytes_max,
-            event::Limits::EVENT_BYTES_MAX,
+            limits::Limits::EVENT_BYTES_MAX,
         )?;
         at_most(
             "metadata_keys_max",
             metadata_keys_max,
-            event::Limits::METADATA_KEYS_MAX,
+            limits::Limits::METADATA_KEYS_MAX,
         )?;
-        Ok(Self(event::Limits {
+        Ok(Self(limits::Limits {
             events_max,
             event_bytes_max,
             metadata_keys_max,
@@ -222,10 +226,10 @@ impl EventBatch {
 
 /// The numbers of customers and series that the process knows.
 #[pyclass(frozen, module = "cost_insights._native")]
-struct NumberCache(Mutex<number_cache::NumberCache>);
+struct NumberCache(Mutex<numbers::NumberCache>);
 
 impl NumberCache {
-    fn lock(&self) -> MutexGuard<'_, number_cache::NumberCache> {
+    fn lock(&self) -> MutexGuard<'_, numbers::NumberCache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -236,7 +240,7 @@ type KnownNumbers = (Vec<Option<i32>>, Vec<Option<i32>>, Vec<Option<i32>>);
 impl NumberCache {
     #[new]
     fn new(bytes_max: usize) -> Self {
-        Self(Mutex::new(number_cache::NumberCache::new(bytes_max)))
+        Self(Mutex::new(numbers::NumberCache::new(bytes_max)))
     }
 
     fn known(&self, py: Python<'_>, organization_number: i32, batch: &EventBatch) -> KnownNumbers {
@@ -357,12 +361,12 @@ impl Group {
     }
 
     fn copy_payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let payload = py.detach(|| copy::payload(&self.0));
+        let payload = py.detach(|| pg_copy::payload(&self.0));
         PyBytes::new(py, &payload)
     }
 
     fn arrays<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        let columns = py.detach(|| array::columns(&self.0));
+        let columns = py.detach(|| pg_array::columns(&self.0));
         columns.iter().map(|one| PyBytes::new(py, one)).collect()
     }
 
@@ -412,13 +416,13 @@ fn decode_events(
     entropy: [u8; 32],
     limits: &Limits,
 ) -> EventBatch {
-    let context = event::Context {
+    let context = Context {
         organization_id,
         now_us,
         entropy,
         limits: limits.0,
     };
-    let batch = py.detach(|| event::decode(request, &context));
+    let batch = py.detach(|| decode::decode(request, &context));
     EventBatch(Arc::new(batch))
 }
 
@@ -460,13 +464,13 @@ fn decode_streamed(
     entropy: [u8; 32],
     limits: &Limits,
 ) -> StreamedBatch {
-    let context = event::Context {
+    let context = Context {
         organization_id,
         now_us,
         entropy,
         limits: limits.0,
     };
-    let streamed = py.detach(|| event::decode_streamed(request, stream_id, &context));
+    let streamed = py.detach(|| decode::decode_streamed(request, stream_id, &context));
     StreamedBatch {
         stream_id: streamed.stream_id,
         sequence: streamed.sequence,
@@ -488,21 +492,21 @@ enum Amount<T> {
 }
 
 impl<T> Amount<T> {
-    fn new(result: Result<T, error::FaultKind>, found: error::Found<'_>) -> Self {
+    fn new(result: Result<T, fault::FaultKind>, found: fault::Found<'_>) -> Self {
         match result {
             Ok(picocents) => Self::Picocents(picocents),
-            Err(kind) => Self::Fault(Fault(error::Fault::of_request("", found, kind))),
+            Err(kind) => Self::Fault(Fault(fault::Fault::of_request("", found, kind))),
         }
     }
 
     fn read(
         text: &Bound<'_, PyString>,
-        parse: impl FnOnce(&str) -> Result<T, error::FaultKind>,
+        parse: impl FnOnce(&str) -> Result<T, fault::FaultKind>,
     ) -> Self {
         // Python's text may hold halves of surrogate pairs, which are no text here
         // and no digits anywhere.
         let text = text.to_string_lossy();
-        Self::new(parse(&text), error::Found::Text(text.as_bytes()))
+        Self::new(parse(&text), fault::Found::Text(text.as_bytes()))
     }
 }
 
@@ -549,7 +553,7 @@ fn parse_amounts<'py>(
 #[pyfunction]
 fn round_amount(number: f64) -> Amount<i64> {
     let picocents = amount::round(number).map(amount::Picocents::get);
-    Amount::new(picocents, error::Found::Number(number))
+    Amount::new(picocents, fault::Found::Number(number))
 }
 
 /// Cents as decimal text without trailing zeros.
@@ -648,13 +652,13 @@ impl Cover {
 
 /// Packed cells or activity that stay in memory.
 #[pyclass(frozen, module = "cost_insights._native")]
-struct Kept(kept::Kept);
+struct Kept(cached::Kept);
 
 #[pymethods]
 impl Kept {
     #[new]
     fn new(packed: PyBackedBytes) -> Self {
-        Self(kept::Kept::new(Box::from(&packed[..])))
+        Self(cached::Kept::new(Box::from(&packed[..])))
     }
 
     #[getter]
@@ -708,12 +712,12 @@ impl Sources {
 
 impl Sources {
     fn with<T>(&self, work: impl FnOnce(&tally::Sources<'_>) -> T) -> T {
-        let segments: Vec<(segment::Kind, &kept::Kept)> = self
+        let segments: Vec<(segment::Kind, &cached::Kept)> = self
             .segments
             .iter()
             .map(|(kind, kept)| (*kind, &kept.get().0))
             .collect();
-        let batches: Vec<&kept::Kept> = self.batches.iter().map(|kept| &kept.get().0).collect();
+        let batches: Vec<&cached::Kept> = self.batches.iter().map(|kept| &kept.get().0).collect();
         work(&tally::Sources {
             segments: &segments,
             batches: &batches,
@@ -838,14 +842,14 @@ fn encode_periods<'py>(
             }
             let numbers = numbers.iter();
             let column = if are_amounts {
-                periods::Column::Amounts(numbers.map(small_or_large).collect::<PyResult<_>>()?)
+                answers::Column::Amounts(numbers.map(small_or_large).collect::<PyResult<_>>()?)
             } else {
-                periods::Column::Counts(numbers.map(|one| one.extract()).collect::<PyResult<_>>()?)
+                answers::Column::Counts(numbers.map(|one| one.extract()).collect::<PyResult<_>>()?)
             };
             Ok((field, column))
         })
         .collect::<PyResult<Vec<_>>>()?;
-    Ok(PyBytes::new(py, &periods::write(field, &starts, &columns)))
+    Ok(PyBytes::new(py, &answers::write(field, &starts, &columns)))
 }
 
 /// An integer; those of 64 bits, which nearly all are, are read many times faster.
@@ -904,7 +908,7 @@ impl Compaction {
             let cells = cell::unpack_all(batches.iter().map(|packed| &packed[..]))?;
             Ok(Self(segment::Compaction::new(&cells)))
         })
-        .map_err(value_error::<packed::Damaged>)
+        .map_err(value_error::<codec::Damaged>)
     }
 
     #[getter]
@@ -976,7 +980,7 @@ fn cells_of_events<'py>(
 #[pyfunction]
 fn cells_of_copy(py: Python<'_>, payload: PyBackedBytes) -> PyResult<(Bound<'_, PyBytes>, usize)> {
     let read = py.detach(|| {
-        let columns = copy::read_columns(&payload).map_err(value_error)?;
+        let columns = pg_copy::read_columns(&payload).map_err(value_error)?;
         let packed = check::of_events(
             &columns.timestamps_us,
             &columns.costs_picocents,

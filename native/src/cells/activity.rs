@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use roaring::{MultiOps, RoaringBitmap};
 
-use crate::packed::{Damaged, Unpacker, push_signed, push_unsigned, seal};
+use super::codec::{Damaged, Unpacker, push_signed, push_unsigned, seal};
 
 const VERSION: u8 = 1;
 

@@ -8,9 +8,10 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use crate::error::FaultKind;
+use crate::events::fault::FaultKind;
 
 pub mod column;
+pub mod sum;
 
 /// The greatest amount of one event, in cents, either way.
 pub const CENTS_MAX: i64 = 9_000_000;

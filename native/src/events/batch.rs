@@ -4,9 +4,9 @@
 //! thousands of events is a handful of allocations.
 #![forbid(unsafe_code)]
 
+use super::fault::{FAULTS_MAX, Fault, FaultKind, Found, Place};
+use super::id::Uuid;
 use crate::amount::Picocents;
-use crate::error::{FAULTS_MAX, Fault, FaultKind, Found, Place};
-use crate::id::Uuid;
 use std::borrow::Cow;
 
 /// A list of texts in one string.
@@ -160,7 +160,7 @@ pub struct EventBatch {
     pub faults_total: usize,
     /// How many events have faults.
     pub faulty: usize,
-    /// Whether any event, faulty or not, has a name of [`crate::event::SYSTEM_EVENTS`].
+    /// Whether any event, faulty or not, has a name of [`super::check::SYSTEM_EVENTS`].
     pub holds_system_events: bool,
     /// The distinct customers named by the caller's identifiers.
     pub external_customer_ids: Texts,

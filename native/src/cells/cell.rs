@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::group::Group;
-use crate::packed::{Damaged, Unpacker, push_unsigned, seal};
+use super::codec::{Damaged, Unpacker, push_unsigned, seal};
+use crate::commit::group::Group;
 use crate::time::quarter_of;
 
 /// The aggregate of some events.

@@ -1,5 +1,4 @@
-//! Decoding and checking: request bytes in, a batch of valid events out, with
-//! every fault of the others.
+//! Checking: which events of a request are valid, and every fault of the others.
 //!
 //! Faults stand in the order of the events; within an event in the order of its
 //! fields, within metadata `_cost`, `_llm`, `product_id` if it has a twin, and then
@@ -10,52 +9,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::batch::{Customer, EventBatch, Parent, Row, Series};
+use super::fault::{CURRENCY, FaultKind, Faults, Found, Place, TOKENS_MAX};
+use super::id::{self, Content, IdMaker, NamedCustomer, Uuid};
+use super::limits::Limits;
+use super::request::{self, Cost, Leaf, Llm, Metadata, NewEvent, Request, Text, Timestamp};
 use crate::amount::{self, Picocents};
-use crate::batch::{Customer, EventBatch, Parent, Row, Series};
 use crate::blank::is_blank;
-use crate::error::{CURRENCY, Fault, FaultKind, Faults, Found, Place, TOKENS_MAX};
-use crate::id::{self, Content, IdMaker, NamedCustomer, Uuid};
-use crate::message::{
-    self, Cost, Leaf, Llm, Metadata, NewEvent, Request, StreamRequest, Text, Timestamp,
-};
-use crate::{json, wire};
-
-/// What a request may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Events in a request.
-    pub events_max: u32,
-    /// Bytes of an event's stored metadata and LLM call together.
-    pub event_bytes_max: u32,
-    /// Metadata keys of an event, `_cost` and `_llm` aside.
-    pub metadata_keys_max: u32,
-    /// Characters of a metadata key.
-    pub metadata_key_chars_max: u32,
-    /// Characters of a metadata text.
-    pub metadata_text_chars_max: u32,
-    /// How far the clock of a client may be ahead.
-    pub clock_skew_us: i64,
-}
-
-impl Limits {
-    /// The greatest `event_bytes_max`: PostgreSQL's greatest field.
-    pub const EVENT_BYTES_MAX: u32 = 1 << 30;
-    /// The greatest `metadata_keys_max`.
-    pub const METADATA_KEYS_MAX: u32 = Metadata::ENTRIES_MAX as u32;
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            events_max: 10_000,
-            event_bytes_max: 32_768,
-            metadata_keys_max: 128,
-            metadata_key_chars_max: 128,
-            metadata_text_chars_max: 2_000,
-            clock_skew_us: 60_000_000,
-        }
-    }
-}
+use crate::json;
 
 /// What decoding needs to know besides the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +29,13 @@ pub struct Context {
     pub entropy: [u8; 32],
     /// What the request may hold.
     pub limits: Limits,
+}
+
+/// Where a batch stands among all that were ever streamed.
+#[derive(Clone, Copy)]
+pub(super) struct StreamPlace<'c> {
+    pub(super) stream_id: &'c str,
+    pub(super) sequence: i64,
 }
 
 /// A field that holds text.
@@ -134,112 +102,20 @@ fn is_system_event(name: &str) -> bool {
 const SECONDS: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
 const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
 
-/// Reads and checks a request.
-///
-/// Where a fault is the whole request's, it is the only one and the batch is empty.
-pub fn decode(request: &[u8], context: &Context) -> EventBatch {
-    Request::read(request, context.limits.events_max as usize)
-        .and_then(|request| check_all(&request, context, None))
-        .unwrap_or_else(|wire::Malformed| malformed())
-}
-
-/// A batch of a stream, and where in the stream it stands.
-#[derive(Debug)]
-pub struct StreamedBatch {
-    /// The stream.
-    pub stream_id: String,
-    /// The number of the batch.
-    pub sequence: i64,
-    /// The batch.
-    pub batch: EventBatch,
-}
-
-/// Reads a batch of a stream and checks its events, but not the place that it
-/// claims in the stream. `stream_id` is the stream's so far, which a request may
-/// leave out. An event without an external id is identified by its place.
-pub fn decode_streamed(request: &[u8], stream_id: &str, context: &Context) -> StreamedBatch {
-    let streamed = |stream_id: &str, sequence, batch| StreamedBatch {
-        stream_id: stream_id.to_owned(),
-        sequence,
-        batch,
-    };
-    let Ok(request) = StreamRequest::read(request, context.limits.events_max as usize) else {
-        return streamed(stream_id, 0, malformed());
-    };
-    let place = StreamPlace {
-        stream_id: match request.stream_id {
-            "" => stream_id,
-            given => given,
-        },
-        sequence: request.sequence,
-    };
-    let batch = check_all(&request.batch, context, Some(place))
-        .unwrap_or_else(|wire::Malformed| malformed());
-    streamed(place.stream_id, place.sequence, batch)
-}
-
-/// Where a batch stands among all that were ever streamed.
-#[derive(Clone, Copy)]
-struct StreamPlace<'c> {
-    stream_id: &'c str,
-    sequence: i64,
-}
-
-fn malformed() -> EventBatch {
-    refused("", Found::Nothing, FaultKind::MalformedRequest)
-}
-
-fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch {
-    EventBatch {
-        faults: vec![Fault::of_request(path, found, kind)],
-        faults_total: 1,
-        ..EventBatch::default()
-    }
-}
-
-fn check_all<'a, 'c>(
-    request: &Request<'a>,
-    context: &'c Context,
-    stream: Option<StreamPlace<'c>>,
-) -> Result<EventBatch, wire::Malformed> {
-    let events_max = context.limits.events_max;
-    if request.count > events_max as usize {
-        let kind = FaultKind::TooManyEvents { events_max };
-        let batch = refused("events", Found::Count(request.count), kind);
-        let accept_valid = request.accept_valid;
-        return Ok(EventBatch {
-            accept_valid,
-            faulty: request.count,
-            ..batch
-        });
-    }
-    let mut checker = Checker::new(context, stream, request);
-    let mut event = NewEvent::default();
-    for (index, bytes) in request.events.iter().enumerate() {
-        request.read_event(bytes, &mut event)?;
-        checker.check(index as u32, &event);
-    }
-    let mut batch = checker.batch;
-    batch.accept_valid = request.accept_valid;
-    batch.faults = checker.faults.kept;
-    batch.faults_total = checker.faults.count;
-    Ok(batch)
-}
-
 /// The places of what has been seen in a list. The hash is keyed anew for each
 /// map; texts chosen to collide anyway can at worst meet all events of a request.
 type Places<T> = HashMap<T, u32, foldhash::fast::RandomState>;
 
 /// Checks one event after the other and gathers the valid ones. Keeps texts of
 /// the request to find those that return.
-struct Checker<'a, 'c> {
+pub(super) struct Checker<'a, 'c> {
     context: &'c Context,
     stream: Option<StreamPlace<'c>>,
     ids: IdMaker,
     /// Of the event being checked.
     index: u32,
-    faults: Faults,
-    batch: EventBatch,
+    pub(super) faults: Faults,
+    pub(super) batch: EventBatch,
     external_customers: Places<&'a str>,
     customers: Places<Uuid>,
     series: Places<Series<'a>>,
@@ -262,7 +138,11 @@ struct Model<'a> {
 }
 
 impl<'a, 'c> Checker<'a, 'c> {
-    fn new(context: &'c Context, stream: Option<StreamPlace<'c>>, request: &Request<'_>) -> Self {
+    pub(super) fn new(
+        context: &'c Context,
+        stream: Option<StreamPlace<'c>>,
+        request: &Request<'_>,
+    ) -> Self {
         let events = request.events.len();
         let mut batch = EventBatch::default();
         batch.rows.reserve(events);
@@ -280,7 +160,7 @@ impl<'a, 'c> Checker<'a, 'c> {
         }
     }
 
-    fn check(&mut self, index: u32, event: &NewEvent<'a>) {
+    pub(super) fn check(&mut self, index: u32, event: &NewEvent<'a>) {
         self.index = index;
         let texts_start = self.batch.texts.len();
         let faults = self.faults.count;
@@ -460,17 +340,17 @@ impl<'a, 'c> Checker<'a, 'c> {
         Some(text)
     }
 
-    fn customer(&mut self, customer: message::Customer<'a>) -> Option<NamedCustomer<'a>> {
+    fn customer(&mut self, customer: request::Customer<'a>) -> Option<NamedCustomer<'a>> {
         match customer {
-            message::Customer::Absent => {
+            request::Customer::Absent => {
                 let place = Place::Field(EXTERNAL_CUSTOMER_ID.name);
                 self.fault(place, Found::Nothing, FaultKind::CustomerRequired);
                 None
             }
-            message::Customer::External(text) => self
+            request::Customer::External(text) => self
                 .text(&EXTERNAL_CUSTOMER_ID, text)
                 .map(NamedCustomer::External),
-            message::Customer::Id(text) => {
+            request::Customer::Id(text) => {
                 let text = self.text(&CUSTOMER_ID, text)?;
                 Some(id::parse(text).map_or(NamedCustomer::External(text), NamedCustomer::Id))
             }
@@ -802,7 +682,7 @@ impl<'a, 'c> Checker<'a, 'c> {
         valid.then_some(())
     }
 
-    fn metadata_entry(&mut self, separator: &mut char, entry: &message::Entry<'a>) -> Option<()> {
+    fn metadata_entry(&mut self, separator: &mut char, entry: &request::Entry<'a>) -> Option<()> {
         const KEY: &str = "the key";
         const TEXT: &str = "the text";
         let limits = &self.context.limits;
@@ -943,7 +823,7 @@ fn intern(places: &mut Places<Uuid>, list: &mut Vec<Uuid>, id: Uuid) -> u32 {
 /// The product that an entry of metadata names: a text, or a whole number that a double
 /// holds exactly, as its digits. Clients may have anything under that key: what could be
 /// no product id is metadata like any other.
-fn named_product<'a>(entry: &message::Entry<'a>) -> Option<Cow<'a, str>> {
+fn named_product<'a>(entry: &request::Entry<'a>) -> Option<Cow<'a, str>> {
     if entry.key.bytes() != PRODUCT_ID.name.as_bytes() {
         return None;
     }

@@ -9,9 +9,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::activity;
-use crate::cell::{self, Cell, combine};
-use crate::packed::Damaged;
+use super::activity;
+use super::cell::{self, Cell, combine};
+use super::codec::Damaged;
 use crate::time::{day_of, hour_of, month_and_year_of};
 
 /// What a segment holds, and of which span. The numbers are stored.

@@ -5,8 +5,8 @@
 //! along with the other statements of its transaction.
 #![forbid(unsafe_code)]
 
-use crate::copy::EVENT_COLUMNS;
-use crate::group::{Group, Record};
+use super::group::{Group, Record};
+use super::pg_copy::EVENT_COLUMNS;
 
 const UUID: u32 = 2950;
 const INT4: u32 = 23;

@@ -9,9 +9,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::activity::Entries;
-use crate::cell::{self, Cell, Cells, Place};
-use crate::packed::{Damaged, Unpacker};
+use super::activity::Entries;
+use super::cell::{self, Cell, Cells, Place};
+use super::codec::{Damaged, Unpacker};
 use crate::time::day_of;
 
 /// A packed list of cells, or packed activity, in memory.
@@ -231,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cell::{self, combine};
+    use crate::cells::cell::{self, combine};
 
     fn cells_of(kept: &Kept, customers: &[u32]) -> Result<Vec<Cell>, Damaged> {
         let mut found = Vec::new();
@@ -268,7 +268,7 @@ mod tests {
         }
         // Two cells are said to be there, and one is.
         let mut short = vec![packed[0], 2, 0, 0];
-        crate::packed::seal(&mut short);
+        crate::cells::codec::seal(&mut short);
         let kept = Kept::new(short.into());
         for _ in 0..2 {
             assert_eq!(cells_of(&kept, &[1]), Err(Damaged));

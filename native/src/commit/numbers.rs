@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::batch::{EventBatch, SeriesTexts};
-use crate::group::Member;
-use crate::id::Uuid;
+use super::group::Member;
+use crate::events::batch::{EventBatch, SeriesTexts};
+use crate::events::id::Uuid;
 
 /// About what an entry takes besides its key: two pointers and a number in a
 /// table that is up to half empty, and the allocation of the key.

@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::batch::{EventBatch, Parent, Row, RowTexts};
-use crate::id::Uuid;
+use crate::events::batch::{EventBatch, Parent, Row, RowTexts};
+use crate::events::id::Uuid;
 
 /// A batch and the numbers that the database has given to its organization, its
 /// customers and its series, in the order of the batch's lists.
