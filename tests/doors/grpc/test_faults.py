@@ -519,10 +519,11 @@ def conflicting(caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int
 
 def system_events(_caller: Caller) -> tuple[list[event_pb2.NewEvent], dict[str, int]]:
     """Records with several faults each, and those whose fault shows while they are recorded."""
-    order, change = new_event(name="order.paid"), new_event(name="subscription.revoked")
-    change.metadata["subscription_id"] = "none"
-    change.timestamp.FromJsonString("2026-01-01T00:00:00Z")
-    return [order, change] * 500, {"refused": 1_000}
+    nothing, stranger = new_event(name="order.paid"), new_event(name="order.paid")
+    stranger.customer_id = "1dbfc517-0bbf-4301-9ba8-555ca42b9737"
+    stranger.metadata.update({"order_id": "o", "billing_type": "one_time"})
+    stranger.timestamp.FromJsonString("2026-01-01T00:00:00Z")
+    return [nothing, stranger] * 500, {"refused": 1_000}
 
 
 EITHER_WAY = [among_others, of_nobody, unreadable, conflicting]

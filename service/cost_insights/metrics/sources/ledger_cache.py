@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cost_insights._native import Ledger
+from cost_insights.errors import QueryTooSlowError
 from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import ledger_entry, subscription
 
@@ -38,10 +39,12 @@ class LedgerCache:
         over first; what was read by then stays.
         """
         kept = self._of(snapshot.organization_number)
-        if kept.ledger.position < snapshot.records_count():
-            kept.refresh(snapshot, snapshot.records_count_of_transaction())
+        # The one that was looked at: another thread may begin a new one meanwhile.
+        ledger = kept.ledger
+        if ledger.position < snapshot.records_count():
+            ledger = kept.refreshed(snapshot, snapshot.records_count_of_transaction())
             self._make_room()
-        return kept.ledger
+        return ledger
 
     def _of(self, organization_number: int) -> "_Kept":
         with self._lock:
@@ -68,14 +71,14 @@ class _Kept:
         self._lock = threading.Lock()
         self._count_max = 0
 
-    def refresh(self, snapshot: Snapshot, count: int) -> None:
-        """Adds the records up to the last; whoever comes while another adds waits for it."""
+    def refreshed(self, snapshot: Snapshot, count: int) -> Ledger:
+        """The ledger with the records up to the last; whoever comes while another adds some
+        waits for it."""
         connection, deadline = snapshot.connection, snapshot.deadline
         if not self._lock.acquire(timeout=deadline.seconds_left()):
-            deadline.check()
-            return
+            raise QueryTooSlowError(deadline.seconds_max)
         try:
-            if count < self._count_max:
+            if self.ledger.position < count < self._count_max:
                 # A younger snapshot was read in part. What it had changed since ours is
                 # not where we would look for it.
                 self.ledger = Ledger()
@@ -87,6 +90,7 @@ class _Kept:
                 last = min(position + _RECORDS_AT_ONCE, count)
                 records = _Records(connection, snapshot.organization_number, position, last)
                 self.ledger.add(records.entries(), records.subscriptions(), last)
+            return self.ledger
         finally:
             self.bytes = self.ledger.bytes
             self._lock.release()
