@@ -570,7 +570,7 @@ def test_faults_go_to_a_file(quick: Command, sqlite_server: Service, tmp_path: P
     assert rows[-1]["text"] == "\\xff"
     printed = done.stderr.splitlines()
     assert len(printed) == 21
-    assert printed[0].startswith(f"{file}:2: external_id: 1 is stored already")
+    assert printed[0].startswith(f"{file}:2: external_id: 1 is already stored")
     assert printed[-1] == f"{file}: 43 more faults are in {faults}"
 
 

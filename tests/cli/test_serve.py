@@ -294,7 +294,7 @@ def test_the_first_token_comes_from_a_file(
                 out, err = process.communicate(timeout=SECONDS_MAX)
             assert process.returncode == 0
             assert content not in greeting + out + err
-            assert ("the database holds others already" in err) == (content != secret)
+            assert ("the database already holds others" in err) == (content != secret)
         [token] = json.loads(quick("token", "list", "--json", env=env).stdout)
         assert (token["organization"], len(token["scopes"])) == ("default", 5)
 

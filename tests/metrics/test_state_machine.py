@@ -76,7 +76,7 @@ MOMENTS = st.one_of(
         [
             datetime(1, 1, 1, tzinfo=UTC),
             datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-            datetime(1970, 1, 1, tzinfo=UTC),
+            datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
             datetime(1970, 1, 1, 0, 44, 29, tzinfo=UTC),
         ]
     ),

@@ -760,7 +760,7 @@ def test_times_that_were_not_written(
     with refused("TIMESTAMP_ZERO") as call:
         record(caller, new(**{field: timestamp_pb2.Timestamp()}))
     assert call.refusal.facts == {"path": f"{path}[0].{field}", "value": "1970-01-01T00:00:00Z"}
-    assert "where a client failed to write a time" in call.refusal.message
+    assert "when a client failed to write a time" in call.refusal.message
 
 
 @pytest.mark.parametrize(("record", "new", "path", "field"), PAST_FIELDS)
@@ -779,7 +779,7 @@ def test_what_has_happened_does_not_lie_ahead(
         "max": found.facts["max"],
     }
     assert found.message == (
-        f"{path}[0].{field}: the time 2999-01-01T00:00:00Z lies ahead; at most "
+        f"{path}[0].{field}: the time 2999-01-01T00:00:00Z is in the future; at most "
         f"{found.facts['max']} is allowed"
     )
     soon = timestamp_pb2.Timestamp()

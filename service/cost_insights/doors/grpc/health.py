@@ -53,7 +53,8 @@ class Health:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
         self._store.stop_asking()
-        self._thread.shutdown(wait=False)
+        # Its connection must be back in the pool before the pool is closed.
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
