@@ -21,6 +21,7 @@ from cost_insights.amounts import (
     format_amounts,
     parse_amount,
     parse_amounts,
+    parse_money,
     round_float,
     sum_amounts,
     sum_by_group,
@@ -123,6 +124,18 @@ def test_an_amount_that_is_not_one_names_its_place() -> None:
     with pytest.raises(AmountError) as caught:
         parse_amount("NaN")
     assert (caught.value.reason, caught.value.index) == ("AMOUNT_MALFORMED", None)
+
+
+def test_money_has_the_range_of_an_order() -> None:
+    """What is too much for an event is read up to the limit, which the error tells as a fact."""
+    with pytest.raises(AmountError):
+        parse_amount("9000000.01")
+    assert parse_money("9000000.01") == 900_000_001 * E12 // 100
+    assert parse_money(-amounts.MONEY_CENTS_MAX) == -(10**15) * E12
+    with pytest.raises(AmountError) as caught:
+        parse_money("1000000000000001")
+    assert caught.value.reason == "AMOUNT_OUT_OF_RANGE"
+    assert caught.value.facts == {"min": f"-{10**15}", "max": str(10**15)}
 
 
 @pytest.mark.parametrize("given_amount", [0.1, True, None, b"1"])

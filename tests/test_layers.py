@@ -58,6 +58,7 @@ THIRD_PARTY: Mapping[str, set[str]] = {
     "rich": {"cli"},
     "plotext": {"cli"},
     "pydantic": {"cli", "settings"},
+    "cost_insights._native.amounts": {"amounts"},
     "cost_insights.v1": {"api", "doors", "client", "cli", "files"},
 }
 """The parts that import a package, each of them and no other."""

@@ -1,6 +1,6 @@
 """The reasons of errors: the same set in the contract, in Python and in Rust."""
 
-from cost_insights import _native
+from cost_insights._native import faults
 from cost_insights.api.statuses import WIRE
 from cost_insights.errors import DOMAIN, REASONS, CostInsightsError
 from cost_insights.v1 import error_reason_pb2
@@ -16,7 +16,7 @@ def documented() -> frozenset[str]:
 
 def test_every_reason_is_in_the_contract_and_given() -> None:
     """What Python and Rust give is what the contract lists, no more and no less."""
-    assert documented() == REASONS | _native.REASONS
+    assert documented() == REASONS | faults.REASONS
 
 
 def test_the_domain_is_the_documented_one() -> None:

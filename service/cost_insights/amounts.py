@@ -23,13 +23,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cost_insights import _native
+from cost_insights._native import amounts as native
+from cost_insights._native.faults import Fault
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
     "AMOUNT_CENTS_MAX",
+    "MONEY_CENTS_MAX",
     "PICOCENTS_PER_CENT",
     "AmountError",
     "decimal_of",
@@ -38,6 +40,7 @@ __all__ = [
     "format_amounts",
     "parse_amount",
     "parse_amounts",
+    "parse_money",
     "round_float",
     "sum_amounts",
     "sum_by_group",
@@ -45,21 +48,25 @@ __all__ = [
 
 PICOCENTS_PER_CENT: Final = 10**12
 
-AMOUNT_CENTS_MAX: Final = _native.AMOUNT_CENTS_MAX
+AMOUNT_CENTS_MAX: Final = native.AMOUNT_CENTS_MAX
 """The greatest amount of one event, in cents, either way."""
+
+MONEY_CENTS_MAX: Final = native.MONEY_CENTS_MAX
+"""The greatest amount of an order, a refund or a subscription, in cents, either way."""
 
 
 class AmountError(ValueError):
     """A text is not an amount, or not one that an event may carry.
 
     `reason` is a slug such as `AMOUNT_TOO_PRECISE`, `value` the beginning of the text,
-    and `index` its place in a column, or None.
+    `facts` the limits that the message names, and `index` its place in a column, or None.
     """
 
-    def __init__(self, fault: _native.Fault, index: int | None = None) -> None:
+    def __init__(self, fault: Fault, index: int | None = None) -> None:
         super().__init__(fault.message if index is None else f"[{index}]: {fault.message}")
         self.reason = fault.reason
         self.value = fault.value
+        self.facts = fault.facts
         self.index = index
 
 
@@ -69,7 +76,12 @@ def parse_amount(amount: str | int | Decimal) -> int:
     A text has at most 17 significant digits, of which at most 12 after the point. An
     exponent, leading and trailing zeros and surrounding blanks are allowed.
     """
-    return _amount(_native.parse_amount(_text(amount)))
+    return _amount(native.parse_amount(_text(amount)))
+
+
+def parse_money(amount: str | int | Decimal) -> int:
+    """The picocents of an amount in cents, as `parse_amount` reads it, up to `MONEY_CENTS_MAX`."""
+    return _amount(native.parse_money(_text(amount)))
 
 
 def parse_amounts(amounts: Any) -> "array[int]":
@@ -81,7 +93,7 @@ def parse_amounts(amounts: Any) -> "array[int]":
     """
     picocents = array("q")
     for text, ends in _texts(amounts):
-        parsed = _native.parse_amounts(text, ends)
+        parsed = native.parse_amounts(text, ends)
         if isinstance(parsed, list):
             raise AmountError(parsed[0], len(picocents) + parsed[0].index)
         picocents.frombytes(parsed)
@@ -93,7 +105,7 @@ def round_float(cents: float) -> int:
 
     So `0.1 + 0.2` means 0.3. Raises AmountError for NaN, infinities and what is out of range.
     """
-    return _amount(_native.round_amount(cents))
+    return _amount(native.round_amount(cents))
 
 
 def format_amount(picocents: int) -> str:
@@ -101,17 +113,17 @@ def format_amount(picocents: int) -> str:
 
     Raises OverflowError beyond 128 bits.
     """
-    return _native.format_amount(picocents)
+    return native.format_amount(picocents)
 
 
 def format_amounts(picocents: Any) -> list[str]:
     """The amounts of a column in cents as decimal texts."""
-    return [_native.format_amount(one) for column in _columns(picocents, "q") for one in column]
+    return [native.format_amount(one) for column in _columns(picocents, "q") for one in column]
 
 
 def decimal_of(picocents: int) -> Decimal:
     """The amount in cents, exactly."""
-    return Decimal(_native.format_amount(picocents))
+    return Decimal(native.format_amount(picocents))
 
 
 def sum_amounts(amounts: Any) -> int:
@@ -120,7 +132,7 @@ def sum_amounts(amounts: Any) -> int:
     Raises ValueError for a column of another type, or with nulls, and OverflowError for
     a list with an integer beyond 64 bits, which no event carries.
     """
-    return sum(_native.sum_picocents(column) for column in _columns(amounts, "q"))
+    return sum(native.sum_picocents(column) for column in _columns(amounts, "q"))
 
 
 def sum_by_group(amounts: Any, groups: Any, group_count: int) -> list[int]:
@@ -130,7 +142,7 @@ def sum_by_group(amounts: Any, groups: Any, group_count: int) -> list[int]:
     not including, `group_count`. Raises ValueError where lengths, types or a group do not
     fit, and MemoryError for too many groups.
     """
-    return _native.sum_by_group(_column(amounts, "q"), _column(groups, "i"), group_count)
+    return native.sum_by_group(_column(amounts, "q"), _column(groups, "i"), group_count)
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
@@ -147,8 +159,8 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
-def _amount(parsed: int | _native.Fault) -> int:
-    if isinstance(parsed, _native.Fault):
+def _amount(parsed: int | Fault) -> int:
+    if isinstance(parsed, Fault):
         raise AmountError(parsed)
     return parsed
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cost_insights._native import PanicException
 
 if TYPE_CHECKING:
-    from cost_insights._native import EventBatch
+    from cost_insights._native.events import EventBatch
 
 FAILURES: tuple[type[BaseException], ...] = (Exception, PanicException)
 """The exceptions that work may fail with; a panic of native is not an `Exception`."""

@@ -6,7 +6,7 @@ from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cost_insights import _native
+from cost_insights._native.events import Limits
 
 
 def _default_database_url() -> str:
@@ -106,9 +106,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=30, ge=0, le=3_600)
     """The time for which running calls may go on after the service is told to stop."""
 
-    def limits(self) -> _native.Limits:
+    def limits(self) -> Limits:
         """The limits that the native decoder checks."""
-        return _native.Limits(
+        return Limits(
             events_max=self.request_events_max,
             event_bytes_max=self.event_bytes_max,
             metadata_keys_max=self.metadata_keys_max,

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cost_insights import _native
+from cost_insights._native import amounts as native
 from tests.benchmarks.results import Row, check_equal
 from tests.benchmarks.timing import compare
 
@@ -32,11 +32,13 @@ def sums(seconds: float) -> Iterator[Row]:
     """The exact sum next to the speed of memory, and next to sums of decimals."""
     amounts = _amounts()
     expected = sum(amounts.tolist())
-    check_equal("sum_picocents", _native.sum_picocents(amounts), expected)
+    check_equal("sum_picocents", native.sum_picocents(amounts), expected)
     # Numpy lets the sum wrap: it shows how fast memory can be read, not what is right.
     check_equal("numpy", int(amounts.sum()) % 2**64, expected % 2**64)
     yield compare(
-        lambda: _native.sum_picocents(amounts), {"numpy int64": amounts.sum}, seconds=seconds
+        lambda: native.sum_picocents(amounts),
+        {"numpy int64": amounts.sum},
+        seconds=seconds,
     ).row("exact sum of 10 M picocents / numpy's sum, which wraps", SUMMED, "amounts", 0.9)
 
     decimals = _decimals(amounts)
@@ -49,7 +51,7 @@ def sums(seconds: float) -> Iterator[Row]:
     }
     for name, peer in peers.items():
         check_equal(name, _picocents(peer()), expected)
-    yield compare(lambda: _native.sum_picocents(amounts), peers, seconds=seconds).row(
+    yield compare(lambda: native.sum_picocents(amounts), peers, seconds=seconds).row(
         "exact sum of 10 M picocents / the best sum of decimals", SUMMED, "amounts", 4
     )
 
@@ -61,7 +63,7 @@ def grouped_sums(seconds: float) -> Iterator[Row]:
     expected = [0] * GROUPS
     for group, amount in zip(groups.tolist(), amounts.tolist(), strict=True):
         expected[group] += amount
-    check_equal("sum_by_group", _native.sum_by_group(amounts, groups, GROUPS), expected)
+    check_equal("sum_by_group", native.sum_by_group(amounts, groups, GROUPS), expected)
 
     table = pa.table({"group": groups, "amount": _decimals(amounts)})
     frame = pl.from_arrow(table)
@@ -74,19 +76,19 @@ def grouped_sums(seconds: float) -> Iterator[Row]:
     for name, peer in peers.items():
         theirs = [_picocents(amount) for _, amount in sorted(peer())]
         check_equal(f"{name} by group", theirs, expected)
-    yield compare(
-        lambda: _native.sum_by_group(amounts, groups, GROUPS), peers, seconds=seconds
-    ).row("exact sums of 10 M picocents by 1 000 groups", SUMMED, "amounts", 5)
+    yield compare(lambda: native.sum_by_group(amounts, groups, GROUPS), peers, seconds=seconds).row(
+        "exact sums of 10 M picocents by 1 000 groups", SUMMED, "amounts", 5
+    )
 
 
 def parsing(seconds: float) -> Iterator[Row]:
     """Reading decimal text."""
     picocents = _texts_picocents()
-    texts = [_native.format_amount(one) for one in picocents]
+    texts = [native.format_amount(one) for one in picocents]
     encoded = [text.encode() for text in texts]
     text = b"".join(encoded)
     ends = np.cumsum([len(one) for one in encoded], dtype=np.uint32)
-    parsed = _native.parse_amounts(text, ends)
+    parsed = native.parse_amounts(text, ends)
     check_equal("parse_amounts", np.frombuffer(parsed, np.int64).tolist(), picocents)
 
     decimal = pa.decimal128(17, 12)
@@ -104,7 +106,7 @@ def parsing(seconds: float) -> Iterator[Row]:
         check_equal(name, [_picocents(one) for one in theirs], picocents)
     check_equal("DuckDB", _picocents(_single(connection, query)), sum(picocents))
     yield compare(
-        lambda: _native.parse_amounts(text, ends),
+        lambda: native.parse_amounts(text, ends),
         {
             "DuckDB decimal(17,12)": lambda: _single(connection, query),
             "polars Decimal": lambda: series.cast(pl.Decimal(17, 12)),

@@ -5,14 +5,15 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from cost_insights import _native
+from cost_insights._native.commit import Group
+from cost_insights._native.events import EventBatch, Limits, decode_events
 from tests.benchmarks import bodies, python_decoder
 from tests.benchmarks.results import Row, check_equal
 from tests.benchmarks.timing import compare
 
 EVENTS = 1_000
 ORGANIZATION_ID = bytes(range(16))
-LIMITS = _native.Limits()
+LIMITS = Limits()
 
 
 def decoding(seconds: float) -> Iterator[Row]:
@@ -27,8 +28,8 @@ def _decoding(seconds: float, *, keyed: bool) -> Row:
     now_us = time.time_ns() // 1_000
     entropy = os.urandom(32)
 
-    def ours(request: bytes) -> _native.EventBatch:
-        return _native.decode_events(
+    def ours(request: bytes) -> EventBatch:
+        return decode_events(
             request,
             organization_id=ORGANIZATION_ID,
             now_us=now_us,
@@ -65,11 +66,11 @@ def _with_keys(request: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _rows(batch: _native.EventBatch, keyed: bool) -> list[python_decoder.Row]:
+def _rows(batch: EventBatch, keyed: bool) -> list[python_decoder.Row]:
     """The rows of a batch, its lists' places for numbers, without the organization."""
     customers = len(batch.external_customer_ids) + len(batch.customer_ids)
     numbers = list(range(customers)), list(range(len(batch.series)))
-    group = _native.Group([(batch, 1, *numbers)])
+    group = Group([(batch, 1, *numbers)])
     return _comparable([(id_, *rest) for id_, _, *rest in group.rows()], keyed)
 
 

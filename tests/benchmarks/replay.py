@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import psycopg
 import sqlalchemy as sa
 
-from cost_insights._native import EVENT_COLUMNS
+from cost_insights._native.commit import EVENT_COLUMNS
 from cost_insights.store import Store
 from tests.benchmarks.processes import Process
 from tests.support.postgresql import libpq_url

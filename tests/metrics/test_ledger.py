@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
-from cost_insights._native import Ledger, LedgerQuestion
+from cost_insights._native.ledger import Ledger, LedgerQuestion
 from cost_insights.cells import CellCache
 from cost_insights.customers import CustomerCache
 from cost_insights.errors import QueryTooSlowError

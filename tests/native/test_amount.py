@@ -9,16 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cost_insights._native import (
+from cost_insights._native.amounts import (
     AMOUNT_CENTS_MAX,
     MONEY_CENTS_MAX,
-    REASONS,
-    Fault,
     format_amount,
     parse_amount,
     parse_money,
     round_amount,
 )
+from cost_insights._native.faults import REASONS, Fault
 from tests.reference import costs as reference
 from tests.support.vectors import vectors
 

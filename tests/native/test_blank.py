@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cost_insights import _native
+from cost_insights._native.events import is_blank
 from tests.reference import decoding
 from tests.support.vectors import vectors
 
@@ -14,7 +14,7 @@ from tests.support.vectors import vectors
 def test_like_the_vectors(vector: Any) -> None:
     """Text is blank or not as its vector says, for the module and for its slow twin."""
     text, expected = vector["text"], vector["is_blank"]
-    assert (_native.is_blank(text), decoding.is_blank(text)) == (expected, expected)
+    assert (is_blank(text), decoding.is_blank(text)) == (expected, expected)
 
 
 def test_every_character_like_its_category() -> None:
@@ -23,6 +23,6 @@ def test_every_character_like_its_category() -> None:
     differ = [
         hex(code)
         for code in range(sys.maxunicode + 1)
-        if code not in surrogates and _native.is_blank(chr(code)) != decoding.is_blank(chr(code))
+        if code not in surrogates and is_blank(chr(code)) != decoding.is_blank(chr(code))
     ]
     assert differ == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights._native import (
+from cost_insights._native.cells import (
     Compaction,
     Cover,
     Kept,

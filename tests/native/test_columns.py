@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cost_insights._native import Fault, parse_amount, parse_amounts, sum_by_group
+from cost_insights._native.amounts import parse_amount, parse_amounts, sum_by_group
+from cost_insights._native.faults import Fault
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 

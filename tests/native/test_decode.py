@@ -11,7 +11,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native import EVENT_COLUMNS, REASONS, EventBatch, Group, Limits, decode_events
+from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.events import EventBatch, Limits, decode_events
+from cost_insights._native.faults import REASONS
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 from tests.reference import decoding
 from tests.support.requests import (

@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 
-from cost_insights._native import EVENT_COLUMNS, Group, Limits, decode_events, event_id
+from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.events import Limits, decode_events, event_id
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.reference import decoding
 from tests.support.vectors import vectors

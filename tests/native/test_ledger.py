@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cost_insights._native import LEDGER_FACTS, Ledger, LedgerQuestion
+from cost_insights._native.ledger import LEDGER_FACTS, Ledger, LedgerQuestion
 
 ENTRY: tuple[Any, ...] = (
     *(5, 6, 1, "p", "one_time", "", "eur", 1_500_000_000_000),

@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 
-from cost_insights._native import EVENT_COLUMNS, EventBatch, Limits, NumberCache, decode_events
+from cost_insights._native.commit import EVENT_COLUMNS, NumberCache
+from cost_insights._native.events import EventBatch, Limits, decode_events
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 
 CUSTOMER_ID = uuid.UUID("1dbfc517-0bbf-4301-9ba8-555ca42b9737")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights._native import encode_periods, format_amount
+from cost_insights._native.amounts import format_amount
+from cost_insights._native.answers import encode_periods
 from cost_insights.v1.metrics_service_pb2 import GetMetricsResponse, MetricsGroup, MetricsPeriod
 
 FIELDS = MetricsPeriod.DESCRIPTOR.fields_by_name

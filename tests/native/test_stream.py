@@ -9,10 +9,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native import (
-    EVENT_COLUMNS,
+from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.events import (
     EventBatch,
-    Group,
     Limits,
     StreamedBatch,
     decode_events,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cost_insights._native import sum_picocents
+from cost_insights._native.amounts import sum_picocents
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 

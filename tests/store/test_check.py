@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
-from cost_insights import _native
+from cost_insights._native.cells import cells_of_events, derive_segments
 from cost_insights.cells import Kind, pending_batches
 from cost_insights.cli.checking import KINDS, check, in_words, mend
 from cost_insights.store import Store
@@ -77,7 +77,7 @@ def misplace(connection: sa.Connection, row: Row) -> None:
 def cells(*costs_picocents: int, customer: int = 0) -> bytes:
     """The packed cells of events of the first quarter."""
     count = len(costs_picocents)
-    return _native.cells_of_events(
+    return cells_of_events(
         array("q", [int(START.timestamp()) * 1_000_000]) * count,
         array("q", costs_picocents),
         array("i", [customer]) * count,
@@ -87,7 +87,7 @@ def cells(*costs_picocents: int, customer: int = 0) -> bytes:
 
 def add(connection: sa.Connection, row: Row) -> None:
     """A customer is where it was not, with an event that nobody sent."""
-    for kind, span, packed in _native.derive_segments([cells(1, customer=1)], taken_back=[]):
+    for kind, span, packed in derive_segments([cells(1, customer=1)], taken_back=[]):
         if (kind, span) == (row["kind"], row["span"]):
             added = {**row, "id": uuid.uuid4(), "packed": packed}
             connection.execute(sa.insert(segment).values(added))
@@ -129,7 +129,7 @@ def test_one_picocent(service: Service) -> None:
     compact(service.store)
     with service.store.write() as connection:
         row = the_first(connection, Kind.CUSTOMER_QUARTERS)
-        more = _native.derive_segments([row["packed"], cells(1)], taken_back=[cells(0)])
+        more = derive_segments([row["packed"], cells(1)], taken_back=[cells(0)])
         (packed,) = [one for kind, _, one in more if kind == Kind.CUSTOMER_QUARTERS]
         connection.execute(
             sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)

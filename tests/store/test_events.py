@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from cost_insights import _native, identity
+from cost_insights import identity
+from cost_insights._native.events import event_id
 from cost_insights.events import EventWriter
 from cost_insights.identity import Organization
 from cost_insights.store import Store
@@ -63,14 +64,14 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
         found_customer = connection.execute(sa.select(customer)).mappings().one()
         found_series = connection.execute(sa.select(series)).mappings().one()
     assert dict(row) == {
-        "id": uuid.UUID(bytes=_native.event_id(acme.id.bytes, "k")),
+        "id": uuid.UUID(bytes=event_id(acme.id.bytes, "k")),
         "organization_number": acme.number,
         "series_number": found_series["number"],
         "customer_number": found_customer["number"],
         "timestamp_us": -1,
         "cost_picocents": -45_500_000_000_000,
         "content_digest": row["content_digest"],
-        "parent_id": uuid.UUID(bytes=_native.event_id(acme.id.bytes, "p")),
+        "parent_id": uuid.UUID(bytes=event_id(acme.id.bytes, "p")),
         "external_id": "k",
         "external_member_id": "m",
         "llm": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 0},
@@ -111,8 +112,7 @@ def test_many_are_stored_like_few(store: Store, acme: Organization) -> None:
             rows[row["id"]] = {**row, **unlike}
     for n in range(MANY):
         one, two = (
-            rows[uuid.UUID(bytes=_native.event_id(owner.id.bytes, f"k{n}"))]
-            for owner in (acme, other)
+            rows[uuid.UUID(bytes=event_id(owner.id.bytes, f"k{n}"))] for owner in (acme, other)
         )
         assert one == two
     assert count(store, batch) == 1 + MANY // FEW
@@ -135,7 +135,7 @@ def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:
     assert counts(one) == (1, 1, 0)
     assert counts(two) == (0, 1, 1)
     assert two.receipt is not None
-    assert two.receipt.conflicts == [(1, "k", _native.event_id(acme.id.bytes, "k"))]
+    assert two.receipt.conflicts == [(1, "k", event_id(acme.id.bytes, "k"))]
     assert count(store, event) == 3
 
 

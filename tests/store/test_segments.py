@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import cells, identity
-from cost_insights._native import Compaction, Cover, Kept, Sources, tally_cells
+from cost_insights._native.cells import Compaction, Cover, Kept, Sources, tally_cells
 from cost_insights.cells import CellCache, CellReader, Kind, Needed, pending_batches
 from cost_insights.cells.compaction import prepare_compaction, write_compaction
 from cost_insights.cells.rows import OvertakenError

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from cost_insights._native import Group, Limits, decode_events
+from cost_insights._native.commit import Group
+from cost_insights._native.events import Limits, decode_events
 from cost_insights.cells.batches import new_batches
 from cost_insights.store import Store
 from cost_insights.store.schema import batch

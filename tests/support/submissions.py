@@ -2,7 +2,7 @@
 
 import os
 
-from cost_insights import _native
+from cost_insights._native.events import Limits, decode_events
 from cost_insights.events import EventWriter, Outcome, Submission
 from cost_insights.identity import Organization
 from cost_insights.store import Store
@@ -16,12 +16,12 @@ def submission(
 ) -> Submission:
     """What the ingestor hands over."""
     request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
-    batch = _native.decode_events(
+    batch = decode_events(
         request.SerializeToString(),
         organization_id=owner.id.bytes,
         now_us=NOW_US,
         entropy=os.urandom(32),
-        limits=_native.Limits(),
+        limits=Limits(),
     )
     return Submission(owner.number, owner.id, batch)
 

@@ -8,7 +8,7 @@ the 10,000 events that a request holds by default, all of it is below 4 MiB.
 from collections.abc import Iterable
 from typing import Final
 
-from cost_insights import _native
+from cost_insights._native.faults import Fault
 from cost_insights.errors import FieldFault
 from cost_insights.v1.event_service_pb2 import EventConflict, EventFault, IngestEventsResponse
 
@@ -23,7 +23,7 @@ def ingest_answer(
     duplicates: int,
     refused: int,
     conflicts: Iterable[tuple[int, str, str]],
-    faults: Iterable[tuple[int, FieldFault | _native.Fault]],
+    faults: Iterable[tuple[int, FieldFault | Fault]],
     faults_total: int,
 ) -> IngestEventsResponse:
     """The answer to one request.

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from cost_insights import _native
+from cost_insights._native.answers import encode_periods
 from cost_insights.amounts import format_amount
 from cost_insights.api.events import event_filter
 from cost_insights.api.exporting import Exports
@@ -304,7 +304,7 @@ def _add_numbers(
         for metric in metrics
     ]
     periods = message.DESCRIPTOR.fields_by_name["periods"].number
-    message.MergeFromString(_native.encode_periods(periods, starts, columns))
+    message.MergeFromString(encode_periods(periods, starts, columns))
     totals = message.totals
     totals.SetInParent()
     for metric in metrics:

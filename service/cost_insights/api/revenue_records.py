@@ -6,8 +6,15 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf import descriptor, timestamp_pb2
 
-from cost_insights import _native
-from cost_insights.amounts import format_amount
+from cost_insights._native.events import is_blank
+from cost_insights.amounts import (
+    AMOUNT_CENTS_MAX,
+    MONEY_CENTS_MAX,
+    AmountError,
+    format_amount,
+    parse_amount,
+    parse_money,
+)
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.times import timestamp_of
 from cost_insights.customers import parse_uuid
@@ -118,7 +125,7 @@ class Item:
         text: str = getattr(self._message, field)
         if not text:
             self._required(field)
-        elif _native.is_blank(text):
+        elif is_blank(text):
             self._fault(
                 field,
                 "FIELD_REQUIRED",
@@ -193,8 +200,11 @@ class Item:
                     f"{_USD}",
                 )
             return _E12
-        rate = _native.parse_amount(text)
-        if isinstance(rate, _native.Fault) or rate <= 0:
+        try:
+            rate = parse_amount(text)
+        except AmountError:
+            rate = 0
+        if rate <= 0:
             self._rate_fault("exchange_rate", text)
             return _E12
         if currency == _USD and rate != _E12:
@@ -210,13 +220,13 @@ class Item:
     def check_in_usd(self, field: str, picocents: int, exchange_rate_e12: int) -> None:
         """Adds a fault if an amount is in range, but its value in usd is not."""
         in_usd_picocents = in_usd(picocents, exchange_rate_e12)
-        if abs(in_usd_picocents) > _native.MONEY_CENTS_MAX * _E12:
+        if abs(in_usd_picocents) > MONEY_CENTS_MAX * _E12:
             text = format_amount(picocents)
             self._amount_out_of_range(
                 field,
                 f"the amount {text} is {format_amount(in_usd_picocents)} in {_USD}",
                 text,
-                -_native.MONEY_CENTS_MAX,
+                -MONEY_CENTS_MAX,
             )
 
     def past_us(self, field: str) -> int | None:
@@ -249,11 +259,11 @@ class Item:
     def _amount(self, field: str, text: str) -> int:
         if not text:
             return 0
-        amount = _native.parse_money(text)
-        if isinstance(amount, int):
-            return amount
-        self._fault(field, amount.reason, amount.message, amount.value, amount.facts)
-        return 0
+        try:
+            return parse_money(text)
+        except AmountError as error:
+            self._fault(field, error.reason, str(error), error.value, error.facts)
+            return 0
 
     def _currency(self, field: str, currency: str) -> str:
         if not currency:
@@ -272,7 +282,7 @@ class Item:
         return currency.lower()
 
     def _amount_out_of_range(self, field: str, what: str, value: str, cents_min: int) -> None:
-        cents_max = _native.MONEY_CENTS_MAX
+        cents_max = MONEY_CENTS_MAX
         self._fault(
             field,
             "AMOUNT_OUT_OF_RANGE",
@@ -282,7 +292,7 @@ class Item:
         )
 
     def _rate_fault(self, field: str, text: str) -> None:
-        rate_min, rate_max = format_amount(1), str(_native.AMOUNT_CENTS_MAX)
+        rate_min, rate_max = format_amount(1), str(AMOUNT_CENTS_MAX)
         self._fault(
             field,
             "NUMBER_OUT_OF_RANGE",

@@ -6,8 +6,14 @@ from typing import Final
 
 from google.protobuf import struct_pb2, timestamp_pb2
 
-from cost_insights import _native
-from cost_insights.amounts import format_amount
+from cost_insights.amounts import (
+    AMOUNT_CENTS_MAX,
+    AmountError,
+    format_amount,
+    parse_amount,
+    parse_money,
+    round_float,
+)
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import Item, shown
 from cost_insights.api.times import timestamp_of
@@ -222,16 +228,15 @@ class EventItem(Item):
         if value is None:
             return None
         kind = value.WhichOneof("kind")
-        if kind == "number_value":
-            amount = _money_of(value.number_value)
-        elif kind == "string_value":
-            amount = _native.parse_money(value.string_value)
-        else:
-            self._wrong_type(key, value, "number, text")
+        try:
+            if kind == "number_value":
+                return _money_of(value.number_value)
+            if kind == "string_value":
+                return parse_money(value.string_value)
+        except AmountError as error:
+            self._fault(f"metadata.{key}", error.reason, str(error), error.value, error.facts)
             return None
-        if isinstance(amount, int):
-            return amount
-        self._fault(f"metadata.{key}", amount.reason, amount.message, amount.value, amount.facts)
+        self._wrong_type(key, value, "number, text")
         return None
 
     def _said_rate_e12(self) -> int | None:
@@ -242,14 +247,16 @@ class EventItem(Item):
         kind = value.WhichOneof("kind")
         if kind == "number_value":
             text = _digits(value.number_value)
-            rate = _native.round_amount(value.number_value)
         elif kind == "string_value":
             text = value.string_value
-            rate = _native.parse_amount(text)
         else:
             self._wrong_type("exchange_rate", value, "number, text")
             return _E12
-        if isinstance(rate, _native.Fault) or rate < 0:
+        try:
+            rate = round_float(value.number_value) if kind == "number_value" else parse_amount(text)
+        except AmountError:
+            rate = -1
+        if rate < 0:
             self._rate_fault("metadata.exchange_rate", text)
             return _E12
         return rate or None
@@ -259,7 +266,7 @@ class EventItem(Item):
         if not amount or not presented:
             return None
         rate = round(Fraction(amount * _E12, presented))
-        if not 0 < rate <= _native.AMOUNT_CENTS_MAX * _E12:
+        if not 0 < rate <= AMOUNT_CENTS_MAX * _E12:
             text = f"{format_amount(amount)}/{format_amount(presented)}"
             self._rate_fault("metadata.presentment_amount", text)
             return _E12
@@ -285,14 +292,14 @@ _TYPES: Mapping[str | None, str] = {
 }
 
 
-def _money_of(number: float) -> "int | _native.Fault":
+def _money_of(number: float) -> int:
     """The picocents of a double, rounded to 12 decimals if it has more."""
     if number.is_integer() and abs(number) <= _WHOLE_MAX:
-        return _native.parse_money(str(int(number)))
-    if abs(number) < _native.AMOUNT_CENTS_MAX:
-        return _native.round_amount(number)
+        return parse_money(str(int(number)))
+    if abs(number) < AMOUNT_CENTS_MAX:
+        return round_float(number)
     # Doubles that large have fewer than 12 decimals.
-    return _native.parse_money(repr(number))
+    return parse_money(repr(number))
 
 
 def _digits(number: float) -> str:

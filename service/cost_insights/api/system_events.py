@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf import message
 
-from cost_insights import _native, clock
+from cost_insights import clock
+from cost_insights.amounts import MONEY_CENTS_MAX
 from cost_insights.api.ingest_answer import first_faults, ingest_answer
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import slug_prefix
@@ -212,7 +213,7 @@ def _refund(event: EventItem, *, sign: int) -> Refund:
     key, signed_picocents = event.earned()
     amount_picocents = sign * signed_picocents
     if amount_picocents < 0:
-        cents_max = _native.MONEY_CENTS_MAX
+        cents_max = MONEY_CENTS_MAX
         limits = (0, cents_max) if sign > 0 else (-cents_max, 0)
         event.amount_fault(key, signed_picocents, *limits)
     currency, exchange_rate_e12 = event.currency_and_rate_e12(of_presentment=False)
@@ -251,7 +252,7 @@ def _created(event: EventItem) -> NewSubscription:
     event.require("amount", "currency", "recurring_interval")
     amount_picocents = event.said_amount("amount") or 0
     if amount_picocents < 0:
-        event.amount_fault("amount", amount_picocents, 0, _native.MONEY_CENTS_MAX)
+        event.amount_fault("amount", amount_picocents, 0, MONEY_CENTS_MAX)
     started_us = event.said_time_us("started_at")
     return NewSubscription(
         subscription_id=event.required_said_text("subscription_id"),

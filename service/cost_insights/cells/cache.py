@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cost_insights._native import Kept
+from cost_insights._native.cells import Kept
 
 
 class CellCache:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import (
+from cost_insights._native.cells import (
     cells_before,
     cells_by_month,
     compare_segments,

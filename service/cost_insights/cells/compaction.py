@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Compaction
+from cost_insights._native.cells import Compaction
 from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.rows import OvertakenError, delete, read_packed

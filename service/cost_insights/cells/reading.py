@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Kept
+from cost_insights._native.cells import Kept
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.kinds import Needed
 from cost_insights.cells.rows import read_packed

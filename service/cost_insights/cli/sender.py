@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from cost_insights import _native, clock
+from cost_insights import clock
+from cost_insights._native.events import EventBatch, Limits, decode_streamed
 from cost_insights.cli.checkpoint import Checkpoint, Counts, State
 from cost_insights.cli.client import Failure, Service, failure_of, failure_of_status
 from cost_insights.cli.console import (
@@ -474,7 +475,7 @@ class Sender:
 class Rehearsal:
     """Reads and checks the records of a source as the service would, and sends nothing."""
 
-    def __init__(self, source: Source, watcher: Watcher, limits: _native.Limits) -> None:
+    def __init__(self, source: Source, watcher: Watcher, limits: Limits) -> None:
         self.counts = Counts()
         """What is valid counts as inserted."""
         self._source = source
@@ -494,7 +495,7 @@ class Rehearsal:
             cutter.cut()
 
     def _check(self, batch: _Batch) -> None:
-        checked = _native.decode_streamed(
+        checked = decode_streamed(
             batch.request,
             stream_id="",
             organization_id=bytes(16),
@@ -594,7 +595,7 @@ def _conflicts(answer: IngestEventsResponse, lines: list[int]) -> Iterator[tuple
 
 
 def _faults(
-    answer: IngestEventsResponse | _native.EventBatch, lines: list[int]
+    answer: IngestEventsResponse | EventBatch, lines: list[int]
 ) -> Iterator[tuple[int, LineFault]]:
     for fault in answer.faults:
         path = fault.path.removeprefix(f"events[{fault.index}]").removeprefix(".")

@@ -9,8 +9,7 @@ from typing import Any, Required, TypedDict, Unpack
 
 from google.protobuf import descriptor, json_format
 
-from cost_insights import _native
-from cost_insights.amounts import format_amount
+from cost_insights.amounts import AmountError, format_amount, round_float
 from cost_insights.client.errors import InvalidEventError
 from cost_insights.v1 import event_pb2, event_service_pb2, metrics_service_pb2, revenue_pb2
 
@@ -187,8 +186,8 @@ def _amount(value: Any, path: str) -> Any:
     if isinstance(value, bool):
         raise TypeError(f"{path}: {value} is not an amount")
     if isinstance(value, float):
-        picocents = _native.round_amount(value)
-        if not isinstance(picocents, int):
-            raise ValueError(f"{path}: {picocents.message}")
-        return format_amount(picocents)
+        try:
+            return format_amount(round_float(value))
+        except AmountError as error:
+            raise ValueError(f"{path}: {error}") from None
     return str(value) if isinstance(value, int | Decimal) else value

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict, TypeVar
 
-from cost_insights import _native, clock
+from cost_insights import clock
+from cost_insights._native import events as native
+from cost_insights._native.commit import Receipt
+from cost_insights._native.events import EventBatch, Limits, StreamedBatch
 from cost_insights.errors import (
     FAILURES,
     InvalidEventsError,
@@ -47,8 +50,8 @@ _T = TypeVar("_T")
 class IngestResult:
     """The result of the events of one request."""
 
-    receipt: _native.Receipt
-    batch: _native.EventBatch
+    receipt: Receipt
+    batch: EventBatch
     """What was stored of them; the others are its faults, if `accept_valid` was asked for."""
 
 
@@ -56,7 +59,7 @@ class _Decoding(TypedDict):
     organization_id: bytes
     now_us: int
     entropy: bytes
-    limits: _native.Limits
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Ingestor:
         self,
         writer: EventWriter,
         *,
-        limits: _native.Limits,
+        limits: Limits,
         waiting_events_max: int,
         waiting_bytes_max: int,
     ) -> None:
@@ -107,7 +110,7 @@ class Ingestor:
         self._preparer.shutdown()
         self._writer.shutdown()
 
-    async def decode(self, organization: Organization, request: bytes) -> _native.EventBatch:
+    async def decode(self, organization: Organization, request: bytes) -> EventBatch:
         """Reads an encoded `IngestEventsRequest`, unless there is no room for what is in it.
 
         Raises OverloadedError if too much waits, ShuttingDownError while the service stops.
@@ -116,11 +119,11 @@ class Ingestor:
         self._admit(len(request))
         return await self._decoded(
             len(request),
-            lambda: _native.decode_events(request, **self._decoding(organization)),
+            lambda: native.decode_events(request, **self._decoding(organization)),
         )
 
     async def store(
-        self, organization: Organization, batch: _native.EventBatch, request_bytes: int
+        self, organization: Organization, batch: EventBatch, request_bytes: int
     ) -> IngestResult:
         """Stores events and returns once they are on disk; system events are no such events.
 
@@ -136,17 +139,17 @@ class Ingestor:
 
     async def decode_streamed(
         self, organization: Organization, request: bytes, stream_id: str
-    ) -> _native.StreamedBatch:
+    ) -> StreamedBatch:
         """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
         return await self._decoded(
             len(request),
-            lambda: _native.decode_streamed(
+            lambda: native.decode_streamed(
                 request, stream_id=stream_id, **self._decoding(organization)
             ),
         )
 
     def enqueue(
-        self, organization: Organization, batch: _native.EventBatch, request_bytes: int
+        self, organization: Organization, batch: EventBatch, request_bytes: int
     ) -> asyncio.Future[Outcome]:
         """Puts a batch behind those that wait; the future is done after its commit.
 
@@ -298,7 +301,7 @@ class Ingestor:
             ]
 
 
-def refuse_faults(batch: _native.EventBatch) -> None:
+def refuse_faults(batch: EventBatch) -> None:
     """Raises InvalidEventsError if the batch has faults that `accept_valid` does not excuse."""
     if batch.request_fault is not None or (batch.faulty and not batch.accept_valid):
         raise InvalidEventsError(batch)

@@ -7,7 +7,8 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights._native import EventBatch, Group, NumberCache, Receipt
+from cost_insights._native.commit import Group, NumberCache, Receipt
+from cost_insights._native.events import EventBatch
 from cost_insights.cells.batches import new_batches
 from cost_insights.cells.cache import CellCache
 from cost_insights.customers.numbering import (

@@ -8,7 +8,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from cost_insights._native import Group
+from cost_insights._native.commit import Group
 from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import pruned_event
 

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from cost_insights import _native
+from cost_insights._native.events import StreamedBatch
 from cost_insights.errors import (
     FAILURES,
     CostInsightsError,
@@ -120,7 +120,7 @@ class EventStream:
             self._ingestor.enqueue(organization, streamed.batch, len(request)),
         )
 
-    def _check_place(self, streamed: _native.StreamedBatch) -> None:
+    def _check_place(self, streamed: StreamedBatch) -> None:
         faults = list(_stream_id_faults(streamed.stream_id, self._stream_id))
         if streamed.sequence <= self._sequence:
             faults.append(

@@ -19,8 +19,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from google.protobuf.struct_pb2 import Struct, Value
 
-from cost_insights import _native
-from cost_insights.amounts import format_amount
+from cost_insights.amounts import AmountError, format_amount, round_float
 from cost_insights.v1.cost_pb2 import Cost
 from cost_insights.v1.event_pb2 import NewEvent
 
@@ -418,8 +417,10 @@ def _set_amount(cost: Cost, name: str, value: Any, path: str) -> None:
 
 def _rounded(number: str) -> str:
     """The amount that a computed price stands for; text that the service refuses stays."""
-    picocents = _native.round_amount(float(number))
-    return format_amount(picocents) if isinstance(picocents, int) else number
+    try:
+        return format_amount(round_float(float(number)))
+    except AmountError:
+        return number
 
 
 def _is_exact(number: str) -> bool:

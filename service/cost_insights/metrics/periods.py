@@ -19,7 +19,7 @@ import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cost_insights._native import Cover
+from cost_insights._native.cells import Cover
 
 DATE_MIN = datetime.date(1973, 1, 1)
 DATE_MAX = datetime.date(9998, 12, 31)

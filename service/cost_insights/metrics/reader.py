@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from cost_insights._native import Ledger
+from cost_insights._native.ledger import Ledger
 from cost_insights.amounts import divide_half_even
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from cost_insights._native import Group
+from cost_insights._native.commit import Group
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 

@@ -15,7 +15,8 @@ from typing import Any, cast
 import psycopg
 import sqlalchemy as sa
 
-from cost_insights._native import EVENT_COLUMNS, Group, cells_of_copy
+from cost_insights._native.cells import cells_of_copy
+from cost_insights._native.commit import EVENT_COLUMNS, Group
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import EVENTS_AT_ONCE, Inserted, NewBatch, TransactionTrace

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 import stamina
 
-from cost_insights._native import EVENT_COLUMNS, Group, cells_of_events
+from cost_insights._native.cells import cells_of_events
+from cost_insights._native.commit import EVENT_COLUMNS, Group
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import (

@@ -360,10 +360,10 @@ def test_one_fault(
 
 def test_every_native_reason_has_a_case() -> None:
     """The cases above meet every reason that an event can be refused for."""
-    from cost_insights import _native
+    from cost_insights._native import faults
 
     tested = {reason for _, _, _, reason, _ in CASES}
-    assert tested == _native.REASONS - {
+    assert tested == faults.REASONS - {
         "MALFORMED_REQUEST",
         "TOO_MANY_EVENTS",
         "CUSTOMER_NOT_FOUND",  # in test_ingest.py

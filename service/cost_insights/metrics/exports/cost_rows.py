@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cost_insights._native import Ledger, list_cells
+from cost_insights._native.cells import list_cells
+from cost_insights._native.ledger import Ledger
 from cost_insights.cells import CustomerRange
 from cost_insights.metrics.periods import Interval, Periods, day_start, periods_of
 from cost_insights.metrics.question import MetricsQuestion

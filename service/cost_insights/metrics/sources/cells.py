@@ -5,7 +5,7 @@ from functools import cached_property
 
 import sqlalchemy as sa
 
-from cost_insights._native import Sources
+from cost_insights._native.cells import Sources
 from cost_insights.cells import CustomerRange, Kind, Needed, StoredCells, customer_ranges
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.sources.snapshot import Snapshot

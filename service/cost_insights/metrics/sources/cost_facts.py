@@ -11,7 +11,8 @@ from operator import add
 
 import sqlalchemy as sa
 
-from cost_insights._native import Ledger, Sources, Tally, rank_cells, tally_cells
+from cost_insights._native.cells import Sources, Tally, rank_cells, tally_cells
+from cost_insights._native.ledger import Ledger
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks

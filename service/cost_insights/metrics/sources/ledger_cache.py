@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cost_insights._native import Ledger
+from cost_insights._native.ledger import Ledger
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import ledger_entry, subscription

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from cost_insights._native import Ledger, LedgerQuestion, LedgerTally
+from cost_insights._native.ledger import Ledger, LedgerQuestion, LedgerTally
 from cost_insights.metrics.periods import Interval, Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native import Kept
+from cost_insights._native.cells import Kept
 from cost_insights.cells import CellCache, CellReader, Needed, StoredCells
 from cost_insights.customers import CustomerCache
 from cost_insights.events import EventFilter

@@ -1,0 +1,255 @@
+"""Cells, the sums of events: how they are packed, merged, checked and added up."""
+
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+__all__ = [
+    "Compaction",
+    "Cover",
+    "Kept",
+    "Sources",
+    "Tally",
+    "cells_before",
+    "cells_by_month",
+    "cells_of_copy",
+    "cells_of_events",
+    "compare_segments",
+    "derive_segments",
+    "events_before",
+    "is_sound_segment",
+    "list_cells",
+    "merge_cells",
+    "pack_segments",
+    "rank_cells",
+    "tally_cells",
+]
+
+@final
+class Cover:
+    """Which cells add up to the periods that are asked for.
+
+    A slot is where an event counts: slot 0 is the history before the first period,
+    period i is slot i + 1. Whole UTC days of a slot are taken from cells of days, the
+    ragged edges from cells of quarters of an hour. Years, months and days of segments
+    are numbered as `year`, `12 * (year - 1970) + month - 1` and days since 1970-01-01.
+    """
+
+    def __new__(cls, bounds_us: Sequence[int]) -> Cover:
+        """Period i holds the times from `bounds_us[i]` up to, not including,
+        `bounds_us[i + 1]`, in microseconds since 1970. Raises ValueError where there
+        is no bound, or they descend."""
+    @property
+    def cut_days(self) -> list[int]:
+        """The days that a bound cuts in two: their segments of quarters are needed."""
+    @property
+    def cuts_hours(self) -> bool:
+        """Whether a bound cuts an hour in two: segments of hours are of no use then."""
+    @property
+    def cut_quarters(self) -> list[int]:
+        """The quarters of an hour since 1970 that a bound cuts in two: their events are needed."""
+    @property
+    def months(self) -> tuple[int, int]:
+        """The first and the last month of the periods."""
+    @property
+    def history_month(self) -> int:
+        """January of the year in which the periods begin. The history needs the
+        segments of months from here on, and those of years."""
+
+@final
+class Kept:
+    """Packed cells or activity that stay in memory and answer many questions: their
+    checksum is looked at once, and what is asked for again is remembered: where the cells
+    of customers are, and what their quarters of an hour add up to by day."""
+
+    def __new__(cls, packed: bytes) -> Kept:
+        """Copies the bytes, which may be damaged: whoever adds them up is told."""
+    @property
+    def bytes(self) -> int:
+        """How many bytes of memory it takes by now: more the more is found out."""
+
+@final
+class Sources:
+    """What is added up; packed as `Compaction` and `Group.cells` have packed it."""
+
+    def __new__(
+        cls,
+        *,
+        segments: Sequence[tuple[int, Kept]],
+        batches: Sequence[Kept],
+        events: Sequence[tuple[int, int, int, int]] = (),
+    ) -> Sources:
+        """`segments` are (kind, packed contents), `events` (timestamp in microseconds,
+        picocents, customer number, series number) of the quarters that a bound cuts in
+        two."""
+
+@final
+class Tally:
+    """What the events of each group and slot add up to. Lists by group and slot hold
+    slot s of group g at `g * slots + s`. Customers are not counted in the history."""
+
+    @property
+    def slots(self) -> int: ...
+    @property
+    def events(self) -> list[int]:
+        """How many events, by group and slot."""
+    @property
+    def costs(self) -> list[int]:
+        """Picocents, each an i128, by group and slot."""
+    @property
+    def customers(self) -> list[int]:
+        """How many distinct customers, by group and slot; empty unless wanted."""
+    @property
+    def customers_of_groups(self) -> list[int]:
+        """How many distinct customers each group has in all periods together."""
+    @property
+    def customers_of_slots(self) -> list[int]:
+        """How many distinct customers all groups have together, by slot."""
+    @property
+    def customers_in_all(self) -> int:
+        """How many distinct customers all groups have in all periods together."""
+
+def tally_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    groups: int,
+    customer_groups: Sequence[tuple[int, int]] | None = None,
+    customers_wanted: bool,
+) -> Tally:
+    """Adds up what counts, by group and slot.
+
+    `series_groups`, native i32, is the group of each series by its number, from 0 up to,
+    not including, `groups`; −1 where its events do not count. With `customer_groups`,
+    (customer number, group or −1 for that of the series), only these customers count,
+    and the segments must be of customers; without it they must be everyone's. Raises
+    ValueError where anything packed is damaged, a series has no group or there is no such
+    group, MemoryError for too many groups.
+    """
+
+def rank_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    groups: int,
+    customers: Sequence[int] | None = None,
+    by_customer: bool,
+    count: int,
+) -> tuple[int, list[tuple[int, int]]]:
+    """Ranks the groups of the series, or the customers, by the cost of all periods.
+
+    Returns how many of them have an event in a period, and (group or customer,
+    picocents) of the `count` of greatest cost, the greatest first, with all others that
+    cost as much as the last of them. Only `customers` count, where given; then, and
+    `by_customer`, the segments must be of customers. Raises ValueError as `tally_cells` does.
+    """
+
+def list_cells(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    customers: Sequence[int] | None = None,
+    customer_first: int,
+    customer_last: int,
+) -> list[tuple[int, int, int, int, int]]:
+    """(customer, slot, series, events, picocents) of what each of them adds up to in the
+    periods, in that order, of the customers from the first to the last number.
+
+    The segments must be of customers, and each series that counts in group 0. Only
+    `customers` count, where given. Raises ValueError as `tally_cells` does.
+    """
+
+@final
+class Compaction:
+    """The cells of pending batches, on their way into segments.
+
+    A segment is of a kind, a span and a range of customers. Kinds and their spans:
+    1 everyone's quarters of an hour of a day, 2 everyone's days of a month, 3 everyone's
+    years (span 0); 4 who was active in each quarter of a day, by series, 5 on each day
+    of a month, by series, 6 on each day of a month; 7 each customer's quarters of a
+    month, 8 each customer's months of a year, over all series, 9 each customer's years
+    (span 0); 10 who was active in each hour of a day.
+    """
+
+    def __new__(cls, batches: Sequence[bytes]) -> Compaction:
+        """Raises ValueError where a batch is damaged."""
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """(kind, span) of what gets something new."""
+    def plan(self, stored: Sequence[tuple[int, int, int, int, int]]) -> list[int]:
+        """Chooses which stored segments are replaced; returns their places.
+
+        `stored` are all segments of `spans`, as (kind, span, first customer, last
+        customer, bytes)."""
+    def merge(self, replaced: Sequence[bytes]) -> list[tuple[int, int, int, int, bytes]]:
+        """The new segments, as (kind, span, first customer, last customer, packed).
+
+        `replaced` are the contents of the planned places, in that order. Raises
+        ValueError where one is damaged."""
+
+def cells_of_events(
+    timestamps_us: Buffer, costs_picocents: Buffer, customers: Buffer, series: Buffer
+) -> bytes:
+    """The packed cells of events, as `Group.cells` packs them: of each customer, quarter
+    of an hour and series.
+
+    The first two buffers are native i64, the others native i32. All are contiguous and
+    must not change until the call returns. Raises ValueError where they do not fit.
+    """
+
+def cells_of_copy(payload: bytes) -> tuple[bytes, int]:
+    """The same of rows (timestamp, cost, customer, series), none of them null, of
+    PostgreSQL's binary COPY, with or without its header and trailer, and how many they
+    are. Raises ValueError where it holds anything else."""
+
+def cells_by_month(
+    batches: Sequence[bytes], first_quarter: int
+) -> tuple[list[tuple[int, bytes]], list[int]]:
+    """(month, packed cells) of batches, and the places of those that are damaged, which
+    are passed over. Cells before the first quarter, counted from 1970, are left out."""
+
+def cells_before(packed: bytes, quarter: int) -> bytes:
+    """The packed cells of earlier quarters. Raises ValueError where `packed` is damaged."""
+
+def events_before(lists: Sequence[bytes], quarter: int) -> int:
+    """How many events the cells of earlier quarters count, in packed lists. Raises
+    ValueError where one is damaged."""
+
+def merge_cells(lists: Sequence[bytes]) -> bytes:
+    """Packed lists of cells as one, which add up. Raises ValueError where one is damaged."""
+
+def is_sound_segment(
+    kind: int, span: int, customer_first: int, customer_last: int, packed: bytes
+) -> bool:
+    """Whether a stored segment can be read and everything in it belongs to that kind,
+    span and range of customers."""
+
+def derive_segments(
+    counted: Sequence[bytes], *, taken_back: Sequence[bytes]
+) -> list[tuple[int, int, bytes]]:
+    """(kind, span, packed list) of what segments hold; lists of a span add up.
+
+    `counted` are packed cells of customers and quarters, of which those `taken_back`
+    do not count. Raises ValueError where a list is damaged.
+    """
+
+def compare_segments(
+    kind: int, stored: Sequence[bytes], expected: Sequence[bytes], *, differences_max: int
+) -> tuple[int, int, list[tuple[int, str, int, int, int, int, int]]]:
+    """Compares the sound segments of a span with what is expected.
+
+    Returns how many cells either side has, how many differ, and of the first of those
+    (customer number, bucket in words, series number, stored events, stored picocents,
+    expected events, expected picocents). Where a segment says who was active, each
+    customer counts as a cell, of one event. Raises ValueError where a list is damaged.
+    """
+
+def pack_segments(
+    kind: int, span: int, lists: Sequence[bytes]
+) -> list[tuple[int, int, int, int, bytes]]:
+    """The segments that hold what packed lists add up to, as `Compaction.merge` returns
+    them. Raises ValueError where a list is damaged."""

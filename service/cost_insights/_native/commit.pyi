@@ -1,0 +1,99 @@
+"""The events that one transaction stores, in the forms that databases take in."""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from cost_insights._native.events import EventBatch
+
+__all__ = [
+    "EVENT_COLUMNS",
+    "Group",
+    "NumberCache",
+    "Receipt",
+]
+
+@final
+class NumberCache:
+    """Numbers of customers and series that never change, by organization.
+
+    Bounded whatever callers send: what was not asked for in a while is forgotten.
+    Several threads may use it.
+    """
+
+    def __new__(cls, bytes_max: int) -> NumberCache: ...
+    def known(
+        self, organization_number: int, batch: EventBatch
+    ) -> tuple[list[int | None], list[int | None], list[int | None]]:
+        """The numbers of the batch's `external_customer_ids`, of its `customer_ids`
+        and of its `series`; None where one is not known."""
+    def group(self, batches: Sequence[tuple[EventBatch, int]]) -> Group | None:
+        """The group of these batches, each with the number of its organization; None
+        where another number is not known, or where a batch has `uncertain_parents`."""
+    def add(
+        self,
+        organization_number: int,
+        external_customers: dict[str, int],
+        customers: dict[bytes, int],
+        series: dict[tuple[str, str, str, str], int],
+    ) -> None:
+        """Adds numbers; only what is committed may be."""
+
+@final
+class Receipt:
+    """What became of the events of one batch."""
+
+    @property
+    def inserted(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def conflicts(self) -> list[tuple[int, str, bytes]]:
+        """(index in the request, external id, id of the stored event) of each event
+        whose external id is taken by other content."""
+
+@final
+class Group:
+    """The batches that one transaction stores.
+
+    Of events with one id in one group the first is kept; each later one is a
+    duplicate if its content is the same, else a conflict.
+    """
+
+    def __new__(
+        cls,
+        members: Sequence[tuple[EventBatch, int, Sequence[int], Sequence[int]]],
+        known_parents: Sequence[bytes] = (),
+    ) -> Group:
+        """Each member is (batch, organization number, customer numbers, series
+        numbers), the numbers in the order of the batch's lists. `known_parents`
+        are those of the `uncertain_parents` that are ids of events of the
+        organization; the others are read as external ids."""
+    def __len__(self) -> int:
+        """How many events are left to insert."""
+    def any_id(self) -> bytes | None:
+        """The id of one of the events left to insert, if there is any."""
+    def keyed_ids(self) -> list[bytes]:
+        """The ids of the events left to insert that have an external id: only they
+        can be stored already."""
+    def set_aside(self, stored: Sequence[tuple[bytes, int]]) -> None:
+        """Takes out the events that are stored already, given as (id, content
+        digest): those with the same digest are duplicates, the others conflicts."""
+    def copy_payload(self) -> bytes:
+        """The events left to insert as a PostgreSQL binary COPY, header and trailer
+        included, in the order of `EVENT_COLUMNS`."""
+    def arrays(self) -> list[bytes]:
+        """The same as PostgreSQL's binary arrays, one for each of `EVENT_COLUMNS`."""
+    def rows(self) -> list[tuple[object, ...]]:
+        """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
+    def cells(self) -> list[tuple[int, bytes]]:
+        """(organization number, packed cells) of the events left to insert: the sums of
+        each customer, quarter of an hour and series."""
+    def receipts(self) -> list[Receipt]:
+        """One for each member, on the supposition that what is left is inserted."""
+
+EVENT_COLUMNS: Final[tuple[str, ...]]
+"""The columns of `copy_payload`, `arrays` and `rows`: id (uuid), organization_number (int4),
+series_number (int4), customer_number (int4), timestamp_us (int8, microseconds since
+1970), cost_picocents (int8 or null), content_digest (int8), parent_id (uuid or
+null), external_id, external_member_id (text or null), llm (json object of token
+counts, prompt and response, or null), metadata (json object)."""
