@@ -5,11 +5,12 @@
 //! the caller hands them in. Only `python/` knows Python.
 //!
 //! A folder may use those above it in this list, and nothing below:
-//! `blank`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
+//! `blank`, `fixed`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
 
 pub mod amount;
 pub mod answers;
 pub mod blank;
+pub mod fixed;
 pub mod json;
 pub mod ledger;
 #[cfg(feature = "python")]

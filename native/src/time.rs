@@ -88,6 +88,11 @@ fn civil(day: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The day of UTC, counted from 1970-01-01, that holds a time of the years 1 to 9999.
+pub fn utc_day_of(time_us: i64) -> i32 {
+    time_us.div_euclid(DAY_US) as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cost_insights_native::amount::CENTS_MAX;
+use cost_insights_native::amount::{AmountError, CENTS_MAX};
 use cost_insights_native::events::fault::{Fault, FaultKind, Found, Place, REASONS};
 use serde_json::Value;
 
@@ -91,21 +91,21 @@ fn faults() -> Vec<Fault> {
             Found::Count(40_000),
             EventTooLarge { bytes_max: 32_768 },
         ),
-        event(amount, Found::Text(b"NaN"), AmountMalformed),
+        event(amount, Found::Text(b"NaN"), Amount(AmountError::Malformed)),
         event(
             amount,
             Found::Text(b"1e-13"),
-            AmountTooPrecise {
+            Amount(AmountError::TooPrecise {
                 digits: 1,
                 decimals: 13,
-            },
+            }),
         ),
         event(
             amount,
             Found::Text(b"9000000.01"),
-            AmountOutOfRange {
+            Amount(AmountError::OutOfRange {
                 cents_max: CENTS_MAX,
-            },
+            }),
         ),
         event(
             Place::Member("cost", "currency"),
@@ -210,8 +210,9 @@ fn examples_are_told() {
 /// What was found is shown in at most 64 characters, on one line.
 #[test]
 fn values_are_fit_to_be_shown() {
-    let shown =
-        |bytes: &[u8]| Fault::of_request("", Found::Text(bytes), FaultKind::AmountMalformed).value;
+    let shown = |bytes: &[u8]| {
+        Fault::of_request("", Found::Text(bytes), AmountError::Malformed.into()).value
+    };
     assert_eq!(shown(b""), "");
     assert_eq!(shown("Größe \"🤖\" \\".as_bytes()), "Größe \"🤖\" \\");
     assert_eq!(shown(b"a\nb\x7f\xc2\x85"), "a\\u000ab\\u007f\\u0085");

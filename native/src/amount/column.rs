@@ -8,8 +8,7 @@
 
 use std::fmt;
 
-use super::{DECIMALS_MAX, DIGITS_MAX, PER_CENT, parse};
-use crate::events::fault::{Fault, FaultKind, Found};
+use super::{AmountError, DECIMALS_MAX, DIGITS_MAX, PER_CENT, parse};
 
 /// How many faults of one column are kept.
 pub const FAULTS_MAX: usize = 100;
@@ -22,7 +21,18 @@ pub enum ColumnError {
     /// So many bytes stand behind the last end.
     TextLeft(usize),
     /// Texts are no amounts: the faults of the first [`FAULTS_MAX`] of them.
-    Faults(Vec<Fault>),
+    Faults(Vec<TextFault>),
+}
+
+/// A text of a column that is not an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFault {
+    /// The place of the text in the column.
+    pub place: usize,
+    /// The text.
+    pub text: Vec<u8>,
+    /// What is wrong with it; `None` where it is not UTF-8.
+    pub error: Option<AmountError>,
 }
 
 impl fmt::Display for ColumnError {
@@ -74,15 +84,15 @@ pub fn parse_column(text: &[u8], ends: &[u32], amounts: &mut [[u8; 8]]) -> Resul
 /// The picocents of a text that is not plain, or zero and a fault.
 #[cold]
 #[inline(never)]
-fn parse_other(place: usize, text: &[u8], faults: &mut Vec<Fault>) -> i64 {
-    const WHAT: &str = "the amount";
+fn parse_other(place: usize, text: &[u8], faults: &mut Vec<TextFault>) -> i64 {
     let amount = str::from_utf8(text)
-        .map_err(|_| FaultKind::TextNotUtf8 { what: WHAT })
-        .and_then(parse);
+        .map_err(|_| None)
+        .and_then(|text| parse(text).map_err(Some));
     match amount {
         Ok(amount) => return amount.get(),
-        Err(kind) if faults.len() < FAULTS_MAX => {
-            faults.push(Fault::of_column(place, Found::Text(text), kind));
+        Err(error) if faults.len() < FAULTS_MAX => {
+            let text = text.to_vec();
+            faults.push(TextFault { place, text, error });
         }
         Err(_) => {}
     }
@@ -199,9 +209,11 @@ mod tests {
         for (place, one) in texts.iter().map(AsRef::as_ref).enumerate() {
             match parse(one) {
                 Ok(amount) => amounts.push(amount.get()),
-                Err(kind) => {
-                    faults.push(Fault::of_column(place, Found::Text(one.as_bytes()), kind));
-                }
+                Err(error) => faults.push(TextFault {
+                    place,
+                    text: one.as_bytes().to_vec(),
+                    error: Some(error),
+                }),
             }
         }
         if faults.is_empty() {
@@ -278,15 +290,15 @@ mod tests {
         };
         let found: Vec<_> = faults
             .iter()
-            .map(|fault| (fault.index, fault.path.as_str(), fault.kind.reason()))
+            .map(|fault| (fault.place, fault.error.map(|error| error.reason())))
             .collect();
         let expected = [
-            (Some(1), "[1]", "AMOUNT_MALFORMED"),
-            (Some(2), "[2]", "AMOUNT_MALFORMED"),
-            (Some(4), "[4]", "AMOUNT_TOO_PRECISE"),
+            (1, Some("AMOUNT_MALFORMED")),
+            (2, Some("AMOUNT_MALFORMED")),
+            (4, Some("AMOUNT_TOO_PRECISE")),
         ];
         assert_eq!(found, expected);
-        assert_eq!(faults[0].value, "x");
+        assert_eq!(faults[0].text, b"x");
     }
 
     /// Bytes that are not UTF-8, or an end inside a character, are faults like others.
@@ -298,7 +310,7 @@ mod tests {
             };
             assert_eq!(faults.len(), 2);
             for fault in faults {
-                assert_eq!(fault.kind.reason(), "TEXT_MALFORMED");
+                assert_eq!(fault.error, None);
             }
         }
     }

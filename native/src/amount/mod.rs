@@ -8,20 +8,17 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use crate::events::fault::FaultKind;
-
 pub mod column;
+mod error;
 pub mod sum;
+
+pub use error::{AmountError, DECIMALS_MAX, DIGITS_MAX};
 
 /// The greatest amount of one event, in cents, either way.
 pub const CENTS_MAX: i64 = 9_000_000;
 /// The greatest amount of an order, a refund or a subscription, in cents, either
 /// way. An i128 holds the sum of 10¹¹ of them.
 pub const MONEY_CENTS_MAX: i64 = 10_i64.pow(MONEY_LEADING_MAX);
-/// How many significant digits an amount may have.
-pub const DIGITS_MAX: u32 = 17;
-/// How many of them may stand after the point.
-pub const DECIMALS_MAX: u32 = 12;
 
 const PER_CENT: u64 = 10_u64.pow(DECIMALS_MAX);
 const PICOCENTS_MAX: u64 = CENTS_MAX.unsigned_abs() * PER_CENT;
@@ -36,10 +33,10 @@ const HEAD_DIGITS: u32 = PICOCENTS_MAX.ilog10() + 1;
 /// Exponents further from zero than this mean the same as this.
 const EXPONENT_MAX: i64 = 1_000_000;
 
-const OUT_OF_RANGE: FaultKind = FaultKind::AmountOutOfRange {
+const OUT_OF_RANGE: AmountError = AmountError::OutOfRange {
     cents_max: CENTS_MAX,
 };
-const MONEY_OUT_OF_RANGE: FaultKind = FaultKind::AmountOutOfRange {
+const MONEY_OUT_OF_RANGE: AmountError = AmountError::OutOfRange {
     cents_max: MONEY_CENTS_MAX,
 };
 
@@ -58,14 +55,14 @@ impl Picocents {
 ///
 /// Grammar: blanks, sign, digits with an optional point, optional exponent,
 /// blanks; all but one digit optional.
-pub fn parse(text: &str) -> Result<Picocents, FaultKind> {
+pub fn parse(text: &str) -> Result<Picocents, AmountError> {
     read_text(text)?.exact()
 }
 
 /// Reads a decimal number of cents exactly, as the amount of an order, a refund
 /// or a subscription: the grammar and the precision of [`parse`], in picocents
 /// that may need more than 64 bits.
-pub fn parse_money(text: &str) -> Result<i128, FaultKind> {
+pub fn parse_money(text: &str) -> Result<i128, AmountError> {
     read_text(text)?.exact_money()
 }
 
@@ -73,13 +70,13 @@ pub fn parse_money(text: &str) -> Result<i128, FaultKind> {
 /// double, rounded half-even to [`DECIMALS_MAX`] decimals.
 ///
 /// Computed prices carry noise: 0.1 + 0.2 is 0.30000000000000004, which means 0.3.
-pub fn round(number: f64) -> Result<Picocents, FaultKind> {
+pub fn round(number: f64) -> Result<Picocents, AmountError> {
     if !number.is_finite() {
-        return Err(FaultKind::AmountMalformed);
+        return Err(AmountError::Malformed);
     }
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(number);
-    read(text).ok_or(FaultKind::AmountMalformed)?.rounded()
+    read(text).ok_or(AmountError::Malformed)?.rounded()
 }
 
 /// Writes picocents as cents, without trailing zeros and without an exponent.
@@ -123,7 +120,7 @@ impl Decimal {
         self.leading() - head_digits + 1 + i64::from(DECIMALS_MAX)
     }
 
-    fn exact(&self) -> Result<Picocents, FaultKind> {
+    fn exact(&self) -> Result<Picocents, AmountError> {
         if self.digits == 0 {
             return Ok(Picocents(0));
         }
@@ -141,7 +138,7 @@ impl Decimal {
         self.signed(floor)
     }
 
-    fn exact_money(&self) -> Result<i128, FaultKind> {
+    fn exact_money(&self) -> Result<i128, AmountError> {
         if self.digits == 0 {
             return Ok(0);
         }
@@ -165,15 +162,15 @@ impl Decimal {
         (-self.exponent).max(0)
     }
 
-    fn check_precision(&self) -> Result<(), FaultKind> {
+    fn check_precision(&self) -> Result<(), AmountError> {
         let (digits, decimals) = (self.digits, self.decimals());
         if digits > DIGITS_MAX || decimals > i64::from(DECIMALS_MAX) {
-            return Err(FaultKind::AmountTooPrecise { digits, decimals });
+            return Err(AmountError::TooPrecise { digits, decimals });
         }
         Ok(())
     }
 
-    fn rounded(&self) -> Result<Picocents, FaultKind> {
+    fn rounded(&self) -> Result<Picocents, AmountError> {
         if self.digits == 0 {
             return Ok(Picocents(0));
         }
@@ -189,7 +186,7 @@ impl Decimal {
         self.signed(floor + u64::from(up))
     }
 
-    fn signed(&self, magnitude: u64) -> Result<Picocents, FaultKind> {
+    fn signed(&self, magnitude: u64) -> Result<Picocents, AmountError> {
         if magnitude > PICOCENTS_MAX {
             return Err(OUT_OF_RANGE);
         }
@@ -229,11 +226,11 @@ fn scale(head: u64, shift: i64) -> (u64, Rest) {
     }
 }
 
-fn read_text(text: &str) -> Result<Decimal, FaultKind> {
+fn read_text(text: &str) -> Result<Decimal, AmountError> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(FaultKind::AmountMalformed);
+        return Err(AmountError::Malformed);
     }
-    read(text.trim_matches([' ', '\t', '\r', '\n'])).ok_or(FaultKind::AmountMalformed)
+    read(text.trim_matches([' ', '\t', '\r', '\n'])).ok_or(AmountError::Malformed)
 }
 
 fn read(text: &str) -> Option<Decimal> {
@@ -432,7 +429,7 @@ mod tests {
         })
     }
 
-    fn outcome(result: Result<Picocents, FaultKind>) -> Result<i64, &'static str> {
+    fn outcome(result: Result<Picocents, AmountError>) -> Result<i64, &'static str> {
         result.map(Picocents::get).map_err(|kind| kind.reason())
     }
 
@@ -443,7 +440,7 @@ mod tests {
     /// A refusal of too many digits tells which of the two kinds there are.
     #[test]
     fn precision_is_told() {
-        let too_precise = |digits, decimals| Err(FaultKind::AmountTooPrecise { digits, decimals });
+        let too_precise = |digits, decimals| Err(AmountError::TooPrecise { digits, decimals });
         assert_eq!(parse("1e-13"), too_precise(1, 13));
         assert_eq!(parse("123456.123456789012"), too_precise(18, 12));
         assert_eq!(parse("0.12345678901234567890"), too_precise(19, 19));

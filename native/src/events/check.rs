@@ -529,7 +529,9 @@ impl<'a, 'c> Checker<'a, 'c> {
                 return None;
             }
         };
-        result.map_err(|kind| self.fault(place, found, kind)).ok()
+        result
+            .map_err(|error| self.fault(place, found, error.into()))
+            .ok()
     }
 
     fn currency(&mut self, place: Place<'_>, value: &Leaf<'a>) -> Option<()> {

@@ -4,7 +4,8 @@
 use std::fmt;
 
 use super::id;
-use crate::{amount, json, time};
+use crate::amount::AmountError;
+use crate::{json, time};
 
 /// How many faults of one request are kept; more are counted, and kept only where an
 /// event that others are stored without would otherwise not be named at all.
@@ -56,12 +57,8 @@ pub enum FaultKind {
     MetadataTooManyKeys { keys_max: u32 },
     /// The stored form of an event is too large.
     EventTooLarge { bytes_max: u32 },
-    /// An amount is no decimal number.
-    AmountMalformed,
-    /// An amount has too many digits, or too many of them after the point.
-    AmountTooPrecise { digits: u32, decimals: i64 },
-    /// An amount is further from zero than allowed.
-    AmountOutOfRange { cents_max: i64 },
+    /// A text or a number is not an amount.
+    Amount(AmountError),
     /// A currency is not the supported one.
     CurrencyUnsupported,
     /// A time lies further ahead than clocks differ.
@@ -119,9 +116,7 @@ impl FaultKind {
             TokensOutOfRange | NumberNotFinite => "NUMBER_OUT_OF_RANGE",
             MetadataTooManyKeys { .. } => "METADATA_TOO_MANY_KEYS",
             EventTooLarge { .. } => "EVENT_TOO_LARGE",
-            AmountMalformed => "AMOUNT_MALFORMED",
-            AmountTooPrecise { .. } => "AMOUNT_TOO_PRECISE",
-            AmountOutOfRange { .. } => "AMOUNT_OUT_OF_RANGE",
+            Amount(error) => error.reason(),
             CurrencyUnsupported => "CURRENCY_UNSUPPORTED",
             TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
@@ -130,6 +125,12 @@ impl FaultKind {
             ParentIsSelf => "PARENT_IS_SELF",
             NameReserved => "NAME_RESERVED",
         }
+    }
+}
+
+impl From<AmountError> for FaultKind {
+    fn from(error: AmountError) -> Self {
+        Self::Amount(error)
     }
 }
 
@@ -204,14 +205,7 @@ impl Fault {
             }
             MetadataTooManyKeys { keys_max } => vec![("keys_max", keys_max.to_string())],
             EventTooLarge { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
-            AmountTooPrecise { .. } => vec![
-                ("digits_max", amount::DIGITS_MAX.to_string()),
-                ("decimals_max", amount::DECIMALS_MAX.to_string()),
-            ],
-            AmountOutOfRange { cents_max } => vec![
-                ("min", (-cents_max).to_string()),
-                ("max", cents_max.to_string()),
-            ],
+            Amount(error) => error.facts(),
             CurrencyUnsupported => vec![("allowed", CURRENCY.to_owned())],
             TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
             FieldRequired { .. }
@@ -220,7 +214,6 @@ impl Fault {
             | TextEmpty { .. }
             | TextNotUtf8 { .. }
             | TextHoldsNul { .. }
-            | AmountMalformed
             | TimestampOutOfRange
             | TimestampZero
             | CustomerNotFound
@@ -298,30 +291,7 @@ impl fmt::Display for Fault {
                     "the event takes {value} bytes to store; at most {bytes_max} are allowed"
                 )
             }
-            AmountMalformed => {
-                write!(
-                    f,
-                    "the amount \"{value}\" is not a decimal number such as 0.025"
-                )
-            }
-            AmountTooPrecise { digits, decimals } => {
-                write!(f, "the amount {value} has ")?;
-                if *decimals > i64::from(amount::DECIMALS_MAX) {
-                    write!(f, "{decimals} decimals")?;
-                } else {
-                    write!(f, "{digits} digits")?;
-                }
-                write!(
-                    f,
-                    "; at most {} digits of which at most {} decimals are allowed",
-                    amount::DIGITS_MAX,
-                    amount::DECIMALS_MAX
-                )
-            }
-            AmountOutOfRange { cents_max } => write!(
-                f,
-                "the amount {value} is out of range; -{cents_max} to {cents_max} cents are allowed"
-            ),
+            Amount(error) => f.write_str(&error.message(value)),
             CurrencyUnsupported => {
                 write!(
                     f,

@@ -6,12 +6,12 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use super::book::{Ledger, RECURRING};
 use super::chunk::Chunk;
+use super::error::TallyError;
 use super::interned::{Interned, Slot};
 use super::question::Question;
 use super::subscription::Subscription;
-use super::tally::TallyError;
-use super::{Ledger, RECURRING};
 
 /// By what records are told apart, and which have a group of their own: group i is that
 /// of key i, and there is one more, of all others.

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
+use super::book::{Ledger, NOT_RECORDED};
 use super::chunk::{AmountPair, Chunk, Kind, Pair};
 use super::groups::Tables;
 use super::interned::Slot;
 use super::question::{Fact, Wants};
 use super::sums::{Overflow, Sums, add};
-use super::{Ledger, NOT_RECORDED};
 
 /// The orders of a group and period.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::mem::size_of;
 
-use super::subscription::divide;
-use super::utc_day_of;
+use crate::fixed::{ONE_E12, divide};
+use crate::time::utc_day_of;
 
 /// The rates of the orders of one currency, by day of UTC.
 #[derive(Debug, Default)]
@@ -43,9 +43,6 @@ impl Weighted {
         (self.orders > 0).then(|| divide(self.rates_e12, i128::from(self.orders)))
     }
 }
-
-/// What one unit of usd is worth in usd.
-pub const ONE_E12: i128 = 10_i128.pow(12);
 
 impl Rates {
     pub fn add(&mut self, order_us: i64, rate_e12: i64, orders: i64) {

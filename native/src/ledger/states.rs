@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
+use super::book::{Ledger, USD};
 use super::groups::Tables;
 use super::interned::Slot;
 use super::question::{Fact, Question};
 use super::subscription::{RecurringInterval, Subscription};
 use super::sums::{Overflow, Sums};
-use super::{Ledger, USD};
 
 /// How long a subscription is active.
 #[derive(Clone, Debug)]

@@ -1,8 +1,10 @@
 //! Subscriptions, and what each earns in a month.
 
+use super::error::RecordError;
 use super::interned::Slot;
-use super::rates::ONE_E12;
-use super::{Fact, RecordError, State};
+use super::question::Fact;
+use super::record::State;
+use crate::fixed::{divide, times};
 
 /// The latest known state of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Subscription {
 
     /// What it earns in a month at an exchange rate.
     pub fn monthly_at(&self, rate_e12: i128) -> i128 {
-        self.interval.monthly(in_usd(self.amount, rate_e12))
+        self.interval.monthly(times(self.amount, rate_e12))
     }
 }
 
@@ -91,28 +93,5 @@ impl RecurringInterval {
     fn monthly(self, usd: i128) -> i128 {
         let months = 12 * i128::from(self.intervals);
         divide(usd * i128::from(self.times_a_year), months)
-    }
-}
-
-/// An amount in usd, rounded half-even.
-fn in_usd(amount: i128, rate_e12: i128) -> i128 {
-    // Whole units and the rest apart: amount times rate may have more than 127 bits.
-    let (whole, rest) = (amount.div_euclid(ONE_E12), amount.rem_euclid(ONE_E12));
-    let rest = rest * rate_e12;
-    let floor = whole * rate_e12 + rest.div_euclid(ONE_E12);
-    round_up(floor, rest.rem_euclid(ONE_E12), ONE_E12)
-}
-
-/// A quotient, rounded half-even. The divisor is positive.
-pub fn divide(dividend: i128, divisor: i128) -> i128 {
-    let floor = dividend.div_euclid(divisor);
-    round_up(floor, dividend.rem_euclid(divisor), divisor)
-}
-
-fn round_up(floor: i128, rest: i128, divisor: i128) -> i128 {
-    match (2 * rest).cmp(&divisor) {
-        std::cmp::Ordering::Less => floor,
-        std::cmp::Ordering::Equal => floor + (floor & 1),
-        std::cmp::Ordering::Greater => floor + 1,
     }
 }

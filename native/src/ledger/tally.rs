@@ -5,50 +5,16 @@
 //! another is added where it begins and taken back where it ends: running sums then
 //! say how much there is in each period.
 
-use std::fmt;
-
+use super::book::{Ledger, NOBODY};
 use super::chunk::{Kind, Pair};
+use super::error::TallyError;
 use super::groups::{Keys, LEFT_OUT, Table, Tables};
 use super::orders::{OrderSums, Scan, Subscriptions};
 use super::question::{Fact, Question, QuestionError, Wants};
 use super::states::States;
 use super::sums::{Overflow, Sums};
-use super::{Ledger, NOBODY};
 use crate::amount::sum::{GroupError, zeros};
 use crate::time::TIME_US_MIN;
-
-/// Why nothing was added up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TallyError {
-    /// A sum has more than 127 bits.
-    Overflow,
-    /// A key comes twice.
-    KeyTwice(String),
-    /// There is no memory for that many groups.
-    Groups(GroupError),
-}
-
-impl From<Overflow> for TallyError {
-    fn from(_: Overflow) -> Self {
-        Self::Overflow
-    }
-}
-
-impl From<GroupError> for TallyError {
-    fn from(error: GroupError) -> Self {
-        Self::Groups(error)
-    }
-}
-
-impl fmt::Display for TallyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overflow => f.write_str("a sum of the ledger has more than 127 bits"),
-            Self::KeyTwice(key) => write!(f, "the key {key} comes twice"),
-            Self::Groups(error) => fmt::Display::fmt(error, f),
-        }
-    }
-}
 
 /// What each group and period adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyList, PyString};
 
 use super::convert::{Numbers, group_error};
 use super::faults::Fault;
-use crate::amount::{self, column, sum};
+use crate::amount::{self, AmountError, column, sum};
 use crate::events::fault;
 
 /// An integer, or what is wrong with the amount.
@@ -17,16 +17,16 @@ pub enum Amount<T> {
 }
 
 impl<T> Amount<T> {
-    fn new(result: Result<T, fault::FaultKind>, found: fault::Found<'_>) -> Self {
+    fn new(result: Result<T, AmountError>, found: fault::Found<'_>) -> Self {
         match result {
             Ok(picocents) => Self::Picocents(picocents),
-            Err(kind) => Self::Fault(Fault(fault::Fault::of_request("", found, kind))),
+            Err(error) => Self::Fault(Fault(fault::Fault::of_request("", found, error.into()))),
         }
     }
 
     fn read(
         text: &Bound<'_, PyString>,
-        parse: impl FnOnce(&str) -> Result<T, fault::FaultKind>,
+        parse: impl FnOnce(&str) -> Result<T, AmountError>,
     ) -> Self {
         // Python's text may hold halves of surrogate pairs, which are no text here
         // and no digits anywhere.
@@ -68,10 +68,19 @@ pub fn parse_amounts<'py>(
     match result {
         Ok(()) => Ok(amounts.into_any()),
         Err(column::ColumnError::Faults(faults)) => {
-            Ok(PyList::new(py, faults.into_iter().map(Fault))?.into_any())
+            Ok(PyList::new(py, faults.iter().map(fault_of_text))?.into_any())
         }
         Err(error) => Err(PyValueError::new_err(error.to_string())),
     }
+}
+
+fn fault_of_text(fault: &column::TextFault) -> Fault {
+    let found = fault::Found::Text(&fault.text);
+    let kind = match fault.error {
+        Some(error) => error.into(),
+        None => fault::FaultKind::TextNotUtf8 { what: "the amount" },
+    };
+    Fault(fault::Fault::of_column(fault.place, found, kind))
 }
 
 /// The picocents of a double.

@@ -1,0 +1,296 @@
+//! The ledger itself: what it holds, and how records are added to it.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::size_of;
+
+use foldhash::fast::RandomState;
+
+use super::chunk::{Chunk, Kind, Row};
+use super::error::{RecordError, SUBSCRIPTION_PICOCENTS_MAX};
+use super::interned::{Interned, Slot};
+use super::rates::Rates;
+use super::record::{Entry, State};
+use super::subscription::{RecurringInterval, Subscription};
+use crate::time::{TIME_US_MAX, TIME_US_MIN, month_and_year_of, utc_day_of};
+
+/// The entries and subscriptions of one organization.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) position: i64,
+    pub(super) customers: Interned<i32>,
+    pub(super) products: Interned<Box<str>>,
+    pub(super) billing_types: Interned<Box<str>>,
+    pub(super) currencies: Interned<Box<str>>,
+    /// (product, billing type) of entries.
+    pub(super) offers: Interned<(Slot, Slot)>,
+    /// How often each offer was ordered.
+    pub(super) ordered: HashMap<Slot, i64, RandomState>,
+    pub(super) subscription_slots: HashMap<Box<str>, Slot, RandomState>,
+    /// By slot; [`NOT_RECORDED`] where only orders know the subscription.
+    pub(super) started_us: Vec<i64>,
+    pub(super) subscriptions: Vec<Option<Subscription>>,
+    /// The slots of recorded subscriptions, those of one customer together.
+    pub(super) by_customer: Vec<Slot>,
+    pub(super) chunks: BTreeMap<(Kind, i32), Chunk>,
+    /// By currency; none of usd.
+    pub(super) rates: Vec<Rates>,
+    pub(super) texts_bytes: usize,
+}
+
+/// No time of a record.
+pub(super) const NOT_RECORDED: i64 = i64::MAX;
+
+/// What every ledger knows: no customer, and usd.
+pub(super) const NOBODY: Slot = 0;
+pub(super) const USD: Slot = 0;
+
+/// The billing type of all subscriptions.
+pub(super) const RECURRING: &str = "recurring";
+
+/// About what an entry of a table of texts takes beside the text, twice.
+const TEXT_BYTES: usize = 64;
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let mut ledger = Self {
+            position: 0,
+            customers: Interned::default(),
+            products: Interned::default(),
+            billing_types: Interned::default(),
+            currencies: Interned::default(),
+            offers: Interned::default(),
+            ordered: HashMap::default(),
+            subscription_slots: HashMap::default(),
+            started_us: Vec::new(),
+            subscriptions: Vec::new(),
+            by_customer: Vec::new(),
+            chunks: BTreeMap::new(),
+            rates: Vec::new(),
+            texts_bytes: 0,
+        };
+        ledger.customers.slot(&-1);
+        ledger.currency("usd");
+        ledger
+    }
+}
+
+impl Ledger {
+    /// The greatest record number that is in it.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Roughly how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let chunks: usize = self.chunks.values().map(Chunk::bytes).sum();
+        let rates: usize = self.rates.iter().map(Rates::bytes).sum();
+        let of_subscription = size_of::<Option<Subscription>>() + size_of::<(i64, Slot)>();
+        let subscriptions = self.subscriptions.capacity() * of_subscription;
+        size_of::<Self>() + chunks + rates + subscriptions + self.texts_bytes
+    }
+
+    /// Adds the records up to a position, all or none; does nothing where they are in
+    /// it already.
+    pub fn add(
+        &mut self,
+        entries: &[Entry],
+        states: &[State],
+        position: i64,
+    ) -> Result<(), RecordError> {
+        if position <= self.position {
+            return Ok(());
+        }
+        entries.iter().try_for_each(check_entry)?;
+        let intervals: Vec<RecurringInterval> =
+            states.iter().map(check_state).collect::<Result<_, _>>()?;
+        for entry in entries {
+            self.add_entry(entry);
+        }
+        for (state, interval) in states.iter().zip(intervals) {
+            self.put_state(state, interval);
+        }
+        if !states.is_empty() {
+            self.sort_by_customer();
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    /// The products that have an order of one of the types or, where these are
+    /// recurring, a subscription.
+    pub fn billed_products(&self, billing_types: &[String]) -> Vec<&str> {
+        let is_wanted = |slot: Slot| {
+            let text = self.billing_types.get(slot);
+            billing_types.iter().any(|wanted| **wanted == **text)
+        };
+        let ordered = self.ordered.iter().filter(|&(_, &orders)| orders > 0);
+        let ordered = ordered.filter_map(|(&offer, _)| {
+            let &(product, billing_type) = self.offers.get(offer);
+            is_wanted(billing_type).then_some(product)
+        });
+        let mut products: HashSet<Slot, RandomState> = ordered.collect();
+        if billing_types.iter().any(|wanted| wanted == RECURRING) {
+            products.extend(self.subscriptions.iter().flatten().map(|one| one.product));
+        }
+        let texts = products.iter().map(|&slot| &**self.products.get(slot));
+        let mut texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    fn add_entry(&mut self, entry: &Entry) {
+        let product = self.product(&entry.product_id);
+        let billing_type = self.billing_types.slot_of_text(&entry.billing_type);
+        let offer = self.offers.slot(&(product, billing_type));
+        let subscription = match entry.subscription_id.as_str() {
+            "" => None,
+            id => Some(self.subscription(id)),
+        };
+        if entry.orders != 0 {
+            *self.ordered.entry(offer).or_default() += entry.orders;
+            let currency = self.currency(&entry.currency);
+            if currency != USD {
+                let rates = &mut self.rates[currency as usize];
+                rates.add(entry.order_us, entry.exchange_rate_e12, entry.orders);
+            }
+        }
+        let row = Row {
+            customer: self.customer(entry.customer),
+            offer,
+            subscription,
+            orders: entry.orders as i8,
+            records: entry.records as i8,
+            revenue: (entry.revenue, entry.net_revenue),
+            order_revenue: (entry.order_revenue, entry.order_net_revenue),
+        };
+        if entry.revenue_us == entry.order_us {
+            self.push(Kind::both(subscription), entry.revenue_us, None, &row);
+        } else {
+            self.push(Kind::Revenue, entry.revenue_us, None, &row);
+            let elsewhere = Some(entry.revenue_us);
+            self.push(Kind::order(subscription), entry.order_us, elsewhere, &row);
+        }
+    }
+
+    fn push(&mut self, kind: Kind, time_us: i64, elsewhere_us: Option<i64>, row: &Row) {
+        let chunk = self.chunks.entry((kind, month_of(time_us))).or_default();
+        chunk.push(kind, time_us, elsewhere_us, row);
+    }
+
+    fn put_state(&mut self, state: &State, interval: RecurringInterval) {
+        let subscription = Subscription {
+            customer: self.customer(state.customer),
+            product: self.product(&state.product_id),
+            currency: self.currency(&state.currency),
+            ..Subscription::of(state, interval)
+        };
+        let slot = self.subscription(&state.subscription_id);
+        self.started_us[slot as usize] = subscription.started_us;
+        if self.subscriptions[slot as usize]
+            .replace(subscription)
+            .is_none()
+        {
+            self.by_customer.push(slot);
+        }
+    }
+
+    /// Mostly a few have come to many that are in order, which is done in one pass.
+    fn sort_by_customer(&mut self) {
+        let subscriptions = &self.subscriptions;
+        let customer_of = |slot: &Slot| {
+            let subscription = subscriptions[*slot as usize].as_ref();
+            subscription.map(|one| one.customer)
+        };
+        self.by_customer.sort_by_key(customer_of);
+    }
+
+    fn customer(&mut self, number: i32) -> Slot {
+        self.customers.slot(&number)
+    }
+
+    fn product(&mut self, id: &str) -> Slot {
+        let known = self.products.len();
+        let slot = self.products.slot_of_text(id);
+        if self.products.len() > known {
+            self.texts_bytes += 2 * id.len() + TEXT_BYTES;
+        }
+        slot
+    }
+
+    fn currency(&mut self, text: &str) -> Slot {
+        let slot = self.currencies.slot_of_text(text);
+        self.rates
+            .resize_with(self.currencies.len(), Rates::default);
+        slot
+    }
+
+    fn subscription(&mut self, id: &str) -> Slot {
+        if let Some(&slot) = self.subscription_slots.get(id) {
+            return slot;
+        }
+        let slot = self.started_us.len() as Slot;
+        self.subscription_slots.insert(id.into(), slot);
+        self.started_us.push(NOT_RECORDED);
+        self.subscriptions.push(None);
+        self.texts_bytes += id.len() + TEXT_BYTES;
+        slot
+    }
+
+    /// The chunks that may have times of a span.
+    pub(super) fn chunks_within(
+        &self,
+        kind: Kind,
+        from_us: i64,
+        to_us: i64,
+    ) -> impl Iterator<Item = &Chunk> {
+        let months = (kind, month_of(from_us))..=(kind, month_of(to_us));
+        self.chunks.range(months).map(|(_, chunk)| chunk)
+    }
+}
+
+fn check_entry(entry: &Entry) -> Result<(), RecordError> {
+    check_time(entry.revenue_us)?;
+    check_time(entry.order_us)?;
+    check_customer(entry.customer)?;
+    match (entry.orders, entry.records) {
+        (-1..=1, 1 | -1) => Ok(()),
+        (-1..=1, other) => Err(RecordError::Records(other)),
+        (other, _) => Err(RecordError::Orders(other)),
+    }
+}
+
+fn check_state(state: &State) -> Result<RecurringInterval, RecordError> {
+    check_time(state.started_us)?;
+    let times = [
+        state.trial_end_us,
+        state.canceled_us,
+        state.uncanceled_us,
+        state.ends_us,
+        state.ended_us,
+    ];
+    times.into_iter().flatten().try_for_each(check_time)?;
+    check_customer(state.customer)?;
+    if state.amount.unsigned_abs() > SUBSCRIPTION_PICOCENTS_MAX.unsigned_abs() {
+        return Err(RecordError::Amount(state.amount));
+    }
+    RecurringInterval::of(&state.recurring_interval, state.recurring_interval_count)
+}
+
+fn check_time(time_us: i64) -> Result<(), RecordError> {
+    if (TIME_US_MIN..TIME_US_MAX).contains(&time_us) {
+        return Ok(());
+    }
+    Err(RecordError::Time(time_us))
+}
+
+fn check_customer(number: i32) -> Result<(), RecordError> {
+    if number < -1 {
+        return Err(RecordError::Customer(number));
+    }
+    Ok(())
+}
+
+fn month_of(time_us: i64) -> i32 {
+    month_and_year_of(utc_day_of(time_us)).0
+}
