@@ -1,5 +1,6 @@
 """The log of calls that fail: each kind at once, all of them by their number, and no secrets."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -103,6 +104,7 @@ def test_calls_that_are_answered_are_not_logged(
             event_service_pb2.IngestEventsRequest(events=[new_event()])
         )
         call.cancel()
-        with pytest.raises(grpc.FutureCancelledError):
+        # It may be answered first; neither leaves a line.
+        with contextlib.suppress(grpc.FutureCancelledError):
             call.result()
     assert lines(caplog) == []
