@@ -36,10 +36,10 @@ CLIENT = {"client"}
 
 GENERATED = {"v1"}
 
-IMPORTS_CLIENT = {"cli"}
+IMPORTS_CLIENT = {"cli", "files"}
 
 THIRD_PARTY: Mapping[str, set[str]] = {
-    "grpc": {"doors", "client", "cli"},
+    "grpc": {"doors", "client", "cli", "files"},
     "google": {"api", "doors", "client", "cli", "files"},
     "sqlalchemy": {
         "cells",
@@ -57,7 +57,7 @@ THIRD_PARTY: Mapping[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli"},
     "plotext": {"cli"},
-    "pydantic": {"cli", "settings"},
+    "pydantic": {"cli", "files", "settings"},
     "cost_insights._native.amounts": {"amounts"},
     "cost_insights.v1": {"api", "doors", "client", "cli", "files"},
 }

@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 import grpc
 import pytest
 
-from cost_insights.cli.checkpoint import State
-from cost_insights.cli.sender import BATCH_BYTES_MAX
-from cost_insights.cli.source import Content, Format
+from cost_insights.files.checkpoint import State
+from cost_insights.files.sender import BATCH_BYTES_MAX
+from cost_insights.files.source import Content, Format
 from tests.support.command_line import SECONDS_MAX, Command, Serve, program
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service

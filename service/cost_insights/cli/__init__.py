@@ -1,7 +1,7 @@
 """The command line `cost-insights`.
 
-One module a family of commands; `console` holds what they share, `client` how
-they call a service. Nothing here decides anything about events or sums.
+One module a family of commands; `console` holds what they share, `client` the service
+that they call. Nothing here decides anything about events or sums.
 """
 
 import contextlib

@@ -24,7 +24,7 @@ from google.protobuf import json_format
 
 from cost_insights import clock
 from cost_insights.addresses import AddressError
-from cost_insights.cli.client import Service, failure_of
+from cost_insights.cli.client import command_error
 from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
 from cost_insights.cli.databases import (
     database_errors,
@@ -43,6 +43,8 @@ from cost_insights.cli.demo_events import (
 from cost_insights.cli.metrics import IntervalName, show
 from cost_insights.cli.suggestions import address_flags, program, shown_path
 from cost_insights.cli.variables import settings_of
+from cost_insights.client.failures import failure_of
+from cost_insights.client.service import Service
 from cost_insights.identity import (
     SCOPES,
     create_organization,
@@ -192,7 +194,7 @@ async def _play(stage: _Stage, *, seed: int, events: int) -> None:
             try:
                 await _perform(channel, service, stage, seed=seed, events=events)
             except grpc.RpcError as error:
-                raise failure_of(error).error(service) from None
+                raise command_error(failure_of(error), service) from None
     finally:
         await server.stop()
 

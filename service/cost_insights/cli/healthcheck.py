@@ -6,8 +6,9 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cost_insights.cli.client import AddressOption, failure_of, service_of
+from cost_insights.cli.client import AddressOption, command_error, service_of
 from cost_insights.cli.console import CommandError, say, seconds
+from cost_insights.client.failures import failure_of
 
 HELP: Final = (
     "Exit codes: 0 the service is serving; 1 it is not serving, or is another kind of service; 2 "
@@ -43,7 +44,7 @@ def healthcheck(
                 health_pb2.HealthCheckRequest(), timeout=timeout_seconds
             )
         except grpc.RpcError as error:
-            raise failure_of(error).error(service) from None
+            raise command_error(failure_of(error), service) from None
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise CommandError(f"{service.address}: {status}")

@@ -12,18 +12,11 @@ import rich.filesize
 import rich.progress
 import typer
 
-from cost_insights.cli.checkpoint import (
-    SUFFIX,
-    Checkpoint,
-    Counts,
-    FaultsFile,
-    State,
-    read_state,
-)
 from cost_insights.cli.client import AddressOption, TokenOption, service_of
 from cost_insights.cli.console import (
     EXIT_CODES,
     EXIT_REFUSED,
+    CommandError,
     err,
     exit_with,
     note,
@@ -32,12 +25,22 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
-from cost_insights.cli.sender import BATCH_BYTES_MAX, Rehearsal, Sender
-from cost_insights.cli.source import Format, Source, open_source
+from cost_insights.cli.file_errors import command_errors
 from cost_insights.cli.variables import settings_of
+from cost_insights.files.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    Counts,
+    FaultsFile,
+    State,
+    read_state,
+)
 from cost_insights.files.conversion import Conversion, Timestamps, Unit
 from cost_insights.files.csv_records import KNOWN_COLUMNS, place_of
+from cost_insights.files.errors import SourceError
 from cost_insights.files.ndjson import LineFault
+from cost_insights.files.sender import BATCH_BYTES_MAX, Rehearsal, Sender
+from cost_insights.files.source import Format, Source, open_source
 
 NOTE_EVERY_SECONDS: Final = 5.0
 """How often progress is told where there is no terminal to draw a bar on."""
@@ -180,7 +183,7 @@ def ingest(
     """
     service = service_of(address, token)
     conversion = Conversion(_names(names or []), timestamps, unit)
-    with open_source(file, format_, conversion) as source:
+    with command_errors(service), open_source(file, format_, conversion) as source:
         if dry_run:
             _rehearse(source, None if faults is None else FaultsFile(faults), quiet=quiet)
             return
@@ -239,6 +242,8 @@ def _rehearse(source: Source, faults: FaultsFile | None, *, quiet: bool) -> None
     try:
         with watcher:
             rehearsal.run()
+    except SourceError as error:
+        raise CommandError(f"{source.name}: {error}") from None
     finally:
         watcher.finish()
         if not quiet:

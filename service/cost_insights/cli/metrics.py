@@ -14,7 +14,7 @@ import rich.text
 import typer
 from google.protobuf import json_format
 
-from cost_insights.cli.client import AddressOption, Service, TokenOption, failure_of, service_of
+from cost_insights.cli.client import AddressOption, TokenOption, command_error, service_of
 from cost_insights.cli.console import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
@@ -38,6 +38,8 @@ from cost_insights.cli.tables import (
     metric_columns,
     print_table,
 )
+from cost_insights.client.failures import failure_of
+from cost_insights.client.service import Service
 from cost_insights.v1.metrics_service_pb2 import (
     ExportFormat,
     ExportMetricsRequest,
@@ -349,7 +351,7 @@ def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
                 request, timeout=CALL_SECONDS, metadata=service.metadata()
             )
         except grpc.RpcError as error:
-            raise failure_of(error).error(service, FLAGS) from None
+            raise command_error(failure_of(error), service, FLAGS) from None
     return answer
 
 
@@ -422,7 +424,7 @@ def _export(service: Service, request: GetMetricsRequest, written: ExportFormat.
                 _write(part.rows)
             sys.stdout.flush()
         except grpc.RpcError as error:
-            raise failure_of(error).error(service, FLAGS) from None
+            raise command_error(failure_of(error), service, FLAGS) from None
         except BrokenPipeError:
             # Whoever reads has seen enough, such as `head`. What is still buffered must
             # not be written at the end.

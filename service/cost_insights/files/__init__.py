@@ -1,1 +1,1 @@
-"""Reading files of events."""
+"""Files of events: reading them, and sending them to a service."""

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_insights.files import csv_records as csv_rows
-from cost_insights.files import ndjson
+from cost_insights.files import csv_records, ndjson
 from cost_insights.files.conversion import Conversion, Timestamps, Unit
 from cost_insights.files.ndjson import LineFault
 from cost_insights.v1.event_pb2 import NewEvent
@@ -24,7 +23,7 @@ def read(line: str, conversion: Conversion) -> NewEvent:
 
 def read_csv(text: str, conversion: Conversion) -> NewEvent | LineFault:
     """What the only record of CSV is."""
-    (record,) = csv_rows.read_records(
+    (record,) = csv_records.read_records(
         [text.encode()], names=conversion.names, convert=conversion.values
     )
     return record.event
@@ -51,7 +50,7 @@ def test_a_name_that_is_mapped_to_what_is_there_is_refused() -> None:
         b'{"amount": 1, "cost": {"amount": 2}}', Conversion(names=NAMES).document
     )
     assert found == LineFault("amount", "FIELDS_CONFLICT", "is mapped to cost, which is also given")
-    with pytest.raises(csv_rows.HeaderError, match="'cost' occurs more than once"):
+    with pytest.raises(csv_records.HeaderError, match="'cost' occurs more than once"):
         read_csv("amount,cost\n1,2\n", Conversion(names=NAMES))
 
 

@@ -19,9 +19,16 @@ from typing import BinaryIO, Final, Literal
 
 import pydantic
 
-from cost_insights.cli.console import CommandError, usage
-from cost_insights.cli.source import Content, Format
+from cost_insights.files.errors import (
+    CheckpointError,
+    FaultsOpenError,
+    FaultsWriteError,
+    StateError,
+    StateMalformedError,
+    StateVersionError,
+)
 from cost_insights.files.ndjson import LineFault
+from cost_insights.files.source import Content, Format
 
 KEEP_EVERY_SECONDS: Final = 1.0
 """The greatest time by which a checkpoint lags behind the acknowledgements."""
@@ -83,8 +90,8 @@ class FaultsFile:
             # What lies behind belongs to batches that are about to be sent again.
             self._stream.truncate(self._stream.seek(keep_bytes))
         except OSError as error:
-            raise usage(
-                f"--faults: {str(self.file)!r} cannot be written: {error.strerror}"
+            raise FaultsOpenError(
+                f"{str(self.file)!r} cannot be written: {error.strerror}"
             ) from None
 
     def add(self, line: int, fault: LineFault, text: bytes | None) -> None:
@@ -123,7 +130,7 @@ class FaultsFile:
         try:
             yield
         except OSError as error:
-            raise CommandError(f"{self.file}: cannot be written: {error.strerror}") from None
+            raise FaultsWriteError(f"{self.file}: cannot be written: {error.strerror}") from None
 
 
 class Checkpoint:
@@ -186,9 +193,7 @@ class Checkpoint:
             _flush_folder(self.file.parent)
         except OSError as error:
             written.unlink(missing_ok=True)
-            raise CommandError(
-                f"{self.file}: cannot be written: {error.strerror}; --state names another file"
-            ) from None
+            raise CheckpointError(f"{self.file}: cannot be written: {error.strerror}") from None
 
     def remove(self) -> None:
         """Removes the file, because the run is complete."""
@@ -199,24 +204,21 @@ class Checkpoint:
 
 
 def read_state(file: Path) -> State | None:
-    """The state that a run left, if any; raises CommandError if it is not one."""
+    """The state that a run left, if any; raises StateError if it cannot be read."""
     try:
         kept = file.read_bytes()
         if re.search(rb'"version": ?1\b', kept):
-            raise usage(
+            raise StateVersionError(
                 f"{file}: left by an earlier version of cost-insights, and only that version can "
-                "go on with it; --restart begins anew, and every event without an external_id "
-                "then counts again"
+                "go on with it"
             )
         return State.model_validate_json(kept)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise usage(f"{file}: cannot be read: {error.strerror}") from None
+        raise StateError(f"{file}: cannot be read: {error.strerror}") from None
     except pydantic.ValidationError:
-        raise usage(
-            f"{file}: not the state of an ingest; --restart begins anew in its place"
-        ) from None
+        raise StateMalformedError(f"{file}: not the state of an ingest") from None
 
 
 def _flush_folder(folder: Path) -> None:

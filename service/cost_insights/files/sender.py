@@ -20,23 +20,19 @@ import grpc
 
 from cost_insights import clock
 from cost_insights._native.events import EventBatch, Limits, decode_streamed
-from cost_insights.cli.checkpoint import Checkpoint, Counts, State
-from cost_insights.cli.client import Failure, Service, failure_of, failure_of_status
-from cost_insights.cli.console import (
-    EXIT_INTERRUPTED,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    CommandError,
-    usage,
-)
-from cost_insights.cli.source import (
-    Content,
-    Source,
+from cost_insights.client.failures import Failure, failure_of, failure_of_status
+from cost_insights.client.service import Service
+from cost_insights.files.checkpoint import Checkpoint, Counts, State
+from cost_insights.files.errors import (
+    CallFailedError,
+    FilesError,
+    InterruptedRunError,
     SourceChangedError,
     SourceError,
-    SourceStoppedError,
+    StoppedError,
 )
 from cost_insights.files.ndjson import LineFault, Record
+from cost_insights.files.source import Content, Source, SourceStoppedError
 from cost_insights.v1.event_pb2 import NewEvent
 from cost_insights.v1.event_service_pb2 import (
     IngestEventsRequest,
@@ -141,15 +137,6 @@ class _Batch:
         return len(self.event_lines) + len(self.faults)
 
 
-class _StoppedError(Exception):
-    """The service will not store what it was sent."""
-
-    def __init__(self, failure: Failure, *, gave_up: bool) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.gave_up = gave_up
-
-
 class Sender:
     """Sends the records of one source."""
 
@@ -187,20 +174,25 @@ class Sender:
         """Whether nothing was lost sight of that may have been stored."""
 
     async def run(self) -> None:
-        """Sends everything; raises CommandError where it has to stop before the end."""
+        """Sends everything.
+
+        Raises CallFailedError if the service refuses to store anything, SourceChangedError if the
+        input is not the one that an earlier run read, StoppedError if it has to stop before the
+        end for any other cause, and CheckpointError if it then cannot keep the progress.
+        """
         async with self._service.aio_channel() as channel:
             failure = await self._probe(channel)
             if failure is not None:
-                raise failure.error(self._service)
+                raise CallFailedError(failure)
             loop = asyncio.get_running_loop()
             reading = asyncio.create_task(asyncio.to_thread(self._read, loop))
             reading.add_done_callback(self._end_reading)
             delivering = asyncio.create_task(self._deliver(channel))
-            stopped: CommandError | None = None
+            stopped: FilesError | None = None
             try:
                 await asyncio.wait({delivering})
             except asyncio.CancelledError:
-                stopped = CommandError("interrupted", exit_code=EXIT_INTERRUPTED)
+                stopped = InterruptedRunError()
                 # What is on its way is waited for, but not tried again.
                 await self._land(delivering)
             self._source.stop()
@@ -208,7 +200,7 @@ class Sender:
             # The reader may be waiting for a seat, and learns there that it is over.
             self._seats.release()
             await asyncio.wait({reading})
-            stopped = stopped or self._why_stopped(delivering) or _why_broken(reading)
+            stopped = stopped or _why_stopped(delivering) or _why_broken(reading)
         if stopped is None:
             self._checkpoint.remove()
             return
@@ -221,22 +213,8 @@ class Sender:
         delivering.cancel()
         await asyncio.wait({delivering})
 
-    def _why_stopped(self, delivering: "asyncio.Task[None]") -> CommandError | None:
-        if delivering.cancelled() or (error := delivering.exception()) is None:
-            return None
-        if isinstance(error, CommandError):
-            return error
-        if not isinstance(error, _StoppedError):
-            raise error
-        failed = error.failure.error(self._service)
-        words = str(failed)
-        if error.failure.too_large:
-            words += "; --batch-events makes the batches smaller"
-        exit_code = EXIT_UNREACHABLE if error.gave_up else failed.exit_code
-        return CommandError(words, exit_code=exit_code)
-
-    def _account(self, stopped: CommandError) -> CommandError:
-        """The end of the command: why, and what became of every line."""
+    def _account(self, cause: FilesError) -> StoppedError:
+        """The error of a run that stopped: why, and what became of every line."""
         checkpoint = self._checkpoint
         done = checkpoint.state.line - 1
         parts: list[str] = []
@@ -254,11 +232,8 @@ class Sender:
             checkpoint.remove()
         elif checkpoint.file is not None:
             checkpoint.keep()
-            parts.append("--resume goes on from there, and nothing counts twice")
-        return CommandError(
-            "; ".join([f"{self._source.name}: stopped: {stopped}", *parts]),
-            exit_code=stopped.exit_code,
-        )
+        resumable = not nothing_stored and checkpoint.file is not None
+        return StoppedError(self._source.name, cause, tuple(parts), resumable=resumable)
 
     # Reading, in a thread.
 
@@ -317,10 +292,10 @@ class Sender:
             ):
                 failing_since, delay = clock(), RETRY_FIRST_SECONDS
             if not _passes(failure):
-                raise _StoppedError(failure, gave_up=False)
+                raise CallFailedError(failure)
             wait = max(failure.retry_seconds, random.uniform(delay / 2, delay))  # noqa: S311
             if clock() + wait - failing_since >= self._retry_seconds:
-                raise _StoppedError(failure, gave_up=True)
+                raise CallFailedError(failure, gave_up=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._halting.wait(), wait)
                 return
@@ -339,7 +314,7 @@ class Sender:
         except grpc.RpcError as error:
             failure = failure_of(error)
             # A service that is busy slows a stream down where it refuses a call.
-            return None if failure.reason and failure.transient else failure
+            return None if failure.reason and failure.is_transient else failure
         return None
 
     async def _stream(self, channel: grpc.aio.Channel) -> Failure | None:
@@ -407,10 +382,10 @@ class Sender:
                 continue
             failure = failure_of_status(heard.error) if heard.HasField("error") else None
             # What a batch is too large for has not stored it; any other error may come late.
-            self._certain = self._certain and failure is not None and failure.too_large
+            self._certain = self._certain and failure is not None and failure.is_too_large
             if failure is None:
                 batch.answer = heard.batch
-            elif _passes(failure) or failure.too_large:
+            elif _passes(failure) or failure.is_too_large:
                 # A sequence can only be sent again on a new stream. Those behind it
                 # are waited for first: what they answer need not be asked again.
                 again = again or failure
@@ -483,14 +458,12 @@ class Rehearsal:
         self._limits = limits
 
     def run(self) -> None:
-        """Checks everything; raises CommandError where the source cannot be read to its end."""
+        """Checks everything; raises SourceError where the source cannot be read to its end."""
         state = State(format=self._source.format, batch_events=1_000, batch_bytes=BATCH_BYTES_MAX)
         cutter = _Cutter(self._source, Checkpoint(state), self._check, linger=False)
         try:
             for record in self._source.records():
                 cutter.add(record)
-        except SourceError as error:
-            raise CommandError(f"{self._source.name}: {error}", exit_code=EXIT_REFUSED) from None
         finally:
             cutter.cut()
 
@@ -568,19 +541,24 @@ class _Cutter:
 
 def _passes(failure: Failure) -> bool:
     """Whether the same batch may be stored later."""
-    return failure.transient or (not failure.reason and failure.code in _PASSING)
+    return failure.is_transient or (not failure.reason and failure.code in _PASSING)
 
 
-def _why_broken(reading: "asyncio.Task[None]") -> CommandError | None:
+def _why_stopped(delivering: "asyncio.Task[None]") -> FilesError | None:
+    if delivering.cancelled() or (error := delivering.exception()) is None:
+        return None
+    if isinstance(error, FilesError):
+        return error
+    raise error
+
+
+def _why_broken(reading: "asyncio.Task[None]") -> FilesError | None:
     error = reading.exception()
     if error is None or isinstance(error, SourceStoppedError):
         return None
-    if isinstance(error, SourceChangedError):
-        raise usage(
-            f"--resume: {error}, so it is unknown which events are stored; --restart begins anew"
-        )
-    if isinstance(error, SourceError):
-        return CommandError(str(error), exit_code=EXIT_REFUSED)
+    # The account of a run would be about another input.
+    if isinstance(error, FilesError) and not isinstance(error, SourceChangedError):
+        return error
     raise error
 
 

@@ -16,13 +16,15 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from cost_insights.cli import sender as sender_module
-from cost_insights.cli.checkpoint import Checkpoint, Counts, State, read_state
-from cost_insights.cli.client import Service
 from cost_insights.cli.console import CommandError
-from cost_insights.cli.sender import BATCH_BYTES_MAX, IN_FLIGHT_MAX, Sender
-from cost_insights.cli.source import Format, Source
+from cost_insights.cli.file_errors import WORDS, command_errors
+from cost_insights.client.service import Service
+from cost_insights.files import errors as file_errors
+from cost_insights.files import sender as sender_module
+from cost_insights.files.checkpoint import Checkpoint, Counts, State, read_state
 from cost_insights.files.ndjson import LineFault
+from cost_insights.files.sender import BATCH_BYTES_MAX, IN_FLIGHT_MAX, Sender
+from cost_insights.files.source import Format, Source
 from cost_insights.v1.event_service_pb2 import (
     IngestEventsRequest,
     IngestEventsResponse,
@@ -194,7 +196,13 @@ class Run:
         retry_seconds: float = 5,
         keeps: bool = True,
     ) -> tuple[Counts, list[tuple[int, str, bytes | None]]]:
-        """What became of the lines; raises what the sender raises."""
+        """What became of the lines; raises the error that ends the command."""
+        with command_errors(Service(self.address)):
+            return self._send(lines, batch_events, retry_seconds, keeps=keeps)
+
+    def _send(
+        self, lines: Sequence[str], batch_events: int, retry_seconds: float, *, keeps: bool
+    ) -> tuple[Counts, list[tuple[int, str, bytes | None]]]:
         self.file.write_text("\n".join(lines))
         notes = Notes()
         before = read_state(self.state)
@@ -425,3 +433,14 @@ def test_stops_at_a_service_that_is_no_service_of_this_kind(
         Run(grpc_server, None, tmp_path)(events(1))
     assert stopped.value.exit_code == 1
     assert "(UNIMPLEMENTED)" in str(stopped.value)
+
+
+def test_every_error_has_its_words() -> None:
+    """The command knows what to say of each error of files and how to end with it."""
+    found = {
+        error
+        for error in vars(file_errors).values()
+        if isinstance(error, type) and issubclass(error, file_errors.FilesError)
+    }
+    others = {file_errors.FilesError, file_errors.CallFailedError, file_errors.StoppedError}
+    assert found - others == set(WORDS)

@@ -1,7 +1,7 @@
 """Files of events: opened, decompressed and read as records, a piece at a time.
 
-Reading blocks, so it is done in a thread. What a record means is for
-`ingest.json_documents` and `ingest.csv_rows` to say.
+Reading blocks, so it is done in a thread. `json_documents`
+and `csv_records` make events of the records.
 """
 
 import codecs
@@ -22,10 +22,9 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import BinaryIO, Final, cast
 
-from cost_insights.cli.console import usage
-from cost_insights.files import csv_records as csv_rows
-from cost_insights.files import json_documents
+from cost_insights.files import csv_records, json_documents
 from cost_insights.files.conversion import Conversion
+from cost_insights.files.errors import SourceChangedError, SourceError, SourceOpenError
 from cost_insights.files.ndjson import Record, keep
 
 if sys.version_info >= (3, 14):
@@ -46,14 +45,6 @@ class Format(StrEnum):
 
     NDJSON = "ndjson"
     CSV = "csv"
-
-
-class SourceError(Exception):
-    """What was opened cannot be read to its end."""
-
-
-class SourceChangedError(SourceError):
-    """What was opened does not begin like what an earlier run read."""
 
 
 class SourceStoppedError(Exception):
@@ -154,7 +145,7 @@ class Source:
                 if self._expected is None:
                     yield from held
                     held.clear()
-        except (csv_rows.HeaderError, json_documents.CutOffError) as error:
+        except (csv_records.HeaderError, json_documents.CutOffError) as error:
             raise SourceError(str(error)) from None
         yield from held
 
@@ -163,7 +154,7 @@ class Source:
         changes = conversion != Conversion()
         if self.format is Format.CSV:
             convert = conversion.values if changes else keep
-            return csv_rows.read_records(
+            return csv_records.read_records(
                 chunks, first_line=first, names=conversion.names, convert=convert
             )
         convert = conversion.document if changes else keep
@@ -293,7 +284,7 @@ class _Raw(io.RawIOBase):
 
 
 def open_source(file: str, format_: Format | None, conversion: Conversion) -> Source:
-    """Opens a file, or standard input by the name `-`; raises CommandError if it cannot be.
+    """Opens a file, or standard input by the name `-`; raises SourceOpenError if it cannot be.
 
     The name says how the events are written, unless `format_` does.
     """
@@ -305,10 +296,10 @@ def open_source(file: str, format_: Format | None, conversion: Conversion) -> So
             name, descriptor = file, os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise usage(f"FILE: {file!r} cannot be read: {why}") from None
+        raise SourceOpenError(f"{file!r} cannot be read: {why}") from None
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise usage(f"FILE: {file!r} is a folder; a file or - is allowed")
+        raise SourceOpenError(f"{file!r} is a folder; a file or - is allowed")
     path = PurePath("" if file == "-" else file.lower())
     written = path.with_suffix("").suffix if path.suffix in {".gz", ".zst"} else path.suffix
     if format_ is None:
