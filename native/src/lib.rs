@@ -23,10 +23,15 @@ pub mod events {
     pub mod batch;
     pub mod check;
     pub mod decode;
+    mod distinct;
     pub mod fault;
     pub mod id;
     pub mod limits;
+    mod metadata;
+    pub mod new_event;
     pub mod request;
+    pub mod system_events;
+    mod text_field;
 }
 
 /// What one transaction stores, in the forms that databases take in.

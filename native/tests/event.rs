@@ -6,7 +6,7 @@ use cost_insights_native::events::batch::{Customer, EventBatch, Parent, RowTexts
 use cost_insights_native::events::fault::{FAULTS_MAX, Fault};
 use cost_insights_native::events::id::{self, Uuid};
 use cost_insights_native::events::limits::Limits;
-use cost_insights_native::events::{check, decode};
+use cost_insights_native::events::{decode, system_events};
 use support::*;
 
 fn decode(request: impl AsRef<[u8]>) -> EventBatch {
@@ -217,9 +217,9 @@ fn faults_stand_in_the_order_of_fields() {
 /// A batch tells whether any event has one of the reserved names, faulty or not.
 #[test]
 fn system_events() {
-    assert!(check::SYSTEM_EVENTS.is_sorted());
+    assert!(system_events::SYSTEM_EVENTS.is_sorted());
     assert!(!decode(request(named())).holds_system_events);
-    for name in check::SYSTEM_EVENTS {
+    for name in system_events::SYSTEM_EVENTS {
         let own = message([field(1, name), field(2, "user_123")]);
         for event in [own, field(1, name).to_vec()] {
             let batch = decode([request(named()), request(event)].concat());

@@ -18,7 +18,9 @@ LAYERS = (
 """From the bottom up: what stands in a set may use what stands in the sets before it."""
 
 # `use error::AmountError` in `amount/mod.rs` starts with a module of that folder.
-_PATH = re.compile(r"\b(crate::|super::|use (?!crate|super))(\{[^;]*\}|[\w:]+(?:::\{[^;]*\})?)")
+_PATH = re.compile(
+    r"\b(crate::|super::|self::|use (?!crate|super|self))(\{[^;]*\}|[\w:]+(?:::\{[^;]*\})?)"
+)
 _TREE = re.compile(r"[{},]|[^{},\s]+(?:\s+as\s+\w+)?")
 
 
@@ -56,7 +58,12 @@ def uses(module: tuple[str, ...]) -> set[tuple[str, ...]]:
     text = MODULES[module].read_text().partition("#[cfg(test)]")[0]
     text = re.sub(r"//.*", "", text)
     found: set[tuple[str, ...]] = set()
-    starts: dict[str, tuple[str, ...]] = {"crate": (), "super": module[:-1], "use": module}
+    starts: dict[str, tuple[str, ...]] = {
+        "crate": (),
+        "super": module[:-1],
+        "self": module,
+        "use": module,
+    }
     for root, tree in _PATH.findall(text):
         for path in paths(tree):
             names = [*starts[root.rstrip(": ")], *path.split("::")]
@@ -108,7 +115,7 @@ def test_there_is_no_circle() -> None:
 def test_the_test_sees_uses() -> None:
     """The test must notice each form of use to be worth anything."""
     assert paths("a::{self, b, c::{d, e}}") == ["a::self", "a::b", "a::c::d", "a::c::e"]
-    assert ("amount",) in uses(("events", "check"))
+    assert ("amount",) in uses(("events", "check", "cost"))
     assert ("events", "fault") in uses(("events", "check"))
     assert ("amount", "error") in uses(("amount",))
     assert ("commit", "group") in uses(("commit", "pg_copy"))

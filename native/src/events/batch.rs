@@ -160,7 +160,7 @@ pub struct EventBatch {
     pub faults_total: usize,
     /// How many events have faults.
     pub faulty: usize,
-    /// Whether any event, faulty or not, has a name of [`super::check::SYSTEM_EVENTS`].
+    /// Whether any event, faulty or not, has a name of [`super::system_events::SYSTEM_EVENTS`].
     pub holds_system_events: bool,
     /// The distinct customers named by the caller's identifiers.
     pub external_customer_ids: Texts,

@@ -5,18 +5,21 @@
 //! the keys in the order of their bytes.
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod cost;
+mod llm;
+mod metadata;
+mod text;
 
-use super::batch::{Customer, EventBatch, Parent, Row, Series};
-use super::fault::{CURRENCY, FaultKind, Faults, Found, Place, TOKENS_MAX};
+use super::batch::{EventBatch, Parent, Row, Series};
+use super::distinct::Distinct;
+use super::fault::{FaultKind, Faults, Found, Place};
 use super::id::{self, Content, IdMaker, NamedCustomer, Uuid};
 use super::limits::Limits;
-use super::request::{self, Cost, Leaf, Llm, Metadata, NewEvent, Request, Text, Timestamp};
-use crate::amount::{self, Picocents};
-use crate::blank::is_blank;
-use crate::json;
+use super::new_event::{self, NewEvent, Timestamp};
+use super::request::Request;
+use super::system_events::is_system_event;
+use super::text_field::{TextField, optional, required};
+use crate::amount::Picocents;
 
 /// What decoding needs to know besides the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +41,6 @@ pub(super) struct StreamPlace<'c> {
     pub(super) sequence: i64,
 }
 
-/// A field that holds text.
-struct TextField {
-    name: &'static str,
-    what: &'static str,
-    chars_max: u32,
-    required: bool,
-}
-
 const NAME: TextField = required("name", "the name", 128);
 const EXTERNAL_CUSTOMER_ID: TextField =
     required("external_customer_id", "the external customer id", 256);
@@ -54,57 +49,10 @@ const EXTERNAL_ID: TextField = optional("external_id", "the external id", 256);
 const PARENT_ID: TextField = optional("parent_id", "the parent id", 256);
 const EXTERNAL_MEMBER_ID: TextField = optional("external_member_id", "the external member id", 256);
 const PRODUCT_ID: TextField = optional("product_id", "the product id", 128);
-const VENDOR: TextField = required("vendor", "the vendor", 128);
-const MODEL: TextField = required("model", "the model", 128);
-
-const fn required(name: &'static str, what: &'static str, chars_max: u32) -> TextField {
-    TextField {
-        name,
-        what,
-        chars_max,
-        required: true,
-    }
-}
-
-const fn optional(name: &'static str, what: &'static str, chars_max: u32) -> TextField {
-    TextField {
-        name,
-        what,
-        chars_max,
-        required: false,
-    }
-}
-
-/// The names of events that say what was earned, sorted. They are not stored as events:
-/// whoever reads a batch that holds some makes other records of them.
-pub const SYSTEM_EVENTS: [&str; 14] = [
-    "balance.credit_order",
-    "balance.dispute",
-    "balance.dispute_reversal",
-    "balance.order",
-    "balance.refund",
-    "balance.refund_reversal",
-    "order.paid",
-    "subscription.canceled",
-    "subscription.created",
-    "subscription.cycled",
-    "subscription.product_updated",
-    "subscription.reinstated",
-    "subscription.revoked",
-    "subscription.uncanceled",
-];
-
-fn is_system_event(name: &str) -> bool {
-    SYSTEM_EVENTS.binary_search(&name).is_ok()
-}
 
 /// The first second of the year 1 and of the year 10000.
 const SECONDS: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
 const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
-
-/// The places of what has been seen in a list. The hash is keyed anew for each
-/// map; texts chosen to collide anyway can at worst meet all events of a request.
-type Places<T> = HashMap<T, u32, foldhash::fast::RandomState>;
 
 /// Checks one event after the other and gathers the valid ones. Keeps texts of
 /// the request to find those that return.
@@ -116,10 +64,7 @@ pub(super) struct Checker<'a, 'c> {
     index: u32,
     pub(super) faults: Faults,
     pub(super) batch: EventBatch,
-    external_customers: Places<&'a str>,
-    customers: Places<Uuid>,
-    series: Places<Series<'a>>,
-    uncertain_parents: Places<Uuid>,
+    distinct: Distinct<'a>,
 }
 
 /// The parent of an event, as it was named.
@@ -128,13 +73,6 @@ enum NamedParent {
     None,
     Id(Uuid),
     Uncertain { id: Uuid, by_external_id: Uuid },
-}
-
-/// What an LLM call adds to the series.
-#[derive(Clone, Copy)]
-struct Model<'a> {
-    vendor: &'a str,
-    model: &'a str,
 }
 
 impl<'a, 'c> Checker<'a, 'c> {
@@ -153,10 +91,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             index: 0,
             faults: Faults::new(request.accept_valid),
             batch,
-            external_customers: Places::with_capacity_and_hasher(events, Default::default()),
-            customers: Places::default(),
-            series: Places::default(),
-            uncertain_parents: Places::default(),
+            distinct: Distinct::with_capacity(events),
         }
     }
 
@@ -259,7 +194,7 @@ impl<'a, 'c> Checker<'a, 'c> {
         let series = self.series_place(series)?;
         let row = Row {
             index: self.index,
-            customer: self.customer_place(customer),
+            customer: self.distinct.customer(&mut self.batch, customer),
             series,
             id: own_id.unwrap_or_else(|| self.ids.id(self.index)),
             timestamp_us: timestamp_us.unwrap_or(self.context.now_us),
@@ -281,76 +216,17 @@ impl<'a, 'c> Checker<'a, 'c> {
         self.faults.push(self.index, place, found, kind);
     }
 
-    /// A text field of the event itself; an absent one is empty.
-    fn text(&mut self, field: &TextField, text: Text<'a>) -> Option<&'a str> {
-        self.text_at(Place::Field(field.name), field, text)
-    }
-
-    fn text_at(&mut self, place: Place<'_>, field: &TextField, text: Text<'a>) -> Option<&'a str> {
-        let text = self.clean(place, field.what, text)?;
-        if text.is_empty() && field.required {
-            self.fault(
-                place,
-                Found::Nothing,
-                FaultKind::FieldRequired { what: field.what },
-            );
-            return None;
-        }
-        if field.required && is_blank(text) {
-            let kind = FaultKind::TextBlank { what: field.what };
-            self.fault(place, Found::Text(text.as_bytes()), kind);
-            return None;
-        }
-        self.short(place, field.what, text, field.chars_max)
-    }
-
-    /// Text that is UTF-8 and that PostgreSQL can store.
-    #[inline]
-    fn clean(&mut self, place: Place<'_>, what: &'static str, text: Text<'a>) -> Option<&'a str> {
-        let kind = match text {
-            Text::Bytes(_) => FaultKind::TextNotUtf8 { what },
-            Text::Utf8(text) if text.as_bytes().contains(&0) => FaultKind::TextHoldsNul { what },
-            Text::Utf8(text) => return Some(text),
-        };
-        self.fault(place, Found::Text(text.bytes()), kind);
-        None
-    }
-
-    #[inline]
-    fn short(
-        &mut self,
-        place: Place<'_>,
-        what: &'static str,
-        text: &'a str,
-        characters_max: u32,
-    ) -> Option<&'a str> {
-        // A text has at least as many bytes as characters: most need no counting.
-        if text.len() > characters_max as usize {
-            let characters = text.chars().count();
-            if characters > characters_max as usize {
-                let kind = FaultKind::TextTooLong {
-                    what,
-                    characters,
-                    characters_max,
-                };
-                self.fault(place, Found::Text(text.as_bytes()), kind);
-                return None;
-            }
-        }
-        Some(text)
-    }
-
-    fn customer(&mut self, customer: request::Customer<'a>) -> Option<NamedCustomer<'a>> {
+    fn customer(&mut self, customer: new_event::Customer<'a>) -> Option<NamedCustomer<'a>> {
         match customer {
-            request::Customer::Absent => {
+            new_event::Customer::Absent => {
                 let place = Place::Field(EXTERNAL_CUSTOMER_ID.name);
                 self.fault(place, Found::Nothing, FaultKind::CustomerRequired);
                 None
             }
-            request::Customer::External(text) => self
+            new_event::Customer::External(text) => self
                 .text(&EXTERNAL_CUSTOMER_ID, text)
                 .map(NamedCustomer::External),
-            request::Customer::Id(text) => {
+            new_event::Customer::Id(text) => {
                 let text = self.text(&CUSTOMER_ID, text)?;
                 Some(id::parse(text).map_or(NamedCustomer::External(text), NamedCustomer::Id))
             }
@@ -417,331 +293,6 @@ impl<'a, 'c> Checker<'a, 'c> {
         })
     }
 
-    fn metadata_cost(
-        &mut self,
-        metadata: &Metadata<'a>,
-        field: Option<Option<Picocents>>,
-    ) -> Option<Option<Picocents>> {
-        const PLACE: &str = "metadata._cost";
-        let Some((value, cost)) = &metadata.cost else {
-            return field.map_or(Some(None), |cost| cost.map(Some));
-        };
-        self.only_object(PLACE, "cost", field.is_some(), value)?;
-        self.cost(PLACE, cost).map(Some)
-    }
-
-    fn metadata_llm(
-        &mut self,
-        metadata: &Metadata<'a>,
-        field: Option<Option<Model<'a>>>,
-    ) -> Option<Option<Model<'a>>> {
-        const PLACE: &str = "metadata._llm";
-        let Some((value, llm)) = &metadata.llm else {
-            return field.map_or(Some(None), |model| model.map(Some));
-        };
-        self.only_object(PLACE, "llm", field.is_some(), value)?;
-        self.llm(PLACE, llm).map(Some)
-    }
-
-    /// The product, which either the field or the metadata names.
-    fn metadata_product_id(
-        &mut self,
-        event: &NewEvent<'a>,
-        field: Option<&'a str>,
-    ) -> Option<Cow<'a, str>> {
-        let Some(product_id) = event.metadata.entries.iter().find_map(named_product) else {
-            return field.map(Cow::Borrowed);
-        };
-        if event.product_id.bytes().is_empty() {
-            return Some(product_id);
-        }
-        self.fault(
-            Place::Field("metadata.product_id"),
-            Found::Nothing,
-            FaultKind::FieldsConflict {
-                other: PRODUCT_ID.name,
-            },
-        );
-        None
-    }
-
-    /// Whether what stands under a special key is an object without a twin.
-    fn only_object(
-        &mut self,
-        place: &'static str,
-        twin: &'static str,
-        twin_is_there: bool,
-        value: &Leaf<'a>,
-    ) -> Option<()> {
-        let place = Place::Field(place);
-        if twin_is_there {
-            self.fault(
-                place,
-                Found::Nothing,
-                FaultKind::FieldsConflict { other: twin },
-            );
-            return None;
-        }
-        match *value {
-            Leaf::Object => Some(()),
-            // A text that is not UTF-8 anywhere in the object stands for the whole of it.
-            Leaf::Text(text @ Text::Bytes(_)) => self.clean(place, "the object", text).map(drop),
-            _ => {
-                self.wrong_type(place, value, "object");
-                None
-            }
-        }
-    }
-
-    fn wrong_type(&mut self, place: Place<'_>, value: &Leaf<'_>, allowed: &'static str) {
-        self.fault(
-            place,
-            Found::Type(type_name(value)),
-            FaultKind::TypeUnsupported { allowed },
-        );
-    }
-
-    /// The cost under `base`, which is `cost` or `metadata._cost`.
-    fn cost(&mut self, base: &'static str, cost: &Cost<'a>) -> Option<Picocents> {
-        let amount = self.amount(Place::Member(base, "amount"), &cost.amount);
-        self.currency(Place::Member(base, "currency"), &cost.currency)?;
-        amount
-    }
-
-    fn amount(&mut self, place: Place<'_>, value: &Leaf<'a>) -> Option<Picocents> {
-        const WHAT: &str = "the amount";
-        let (result, found) = match *value {
-            Leaf::Absent | Leaf::Text(Text::Utf8("")) => {
-                self.fault(
-                    place,
-                    Found::Nothing,
-                    FaultKind::FieldRequired { what: WHAT },
-                );
-                return None;
-            }
-            Leaf::Text(text) => {
-                let text = self.clean(place, WHAT, text)?;
-                (amount::parse(text), Found::Text(text.as_bytes()))
-            }
-            Leaf::Number(number) => (amount::round(number), Found::Number(number)),
-            _ => {
-                self.wrong_type(place, value, "number, text");
-                return None;
-            }
-        };
-        result
-            .map_err(|error| self.fault(place, found, error.into()))
-            .ok()
-    }
-
-    fn currency(&mut self, place: Place<'_>, value: &Leaf<'a>) -> Option<()> {
-        const WHAT: &str = "the currency";
-        let text = match *value {
-            Leaf::Absent => "",
-            Leaf::Text(text) => self.clean(place, WHAT, text)?,
-            _ => {
-                self.wrong_type(place, value, "text");
-                return None;
-            }
-        };
-        if text.eq_ignore_ascii_case(CURRENCY) {
-            return Some(());
-        }
-        let kind = match text {
-            "" => FaultKind::FieldRequired { what: WHAT },
-            _ => FaultKind::CurrencyUnsupported,
-        };
-        self.fault(place, Found::Text(text.as_bytes()), kind);
-        None
-    }
-
-    /// The LLM call under `base`, which is `llm` or `metadata._llm`. Its JSON is
-    /// added to the texts; vendor and model go into the series.
-    fn llm(&mut self, base: &'static str, llm: &Llm<'a>) -> Option<Model<'a>> {
-        let vendor = self.model_text(base, &VENDOR, &llm.vendor);
-        let model = self.model_text(base, &MODEL, &llm.model);
-        let counts = [
-            ("input_tokens", &llm.input_tokens, Some(0)),
-            ("output_tokens", &llm.output_tokens, Some(0)),
-            ("total_tokens", &llm.total_tokens, Some(0)),
-            ("cached_input_tokens", &llm.cached_input_tokens, None),
-        ];
-        let texts = [
-            ("prompt", "the prompt", &llm.prompt),
-            ("response", "the response", &llm.response),
-        ];
-        let mut valid = true;
-        let mut separator = '{';
-        for (field, value, default) in counts {
-            let Some(count) = self.tokens(Place::Member(base, field), value, default) else {
-                valid = false;
-                continue;
-            };
-            if let Some(count) = count {
-                self.push_key(&mut separator, field);
-                json::push_integer(&mut self.batch.texts, count);
-            }
-        }
-        for (field, what, value) in texts {
-            let place = Place::Member(base, field);
-            let text = match *value {
-                Leaf::Absent | Leaf::Null => continue,
-                Leaf::Text(text) => self.clean(place, what, text),
-                _ => {
-                    self.wrong_type(place, value, "text, null");
-                    None
-                }
-            };
-            if let Some(text) = text {
-                self.push_key(&mut separator, field);
-                json::push_text(&mut self.batch.texts, text);
-            }
-            valid &= text.is_some();
-        }
-        self.batch.texts.push('}');
-        let (vendor, model) = (vendor?, model?);
-        valid.then_some(Model { vendor, model })
-    }
-
-    fn model_text(
-        &mut self,
-        base: &'static str,
-        field: &TextField,
-        value: &Leaf<'a>,
-    ) -> Option<&'a str> {
-        let place = Place::Member(base, field.name);
-        match *value {
-            Leaf::Absent => self.text_at(place, field, Text::default()),
-            Leaf::Text(text) => self.text_at(place, field, text),
-            _ => {
-                self.wrong_type(place, value, "text");
-                None
-            }
-        }
-    }
-
-    /// A count of tokens; one that has no default may be null.
-    fn tokens(
-        &mut self,
-        place: Place<'_>,
-        value: &Leaf<'a>,
-        default: Option<i64>,
-    ) -> Option<Option<i64>> {
-        let (count, found) = match *value {
-            Leaf::Absent => return Some(default),
-            Leaf::Null if default.is_none() => return Some(None),
-            Leaf::Integer(count) => (Some(count), Found::Integer(count)),
-            Leaf::Number(number) => {
-                // The cast drops a fraction and saturates: what is too large stays so.
-                let whole = number as i64;
-                (
-                    (whole as f64 == number).then_some(whole),
-                    Found::Number(number),
-                )
-            }
-            _ => {
-                self.wrong_type(
-                    place,
-                    value,
-                    if default.is_none() {
-                        "number, null"
-                    } else {
-                        "number"
-                    },
-                );
-                return None;
-            }
-        };
-        match count {
-            Some(count @ 0..=TOKENS_MAX) => Some(Some(count)),
-            _ => {
-                self.fault(place, found, FaultKind::TokensOutOfRange);
-                None
-            }
-        }
-    }
-
-    /// Checks metadata and adds its JSON to the texts.
-    fn metadata(&mut self, metadata: &Metadata<'a>) -> Option<()> {
-        let keys_max = self.context.limits.metadata_keys_max;
-        let mut valid = metadata.entries.len() <= keys_max as usize;
-        if !valid {
-            let found = match metadata.overflowed {
-                true => Found::MoreThan(Metadata::ENTRIES_MAX),
-                false => Found::Count(metadata.entries.len()),
-            };
-            let kind = FaultKind::MetadataTooManyKeys { keys_max };
-            self.fault(Place::Field("metadata"), found, kind);
-        }
-        let mut separator = '{';
-        for entry in &metadata.entries {
-            valid &= self.metadata_entry(&mut separator, entry).is_some();
-        }
-        if separator == '{' {
-            self.batch.texts.push('{');
-        }
-        self.batch.texts.push('}');
-        valid.then_some(())
-    }
-
-    fn metadata_entry(&mut self, separator: &mut char, entry: &request::Entry<'a>) -> Option<()> {
-        const KEY: &str = "the key";
-        const TEXT: &str = "the text";
-        let limits = &self.context.limits;
-        let place = Place::Key(entry.key.bytes());
-        let key = self.clean(place, KEY, entry.key);
-        let key = key.and_then(|key| self.filled(place, KEY, key, limits.metadata_key_chars_max));
-        match entry.value {
-            Leaf::Text(text) => {
-                let text = self.clean(place, TEXT, text)?;
-                let text = self.filled(place, TEXT, text, limits.metadata_text_chars_max)?;
-                self.push_key(separator, key?);
-                json::push_text(&mut self.batch.texts, text);
-            }
-            Leaf::Number(number) if number.is_finite() => {
-                self.push_key(separator, key?);
-                json::push_number(&mut self.batch.texts, number);
-            }
-            Leaf::Number(number) => {
-                self.fault(place, Found::Number(number), FaultKind::NumberNotFinite);
-                return None;
-            }
-            Leaf::Bool(flag) => {
-                self.push_key(separator, key?);
-                self.batch
-                    .texts
-                    .push_str(if flag { "true" } else { "false" });
-            }
-            _ => {
-                self.wrong_type(place, &entry.value, "number, boolean, text");
-                return None;
-            }
-        }
-        Some(())
-    }
-
-    fn filled(
-        &mut self,
-        place: Place<'_>,
-        what: &'static str,
-        text: &'a str,
-        characters_max: u32,
-    ) -> Option<&'a str> {
-        if text.is_empty() {
-            self.fault(place, Found::Nothing, FaultKind::TextEmpty { what });
-            return None;
-        }
-        self.short(place, what, text, characters_max)
-    }
-
-    fn push_key(&mut self, separator: &mut char, key: &str) {
-        let texts = &mut self.batch.texts;
-        texts.push(*separator);
-        *separator = ',';
-        json::push_text(texts, key);
-        texts.push(':');
-    }
-
     fn size(&mut self, bytes: usize) -> Option<()> {
         let bytes_max = self.context.limits.event_bytes_max;
         if bytes <= bytes_max as usize {
@@ -752,47 +303,20 @@ impl<'a, 'c> Checker<'a, 'c> {
         None
     }
 
-    fn customer_place(&mut self, customer: NamedCustomer<'a>) -> Customer {
-        match customer {
-            NamedCustomer::External(text) => Customer::External(
-                *self
-                    .external_customers
-                    .entry(text)
-                    .or_insert_with(|| self.batch.external_customer_ids.push(text)),
-            ),
-            NamedCustomer::Id(id) => Customer::Id(intern(
-                &mut self.customers,
-                &mut self.batch.customer_ids,
-                id,
-            )),
-        }
-    }
-
-    /// The place of a series; none where a stream holds what it cannot take.
+    /// The place of a series; none where the stream may not hold it.
     fn series_place(&mut self, series: Series<'a>) -> Option<u32> {
-        if let Some(&place) = self.series.get(&series) {
+        if let Some(place) = self.distinct.known_series(&series) {
             return Some(place);
         }
-        let Series {
-            name,
-            vendor,
-            model,
-            ref product_id,
-        } = series;
-        if is_system_event(name) {
+        if is_system_event(series.name) {
             self.batch.holds_system_events = true;
             if self.stream.is_some() {
-                let found = Found::Text(name.as_bytes());
+                let found = Found::Text(series.name.as_bytes());
                 self.fault(Place::Field(NAME.name), found, FaultKind::NameReserved);
                 return None;
             }
         }
-        let place = self.batch.series_count() as u32;
-        for text in [Some(name), vendor, model, product_id.as_deref()] {
-            self.batch.series_texts.push(text.unwrap_or_default());
-        }
-        self.series.insert(series, place);
-        Some(place)
+        Some(self.distinct.add_series(&mut self.batch, series))
     }
 
     fn parent_place(&mut self, parent: NamedParent) -> Parent {
@@ -800,55 +324,9 @@ impl<'a, 'c> Checker<'a, 'c> {
             NamedParent::None => Parent::None,
             NamedParent::Id(id) => Parent::Id(id),
             NamedParent::Uncertain { id, by_external_id } => Parent::Uncertain {
-                place: intern(
-                    &mut self.uncertain_parents,
-                    &mut self.batch.uncertain_parents,
-                    id,
-                ),
+                place: self.distinct.uncertain_parent(&mut self.batch, id),
                 by_external_id,
             },
         }
-    }
-}
-
-/// The place of an id in a list, at whose end it is put if it is new.
-fn intern(places: &mut Places<Uuid>, list: &mut Vec<Uuid>, id: Uuid) -> u32 {
-    match places.entry(id) {
-        Entry::Occupied(place) => *place.get(),
-        Entry::Vacant(place) => {
-            list.push(id);
-            *place.insert(list.len() as u32 - 1)
-        }
-    }
-}
-
-/// The product that an entry of metadata names: a text, or a whole number that a double
-/// holds exactly, as its digits. Clients may have anything under that key: what could be
-/// no product id is metadata like any other.
-fn named_product<'a>(entry: &request::Entry<'a>) -> Option<Cow<'a, str>> {
-    if entry.key.bytes() != PRODUCT_ID.name.as_bytes() {
-        return None;
-    }
-    match entry.value {
-        Leaf::Text(Text::Utf8(text)) => {
-            let characters_max = PRODUCT_ID.chars_max as usize;
-            let is_short = text.len() <= characters_max || text.chars().count() <= characters_max;
-            (is_short && !text.is_empty()).then_some(Cow::Borrowed(text))
-        }
-        Leaf::Number(number) if number.trunc() == number && number.abs() < json::WHOLE_MAX => {
-            Some(Cow::Owned((number as i64).to_string()))
-        }
-        _ => None,
-    }
-}
-
-fn type_name(value: &Leaf<'_>) -> &'static str {
-    match value {
-        Leaf::Absent | Leaf::Null => "null",
-        Leaf::Number(_) | Leaf::Integer(_) => "number",
-        Leaf::Bool(_) => "boolean",
-        Leaf::Text(_) => "text",
-        Leaf::Object => "object",
-        Leaf::List => "list",
     }
 }

@@ -5,7 +5,8 @@
 use super::batch::EventBatch;
 use super::check::{Checker, Context, StreamPlace};
 use super::fault::{Fault, FaultKind, Found};
-use super::request::{NewEvent, Request, StreamRequest};
+use super::new_event::NewEvent;
+use super::request::{Request, StreamRequest};
 use crate::wire;
 
 /// Reads and checks a request.

@@ -1,7 +1,7 @@
 //! Limits: what a request may hold.
 #![forbid(unsafe_code)]
 
-use super::request::Metadata;
+use super::new_event::Metadata;
 
 /// What a request may hold.
 #[derive(Clone, Copy, Debug)]

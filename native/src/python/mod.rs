@@ -92,7 +92,7 @@ mod _native {
         use pyo3::prelude::*;
         use pyo3::types::PyFrozenSet;
 
-        use crate::events::check;
+        use crate::events::system_events;
 
         #[pymodule_export]
         use crate::python::events::{
@@ -101,7 +101,7 @@ mod _native {
 
         #[pymodule_init]
         fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-            let names = PyFrozenSet::new(module.py(), check::SYSTEM_EVENTS)?;
+            let names = PyFrozenSet::new(module.py(), system_events::SYSTEM_EVENTS)?;
             module.add("SYSTEM_EVENTS", names)
         }
     }
