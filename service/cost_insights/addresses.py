@@ -19,6 +19,11 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def join_address(host: str, port: int) -> str:
+    """The address of a host and a port: what `split_address` takes apart."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_socket(address: str) -> bool:
     """Whether an address is a Unix domain socket, such as `unix:/run/cost-insights.sock`."""
     return address.startswith(_SOCKETS)

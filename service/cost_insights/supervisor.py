@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from cost_insights.addresses import AddressError, split_address
+from cost_insights.addresses import AddressError, join_address, split_address
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -209,6 +209,6 @@ def _kept_port(address: str) -> Iterator[str]:
         with socket.socket(family) as keeper:
             keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             keeper.bind((host, port))
-            yield f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+            yield join_address(host, port)
     except OSError as error:
         raise AddressError(f"cannot listen on {address}: {error.strerror}") from None

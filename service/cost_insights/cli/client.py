@@ -7,7 +7,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from cost_insights.addresses import is_socket
+from cost_insights.addresses import AddressError, is_socket, join_address, split_address
 from cost_insights.cli.console import (
     EXIT_DENIED,
     EXIT_FAULT,
@@ -49,15 +49,18 @@ def service_of(address: str | None, token: str | None = None) -> Service:
         raise usage("--token: holds characters that no token has; printable ASCII is allowed")
     if is_socket(given):
         return Service(given, token or None)
-    host, colon, port = given.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+    try:
+        host, port = split_address(given)
+    except AddressError:
+        port = 0
+    if port == 0:
         raise usage(
             f"{name}: {given!r} is not HOST:PORT with a port from 1 to 65535, "
             "such as 127.0.0.1:50051"
         )
     # A service that listens on every address is reached on loopback.
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
-    return Service(f"{host}:{port}", token or None)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return Service(join_address(host, port), token or None)
 
 
 def command_error(

@@ -1,7 +1,6 @@
 """The command that shows the service at work, on real calls to a real server."""
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
 import shlex
@@ -23,7 +22,7 @@ import uvloop
 from google.protobuf import json_format
 
 from cost_insights import clock
-from cost_insights.addresses import AddressError
+from cost_insights.addresses import AddressError, split_address
 from cost_insights.cli.client import command_error
 from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
 from cost_insights.cli.databases import (
@@ -162,17 +161,17 @@ def _prepare(settings: Settings, *, is_given: bool) -> _Stage:
 
 
 def _is_free(address: str) -> bool:
-    """Whether nothing listens there; what only the server can judge counts as free."""
-    host, _, port = address.rpartition(":")
-    with (
-        contextlib.suppress(ValueError, socket.gaierror),
-        socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET) as probe,
-    ):
+    """Whether nothing listens at an address; a malformed one is left to the server to refuse."""
+    try:
+        host, port = split_address(address)
+    except AddressError:
+        return True
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As the server does: a port that is closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
-        except (OSError, OverflowError):
+            probe.bind((host, port))
+        except OSError:
             return False
     return True
 

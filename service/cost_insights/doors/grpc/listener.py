@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import grpc
 from grpc_health.v1 import health
 
-from cost_insights.addresses import AddressError
+from cost_insights.addresses import AddressError, is_socket, join_address, split_address
 from cost_insights.api.operations import SERVICES, Call
 from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.health import Health
@@ -59,9 +59,9 @@ class GrpcListener:
             raise AddressError(
                 f"cannot listen on {self.address}: is the port taken? ({error})"
             ) from None
-        host, _, asked = self.address.rpartition(":")
-        if asked == "0":
-            self.address = f"{host}:{port}"
+        if not is_socket(self.address):
+            host, _ = split_address(self.address)
+            self.address = join_address(host, port)
         await self._server.start()
         await self._health.start()
 
