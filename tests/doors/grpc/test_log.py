@@ -1,7 +1,7 @@
 """The log of calls that fail: each kind at once, all of them by their number, and no secrets."""
 
-import contextlib
 import logging
+import queue
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -100,11 +100,17 @@ def test_calls_that_are_answered_are_not_logged(
         caller: Caller = service.stranger()
         caller.ingest(new_event())
         assert len(caller.list_events()) == 1
-        call = caller.events.IngestEvents.future(
-            event_service_pb2.IngestEventsRequest(events=[new_event()])
-        )
+        batch = event_service_pb2.IngestEventsRequest(events=[new_event()])
+        sent: queue.Queue[event_service_pb2.StreamEventsRequest | None] = queue.Queue()
+        sent.put(event_service_pb2.StreamEventsRequest(stream_id="s", sequence=1, batch=batch))
+        # The service waits for a second batch, so it cannot end the call before the caller does.
+        call = caller.events.StreamEvents(iter(sent.get, None), timeout=60)
+        assert next(call).batch.inserted == 1
         call.cancel()
-        # It may be answered first; neither leaves a line.
-        with contextlib.suppress(grpc.FutureCancelledError):
-            call.result()
+        with pytest.raises(grpc.RpcError) as given_up:
+            next(call)
+        assert given_up.value.code() is grpc.StatusCode.CANCELLED
+        # What follows on the connection arrives behind the cancellation.
+        assert len(caller.list_events()) == 2
+        sent.put(None)
     assert lines(caplog) == []
