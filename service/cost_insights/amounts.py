@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AMOUNT_CENTS_MAX",
     "MONEY_CENTS_MAX",
+    "ONE_E12",
     "PICOCENTS_PER_CENT",
     "AmountError",
     "decimal_of",
@@ -46,7 +47,10 @@ __all__ = [
     "sum_by_group",
 ]
 
-PICOCENTS_PER_CENT: Final = 10**12
+ONE_E12: Final = 10**12
+"""One, as a number that is counted in 10⁻¹²: an exchange rate, a share, a ratio."""
+
+PICOCENTS_PER_CENT: Final = ONE_E12
 
 AMOUNT_CENTS_MAX: Final = native.AMOUNT_CENTS_MAX
 """The greatest amount of one event, in cents, either way."""

@@ -10,6 +10,8 @@ from cost_insights._native.events import is_blank
 from cost_insights.amounts import (
     AMOUNT_CENTS_MAX,
     MONEY_CENTS_MAX,
+    ONE_E12,
+    PICOCENTS_PER_CENT,
     AmountError,
     format_amount,
     parse_amount,
@@ -35,7 +37,6 @@ _ID_CHARS_MAX: Final = 256
 _INTERVAL_COUNT_MAX: Final = 999
 _FILTER_VALUES_MAX: Final = 100
 
-_E12: Final = 10**12
 _USD: Final = "usd"
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _CURRENCIES: Final = "3 letters such as usd"
@@ -199,15 +200,15 @@ class Item:
                     "exchange_rate is absent or empty; it is required where the currency is not "
                     f"{_USD}",
                 )
-            return _E12
+            return ONE_E12
         try:
             rate = parse_amount(text)
         except AmountError:
             rate = 0
         if rate <= 0:
             self._rate_fault("exchange_rate", text)
-            return _E12
-        if currency == _USD and rate != _E12:
+            return ONE_E12
+        if currency == _USD and rate != ONE_E12:
             self._fault(
                 "exchange_rate",
                 "NUMBER_OUT_OF_RANGE",
@@ -220,7 +221,7 @@ class Item:
     def check_in_usd(self, field: str, picocents: int, exchange_rate_e12: int) -> None:
         """Adds a fault if an amount is in range, but its value in usd is not."""
         in_usd_picocents = in_usd(picocents, exchange_rate_e12)
-        if abs(in_usd_picocents) > MONEY_CENTS_MAX * _E12:
+        if abs(in_usd_picocents) > MONEY_CENTS_MAX * PICOCENTS_PER_CENT:
             text = format_amount(picocents)
             self._amount_out_of_range(
                 field,

@@ -8,6 +8,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from cost_insights.amounts import (
     AMOUNT_CENTS_MAX,
+    ONE_E12,
     AmountError,
     format_amount,
     parse_amount,
@@ -22,7 +23,6 @@ from cost_insights.v1 import event_pb2
 ID_CHARS_MAX: Final = 256
 PRODUCT_CHARS_MAX: Final = 128
 
-_E12: Final = 10**12
 _USD: Final = "usd"
 _WHOLE_MAX: Final = 2**53
 """The greatest whole number that a double represents exactly as it was sent."""
@@ -158,9 +158,9 @@ class EventItem(Item):
                     "metadata.exchange_rate is absent or 0; it is required where the currency "
                     f"is not {_USD}",
                 )
-            return currency, rate or _E12
-        if rate is None or rate == _E12:
-            return _USD, _E12
+            return currency, rate or ONE_E12
+        if rate is None or rate == ONE_E12:
+            return _USD, ONE_E12
         # An amount with a rate other than 1 was not in usd, but in the currency that the customer
         # saw.
         if presented in {_USD, ""}:
@@ -251,25 +251,25 @@ class EventItem(Item):
             text = value.string_value
         else:
             self._wrong_type("exchange_rate", value, "number, text")
-            return _E12
+            return ONE_E12
         try:
             rate = round_float(value.number_value) if kind == "number_value" else parse_amount(text)
         except AmountError:
             rate = -1
         if rate < 0:
             self._rate_fault("metadata.exchange_rate", text)
-            return _E12
+            return ONE_E12
         return rate or None
 
     def _presentment_rate_e12(self) -> int | None:
         amount, presented = self.said_amount("amount"), self.said_amount("presentment_amount")
         if not amount or not presented:
             return None
-        rate = round(Fraction(amount * _E12, presented))
-        if not 0 < rate <= AMOUNT_CENTS_MAX * _E12:
+        rate = round(Fraction(amount * ONE_E12, presented))
+        if not 0 < rate <= AMOUNT_CENTS_MAX * ONE_E12:
             text = f"{format_amount(amount)}/{format_amount(presented)}"
             self._rate_fault("metadata.presentment_amount", text)
-            return _E12
+            return ONE_E12
         return rate
 
     def _wrong_type(self, key: str, value: struct_pb2.Value, allowed: str) -> None:

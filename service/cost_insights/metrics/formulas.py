@@ -4,14 +4,12 @@ Amounts are picocents of usd, and fractions are times 10¹². (Source: the metri
 compatible API.)
 """
 
-from cost_insights.amounts import divide_half_even
-
-_E12 = 10**12
+from cost_insights.amounts import ONE_E12, divide_half_even
 
 
 def fraction(part: int, whole: int) -> int:
     """The part as a fraction of the whole; 0 where the whole is not positive."""
-    return divide_half_even(part * _E12, whole) if whole > 0 else 0
+    return divide_half_even(part * ONE_E12, whole) if whole > 0 else 0
 
 
 def margin_fraction(revenue: int, costs: int) -> int:
@@ -21,7 +19,7 @@ def margin_fraction(revenue: int, costs: int) -> int:
 
 def lifetime_value(revenue_per_user: int, cost_per_user: int, churn_rate: int) -> int:
     """The margin per user over the churn rate, which is a fraction; never negative."""
-    return max(0, divide_half_even((revenue_per_user - cost_per_user) * _E12, churn_rate))
+    return max(0, divide_half_even((revenue_per_user - cost_per_user) * ONE_E12, churn_rate))
 
 
 def difference(revenue: int, costs: int) -> int:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cost_insights._native.ledger import Ledger
-from cost_insights.amounts import divide_half_even
+from cost_insights.amounts import ONE_E12, divide_half_even
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     Answer,
@@ -241,7 +241,7 @@ class _Query:
             known = frozenset(self._ledger.billed_products(sorted(BILLING_TYPES)))
         self._deadline.check()
         unattributed, costs = self._cost_facts_of([METRICS["costs"]]).unattributed(known)
-        return Unattributed(unattributed, divide_half_even(unattributed * 10**12, costs))
+        return Unattributed(unattributed, divide_half_even(unattributed * ONE_E12, costs))
 
 
 def _sources_of(metrics: Sequence[Metric]) -> frozenset[FactSource]:

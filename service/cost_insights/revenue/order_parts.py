@@ -8,14 +8,13 @@ or only one of them does, and the order is always what the parts so far say.
 from collections.abc import Mapping
 from typing import Final
 
+from cost_insights.amounts import ONE_E12
 from cost_insights.revenue.records import in_usd
 from cost_insights.revenue.tables import Row
 
 PAID: Final = "order.paid"
 BALANCE: Final = "balance.order"
 CREDIT: Final = "balance.credit_order"
-
-_E12 = 10**12
 
 _TEXTS = ("product_id", "billing_type", "subscription_id")
 
@@ -30,7 +29,7 @@ _EARNED = {
 
 _NOTHING_EARNED: Row = {
     "currency": "usd",
-    "exchange_rate_e12": _E12,
+    "exchange_rate_e12": ONE_E12,
     "amount_picocents": 0,
     "is_net": True,
     "fee_picocents": 0,

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from cost_insights.amounts import ONE_E12
+
 CustomerName = uuid.UUID | str
 """The UUID of a customer, or the caller's own identifier."""
-
-_E12 = 10**12
 
 
 def in_usd(picocents: int, exchange_rate_e12: int) -> int:
     """An amount in picocents of usd, rounded half-even."""
-    return round(Fraction(picocents * exchange_rate_e12, _E12))
+    return round(Fraction(picocents * exchange_rate_e12, ONE_E12))
 
 
 @dataclass(frozen=True, kw_only=True)
