@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-DOMAIN = "cost-insights"
-"""The domain of every `google.rpc.ErrorInfo` of the service."""
+from cost_insights.errors import DOMAIN
 
 _STATUS_TRAILER = "grpc-status-details-bin"
 
