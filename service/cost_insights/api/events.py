@@ -8,6 +8,7 @@ from google.protobuf import struct_pb2
 
 from cost_insights.amounts import format_amount
 from cost_insights.api.ingest_answer import ingest_answer
+from cost_insights.api.listing import list_call
 from cost_insights.api.operations import Authorize, Call
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.statuses import status_of
@@ -17,6 +18,7 @@ from cost_insights.api.work import Work
 from cost_insights.events import (
     Acknowledgement,
     EventFilter,
+    EventName,
     EventQuestion,
     EventReader,
     EventStream,
@@ -66,29 +68,14 @@ def event_calls(
         async for acknowledgement in stream.acknowledgements():
             yield _acknowledgement(acknowledgement, owner)
 
-    async def list_events(
-        caller: Caller, request: event_service_pb2.ListEventsRequest
-    ) -> event_service_pb2.ListEventsResponse:
-        checks = Checks()
-        page_size = checks.page_size(request.page_size)
-        asked = EventQuestion(
-            filter=event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
-            start_us=checks.timestamp_us("start_time", request.start_time)
-            if request.HasField("start_time")
-            else None,
-            end_us=checks.timestamp_us("end_time", request.end_time)
-            if request.HasField("end_time")
-            else None,
-        )
-        checks.finish()
-        events, next_page_token = await work.read(
-            lambda: reader.events(
-                caller.organization, asked, page_size=page_size, page_token=request.page_token
-            )
-        )
-        return event_service_pb2.ListEventsResponse(
-            events=[_event(event) for event in events], next_page_token=next_page_token
-        )
+    list_events = list_call(
+        work,
+        _event_question,
+        reader.events,
+        lambda events, next_page_token: event_service_pb2.ListEventsResponse(
+            events=map(_event, events), next_page_token=next_page_token
+        ),
+    )
 
     async def get_event(
         caller: Caller, request: event_service_pb2.GetEventRequest
@@ -97,30 +84,14 @@ def event_calls(
             event=_event(await work.read(lambda: reader.event(caller.organization, request.id)))
         )
 
-    async def list_event_names(
-        caller: Caller, request: event_service_pb2.ListEventNamesRequest
-    ) -> event_service_pb2.ListEventNamesResponse:
-        checks = Checks()
-        page_size = checks.page_size(request.page_size)
-        query = checks.text("query", request.query, chars_max=_NAME_CHARS_MAX)
-        checks.finish()
-        names, next_page_token = await work.read(
-            lambda: reader.names(
-                caller.organization, query, page_size=page_size, page_token=request.page_token
-            )
-        )
-        return event_service_pb2.ListEventNamesResponse(
-            names=[
-                event_service_pb2.EventName(
-                    name=name.name,
-                    occurrences=name.occurrences,
-                    first_seen=timestamp_of(name.first_seen_us),
-                    last_seen=timestamp_of(name.last_seen_us),
-                )
-                for name in names
-            ],
-            next_page_token=next_page_token,
-        )
+    list_event_names = list_call(
+        work,
+        lambda checks, request: checks.text("query", request.query, chars_max=_NAME_CHARS_MAX),
+        reader.names,
+        lambda names, next_page_token: event_service_pb2.ListEventNamesResponse(
+            names=map(_event_name, names), next_page_token=next_page_token
+        ),
+    )
 
     return {
         f"{_SERVICE}/IngestEvents": ingest_events,
@@ -129,6 +100,18 @@ def event_calls(
         f"{_SERVICE}/GetEvent": get_event,
         f"{_SERVICE}/ListEventNames": list_event_names,
     }
+
+
+def _event_question(checks: Checks, request: event_service_pb2.ListEventsRequest) -> EventQuestion:
+    return EventQuestion(
+        filter=event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
+        start_us=checks.timestamp_us("start_time", request.start_time)
+        if request.HasField("start_time")
+        else None,
+        end_us=checks.timestamp_us("end_time", request.end_time)
+        if request.HasField("end_time")
+        else None,
+    )
 
 
 def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilter:
@@ -203,6 +186,15 @@ def _event(event: StoredEvent) -> event_pb2.Event:
             cost_pb2.Llm(vendor=event.llm_vendor, model=event.llm_model, **event.llm)
         )
     return message
+
+
+def _event_name(name: EventName) -> event_service_pb2.EventName:
+    return event_service_pb2.EventName(
+        name=name.name,
+        occurrences=name.occurrences,
+        first_seen=timestamp_of(name.first_seen_us),
+        last_seen=timestamp_of(name.last_seen_us),
+    )
 
 
 def _struct(values: dict[str, Any]) -> struct_pb2.Struct:

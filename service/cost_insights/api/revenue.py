@@ -11,6 +11,7 @@ from typing import Any
 
 from cost_insights import clock
 from cost_insights.amounts import format_amount
+from cost_insights.api.listing import list_call
 from cost_insights.api.operations import Call
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import (
@@ -26,6 +27,7 @@ from cost_insights.identity import Caller
 from cost_insights.revenue import (
     Recorder,
     Refund,
+    RevenueQuestion,
     RevenueReader,
     StoredOrder,
     StoredSubscription,
@@ -96,57 +98,30 @@ def revenue_calls(
             outcomes=[_OUTCOME_NUMBERS[outcome] for outcome in outcomes],
         )
 
-    async def list_orders(
-        caller: Caller, request: revenue_service_pb2.ListOrdersRequest
-    ) -> revenue_service_pb2.ListOrdersResponse:
-        checks = Checks()
-        page_size = checks.page_size(request.page_size)
-        question = revenue_question(checks, request)
-        checks.finish()
-        orders, next_page_token = await work.read(
-            lambda: reader.orders(
-                caller.organization, question, page_size=page_size, page_token=request.page_token
-            )
-        )
-        return revenue_service_pb2.ListOrdersResponse(
-            orders=[_order(order) for order in orders], next_page_token=next_page_token
-        )
-
-    async def list_refunds(
-        caller: Caller, request: revenue_service_pb2.ListRefundsRequest
-    ) -> revenue_service_pb2.ListRefundsResponse:
-        checks = Checks()
-        page_size = checks.page_size(request.page_size)
-        question = revenue_question(checks, request)
-        checks.finish()
-        refunds, next_page_token = await work.read(
-            lambda: reader.refunds(
-                caller.organization, question, page_size=page_size, page_token=request.page_token
-            )
-        )
-        return revenue_service_pb2.ListRefundsResponse(
-            refunds=[_refund(refund) for refund in refunds], next_page_token=next_page_token
-        )
-
-    async def list_subscriptions(
-        caller: Caller, request: revenue_service_pb2.ListSubscriptionsRequest
-    ) -> revenue_service_pb2.ListSubscriptionsResponse:
-        checks = Checks()
-        page_size = checks.page_size(request.page_size)
-        question = dataclasses.replace(
-            revenue_question(checks, request),
-            active=request.active if request.HasField("active") else None,
-        )
-        checks.finish()
-        subscriptions, next_page_token = await work.read(
-            lambda: reader.subscriptions(
-                caller.organization, question, page_size=page_size, page_token=request.page_token
-            )
-        )
-        return revenue_service_pb2.ListSubscriptionsResponse(
-            subscriptions=[_subscription(one) for one in subscriptions],
-            next_page_token=next_page_token,
-        )
+    list_orders = list_call(
+        work,
+        revenue_question,
+        reader.orders,
+        lambda orders, next_page_token: revenue_service_pb2.ListOrdersResponse(
+            orders=map(_order, orders), next_page_token=next_page_token
+        ),
+    )
+    list_refunds = list_call(
+        work,
+        revenue_question,
+        reader.refunds,
+        lambda refunds, next_page_token: revenue_service_pb2.ListRefundsResponse(
+            refunds=map(_refund, refunds), next_page_token=next_page_token
+        ),
+    )
+    list_subscriptions = list_call(
+        work,
+        _subscription_question,
+        reader.subscriptions,
+        lambda subscriptions, next_page_token: revenue_service_pb2.ListSubscriptionsResponse(
+            subscriptions=map(_subscription, subscriptions), next_page_token=next_page_token
+        ),
+    )
 
     return {
         f"{_SERVICE}/RecordOrders": record_orders,
@@ -156,6 +131,15 @@ def revenue_calls(
         f"{_SERVICE}/ListRefunds": list_refunds,
         f"{_SERVICE}/ListSubscriptions": list_subscriptions,
     }
+
+
+def _subscription_question(
+    checks: Checks, request: revenue_service_pb2.ListSubscriptionsRequest
+) -> RevenueQuestion:
+    return dataclasses.replace(
+        revenue_question(checks, request),
+        active=request.active if request.HasField("active") else None,
+    )
 
 
 def _order(order: StoredOrder) -> revenue_pb2.Order:
