@@ -5,12 +5,13 @@
 //! the caller hands them in. Only `python/` knows Python.
 //!
 //! A folder may use those above it in this list, and nothing below:
-//! `blank`, `fixed`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
+//! `blank`, `fixed`, `ids`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
 
 pub mod amount;
 pub mod answers;
 pub mod blank;
 pub mod fixed;
+pub mod ids;
 pub mod json;
 pub mod ledger;
 #[cfg(feature = "python")]
@@ -25,7 +26,6 @@ pub mod events {
     pub mod decode;
     mod distinct;
     pub mod fault;
-    pub mod id;
     pub mod limits;
     mod metadata;
     pub mod new_event;

@@ -4,9 +4,9 @@ mod support;
 
 use cost_insights_native::events::batch::{Customer, EventBatch, Parent, RowTexts};
 use cost_insights_native::events::fault::{FAULTS_MAX, Fault};
-use cost_insights_native::events::id::{self, Uuid};
 use cost_insights_native::events::limits::Limits;
 use cost_insights_native::events::{decode, system_events};
+use cost_insights_native::ids::{self, Uuid};
 use support::*;
 
 fn decode(request: impl AsRef<[u8]>) -> EventBatch {
@@ -397,7 +397,7 @@ fn customers() {
     let batch = |fields: &[Vec<u8>]| decode(request([field(1, "a"), fields.concat()].concat()));
     let uuid = "1DBFC517-0BBF-4301-9BA8-555CA42B9737";
     let by_id = batch(&[field(2, "user_123"), field(3, uuid)]);
-    assert_eq!(by_id.customer_ids, [id::parse(uuid).unwrap()]);
+    assert_eq!(by_id.customer_ids, [ids::parse(uuid).unwrap()]);
     assert_eq!(
         (by_id.external_customer_ids.len(), by_id.rows[0].customer),
         (0, Customer::Id(0))
@@ -620,9 +620,12 @@ fn clocks_at_the_end_of_time() {
 fn parents() {
     let organization_id = context().organization_id;
     let parent = |text: &str| valid([field(6, text)]).rows[0].parent;
-    let by_external_id = |text| Parent::Id(id::event_id(&organization_id, text));
+    let by_external_id = |text| Parent::Id(ids::event_id(&organization_id, text));
     let version_8 = "11111111-2222-8333-8444-555555555555";
-    assert_eq!(parent(version_8), Parent::Id(id::parse(version_8).unwrap()));
+    assert_eq!(
+        parent(version_8),
+        Parent::Id(ids::parse(version_8).unwrap())
+    );
     for text in [
         "call-17",
         "1dbfc517-0bbf-4301-9ba8-555ca42b9737",
@@ -639,8 +642,8 @@ fn uncertain_parents() {
     let text = "01890A5D-ac96-774b-bcce-b302099a8057";
     let event = request([named(), field(6, text)].concat());
     let batch = decode(event.repeat(2));
-    assert_eq!(batch.uncertain_parents, [id::parse(text).unwrap()]);
-    let by_external_id = id::event_id(&context().organization_id, text);
+    assert_eq!(batch.uncertain_parents, [ids::parse(text).unwrap()]);
+    let by_external_id = ids::event_id(&context().organization_id, text);
     for row in &batch.rows {
         assert_eq!(
             row.parent,
@@ -655,7 +658,7 @@ fn uncertain_parents() {
 /// An event cannot be its own parent, by external id or by id.
 #[test]
 fn parents_that_are_the_event() {
-    let own = id::format(&id::event_id(&context().organization_id, "call-17"));
+    let own = ids::format(&ids::event_id(&context().organization_id, "call-17"));
     for parent in ["call-17", &own, &own.to_uppercase()] {
         let message =
             format!("the parent \"{parent}\" is the event itself; only another event is allowed");
@@ -1239,11 +1242,11 @@ fn ids() {
     let keyed = valid([field(5, "evt-1")]);
     assert_eq!(
         keyed.rows[0].id,
-        id::event_id(&context().organization_id, "evt-1")
+        ids::event_id(&context().organization_id, "evt-1")
     );
     assert_ne!(keyed.rows[0].content_digest, 0);
     let made = valid([]);
-    assert_eq!(id::version(&made.rows[0].id), Some(7));
+    assert_eq!(ids::version(&made.rows[0].id), Some(7));
     assert_eq!(made.rows[0].content_digest, 0);
     let ids: Vec<Uuid> = decode(request(named()).repeat(3))
         .rows

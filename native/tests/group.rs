@@ -10,7 +10,7 @@ use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
 use cost_insights_native::events::decode;
-use cost_insights_native::events::id::{self, Uuid};
+use cost_insights_native::ids::{self, Uuid};
 use support::*;
 
 /// A batch of events with these external ids and names.
@@ -53,7 +53,7 @@ fn group(batches: &[&Arc<EventBatch>]) -> Group {
 }
 
 fn own_id(external_id: &str) -> Uuid {
-    id::event_id(&context().organization_id, external_id)
+    ids::event_id(&context().organization_id, external_id)
 }
 
 fn receipt(inserted: usize, duplicates: usize, conflicts: &[(u32, &str)]) -> Receipt {
@@ -194,10 +194,10 @@ fn uncertain_parents_are_settled() {
     ];
     let event = |parent| request([named(), field(6, parent)].concat());
     let batch = Arc::new(decode::decode(&texts.map(event).concat(), &context()));
-    let known = HashSet::from([id::parse(texts[1]).unwrap()]);
+    let known = HashSet::from([ids::parse(texts[1]).unwrap()]);
     let group = Group::new(vec![member(&batch)], &known);
     let parents: Vec<_> = group.records().map(|record| record.parent_id).collect();
-    assert_eq!(parents, [Some(own_id(texts[0])), id::parse(texts[1])]);
+    assert_eq!(parents, [Some(own_id(texts[0])), ids::parse(texts[1])]);
 }
 
 /// Rows stand in the order of their ids, so that two transactions with the same

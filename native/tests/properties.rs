@@ -11,9 +11,9 @@ use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
 use cost_insights_native::events::decode;
 use cost_insights_native::events::fault::{FAULTS_MAX, SHOWN_CHARS_MAX};
-use cost_insights_native::events::id;
 use cost_insights_native::events::limits::Limits;
 use cost_insights_native::events::request::Request;
+use cost_insights_native::ids;
 use proptest::prelude::*;
 use support::*;
 
@@ -62,7 +62,7 @@ fn check(bytes: &[u8], context: &Context) {
 fn check_rows(batch: Arc<EventBatch>) {
     for row in &batch.rows {
         let texts = batch.texts_of(row);
-        assert!(id::version(&row.id) == Some(if texts.external_id.is_some() { 8 } else { 7 }));
+        assert!(ids::version(&row.id) == Some(if texts.external_id.is_some() { 8 } else { 7 }));
         for json in [Some(texts.metadata), texts.llm].into_iter().flatten() {
             assert!(
                 serde_json::from_str::<serde_json::Value>(json)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cost_insights_native::commit::group::{Group, Member};
 use cost_insights_native::events::decode::{self, StreamedBatch};
-use cost_insights_native::events::id::{self, Uuid};
+use cost_insights_native::ids::{self, Uuid};
 use proptest::prelude::*;
 use support::*;
 
@@ -22,7 +22,7 @@ fn decode(request: &[u8]) -> StreamedBatch {
 }
 
 fn place_id(stream_id: &str, sequence: i64, index: u32) -> Uuid {
-    id::streamed_event_id(&context().organization_id, stream_id, sequence, index)
+    ids::streamed_event_id(&context().organization_id, stream_id, sequence, index)
 }
 
 fn keyed(external_id: &str) -> Vec<u8> {
@@ -49,7 +49,7 @@ fn the_stream_may_be_left_out() {
 #[test]
 fn places_identify() {
     let batch = decode(&streamed("s", 7, &[named(), vec![], keyed("k"), named()]));
-    let own = id::event_id(&context().organization_id, "k");
+    let own = ids::event_id(&context().organization_id, "k");
     assert_eq!(ids(&batch), [place_id("s", 7, 0), own, place_id("s", 7, 3)]);
     for row in &batch.batch.rows {
         assert!(row.is_keyed && row.content_digest != 0);
@@ -85,7 +85,7 @@ fn places_are_no_content() {
 /// An event of a stream that names its own place's id as its parent is its own parent.
 #[test]
 fn no_event_is_its_own_parent() {
-    let parent = id::format(&place_id("s", 7, 1));
+    let parent = ids::format(&place_id("s", 7, 1));
     let child = message([named(), field(6, &parent)]);
     let batch = decode(&streamed("s", 7, &[child.clone(), child])).batch;
     assert_eq!(batch.rows.len(), 1);
@@ -139,7 +139,7 @@ fn parts_are_merged() {
     let batch = decode(&bytes);
     assert_eq!((batch.stream_id.as_str(), batch.sequence), ("last", 2));
     assert!(batch.batch.accept_valid);
-    let own = id::event_id(&context().organization_id, "k");
+    let own = ids::event_id(&context().organization_id, "k");
     assert_eq!(
         ids(&batch),
         [place_id("last", 2, 0), own, place_id("last", 2, 2)]

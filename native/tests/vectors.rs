@@ -7,7 +7,8 @@ use std::path::Path;
 
 use cost_insights_native::amount;
 use cost_insights_native::blank::is_blank;
-use cost_insights_native::events::{decode, id};
+use cost_insights_native::events::decode;
+use cost_insights_native::ids;
 use serde_json::Value;
 
 /// The lines of a file, each of which says in `why` what it is there for.
@@ -91,9 +92,23 @@ fn formats() {
 #[test]
 fn event_ids() {
     for vector in vectors("event_id.jsonl") {
-        let organization_id = id::parse(text(&vector, "organization_id")).unwrap();
-        let found = id::event_id(&organization_id, text(&vector, "external_id"));
-        assert_eq!(id::format(&found), text(&vector, "event_id"), "{vector}");
+        let organization_id = ids::parse(text(&vector, "organization_id")).unwrap();
+        let found = ids::event_id(&organization_id, text(&vector, "external_id"));
+        assert_eq!(ids::format(&found), text(&vector, "event_id"), "{vector}");
+    }
+}
+
+/// Every external id makes the customer id that stands in its vector, for ever.
+#[test]
+fn customer_ids() {
+    for vector in vectors("customer_id.jsonl") {
+        let organization_id = ids::parse(text(&vector, "organization_id")).unwrap();
+        let found = ids::customer_id(&organization_id, text(&vector, "external_id"));
+        assert_eq!(
+            ids::format(&found),
+            text(&vector, "customer_id"),
+            "{vector}"
+        );
     }
 }
 
@@ -101,13 +116,13 @@ fn event_ids() {
 #[test]
 fn streamed_event_ids() {
     for vector in vectors("stream_id.jsonl") {
-        let found = id::streamed_event_id(
-            &id::parse(text(&vector, "organization_id")).unwrap(),
+        let found = ids::streamed_event_id(
+            &ids::parse(text(&vector, "organization_id")).unwrap(),
             text(&vector, "stream_id"),
             text(&vector, "sequence").parse().unwrap(),
             text(&vector, "index").parse().unwrap(),
         );
-        assert_eq!(id::format(&found), text(&vector, "event_id"), "{vector}");
+        assert_eq!(ids::format(&found), text(&vector, "event_id"), "{vector}");
     }
 }
 

@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 from cost_insights._native.commit import EVENT_COLUMNS, Group
-from cost_insights._native.events import Limits, decode_events, event_id
+from cost_insights._native.events import Limits, decode_events
+from cost_insights._native.ids import customer_id, event_id
 from cost_insights.v1 import event_pb2, event_service_pb2
 from tests.reference import decoding
 from tests.support.vectors import vectors
@@ -20,6 +21,15 @@ def test_event_ids(case: dict[str, str]) -> None:
     found = event_id(organization_id, case["external_id"])
     assert uuid.UUID(bytes=found) == uuid.UUID(case["event_id"])
     assert found == decoding.event_id(organization_id, case["external_id"])
+
+
+@pytest.mark.parametrize("case", vectors("customer_id.jsonl"))
+def test_customer_ids(case: dict[str, str]) -> None:
+    """The id of a customer is the documented digest of its organization and external id."""
+    organization_id = uuid.UUID(case["organization_id"]).bytes
+    found = customer_id(organization_id, case["external_id"])
+    assert uuid.UUID(bytes=found) == uuid.UUID(case["customer_id"])
+    assert found == decoding.customer_id(organization_id, case["external_id"])
 
 
 @pytest.mark.parametrize("case", vectors("content_digest.jsonl"))

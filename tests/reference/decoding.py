@@ -385,8 +385,18 @@ def path_of(key: str) -> str:
 
 
 def event_id(organization_id: bytes, external_id: str) -> bytes:
+    """The id of the event with that external id."""
+    return _digest_id(organization_id + external_id.encode())
+
+
+def customer_id(organization_id: bytes, external_id: str) -> bytes:
+    """The id of the customer with that external id."""
+    return _digest_id(organization_id + b"\0customer\0" + external_id.encode())
+
+
+def _digest_id(content: bytes) -> bytes:
     """A UUID of version 8 made of a digest."""
-    digest = bytearray(hashlib.sha256(organization_id + external_id.encode()).digest()[:16])
+    digest = bytearray(hashlib.sha256(content).digest()[:16])
     digest[6] = 0x80 | digest[6] & 0x0F
     digest[8] = 0x80 | digest[8] & 0x3F
     return bytes(digest)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
-from cost_insights._native.events import event_id
+from cost_insights._native.ids import event_id
 from cost_insights.events import EventWriter
 from cost_insights.identity import Organization
 from cost_insights.store import Store

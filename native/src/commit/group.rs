@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::events::batch::{EventBatch, Parent, Row, RowTexts};
-use crate::events::id::Uuid;
+use crate::ids::Uuid;
 
 /// A batch and the numbers that the database has given to its organization, its
 /// customers and its series, in the order of the batch's lists.

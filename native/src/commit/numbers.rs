@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::group::Member;
 use crate::events::batch::{EventBatch, SeriesTexts};
-use crate::events::id::Uuid;
+use crate::ids::Uuid;
 
 /// About what an entry takes besides its key: two pointers and a number in a
 /// table that is up to half empty, and the allocation of the key.

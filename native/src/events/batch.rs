@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 use super::fault::{FAULTS_MAX, Fault, FaultKind, Found, Place};
-use super::id::Uuid;
 use crate::amount::Picocents;
+use crate::ids::Uuid;
 use std::borrow::Cow;
 
 /// A list of texts in one string.

@@ -13,13 +13,13 @@ mod text;
 use super::batch::{EventBatch, Parent, Row, Series};
 use super::distinct::Distinct;
 use super::fault::{FaultKind, Faults, Found, Place};
-use super::id::{self, Content, IdMaker, NamedCustomer, Uuid};
 use super::limits::Limits;
 use super::new_event::{self, NewEvent, Timestamp};
 use super::request::Request;
 use super::system_events::is_system_event;
 use super::text_field::{TextField, optional, required};
 use crate::amount::Picocents;
+use crate::ids::{self, Content, IdMaker, NamedCustomer, Uuid};
 
 /// What decoding needs to know besides the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -122,13 +122,13 @@ impl<'a, 'c> Checker<'a, 'c> {
         let external_id = self.text(&EXTERNAL_ID, event.external_id);
         let own_id = external_id
             .filter(|external_id| !external_id.is_empty())
-            .map(|external_id| id::event_id(organization_id, external_id))
+            .map(|external_id| ids::event_id(organization_id, external_id))
             .or_else(|| {
                 let StreamPlace {
                     stream_id,
                     sequence,
                 } = self.stream?;
-                Some(id::streamed_event_id(
+                Some(ids::streamed_event_id(
                     organization_id,
                     stream_id,
                     sequence,
@@ -228,7 +228,7 @@ impl<'a, 'c> Checker<'a, 'c> {
                 .map(NamedCustomer::External),
             new_event::Customer::Id(text) => {
                 let text = self.text(&CUSTOMER_ID, text)?;
-                Some(id::parse(text).map_or(NamedCustomer::External(text), NamedCustomer::Id))
+                Some(ids::parse(text).map_or(NamedCustomer::External(text), NamedCustomer::Id))
             }
         }
     }
@@ -276,14 +276,14 @@ impl<'a, 'c> Checker<'a, 'c> {
         if text.is_empty() {
             return Some(NamedParent::None);
         }
-        let uuid = id::parse(text);
+        let uuid = ids::parse(text);
         if external_id == Some(text) || (own_id.is_some() && uuid == own_id) {
             let found = Found::Text(text.as_bytes());
             self.fault(Place::Field(PARENT_ID.name), found, FaultKind::ParentIsSelf);
             return None;
         }
-        let by_external_id = || id::event_id(&self.context.organization_id, text);
-        Some(match uuid.map(|uuid| (uuid, id::version(&uuid))) {
+        let by_external_id = || ids::event_id(&self.context.organization_id, text);
+        Some(match uuid.map(|uuid| (uuid, ids::version(&uuid))) {
             Some((id, Some(8))) => NamedParent::Id(id),
             Some((id, Some(7))) => NamedParent::Uncertain {
                 id,

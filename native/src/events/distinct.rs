@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::batch::{Customer, EventBatch, Series};
-use super::id::{NamedCustomer, Uuid};
+use crate::ids::{NamedCustomer, Uuid};
 
 /// The places of what has been seen in a list. The hash is keyed anew for each
 /// map; texts chosen to collide anyway can at worst meet all events of a request.

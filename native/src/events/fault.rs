@@ -3,9 +3,8 @@
 
 use std::fmt;
 
-use super::id;
 use crate::amount::AmountError;
-use crate::{json, time};
+use crate::{ids, json, time};
 
 /// How many faults of one request are kept; more are counted, and kept only where an
 /// event that others are stored without would otherwise not be named at all.
@@ -371,7 +370,7 @@ pub enum Found<'a> {
     /// A `google.protobuf.Timestamp` that is no time.
     NoTime { seconds: i64, nanos: i32 },
     /// A UUID.
-    Uuid(&'a id::Uuid),
+    Uuid(&'a ids::Uuid),
 }
 
 impl Found<'_> {
@@ -386,7 +385,7 @@ impl Found<'_> {
             Found::MoreThan(count) => format!("more than {count}"),
             Found::Time(time_us) => time::rfc3339(time_us),
             Found::NoTime { seconds, nanos } => format!("{seconds}s {nanos}ns"),
-            Found::Uuid(id) => id::format(id),
+            Found::Uuid(id) => ids::format(id),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::events::EventBatch;
 use crate::cells::cell;
 use crate::commit::numbers::{self, Numbered};
 use crate::commit::{group, pg_array, pg_copy};
-use crate::events::id::Uuid;
+use crate::ids::Uuid;
 
 /// The numbers of customers and series that the process knows.
 #[pyclass(frozen, module = "cost_insights._native.commit")]

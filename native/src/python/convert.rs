@@ -9,7 +9,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::amount::sum;
-use crate::events::id::Uuid;
+use crate::ids::Uuid;
 
 pub fn group_error(error: sum::GroupError) -> PyErr {
     match error {

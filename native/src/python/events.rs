@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 
 use super::convert::uuids;
 use super::faults::Fault;
 use crate::blank;
 use crate::events::check::Context;
-use crate::events::id::{self, Uuid};
 use crate::events::{batch, decode, limits};
+use crate::ids::Uuid;
 
 /// What a request may hold; each is a setting.
 #[pyclass(frozen, module = "cost_insights._native.events")]
@@ -204,16 +204,6 @@ pub fn decode_streamed(
         sequence: streamed.sequence,
         batch: Arc::new(streamed.batch),
     }
-}
-
-/// The id of the event with that external id.
-#[pyfunction]
-pub fn event_id<'py>(
-    py: Python<'py>,
-    organization_id: Uuid,
-    external_id: &str,
-) -> Bound<'py, PyBytes> {
-    PyBytes::new(py, &id::event_id(&organization_id, external_id))
 }
 
 /// Whether no character of the text can be seen.

@@ -11,6 +11,7 @@ mod commit;
 mod convert;
 mod events;
 mod faults;
+mod ids;
 mod ledger;
 
 use pyo3::prelude::*;
@@ -29,7 +30,7 @@ mod _native {
         // sub-module here, because there is no file of it.
         let loaded = py.import("sys")?.getattr("modules")?;
         for name in [
-            "amounts", "answers", "cells", "commit", "events", "faults", "ledger",
+            "amounts", "answers", "cells", "commit", "events", "faults", "ids", "ledger",
         ] {
             let submodule = module.getattr(name)?;
             loaded.set_item(submodule.getattr("__name__")?, submodule)?;
@@ -96,7 +97,7 @@ mod _native {
 
         #[pymodule_export]
         use crate::python::events::{
-            EventBatch, Limits, StreamedBatch, decode_events, decode_streamed, event_id, is_blank,
+            EventBatch, Limits, StreamedBatch, decode_events, decode_streamed, is_blank,
         };
 
         #[pymodule_init]
@@ -121,6 +122,12 @@ mod _native {
             let reasons = PyFrozenSet::new(module.py(), fault::REASONS)?;
             module.add("REASONS", reasons)
         }
+    }
+
+    #[pymodule]
+    mod ids {
+        #[pymodule_export]
+        use crate::python::ids::{customer_id, event_id};
     }
 
     #[pymodule]

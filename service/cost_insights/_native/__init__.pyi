@@ -9,7 +9,7 @@ The sub-modules are part of one built file, `_native.abi3.so`; in this folder ar
 stubs alone.
 """
 
-from cost_insights._native import amounts, answers, cells, commit, events, faults, ledger
+from cost_insights._native import amounts, answers, cells, commit, events, faults, ids, ledger
 
 __all__ = [
     "PanicException",
@@ -19,6 +19,7 @@ __all__ = [
     "commit",
     "events",
     "faults",
+    "ids",
     "ledger",
 ]
 

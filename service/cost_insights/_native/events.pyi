@@ -12,7 +12,6 @@ __all__ = [
     "StreamedBatch",
     "decode_events",
     "decode_streamed",
-    "event_id",
     "is_blank",
 ]
 
@@ -129,10 +128,6 @@ def decode_streamed(
     the numbers in 8 and 4 bytes with the greatest first. Paths are those of the
     batch, such as `events[3].name`.
     """
-
-def event_id(organization_id: bytes, external_id: str) -> bytes:
-    """The id of the event with that external id: a UUID of version 8 made of the
-    first 16 bytes of SHA-256(organization id ‖ external id in UTF-8)."""
 
 def is_blank(text: str) -> bool:
     """Whether no character of the text can be seen: white space, control characters and

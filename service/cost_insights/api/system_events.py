@@ -6,8 +6,6 @@ system events or other events.
 """
 
 import asyncio
-import hashlib
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +36,7 @@ from cost_insights.revenue import (
     Refund,
     SubscriptionChange,
     SystemEvent,
+    derived_refund_id,
 )
 from cost_insights.v1 import event_service_pb2, revenue_pb2
 
@@ -221,9 +220,17 @@ def _refund(event: EventItem, *, sign: int) -> Refund:
     event.customer()
     order_id = event.required_said_text("order_id")
     fee_picocents = event.said_amount("fee") or 0
-    content = (kind, order_id, currency, exchange_rate_e12, amount_picocents, fee_picocents)
+    refund_id = _named_refund_id(event, kind) or derived_refund_id(
+        kind=kind,
+        order_id=order_id,
+        currency=currency,
+        exchange_rate_e12=exchange_rate_e12,
+        amount_picocents=amount_picocents,
+        fee_picocents=fee_picocents,
+        created_us=event.happened_us,
+    )
     return Refund(
-        refund_id=_refund_id(event, kind, content),
+        refund_id=refund_id,
         kind=kind,
         order_id=order_id,
         currency=currency,
@@ -234,18 +241,14 @@ def _refund(event: EventItem, *, sign: int) -> Refund:
     )
 
 
-def _refund_id(event: EventItem, kind: str, content: tuple[str | int, ...]) -> str:
-    """The id by which the record is recognized when it is sent again."""
+def _named_refund_id(event: EventItem, kind: str) -> str:
+    """The id that the event names, by which it is recognized when it is sent again."""
     cause = kind.removesuffix("_reversal")
     said = event.said_text(f"{cause}_id")
     if said:
         # A reversal carries the id of the record that it reverses, and is a record of its own.
         return said if kind == cause else f"{said}:reversal"
-    external_id = event.text("external_id")
-    if external_id:
-        return external_id
-    digest = hashlib.sha256(repr((*content, event.happened_us)).encode()).digest()
-    return str(uuid.UUID(bytes=digest[:16]))
+    return event.text("external_id")
 
 
 def _created(event: EventItem) -> NewSubscription:

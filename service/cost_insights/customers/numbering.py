@@ -5,13 +5,13 @@ holds the organization's row until the end, so numbers have no gaps, and a secon
 transaction that waited finds the first one's rows when it looks again.
 """
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights._native.ids import customer_id
 from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import customer, organization, series
 
@@ -19,19 +19,6 @@ _T = TypeVar("_T")
 
 SeriesParts = tuple[str, str, str, str]
 """(event name, LLM vendor, LLM model, product id); an absent one is empty."""
-
-
-def derived_customer_id(organization_id: uuid.UUID, external_id: str) -> uuid.UUID:
-    """The id of the customer of that external id: a UUID of version 8, a digest of both.
-
-    No external id holds U+0000, so no event has the same.
-    """
-    digest = bytearray(
-        hashlib.sha256(organization_id.bytes + b"\0customer\0" + external_id.encode()).digest()
-    )
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return uuid.UUID(bytes=bytes(digest[:16]))
 
 
 def known_customers(
@@ -67,7 +54,7 @@ def number_customers(
         count=organization.c.customers_count,
         find=_customers,
         row=lambda one: {
-            "id": derived_customer_id(organization_id, one),
+            "id": uuid.UUID(bytes=customer_id(organization_id.bytes, one)),
             "external_id": one,
             "created_us": now_us,
         },

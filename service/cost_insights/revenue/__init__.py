@@ -1,5 +1,6 @@
 """Recording and reading orders, refunds and subscriptions."""
 
+from cost_insights.revenue.ids import derived_refund_id
 from cost_insights.revenue.order_parts import BALANCE, CREDIT, PAID
 from cost_insights.revenue.reader import RevenueQuestion, RevenueReader
 from cost_insights.revenue.recorder import Recorded, Recorder
@@ -36,5 +37,6 @@ __all__ = [
     "SubscriptionChange",
     "SubscriptionOutcome",
     "SystemEvent",
+    "derived_refund_id",
     "in_usd",
 ]

@@ -8,14 +8,13 @@ then the changes in the order of their times. A change that the state is later t
 changes nothing, because the state knows it.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy as sa
 
 from cost_insights.identity import Organization
+from cost_insights.revenue.ids import statement_id
 from cost_insights.revenue.records import NewSubscription, SubscriptionChange
 from cost_insights.revenue.tables import Row
 from cost_insights.store.schema import subscription_statement
@@ -151,12 +150,16 @@ def _row(
 ) -> Row:
     """The row of a statement; `what` is the subscription, the kind and the time."""
     stated = {name: columns.get(name) for name in _STATED}
-    # Not the number of the customer, which says who came first.
-    content = json.dumps([*what, external_customer_id, *stated.values()])
     subscription_id, kind, time_us = what
     return {
         "organization_number": organization.number,
-        "statement_id": hashlib.sha256(content.encode()).hexdigest()[:32],
+        "statement_id": statement_id(
+            subscription_id=subscription_id,
+            kind=kind,
+            time_us=time_us,
+            external_customer_id=external_customer_id,
+            stated=stated.values(),
+        ),
         "subscription_id": subscription_id,
         "kind": kind,
         "time_us": time_us,

@@ -1,6 +1,7 @@
-//! Identities: UUIDs of events, and the digest of what an event says.
+//! Ids of events and customers, and the digest of an event's content.
 //!
-//! Both are stored, so neither may ever be computed otherwise.
+//! All of them are stored: none may ever be computed in another way. `tests/vectors` pins
+//! each. Ids of records of revenue are made in Python, in `revenue/ids.py`.
 #![forbid(unsafe_code)]
 
 use sha2::{Digest, Sha256};
@@ -37,6 +38,19 @@ pub fn streamed_event_id(
         .chain_update([0])
         .chain_update(sequence.to_be_bytes())
         .chain_update(index.to_be_bytes())
+        .finalize();
+    digest_id(&digest)
+}
+
+/// The id of the customer with that external id: a UUID of version 8 made of the first 16
+/// bytes of SHA-256(organization id ‖ U+0000 `customer` U+0000 ‖ external id).
+///
+/// No external id holds U+0000, so no event has the same digest.
+pub fn customer_id(organization_id: &Uuid, external_id: &str) -> Uuid {
+    let digest = Sha256::new()
+        .chain_update(organization_id)
+        .chain_update(b"\0customer\0")
+        .chain_update(external_id)
         .finalize();
     digest_id(&digest)
 }

@@ -1,0 +1,14 @@
+"""The ids that are derived from what callers send.
+
+They are stored: none may ever be computed in another way.
+"""
+
+__all__ = ["customer_id", "event_id"]
+
+def event_id(organization_id: bytes, external_id: str) -> bytes:
+    """The id of the event with that external id: a UUID of version 8 made of the
+    first 16 bytes of SHA-256(organization id ‖ external id in UTF-8)."""
+
+def customer_id(organization_id: bytes, external_id: str) -> bytes:
+    """The id of the customer with that external id: a UUID of version 8 made of the first
+    16 bytes of SHA-256(organization id ‖ U+0000 `customer` U+0000 ‖ external id in UTF-8)."""
