@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import cast
 
+from cost_insights.api.compatible import compatible_calls
 from cost_insights.api.events import event_calls
 from cost_insights.api.exporting import Exports
+from cost_insights.api.health import Health
 from cost_insights.api.metrics import metrics_calls
-from cost_insights.api.operations import Call
+from cost_insights.api.operations import BytesCall, Call
 from cost_insights.api.revenue import revenue_calls
 from cost_insights.api.statuses import log_failed_calls
 from cost_insights.api.system_events import system_event_call
@@ -39,6 +42,7 @@ class App:
             cache_ms=settings.token_cache_ms,
         )
         self.caches = Caches(CellCache(settings.cache_bytes_max), CustomerCache())
+        self.health = Health(self.store)
         self.stopping = asyncio.Event()
         """Set once the service stops, which ends streams."""
 
@@ -54,8 +58,18 @@ class App:
             if settings.compact
             else []
         )
-        self.calls = self._calls()
+        events = EventReader(self.store)
+        metrics = MetricsReader(self.store, self.caches, LedgerCache(settings.ledger_bytes_max))
+        self.calls = self._calls(events, metrics)
         """The implementation of each operation, by its path."""
+
+        self.compatible_calls = compatible_calls(
+            cast("BytesCall", self.calls["/cost_insights.v1.EventService/IngestEvents"]),
+            events,
+            metrics,
+            self._work,
+        )
+        """The implementation of each endpoint of the compatible API, by its name."""
 
     async def open(self) -> None:
         """Brings the database up to date; raises StoreUnavailableError if it does not answer."""
@@ -77,13 +91,12 @@ class App:
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 
-    def _calls(self) -> Mapping[str, Call]:
+    def _calls(self, events: EventReader, metrics: MetricsReader) -> Mapping[str, Call]:
         settings, store, work = self.settings, self.store, self._work
         recorder = Recorder(store)
-        reader = MetricsReader(store, self.caches, LedgerCache(settings.ledger_bytes_max))
         exports = Exports(
             store,
-            MetricsExporter(store, reader),
+            MetricsExporter(store, metrics),
             work,
             # Half of the connections that read: the writer and the compactor have one each.
             cost_rows_max=max(1, (store.transactions_max - 2) // 2),
@@ -92,10 +105,8 @@ class App:
             recorder, work, clock_skew_ms=settings.clock_skew_ms
         )
         return {
-            **event_calls(
-                self._ingestor, EventReader(store), work, self.stopping, record_system_events
-            ),
-            **metrics_calls(reader, exports, work),
+            **event_calls(self._ingestor, events, work, self.stopping, record_system_events),
+            **metrics_calls(metrics, exports, work),
             **revenue_calls(
                 recorder, RevenueReader(store), work, clock_skew_ms=settings.clock_skew_ms
             ),

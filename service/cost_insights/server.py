@@ -9,12 +9,14 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cost_insights.addresses import AddressError, is_loopback
 from cost_insights.app import App
 from cost_insights.doors.grpc.listener import GrpcListener
+from cost_insights.doors.http.bodies import HttpLimits
+from cost_insights.doors.http.listener import HttpListener
 from cost_insights.identity import any_token
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -46,12 +48,18 @@ class Server:
         self.settings = settings
         self.app = App(settings)
         self._share_port = share_port
-        self._listeners: list[Listener] = []
+        self._grpc: GrpcListener | None = None
+        self._http: HttpListener | None = None
 
     @property
     def grpc_address(self) -> str:
         """The address of the gRPC server; once started, with the port that was taken."""
-        return self._listeners[0].address if self._listeners else self.settings.grpc_address
+        return self.settings.grpc_address if self._grpc is None else self._grpc.address
+
+    @property
+    def http_address(self) -> str:
+        """The address of the HTTP server, in the same way; empty if it is turned off."""
+        return self.settings.http_address if self._http is None else self._http.address
 
     async def start(self) -> None:
         """Opens the database and serves.
@@ -62,25 +70,41 @@ class Server:
         await self.app.open()
         await asyncio.to_thread(check_address, self.settings, self.app.store)
         self.app.start()
-        self._listeners = [
-            GrpcListener(
-                self.settings.grpc_address,
-                self.app.calls,
-                self.app.store,
-                self.app.authenticator,
-                request_bytes_max=self.settings.request_bytes_max,
+        app, settings = self.app, self.settings
+        self._grpc = GrpcListener(
+            settings.grpc_address,
+            app.calls,
+            app.health,
+            app.authenticator,
+            request_bytes_max=settings.request_bytes_max,
+            share_port=self._share_port,
+        )
+        if settings.http_address:
+            self._http = HttpListener(
+                settings.http_address,
+                app.calls,
+                app.compatible_calls,
+                app.health,
+                app.authenticator,
+                limits=HttpLimits(settings.request_bytes_max, settings.http_body_seconds),
+                cors_origins=settings.http_cors_origins,
                 share_port=self._share_port,
             )
-        ]
-        for listener in self._listeners:
+        for listener in self._listeners():
             await listener.start()
+        await app.health.start()
 
     async def stop(self) -> None:
         """Refuses new calls, finishes the running ones and closes the database."""
         self.app.stopping.set()
-        for listener in self._listeners:
-            await listener.stop(self.settings.drain_seconds)
+        await self.app.health.stop()
+        await asyncio.gather(
+            *(listener.stop(self.settings.drain_seconds) for listener in self._listeners())
+        )
         await self.app.close()
+
+    def _listeners(self) -> Sequence[Listener]:
+        return [listener for listener in (self._grpc, self._http) if listener is not None]
 
 
 async def serve(
@@ -112,9 +136,11 @@ async def serve(
 
 def check_address(settings: Settings, store: Store) -> None:
     """Raises AddressError if strangers could reach a service that asks for no token."""
-    if not is_loopback(settings.grpc_address) and not any_token(store):
+    addresses = [address for address in (settings.grpc_address, settings.http_address) if address]
+    reachable = [address for address in addresses if not is_loopback(address)]
+    if reachable and not any_token(store):
         raise AddressError(
-            f"will not listen on {settings.grpc_address} while the database holds no access token, "
+            f"will not listen on {reachable[0]} while the database holds no access token, "
             "because anybody who reaches it could read and write everything; listen on 127.0.0.1, "
             "or create a token first: cost-insights token create"
         )

@@ -62,6 +62,16 @@ class Settings(BaseSettings):
     grpc_address: str = "127.0.0.1:50051"
     """The address of the gRPC server; port 0 takes a free port."""
 
+    http_address: str = "127.0.0.1:8080"
+    """The address of the HTTP server; port 0 takes a free port, and empty turns it off."""
+
+    http_body_seconds: float = Field(default=60, ge=0.1, le=3_600)
+    """The time that the body of an HTTP request may take to arrive."""
+
+    http_cors_origins: tuple[str, ...] = ()
+    """The origins whose pages may call the HTTP server from a browser, as a JSON list such as
+    `["https://example.com"]`; `["*"]` allows every origin."""
+
     open_organization: str = "default"
     """The organization that callers act as while the database holds no access token."""
 

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -42,9 +42,11 @@ def supervise(
     workers: int,
     *,
     log_level: int = logging.INFO,
-    ready: Callable[[str], None] = lambda _: None,
+    ready: Callable[[str, str], None] = lambda _grpc, _http: None,
 ) -> None:
-    """Runs the workers until SIGTERM or SIGINT; `ready` gets the address once all have served.
+    """Runs the workers until SIGTERM or SIGINT.
+
+    `ready` gets the addresses of gRPC and HTTP once all have served.
 
     Raises AddressError if the address or the database does not allow it, and
     StoreUnavailableError if the database does not answer. Must run in the main thread.
@@ -61,11 +63,11 @@ def supervise(
         check_address(settings, store)
     finally:
         store.close()
-    with _stop_signal() as stop, _kept_port(settings.grpc_address) as address:
-        settings = settings.model_copy(update={"grpc_address": address, "database_upgrade": False})
+    with _stop_signal() as stop, _kept_ports(settings) as addresses:
+        settings = settings.model_copy(update={**addresses, "database_upgrade": False})
         running = [_Worker(settings, number, log_level) for number in range(1, workers + 1)]
         try:
-            _watch(running, stop, lambda: ready(address))
+            _watch(running, stop, lambda: ready(settings.grpc_address, settings.http_address))
         finally:
             _log.info("stopping %d workers", workers)
             _stop(running, settings.drain_seconds + _KILL_SECONDS)
@@ -190,6 +192,17 @@ def _stop_signal() -> Iterator[socket.socket]:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def _kept_ports(settings: Settings) -> Iterator[Mapping[str, str]]:
+    """Reserves the ports of both doors, and yields the settings with their addresses."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            name: stack.enter_context(_kept_port(address))
+            for name in ("grpc_address", "http_address")
+            if (address := getattr(settings, name))
+        }
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ def service(database_url: str, **settings: str) -> contextlib.AbstractContextMan
             str(program),
             "serve",
             "--grpc-address=127.0.0.1:0",
+            "--http-address=127.0.0.1:0",
             f"--database-url={database_url}",
             "--log-level=warning",
         ],

@@ -16,13 +16,15 @@ from tests.support.service import Service
 
 @pytest.fixture
 def clean_env(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no setting is set and the data folder is empty."""
+    """An environment without settings, but for a free port, and with an empty data folder."""
     env = {name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name}
     return env | {
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "HOME": str(tmp_path),
         "COLUMNS": "80",
         "NO_COLOR": "1",
+        # Several tests may serve at once.
+        "COST_INSIGHTS_HTTP_ADDRESS": "127.0.0.1:0",
     }
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -32,11 +33,13 @@ def test_serves_until_it_is_told_to_stop(quick: Command, serve: Serve, tmp_path:
         *("--open-organization", "acme"),
     ) as serving:
         assert serving.greeting == (
-            f"gRPC on {serving.address} · callers need no token and act as organization acme "
+            f"gRPC on {serving.address} · HTTP on {serving.url.removeprefix('http://')} "
+            "· callers need no token and act as organization acme "
             f"· 1 worker · cost-insights {version('cost-insights')} · database {database}"
         )
         healthy = quick("healthcheck", "--address", serving.address)
         assert (healthy.returncode, healthy.stdout) == (0, f"{serving.address}: SERVING\n")
+        assert httpx.get(f"{serving.url}/readyz").status_code == 200
         assert serving.stop() == 0
         stopped = quick("healthcheck", "--address", serving.address)
         assert stopped.returncode == 3

@@ -29,8 +29,15 @@ class Serving:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Where it listens for gRPC."""
         return self.greeting.split(" ")[2]
+
+    @property
+    def url(self) -> str:
+        """Where it listens for HTTP."""
+        door = self.greeting.split(" · ")[1]
+        assert door.startswith("HTTP on "), self.greeting
+        return f"http://{door.removeprefix('HTTP on ')}"
 
     def stop(self) -> int:
         """Asks it to stop and returns its exit code."""

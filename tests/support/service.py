@@ -224,8 +224,13 @@ class Service:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Where it listens for gRPC."""
         return self.server.grpc_address
+
+    @property
+    def url(self) -> str:
+        """Where it listens for HTTP, if it does."""
+        return f"http://{self.server.http_address}"
 
     def channel(self) -> grpc.Channel:
         """A connection of its own to the server."""
@@ -309,6 +314,7 @@ class Service:
 def running(loop: LoopThread, database_url: str, **settings: Any) -> Iterator[Service]:
     """A server on a free port for the time of the block."""
     settings.setdefault("grpc_address", "127.0.0.1:0")
+    settings.setdefault("http_address", "")
     service = Service(loop, Settings(database_url=database_url, **settings))
     try:
         yield service

@@ -26,6 +26,11 @@ BytesCall = Callable[[Caller, bytes], Awaitable[message.Message]]
 ServerStreamCall = Callable[[Caller, Any], AsyncGenerator[message.Message, None]]
 """Takes (caller, request) and yields responses."""
 
+
+class JsonRequest(bytes):
+    """An encoded request that is JSON, which operations that `reads_json` take beside protobuf."""
+
+
 Authorize = Callable[[], Awaitable[Caller]]
 """Checks the token of a stream again and returns the caller."""
 
@@ -73,6 +78,9 @@ class Operation:
     scopes: frozenset[str]
     """The scopes that allow the call; a caller needs one of them."""
 
+    reads_json: bool = False
+    """Whether the operation reads JSON itself, as a `JsonRequest`."""
+
     @property
     def service(self) -> str:
         """The full name of the service, such as `cost_insights.v1.EventService`."""
@@ -90,9 +98,17 @@ class Operation:
         return message_factory.GetMessageClass(method.input_type)
 
 
-def _operations(service: str, **methods: tuple[CallKind, frozenset[str]]) -> dict[str, Operation]:
-    paths = {f"/cost_insights.v1.{service}/{name}": method for name, method in methods.items()}
-    return {path: Operation(path, kind, scopes) for path, (kind, scopes) in paths.items()}
+_Method = tuple[CallKind, frozenset[str]]
+
+
+def _operations(
+    service: str, *, reads_json: frozenset[str] = frozenset(), **methods: _Method
+) -> dict[str, Operation]:
+    return {
+        path: Operation(path, kind, scopes, name in reads_json)
+        for name, (kind, scopes) in methods.items()
+        if (path := f"/cost_insights.v1.{service}/{name}")
+    }
 
 
 _READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
@@ -100,6 +116,7 @@ _READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
 OPERATIONS: Mapping[str, Operation] = {
     **_operations(
         "EventService",
+        reads_json=frozenset({"IngestEvents"}),
         # The first scope is for events, the second for system events.
         IngestEvents=(CallKind.BYTES, frozenset({EVENTS_WRITE, REVENUE_WRITE})),
         StreamEvents=(CallKind.BIDIRECTIONAL, frozenset({EVENTS_WRITE})),

@@ -139,6 +139,10 @@ class _Stage:
 
 def _prepare(settings: Settings, *, is_given: bool) -> _Stage:
     flags = ["--database-url", settings.database_url]
+    if settings.http_address and not _is_free(settings.http_address):
+        port = _free_port()
+        settings = settings.model_copy(update={"http_address": f"127.0.0.1:{port}"})
+        flags += ["--http-address", settings.http_address]
     if not _is_free(settings.grpc_address):
         port = _free_port()
         settings = settings.model_copy(update={"grpc_address": f"127.0.0.1:{port}"})

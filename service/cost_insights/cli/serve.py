@@ -69,6 +69,14 @@ def serve(
             "COST_INSIGHTS_GRPC_ADDRESS, or else 127.0.0.1:50051.",
         ),
     ] = None,
+    http_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The address of the HTTP server, under the same rules; empty turns it off. "
+            "Default: COST_INSIGHTS_HTTP_ADDRESS, or else 127.0.0.1:8080.",
+        ),
+    ] = None,
     database_url: DatabaseOption = None,
     open_organization: Annotated[
         str | None,
@@ -93,7 +101,7 @@ def serve(
         typer.Option(
             parser=whole_number(1, 64),
             metavar="N",
-            help="The number of processes that share the port, 1 to 64; more than one only on "
+            help="The number of processes that share the ports, 1 to 64; more than one only on "
             "PostgreSQL.",
         ),
     ] = 1,
@@ -108,7 +116,7 @@ def serve(
 ) -> None:
     """Runs the service until SIGTERM or Ctrl-C, then finishes the running calls.
 
-    One line on stdout shows the address of the service, the organization that callers act as, the
+    One line on stdout shows the addresses of the service, the organization that callers act as, the
     number of processes, the version and the database; if the database holds no event, more lines
     show how to send the first one. Every other setting is a COST_INSIGHTS_… variable. The command
     waits for a PostgreSQL that is not running yet; only one process at a time can serve a SQLite
@@ -129,6 +137,7 @@ def serve(
         logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = settings_of(
         grpc_address=grpc_address,
+        http_address=http_address,
         database_url=database_url,
         open_organization=open_organization,
         drain_seconds=drain_seconds,
@@ -141,7 +150,9 @@ def serve(
                 uvloop.run(
                     serve_until_stopped(
                         settings,
-                        ready=lambda server: _announce(settings, server.grpc_address, workers),
+                        ready=lambda server: _announce(
+                            settings, server.grpc_address, server.http_address, workers
+                        ),
                     )
                 )
             else:
@@ -149,7 +160,7 @@ def serve(
                     settings,
                     workers,
                     log_level=logging.getLevelNamesMapping()[log_level.upper()],
-                    ready=lambda address: _announce(settings, address, workers),
+                    ready=lambda grpc, http: _announce(settings, grpc, http, workers),
                 )
         except AddressError as error:
             raise CommandError(str(error)) from None
@@ -189,7 +200,7 @@ def _bootstrap_secret(settings: Settings) -> str | None:
         raise usage(f"COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: {error}") from None
 
 
-def _announce(settings: Settings, address: str, workers: int) -> None:
+def _announce(settings: Settings, address: str, http_address: str, workers: int) -> None:
     store = store_of(settings)
     try:
         tokens = any_token(store)
@@ -204,7 +215,10 @@ def _announce(settings: Settings, address: str, workers: int) -> None:
     processes = "1 worker" if workers == 1 else f"{workers} workers"
     release = f"cost-insights {version('cost-insights')}"
     database = f"database {database_shown(settings)}"
-    say(" · ".join((f"gRPC on {address}", callers, processes, release, database)))
+    doors = [f"gRPC on {address}"]
+    if http_address:
+        doors.append(f"HTTP on {http_address}")
+    say(" · ".join((*doors, callers, processes, release, database)))
     if is_empty:
         _explain(address, tokens=tokens)
     sys.stdout.flush()

@@ -135,6 +135,7 @@ def process(database_url: str) -> Iterator[tuple["subprocess.Popen[str]", Caller
         **os.environ,
         "COST_INSIGHTS_DATABASE_URL": database_url,
         "COST_INSIGHTS_GRPC_ADDRESS": "127.0.0.1:0",
+        "COST_INSIGHTS_HTTP_ADDRESS": "",
     }
     with subprocess.Popen(
         [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, text=True

@@ -6,12 +6,12 @@ import grpc
 from grpc_health.v1 import health
 
 from cost_insights.addresses import AddressError, is_socket, join_address, split_address
+from cost_insights.api.health import Health
 from cost_insights.api.operations import SERVICES, Call
 from cost_insights.doors.grpc.calls import handlers
-from cost_insights.doors.grpc.health import Health
+from cost_insights.doors.grpc.health import HealthService
 from cost_insights.doors.grpc.reflection import add_reflection
 from cost_insights.identity import Authenticator
-from cost_insights.store import Store
 
 _CONCURRENT_CALLS_MAX = 4_096
 
@@ -23,7 +23,7 @@ class GrpcListener:
         self,
         address: str,
         calls: Mapping[str, Call],
-        store: Store,
+        service_health: Health,
         authenticator: Authenticator,
         *,
         request_bytes_max: int,
@@ -33,7 +33,6 @@ class GrpcListener:
         self.address = address
         """The address it listens on; once started, with the port that was taken."""
 
-        self._health = Health(store, SERVICES)
         self._server = grpc.aio.server(
             options=(
                 # The runtime's limit is higher than the service's, so that slightly larger requests
@@ -48,7 +47,7 @@ class GrpcListener:
         self._server.add_generic_rpc_handlers(
             handlers(calls, authenticator=authenticator, request_bytes_max=request_bytes_max)
         )
-        self._health.add_to(self._server)
+        HealthService(service_health, SERVICES).add_to(self._server)
         add_reflection(self._server, [*SERVICES, health.SERVICE_NAME])
 
     async def start(self) -> None:
@@ -63,9 +62,7 @@ class GrpcListener:
             host, _ = split_address(self.address)
             self.address = join_address(host, port)
         await self._server.start()
-        await self._health.start()
 
     async def stop(self, drain_seconds: float) -> None:
         """Refuses new calls and waits for the running ones."""
-        await self._health.stop()
         await self._server.stop(drain_seconds)

@@ -1,0 +1,77 @@
+"""The endpoints of the compatible API: one table of methods, paths and scopes."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cost_insights.identity import Caller
+from cost_insights.identity.scopes import (
+    EVENTS_READ,
+    EVENTS_WRITE,
+    METRICS_READ,
+    REVENUE_WRITE,
+)
+
+
+@dataclass(frozen=True)
+class CompatibleRequest:
+    """A request, taken apart but not checked."""
+
+    path: Mapping[str, Any]
+    """The variable parts of the path, by name."""
+
+    query: Sequence[tuple[str, str]]
+    """The parameters of the query, in order; a name may stand several times."""
+
+    body: bytes
+    """JSON, or nothing where the endpoint has no body."""
+
+
+@dataclass(frozen=True)
+class CompatibleAnswer:
+    """An answer that is not an error."""
+
+    content: str
+    status: int = 200
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+CompatibleCall = Callable[[Caller, CompatibleRequest], Awaitable[CompatibleAnswer]]
+"""Takes (caller, request) and returns an answer."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Something that callers of the compatible API can do."""
+
+    name: str
+    """The name of the call, such as `events.ingest`."""
+
+    method: str
+    path: str
+    """The path with `{…}` for its variable parts; collections end with a slash."""
+
+    scopes: frozenset[str]
+    """The scopes that allow the call; a caller needs one of them."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether requests have a body."""
+        return self.method in {"POST", "PATCH", "PUT"}
+
+
+_READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
+_READS_METRICS = frozenset({METRICS_READ})
+
+ENDPOINTS: Sequence[Endpoint] = (
+    # The first scope is for events, the second for system events.
+    Endpoint(
+        "events.ingest", "POST", "/v1/events/ingest", frozenset({EVENTS_WRITE, REVENUE_WRITE})
+    ),
+    Endpoint("events.get", "GET", "/v1/events/{id}", _READS_EVENTS),
+    Endpoint("metrics.get", "GET", "/v1/metrics/", _READS_METRICS),
+    Endpoint("metrics.limits", "GET", "/v1/metrics/limits", _READS_METRICS),
+    Endpoint("metrics.export", "GET", "/v1/metrics/export", _READS_METRICS),
+)
+"""Every endpoint. Where two paths take the same request, the first one answers."""

@@ -1,0 +1,157 @@
+"""Reading the body of a request: a limit on its size, sent and decompressed, and on its time."""
+
+import asyncio
+import gzip
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from cost_insights.doors.http.answers import HttpError
+from cost_insights.errors import LimitExceededError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_JSON: Final = "application/json"
+_IDENTITY: Final = "identity"
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What the body of a request may take."""
+
+    bytes_max: int
+    """The greatest size, as sent and decompressed."""
+
+    seconds_max: float
+    """The time to arrive."""
+
+
+async def read_json(request: Request, limits: HttpLimits) -> bytes:
+    """The body of a request that should be JSON, decompressed but not parsed.
+
+    Raises HttpError if it is of another type, compressed in an unknown way or too slow, and
+    LimitExceededError if it is too large.
+    """
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        raise HttpError(
+            415,
+            f"the content-type {content_type!r} is not supported; send {_JSON}"
+            if content_type
+            else f"the request has no content-type; send {_JSON}",
+            headers={"accept-post": _JSON},
+        )
+    encoding = request.headers.get("content-encoding", _IDENTITY).strip().lower()
+    if encoding not in {_IDENTITY, *ENCODINGS}:
+        allowed = ", ".join(ENCODINGS)
+        raise HttpError(
+            415,
+            f"the content-encoding {encoding!r} is not supported; allowed are {allowed}",
+            headers={"accept-encoding": allowed},
+        )
+    body = await _read(request, limits)
+    if encoding == _IDENTITY:
+        return body
+    # In a thread, with the interpreter's lock released: a small body may be a large one inside.
+    return await asyncio.to_thread(decompressed, body, encoding, limits.bytes_max)
+
+
+async def _read(request: Request, limits: HttpLimits) -> bytes:
+    bytes_max = limits.bytes_max
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > bytes_max:
+        raise _too_large(int(length), bytes_max)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.seconds_max):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise _too_large(len(body), bytes_max)
+    except TimeoutError:
+        raise HttpError(
+            408,
+            f"the body did not end within {limits.seconds_max:g} seconds, in which {len(body)} "
+            "bytes arrived; send smaller bodies",
+            headers={"connection": "close"},
+        ) from None
+    except ClientDisconnect:
+        raise HttpError(400, "the connection ended before the body did") from None
+    return bytes(body)
+
+
+def decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
+    """What a body was before it was compressed.
+
+    Raises HttpError if it was not compressed in that way, LimitExceededError if it is too large.
+    """
+    try:
+        content = ENCODINGS[encoding].decompress(body, bytes_max + 1)
+    except (zlib.error, zstd.ZstdError, EOFError) as error:
+        raise HttpError(400, f"the body is not valid {encoding}: {error}") from None
+    if len(content) > bytes_max:
+        raise _too_large(len(content), bytes_max, more=True)
+    return content
+
+
+# Only one member and one frame: a body of many empty ones would cost time out of all proportion.
+
+
+def _gunzip(body: bytes, bytes_max: int) -> bytes:
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    content = member.decompress(body, bytes_max)
+    if len(content) < bytes_max:
+        _check_end(member.eof, member.unused_data)
+    return content
+
+
+def _unzstd(body: bytes, bytes_max: int) -> bytes:
+    frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+    content = frame.decompress(body, bytes_max)
+    if len(content) < bytes_max:
+        _check_end(frame.eof, frame.unused_data)
+    return content
+
+
+def _check_end(ended: bool, rest: bytes) -> None:
+    if not ended:
+        raise EOFError("it ends too early")
+    if rest:
+        raise EOFError("something follows its end")
+
+
+_ZSTD_OPTIONS: Final[Mapping[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
+"""Windows of at most 8 MiB, as RFC 8878 recommends for what strangers send."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A way to compress bodies."""
+
+    compress: Callable[[bytes], bytes]
+    decompress: Callable[[bytes, int], bytes]
+    """Takes (compressed, bytes_max) and returns at most that many bytes of the content."""
+
+
+ENCODINGS: Final = {
+    "gzip": Encoding(lambda content: gzip.compress(content, 5), _gunzip),
+    "zstd": Encoding(zstd.compress, _unzstd),
+}
+"""The encodings of bodies, by their names in headers."""
+
+
+def _too_large(size: int, bytes_max: int, *, more: bool = False) -> LimitExceededError:
+    shown = f"more than {size - 1}" if more else str(size)
+    return LimitExceededError(
+        f"the request holds {shown} bytes; at most {bytes_max} are allowed",
+        reason="REQUEST_TOO_LARGE",
+        facts={"bytes": shown, "bytes_max": str(bytes_max)},
+    )

@@ -1,0 +1,357 @@
+"""Every RPC over HTTP/1.1: as JSON or protobuf by the Connect protocol, and by gRPC-Web.
+
+The library reads and writes the protocols. Messages pass through it as bytes, so that events are
+decoded by native, as they are for gRPC, and long answers are written in a thread.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
+
+from connectrpc.code import Code
+from connectrpc.compression import Compression
+from connectrpc.errors import ConnectError, ErrorDetail
+from connectrpc.interceptor import MetadataInterceptor
+from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
+from connectrpc.request import RequestContext
+from connectrpc.server import ConnectASGIApplication, Endpoint
+from google.protobuf import json_format, message
+from google.rpc import code_pb2
+from protobuf.wkt import Any as AnyDetail
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from cost_insights.api.operations import (
+    OPERATIONS,
+    BidirectionalCall,
+    BytesCall,
+    Call,
+    CallKind,
+    JsonRequest,
+    Operation,
+    ServerStreamCall,
+    UnaryCall,
+)
+from cost_insights.api.reading import decode
+from cost_insights.api.statuses import status_of
+from cost_insights.doors.http.answers import HttpError, error_answer
+from cost_insights.doors.http.bodies import ENCODINGS, HttpLimits, decompressed
+from cost_insights.errors import (
+    FAILURES,
+    FieldFault,
+    InvalidRequestError,
+    LimitExceededError,
+)
+from cost_insights.identity import Authenticator, Caller
+
+_LARGE_BYTES: Final = 64 * 1024
+"""The size from which a message is read from JSON or written as JSON in a thread."""
+
+_Context: TypeAlias = RequestContext[Any, Any]
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+"""The caller of the request that the current task serves."""
+
+
+def connect_routes(
+    calls: Mapping[str, Call], authenticator: Authenticator, *, limits: HttpLimits
+) -> Sequence[BaseRoute]:
+    """A route for each operation; raises KeyError if `calls`, a mapping by path, lacks one."""
+    endpoints = {
+        path: _Rpc(operation, calls[path], authenticator).endpoint()
+        for path, operation in OPERATIONS.items()
+    }
+    rpcs = _Rpcs(
+        service=None,
+        endpoints=lambda _: endpoints,
+        interceptors=[_Authentication(authenticator)],
+        read_max_bytes=limits.bytes_max,
+        compressions=[_Compression(name) for name in ENCODINGS],
+        codecs=[_Codec("json"), _Codec("proto")],
+    )
+    guarded = _Guarded(rpcs, limits)
+    return [Route(path, guarded, methods=["POST"]) for path in endpoints]
+
+
+class _Rpcs(ConnectASGIApplication[None]):
+    @property
+    def path(self) -> str:
+        """The path under which all RPCs are."""
+        return "/"
+
+
+class _Guarded:
+    """Refuses what the library has no answer for, and bodies that are too slow."""
+
+    def __init__(self, rpcs: _Rpcs, limits: HttpLimits) -> None:
+        self._rpcs = rpcs
+        self._seconds_max = limits.seconds_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        content_type = request.headers.get("content-type", "").lower()
+        is_known = _KNOWN.match(content_type) is not None
+        if not is_known or not _is_ascii(scope):
+            error = (
+                HttpError(400, "a header holds characters that are not ASCII")
+                if is_known
+                else HttpError(
+                    415,
+                    f"the content-type {content_type!r} is not supported here; send "
+                    "application/json, or what Connect or gRPC-Web send; gRPC has an address of "
+                    "its own",
+                    headers={"accept-post": "application/json, application/proto"},
+                )
+            )
+            answer = error_answer(error, method=scope["path"], organization=None)
+            await answer(scope, receive, send)
+            return
+        until = asyncio.get_running_loop().time() + self._seconds_max
+        arrived = False
+
+        async def receive_in_time() -> Message:
+            nonlocal arrived
+            if arrived:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    received = await receive()
+            except TimeoutError:
+                # The library answers this as a call that was given up.
+                return {"type": "http.disconnect"}
+            arrived = not received.get("more_body", False)
+            return received
+
+        await self._rpcs(cast("Any", scope), cast("Any", receive_in_time), cast("Any", send))
+
+
+_KNOWN: Final = re.compile(r"application/((connect\+|grpc-web\+)?(json|proto)|grpc-web)\s*(;|$)")
+"""The content-types of the protocols; gRPC itself needs trailers, which HTTP/1.1 servers lack."""
+
+
+def _is_ascii(scope: Scope) -> bool:
+    return all(value.isascii() for _, value in scope["headers"])
+
+
+class _Authentication(MetadataInterceptor[None]):
+    """Finds the caller before anything of the body is read."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def on_start(self, ctx: _Context) -> None:
+        """Checks the access token."""
+        operation = OPERATIONS[f"/{ctx.method.service_name}/{ctx.method.name}"]
+        try:
+            caller = await self._authenticator.authorize(
+                ctx.request_headers.get("authorization"),
+                method=operation.path,
+                scopes=operation.scopes,
+            )
+        except FAILURES as error:
+            raise _connect_error(error, operation.path, None) from None
+        _caller.set(caller)
+
+
+class _Codec:
+    """Passes bytes: requests as they came, and responses that are written already."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        """The name of the codec in a content-type."""
+        return self._name
+
+    def encode(self, message: bytes) -> bytes:
+        """The bytes of a response."""
+        return message
+
+    def decode(self, data: bytes | bytearray, message_class: type[bytes]) -> bytes:
+        """The bytes of a request, which know whether they are JSON."""
+        return JsonRequest(data) if self._name == "json" else message_class(data)
+
+
+class _Compression(Compression):
+    """A compression of requests, which limits what comes out of one, and of responses."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        """The name of the compression in a header."""
+        return self._name
+
+    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Compresses a response."""
+        return ENCODINGS[self._name].compress(bytes(data))
+
+    def decompress(
+        self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None
+    ) -> bytes:
+        """Decompresses a request."""
+        try:
+            return decompressed(bytes(data), self._name, read_max_bytes or 0)
+        except HttpError as error:
+            raise ConnectError(Code.INVALID_ARGUMENT, error.detail) from None
+        except LimitExceededError as error:
+            raise ConnectError(Code.RESOURCE_EXHAUSTED, error.message) from None
+
+
+@dataclass(frozen=True)
+class _Rpc:
+    """The endpoint of one operation."""
+
+    operation: Operation
+    call: Call
+    authenticator: Authenticator
+
+    def endpoint(self) -> Any:
+        """The `Endpoint` for the operation's kind."""
+        method = MethodInfo(
+            name=self.operation.method,
+            service_name=self.operation.service,
+            input=bytes,
+            output=bytes,
+            idempotency_level=IdempotencyLevel.UNKNOWN,
+            stream_type=_STREAM_TYPES[self.operation.kind],
+        )
+        match self.operation.kind:
+            case CallKind.UNARY | CallKind.BYTES:
+                return Endpoint.unary(method, self._unary)
+            case CallKind.SERVER_STREAM:
+                return Endpoint.server_stream(method, self._server_stream)
+            case CallKind.BIDIRECTIONAL:
+                return Endpoint.bidi_stream(method, self._bidirectional)
+
+    async def _unary(self, request: bytes, ctx: _Context) -> bytes:
+        caller = _caller.get()
+        try:
+            if self.operation.kind is CallKind.UNARY:
+                unary = cast("UnaryCall", self.call)
+                answer = await unary(caller, await self._message(request))
+            else:
+                answer = await cast("BytesCall", self.call)(caller, await self._bytes(request))
+            return await _written(answer, ctx)
+        except FAILURES as error:
+            raise self._error(error, caller) from None
+
+    async def _server_stream(self, request: bytes, ctx: _Context) -> AsyncIterator[bytes]:
+        caller = _caller.get()
+        try:
+            call = cast("ServerStreamCall", self.call)
+            async with aclosing(call(caller, await self._message(request))) as answers:
+                async for answer in answers:
+                    yield await _written(answer, ctx)
+        except FAILURES as error:
+            raise self._error(error, caller) from None
+
+    async def _bidirectional(
+        self, requests: AsyncIterator[bytes], ctx: _Context
+    ) -> AsyncIterator[bytes]:
+        caller = _caller.get()
+
+        async def authorize() -> Caller:
+            return await self.authenticator.authorize(
+                ctx.request_headers.get("authorization"),
+                method=self.operation.path,
+                scopes=self.operation.scopes,
+            )
+
+        async def encoded() -> AsyncIterator[bytes]:
+            async for request in requests:
+                yield (
+                    (await self._message(request)).SerializeToString()
+                    if isinstance(request, JsonRequest)
+                    else request
+                )
+
+        try:
+            async for answer in cast("BidirectionalCall", self.call)(encoded(), authorize):
+                yield await _written(answer, ctx)
+        except FAILURES as error:
+            raise self._error(error, caller) from None
+
+    async def _message(self, request: bytes) -> message.Message:
+        request_class = self.operation.request_class
+        if not isinstance(request, JsonRequest):
+            return decode(request_class, request)
+        if len(request) < _LARGE_BYTES:
+            return _parsed(request, request_class)
+        return await asyncio.to_thread(_parsed, request, request_class)
+
+    async def _bytes(self, request: bytes) -> bytes:
+        if not isinstance(request, JsonRequest) or self.operation.reads_json:
+            return request
+        return (await self._message(request)).SerializeToString()
+
+    def _error(self, error: BaseException, caller: Caller) -> ConnectError:
+        if isinstance(error, ConnectError):
+            return error
+        return _connect_error(error, self.operation.path, caller.organization.name)
+
+
+_STREAM_TYPES: Final = {
+    CallKind.UNARY: StreamType.UNARY,
+    CallKind.BYTES: StreamType.UNARY,
+    CallKind.SERVER_STREAM: StreamType.SERVER_STREAM,
+    CallKind.BIDIRECTIONAL: StreamType.BIDI_STREAM,
+}
+
+
+def _parsed(request: bytes, request_class: type[message.Message]) -> message.Message:
+    name = request_class.DESCRIPTOR.full_name
+    try:
+        content = json.loads(request, parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("only an object is allowed")
+        return json_format.ParseDict(content, request_class(), ignore_unknown_fields=True)
+    except (json_format.ParseError, RecursionError, ValueError) as error:
+        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "",
+                    "MALFORMED_REQUEST",
+                    f"the request is not the JSON form of a {name}: {words}",
+                    facts={"message": name},
+                )
+            ]
+        ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+async def _written(answer: message.Message, ctx: _Context) -> bytes:
+    """The answer in the form in which the request came."""
+    if "json" not in ctx.request_headers.get("content-type", ""):
+        return answer.SerializeToString()
+    if answer.ByteSize() < _LARGE_BYTES:
+        return _as_json(answer)
+    return await asyncio.to_thread(_as_json, answer)
+
+
+def _as_json(answer: message.Message) -> bytes:
+    return json_format.MessageToJson(answer, indent=None, ensure_ascii=False).encode()
+
+
+def _connect_error(error: BaseException, path: str, organization: str | None) -> ConnectError:
+    """The error with the code and the details that gRPC answers; it is logged."""
+    status = status_of(error, method=path, organization=organization)
+    name = code_pb2.Code.Name(status.code)
+    return ConnectError(
+        Code.CANCELED if name == "CANCELLED" else Code[name],
+        status.message,
+        [
+            ErrorDetail(AnyDetail(type_url=detail.type_url, value=detail.value))
+            for detail in status.details
+        ],
+    )

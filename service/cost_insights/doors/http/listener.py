@@ -1,0 +1,140 @@
+"""Listening for HTTP."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from cost_insights.addresses import AddressError, is_socket, join_address, split_address
+from cost_insights.api.compatible import CompatibleCall
+from cost_insights.api.health import Health
+from cost_insights.api.operations import Call
+from cost_insights.doors.http.application import application
+from cost_insights.doors.http.bodies import HttpLimits
+from cost_insights.doors.http.protocol import Connection
+from cost_insights.identity import Authenticator
+
+_KEEP_ALIVE_SECONDS: Final = 60
+"""The time for which a connection may stay idle between two requests."""
+
+_BACKLOG: Final = 2_048
+
+
+class HttpListener:
+    """The HTTP door of one process, in the event loop that gRPC uses too."""
+
+    def __init__(
+        self,
+        address: str,
+        calls: Mapping[str, Call],
+        compatible_calls: Mapping[str, CompatibleCall],
+        health: Health,
+        authenticator: Authenticator,
+        *,
+        limits: HttpLimits,
+        cors_origins: Sequence[str],
+        share_port: bool,
+    ) -> None:
+        """`share_port` lets other processes listen on the same port."""
+        self.address = address
+        """The address it listens on; once started, with the port that was taken."""
+
+        self._share_port = share_port
+        self._app = application(
+            calls,
+            compatible_calls,
+            health,
+            authenticator,
+            limits=limits,
+            cors_origins=cors_origins,
+        )
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listens; raises AddressError if it cannot."""
+        listening = _listening(self.address, share_port=self._share_port)
+        if not is_socket(self.address):
+            host, _ = split_address(self.address)
+            self.address = join_address(host, listening.getsockname()[1])
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                # Logging is the service's own; a client that sends nonsense is none of its faults.
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                # Whoever wants to know a client behind a proxy asks the proxy.
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                backlog=_BACKLOG,
+            )
+        )
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+        await self._server.has_started.wait()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Refuses new calls and waits for the running ones."""
+        if self._server is None or self._serving is None:
+            return
+        self._server.drain(drain_seconds)
+        await self._serving
+
+
+class _Server(uvicorn.Server):
+    """A server in somebody else's event loop: signals are not its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    def drain(self, seconds: float) -> None:
+        """Begins to stop; running calls are cancelled after that time."""
+        # The type says whole seconds, but the event loop takes any number.
+        self.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens on the sockets."""
+        await super().startup(sockets)
+        self.has_started.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the service."""
+        yield
+
+
+def _listening(address: str, *, share_port: bool) -> socket.socket:
+    try:
+        if is_socket(address):
+            return _unix_socket(address)
+        host, port = split_address(address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, reuse_port=share_port)
+    except OSError as error:
+        raise AddressError(f"cannot listen on {address}: {error.strerror}") from None
+
+
+def _unix_socket(address: str) -> socket.socket:
+    scheme, _, path = address.partition(":")
+    if scheme == "unix-abstract":
+        path = f"\0{path}"
+    elif Path(path).is_socket():
+        # What a process that was killed has left; a living one would answer.
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.connect(path)
+            raise AddressError(f"cannot listen on {address}: another process does")
+        Path(path).unlink()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    return listening

@@ -1,0 +1,1 @@
+"""Tests of the gRPC door, on both databases."""
