@@ -50,6 +50,7 @@ pub mod cells {
     pub mod check;
     pub mod codec;
     pub mod cover;
+    pub mod kind;
     pub mod segment;
     pub mod tally;
 }

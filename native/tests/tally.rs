@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use cost_insights_native::cells::cached::Kept;
 use cost_insights_native::cells::cell::{self, Cell};
 use cost_insights_native::cells::cover::Cover;
-use cost_insights_native::cells::segment::{Compaction, Kind, Range, Segment, Stored};
+use cost_insights_native::cells::kind::Kind;
+use cost_insights_native::cells::segment::{Compaction, Range, Segment, Stored};
 use cost_insights_native::cells::tally::{
     LooseEvent, Selection, Sources, Tally, list, rank, tally,
 };

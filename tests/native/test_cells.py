@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_insights._native.cells import (
+    SEGMENT_KINDS,
     Compaction,
     Cover,
     Kept,
@@ -19,6 +20,7 @@ from cost_insights._native.cells import (
     rank_cells,
     tally_cells,
 )
+from cost_insights.cells import Kind
 from tests.support.cells import packed_cells
 
 DAY = 86_400
@@ -27,6 +29,14 @@ DAMAGED = "stored cells are damaged"
 BATCH = packed_cells([(0, 1, 0, "1"), (10, 2, 1, "2"), (40 * DAY, 1, 1, "4")])
 SERIES = array("i", [0, 1])
 COVER = Cover([0, DAY_US, 50 * DAY_US])
+
+
+def test_kinds_are_those_of_the_native_table() -> None:
+    """Python and Rust give every kind of segments the same name and number."""
+    assert [(kind.name, kind.number) for kind in SEGMENT_KINDS] == [
+        (kind.name, kind.value) for kind in Kind
+    ]
+    assert [kind.layout.name for kind in Kind] == [kind.name for kind in Kind]
 
 
 def segments_of(*batches: bytes) -> list[tuple[int, int, int, int, bytes]]:

@@ -15,8 +15,9 @@ use roaring::RoaringBitmap;
 use super::activity::{self, Entries, united};
 use super::cell::{self, Cell, Cells, combine, unpack_all};
 use super::codec::Damaged;
-use super::segment::{self, Compaction, EVERY_CUSTOMER, Kind, Range, Segment, Span};
-use crate::time::{date, day_of, month_and_year_of, quarter_of, rfc3339};
+use super::kind::Kind;
+use super::segment::{self, Compaction, EVERY_CUSTOMER, Range, Segment, Span};
+use crate::time::{day_of, month_and_year_of, quarter_of};
 
 /// The columns of events are not equally long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,31 +129,22 @@ pub fn is_sound(span: Span, customers: Range, packed: &[u8]) -> bool {
     if span.0.is_activity() {
         return is_sound_activity(span, packed);
     }
+    let (kind, buckets) = (span.0, span.0.layout().buckets);
     let is_within = |cell: &Cell| {
         let is_of_range = (customers.0..=customers.1).contains(&cell.customer);
-        is_of_span(span, cell.bucket) && (is_of_range || !span.0.is_by_customer())
+        buckets.span_of(cell.bucket) == span.1 && (is_of_range || !kind.is_by_customer())
     };
     sound_cells(packed).is_ok_and(|cells| cells.iter().all(is_within))
 }
 
-fn is_of_span((kind, span): Span, bucket: i32) -> bool {
-    match kind {
-        Kind::Quarters | Kind::QuarterCustomers => day_of(bucket) == span,
-        Kind::Days | Kind::DayCustomers | Kind::DayEveryone => month_and_year_of(bucket).0 == span,
-        Kind::HourEveryone => bucket.div_euclid(24) == span,
-        Kind::CustomerQuarters => month_and_year_of(day_of(bucket)).0 == span,
-        Kind::CustomerMonths => 1970 + bucket.div_euclid(12) == span,
-        Kind::Years | Kind::CustomerYears => span == 0,
-    }
-}
-
 fn is_sound_activity(span: Span, packed: &[u8]) -> bool {
+    let buckets = span.0.layout().buckets;
     let read = || {
         let mut before = None;
         let mut entries = Entries::new(packed)?;
         while let Some(entry) = entries.next_entry()? {
             let place = Some((entry.bucket, entry.series));
-            if before >= place || !is_of_span(span, entry.bucket) {
+            if before >= place || buckets.span_of(entry.bucket) != span.1 {
                 return Err(Damaged);
             }
             before = place;
@@ -463,28 +455,13 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// The bucket of a kind in words: the beginning of a quarter, a day, a month or a year.
-pub fn bucket_in_words(kind: Kind, bucket: i32) -> String {
-    match kind {
-        Kind::Quarters | Kind::QuarterCustomers | Kind::CustomerQuarters => {
-            rfc3339(i64::from(bucket) * crate::time::QUARTER_US)
-        }
-        Kind::HourEveryone => rfc3339(i64::from(bucket) * crate::time::HOUR_US),
-        Kind::Days | Kind::DayCustomers | Kind::DayEveryone => date(i64::from(bucket)),
-        Kind::CustomerMonths => {
-            let (year, month) = (bucket.div_euclid(12), bucket.rem_euclid(12));
-            format!("{:04}-{:02}", i64::from(year) + 1970, month + 1)
-        }
-        Kind::Years | Kind::CustomerYears => format!("{bucket:04}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::cells::codec::seal;
+    use crate::cells::kind::KINDS;
     use crate::time::{DAY_US, QUARTER_US};
 
     const CUSTOMER_DAYS: [(i32, i64); 4] = [(0, 0), (0, 40), (7, 40), (7, 400)];
@@ -524,7 +501,7 @@ mod tests {
         let actual = derive(&[&one, &other], &[&other]).unwrap();
         assert_eq!(actual, expected);
         let kinds: std::collections::BTreeSet<Kind> = expected.keys().map(|span| span.0).collect();
-        assert_eq!(kinds, Kind::ALL.into());
+        assert_eq!(kinds, KINDS.map(|layout| layout.kind).into());
         for ((kind, span), packed) in &expected {
             for packed in packed {
                 assert!(is_sound((*kind, *span), EVERY_CUSTOMER, packed));
@@ -597,26 +574,6 @@ mod tests {
         }
     }
 
-    /// Each kind names its bucket in its own way.
-    #[test]
-    fn buckets_in_words() {
-        for (kind, bucket, words) in [
-            (Kind::Quarters, 1, "1970-01-01T00:15:00Z"),
-            (Kind::HourEveryone, 25, "1970-01-02T01:00:00Z"),
-            (Kind::DayCustomers, -1, "1969-12-31"),
-            (Kind::CustomerMonths, 671, "2025-12"),
-            (Kind::CustomerMonths, i32::MIN, "-178955001-05"),
-            (Kind::Years, 987, "0987"),
-        ] {
-            assert_eq!(bucket_in_words(kind, bucket), words);
-        }
-        for kind in Kind::ALL {
-            for bucket in [i32::MIN, i32::MAX] {
-                assert!(!bucket_in_words(kind, bucket).is_empty());
-            }
-        }
-    }
-
     /// Columns of events belong together.
     #[test]
     fn columns_are_equally_long() {
@@ -684,7 +641,7 @@ mod tests {
             let mut stored = vec![1];
             stored.extend(bytes);
             seal(&mut stored);
-            let span = (Kind::ALL[kind], span);
+            let span = (KINDS[kind].kind, span);
             if is_sound(span, EVERY_CUSTOMER, &stored) {
                 compare(span.0, &[&stored], &[&stored], 3).unwrap();
                 segments_of(span, &[&stored]).unwrap();

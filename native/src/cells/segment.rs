@@ -12,69 +12,8 @@ use std::collections::BTreeMap;
 use super::activity;
 use super::cell::{self, Cell, combine};
 use super::codec::Damaged;
+use super::kind::Kind;
 use crate::time::{day_of, hour_of, month_and_year_of};
-
-/// What a segment holds, and of which span. The numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Everyone's cells of the quarters of an hour of one day.
-    Quarters = 1,
-    /// Everyone's cells of the days of one month.
-    Days = 2,
-    /// Everyone's cells of all years.
-    Years = 3,
-    /// Who was active in each quarter of an hour of one day, by series.
-    QuarterCustomers = 4,
-    /// Who was active on each day of one month, by series.
-    DayCustomers = 5,
-    /// Who was active on each day of one month.
-    DayEveryone = 6,
-    /// Each customer's cells of the quarters of an hour of one month.
-    CustomerQuarters = 7,
-    /// Each customer's cells of the months of one year, over all series.
-    CustomerMonths = 8,
-    /// Each customer's cells of all years.
-    CustomerYears = 9,
-    /// Who was active in each hour of one day.
-    HourEveryone = 10,
-}
-
-impl Kind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
-        Self::Quarters,
-        Self::Days,
-        Self::Years,
-        Self::QuarterCustomers,
-        Self::DayCustomers,
-        Self::DayEveryone,
-        Self::CustomerQuarters,
-        Self::CustomerMonths,
-        Self::CustomerYears,
-        Self::HourEveryone,
-    ];
-
-    /// The kind of that number.
-    pub fn of(number: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|&kind| kind as i16 == number)
-    }
-
-    /// Whether its cells are each customer's own.
-    pub fn is_by_customer(self) -> bool {
-        matches!(
-            self,
-            Self::CustomerQuarters | Self::CustomerMonths | Self::CustomerYears
-        )
-    }
-
-    /// Whether it holds sets of customers and no cells.
-    pub fn is_activity(self) -> bool {
-        matches!(
-            self,
-            Self::QuarterCustomers | Self::DayCustomers | Self::DayEveryone | Self::HourEveryone
-        )
-    }
-}
 
 /// A kind and the number of the day, month or year that it is of; 0 for all time.
 pub type Span = (Kind, i32);

@@ -14,7 +14,8 @@ use super::cached::Kept;
 use super::cell::{Cell, combine};
 use super::codec::Damaged;
 use super::cover::{Cover, Slot};
-use super::segment::{Kind, Range};
+use super::kind::Kind;
+use super::segment::Range;
 use crate::amount::sum::{GroupError, zeros};
 
 /// Events that are counted by what they add up to.
@@ -388,10 +389,10 @@ fn collect_activity(
             let Some(slot) = slot.filter(|&slot| slot > 0) else {
                 continue;
             };
-            let group = if matches!(kind, Kind::DayEveryone | Kind::HourEveryone) {
-                0
-            } else {
+            let group = if kind.is_by_series() {
                 grouping.by_series(entry.series)?
+            } else {
+                0
             };
             if let Ok(group) = usize::try_from(group) {
                 let place = group * cover.slots() + slot;

@@ -6,6 +6,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::convert::{Numbers, group_error, slices, value_error};
+use crate::cells::kind::{self, Contents, Kind};
 use crate::cells::{cached, cell, check, codec, cover, segment, tally};
 use crate::commit::pg_copy;
 
@@ -53,6 +54,43 @@ impl Cover {
     }
 }
 
+/// A kind of segments.
+#[pyclass(frozen, module = "cost_insights._native.cells")]
+pub struct SegmentKind(pub &'static kind::Layout);
+
+#[pymethods]
+impl SegmentKind {
+    #[getter]
+    fn number(&self) -> i16 {
+        self.0.kind as i16
+    }
+
+    #[getter]
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    #[getter]
+    fn span(&self) -> &'static str {
+        self.0.buckets.span()
+    }
+
+    #[getter]
+    fn is_by_customer(&self) -> bool {
+        self.0.contents == Contents::Customers
+    }
+
+    #[getter]
+    fn is_activity(&self) -> bool {
+        self.0.contents == Contents::Activity
+    }
+
+    #[getter]
+    fn is_by_series(&self) -> bool {
+        self.0.is_by_series
+    }
+}
+
 /// Packed cells or activity that stay in memory.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Kept(cached::Kept);
@@ -73,7 +111,7 @@ impl Kept {
 /// What is added up.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Sources {
-    segments: Vec<(segment::Kind, Py<Kept>)>,
+    segments: Vec<(Kind, Py<Kept>)>,
     batches: Vec<Py<Kept>>,
     events: Vec<tally::LooseEvent>,
 }
@@ -115,7 +153,7 @@ impl Sources {
 
 impl Sources {
     fn with<T>(&self, work: impl FnOnce(&tally::Sources<'_>) -> T) -> T {
-        let segments: Vec<(segment::Kind, &cached::Kept)> = self
+        let segments: Vec<(Kind, &cached::Kept)> = self
             .segments
             .iter()
             .map(|(kind, kept)| (*kind, &kept.get().0))
@@ -412,7 +450,7 @@ pub fn is_sound_segment(
     customer_last: i64,
     packed: PyBackedBytes,
 ) -> bool {
-    let kind = i16::try_from(kind).ok().and_then(segment::Kind::of);
+    let kind = i16::try_from(kind).ok().and_then(Kind::of);
     let customers = (u32::try_from(customer_first), u32::try_from(customer_last));
     match (kind, i32::try_from(span), customers) {
         (Some(kind), Ok(span), (Ok(first), Ok(last))) => {
@@ -461,7 +499,7 @@ pub fn compare_segments(
         .detach(|| check::compare(kind, &slices(&stored), &slices(&expected), differences_max))
         .map_err(value_error)?;
     let first = found.first.iter().map(|one| {
-        let bucket = check::bucket_in_words(kind, one.bucket);
+        let bucket = kind.layout().buckets.in_words(one.bucket);
         let (stored, expected) = (one.stored, one.expected);
         (
             one.customer,
@@ -489,7 +527,7 @@ pub fn pack_segments(
     Ok(new_segments(py, segments.map_err(value_error)?))
 }
 
-fn kind_of(number: i16) -> PyResult<segment::Kind> {
-    segment::Kind::of(number)
+fn kind_of(number: i16) -> PyResult<Kind> {
+    Kind::of(number)
         .ok_or_else(|| PyValueError::new_err(format!("there is no segment of kind {number}")))
 }

@@ -63,12 +63,23 @@ mod _native {
 
     #[pymodule]
     mod cells {
+        use pyo3::prelude::*;
+        use pyo3::types::PyTuple;
+
+        use crate::cells::kind;
+
         #[pymodule_export]
         use crate::python::cells::{
-            Compaction, Cover, Kept, Sources, Tally, cells_before, cells_by_month, cells_of_copy,
-            cells_of_events, compare_segments, derive_segments, events_before, is_sound_segment,
-            list_cells, merge_cells, pack_segments, rank_cells, tally_cells,
+            Compaction, Cover, Kept, SegmentKind, Sources, Tally, cells_before, cells_by_month,
+            cells_of_copy, cells_of_events, compare_segments, derive_segments, events_before,
+            is_sound_segment, list_cells, merge_cells, pack_segments, rank_cells, tally_cells,
         };
+
+        #[pymodule_init]
+        fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+            let kinds = PyTuple::new(module.py(), kind::KINDS.iter().map(SegmentKind))?;
+            module.add("SEGMENT_KINDS", kinds)
+        }
     }
 
     #[pymodule]

@@ -1,14 +1,16 @@
 """Cells, the sums of events: how they are packed, merged, checked and added up."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Final, Literal, final
 
 from typing_extensions import Buffer
 
 __all__ = [
+    "SEGMENT_KINDS",
     "Compaction",
     "Cover",
     "Kept",
+    "SegmentKind",
     "Sources",
     "Tally",
     "cells_before",
@@ -56,6 +58,32 @@ class Cover:
     def history_month(self) -> int:
         """January of the year in which the periods begin. The history needs the
         segments of months from here on, and those of years."""
+
+@final
+class SegmentKind:
+    """A kind of segments."""
+
+    @property
+    def number(self) -> int:
+        """The number that is stored."""
+    @property
+    def name(self) -> str:
+        """The name of the member of `cells.Kind`."""
+    @property
+    def span(self) -> Literal["day", "month", "year", "all"]:
+        """The unit of the time that one segment covers."""
+    @property
+    def is_by_customer(self) -> bool:
+        """Whether each cell is of one customer."""
+    @property
+    def is_activity(self) -> bool:
+        """Whether segments hold sets of active customers and no cells."""
+    @property
+    def is_by_series(self) -> bool:
+        """Whether series are told apart; if not, all are series 0."""
+
+SEGMENT_KINDS: Final[tuple[SegmentKind, ...]]
+"""Every kind of segments, in the order of their numbers."""
 
 @final
 class Kept:
@@ -167,12 +195,8 @@ def list_cells(
 class Compaction:
     """The cells of pending batches, on their way into segments.
 
-    A segment is of a kind, a span and a range of customers. Kinds and their spans:
-    1 everyone's quarters of an hour of a day, 2 everyone's days of a month, 3 everyone's
-    years (span 0); 4 who was active in each quarter of a day, by series, 5 on each day
-    of a month, by series, 6 on each day of a month; 7 each customer's quarters of a
-    month, 8 each customer's months of a year, over all series, 9 each customer's years
-    (span 0); 10 who was active in each hour of a day.
+    A segment is of a kind of `SEGMENT_KINDS`, a span and a range of customers. The span
+    is the number of a day, month or year, or 0 for all time.
     """
 
     def __new__(cls, batches: Sequence[bytes]) -> Compaction:

@@ -36,9 +36,9 @@ _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
-_BY_DAY = (Kind.QUARTERS, Kind.QUARTER_CUSTOMERS, Kind.HOUR_EVERYONE)
-_BY_MONTH = (Kind.DAYS, Kind.DAY_CUSTOMERS, Kind.DAY_EVERYONE, Kind.CUSTOMER_QUARTERS)
-_BEYOND_MONTHS = (Kind.YEARS, Kind.CUSTOMER_MONTHS, Kind.CUSTOMER_YEARS)
+_BY_DAY = tuple(kind for kind in Kind if kind.layout.span == "day")
+_BY_MONTH = tuple(kind for kind in Kind if kind.layout.span == "month")
+_BEYOND_MONTHS = tuple(kind for kind in Kind if kind.layout.span in {"year", "all"})
 """Kinds whose spans hold several months: they are compared when all months are known."""
 
 
@@ -395,13 +395,8 @@ _TIMES_US = range(
 _DAYS = range(_TIMES_US.start // _DAY_US, _TIMES_US.stop // _DAY_US)
 _YEARS = range(dt.MINYEAR, dt.MAXYEAR + 1)
 _MONTHS = range((dt.MINYEAR - 1970) * 12, (dt.MAXYEAR + 1 - 1970) * 12)
-_SPANS: Mapping[int, range] = {
-    **dict.fromkeys(_BY_DAY, _DAYS),
-    **dict.fromkeys(_BY_MONTH, _MONTHS),
-    Kind.YEARS: range(1),
-    Kind.CUSTOMER_MONTHS: _YEARS,
-    Kind.CUSTOMER_YEARS: range(1),
-}
+_SPANS_OF_UNITS = {"day": _DAYS, "month": _MONTHS, "year": _YEARS, "all": range(1)}
+_SPANS: Mapping[int, range] = {kind: _SPANS_OF_UNITS[kind.layout.span] for kind in Kind}
 
 
 def _is_span(kind: int, span: int) -> bool:

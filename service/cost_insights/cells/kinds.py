@@ -3,9 +3,11 @@
 import enum
 from typing import NamedTuple
 
+from cost_insights._native.cells import SEGMENT_KINDS, SegmentKind
+
 
 class Kind(enum.IntEnum):
-    """The kind of a segment; its `span` is a day, month or year (0 for all time)."""
+    """The kind of a segment, as the native table `SEGMENT_KINDS` describes it."""
 
     QUARTERS = 1
     """Everyone's cells of the quarters of an hour of one day."""
@@ -14,11 +16,11 @@ class Kind(enum.IntEnum):
     YEARS = 3
     """Everyone's cells of all years."""
     QUARTER_CUSTOMERS = 4
-    """Who was active in each quarter of an hour of one day, by series."""
+    """The customers active in each quarter of an hour of one day, by series."""
     DAY_CUSTOMERS = 5
-    """Who was active on each day of one month, by series."""
+    """The customers active on each day of one month, by series."""
     DAY_EVERYONE = 6
-    """Who was active on each day of one month."""
+    """The customers active on each day of one month."""
     CUSTOMER_QUARTERS = 7
     """Each customer's cells of the quarters of an hour of one month."""
     CUSTOMER_MONTHS = 8
@@ -26,7 +28,12 @@ class Kind(enum.IntEnum):
     CUSTOMER_YEARS = 9
     """Each customer's cells of all years."""
     HOUR_EVERYONE = 10
-    """Who was active in each hour of one day."""
+    """The customers active in each hour of one day."""
+
+    @property
+    def layout(self) -> SegmentKind:
+        """The contents, the span and the buckets of segments of this kind."""
+        return SEGMENT_KINDS[self - 1]
 
 
 class Needed(NamedTuple):

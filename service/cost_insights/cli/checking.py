@@ -42,14 +42,6 @@ KINDS: Final[Mapping[int, str]] = {
 }
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_OF_EVERYONE: Final = (Kind.QUARTERS, Kind.DAYS, Kind.YEARS)
-_OVER_ALL_SERIES: Final = (Kind.DAY_EVERYONE, Kind.HOUR_EVERYONE, Kind.CUSTOMER_MONTHS)
-_ACTIVITY: Final = (
-    Kind.QUARTER_CUSTOMERS,
-    Kind.DAY_CUSTOMERS,
-    Kind.DAY_EVERYONE,
-    Kind.HOUR_EVERYONE,
-)
 
 
 @dataclass
@@ -254,10 +246,10 @@ def described(
             "kind": KINDS[one.kind],
             "bucket": one.bucket,
         }
-        if one.kind not in _OF_EVERYONE:
+        if one.kind.layout.is_by_customer or one.kind.layout.is_activity:
             nobody = (f"number {one.customer_number}, which is nobody's",)
             (row["external_customer_id"],) = customers.get(one.customer_number, nobody)
-        if one.kind not in _OVER_ALL_SERIES:
+        if one.kind.layout.is_by_series:
             nothing = (f"series {one.series_number}, which is unknown", "", "", "")
             parts = zip(
                 ("event_name", "llm_vendor", "llm_model", "product_id"),
@@ -265,7 +257,7 @@ def described(
                 strict=True,
             )
             row |= {name: part for name, part in parts if part}
-        if one.kind in _ACTIVITY:
+        if one.kind.layout.is_activity:
             row |= {"stored": bool(one.stored.events), "expected": bool(one.expected.events)}
         else:
             row |= {"stored": _cents(one.stored), "expected": _cents(one.expected)}
