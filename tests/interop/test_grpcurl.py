@@ -135,6 +135,16 @@ def test_every_documented_question_is_here() -> None:
             "ListSubscriptions",
             {"inserted": 1, "outcomes": ["SUBSCRIPTION_OUTCOME_INSERTED"]},
         ),
+        (
+            "RecordCheckouts",
+            "ListCheckouts",
+            {"inserted": 2, "outcomes": ["STATE_OUTCOME_INSERTED"] * 2},
+        ),
+        (
+            "RecordSeats",
+            "ListSeats",
+            {"inserted": 2, "outcomes": ["STATE_OUTCOME_INSERTED"] * 2},
+        ),
     ],
 )
 def test_revenue_is_recorded(

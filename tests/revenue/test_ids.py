@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cost_insights.revenue.ids import derived_refund_id, statement_id
+from cost_insights.revenue.ids import derived_refund_id, state_id, statement_id
 from tests.support.vectors import vectors
 
 
@@ -20,3 +20,9 @@ def test_statement_ids(case: dict[str, Any]) -> None:
     """A statement keeps the id that its content was stored under."""
     content = {name: value for name, value in case.items() if name not in {"statement_id", "why"}}
     assert statement_id(**content) == case["statement_id"]
+
+
+@pytest.mark.parametrize("case", vectors("state_id.jsonl"))
+def test_state_ids(case: dict[str, Any]) -> None:
+    """A state of a checkout or a seat keeps the id that its content was stored under."""
+    assert state_id(case["external_customer_id"], case["stated"]) == case["state_id"]

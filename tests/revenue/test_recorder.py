@@ -28,17 +28,17 @@ from cost_insights.revenue import (
     Refund,
     RevenueQuestion,
     RevenueReader,
+    StateOutcome,
     StoredSubscription,
     SubscriptionChange,
-    SubscriptionOutcome,
     SystemEvent,
 )
-from cost_insights.store import Store
+from cost_insights.store import Store, schema
 from cost_insights.store.schema import customer, paid_order, refund, subscription
 from cost_insights.store.schema import organization as organizations
 from tests.support.databases import Databases
 from tests.support.examples import examples
-from tests.support.records import CENT, new_organization, order, state
+from tests.support.records import CENT, checkout, new_organization, order, seat, state
 
 ALL = RevenueQuestion(
     customer_ids=(), external_customer_ids=(), product_ids=(), start_us=None, end_us=None
@@ -188,6 +188,11 @@ def test_unknown_customers_store_nothing(store: Store, acme: Organization) -> No
             "subscriptions",
             lambda: recorder.subscriptions(acme, [state("a"), state("b", customer=stranger)]),
         ),
+        (
+            "checkouts",
+            lambda: recorder.checkouts(acme, [checkout("a"), checkout("b", customer=stranger)]),
+        ),
+        ("seats", lambda: recorder.seats(acme, [seat("a"), seat("b", customer=stranger)])),
     ]
     for path, call in calls:
         with pytest.raises(InvalidRequestError) as caught:
@@ -197,7 +202,7 @@ def test_unknown_customers_store_nothing(store: Store, acme: Organization) -> No
             f"{path}[1].customer_id: the organization has no customer {stranger}; only the id of "
             "one of its customers is allowed"
         )
-    for table in (paid_order, subscription, customer):
+    for table in (paid_order, subscription, schema.checkout, schema.seat, customer):
         assert rows(store, table) == []
 
 
@@ -265,8 +270,8 @@ def test_subscriptions_that_race(store: Store, database_url: str, acme: Organiza
 
     answers = at_once(database_url, [call(n) for n in range(4)])
     outcomes = list(itertools.chain.from_iterable(answers))
-    assert outcomes.count(SubscriptionOutcome.INSERTED) == len(latest)
-    assert outcomes.count(SubscriptionOutcome.UNCHANGED) == 3 * len(latest)
+    assert outcomes.count(StateOutcome.INSERTED) == len(latest)
+    assert outcomes.count(StateOutcome.UNCHANGED) == 3 * len(latest)
     found = states(store, acme)
     assert {one: kept.update_us for one, kept in found.items()} == latest
     assert {kept.ends_us for kept in found.values()} == {None}
@@ -388,7 +393,7 @@ def test_a_commit_nobody_heard_of_counts_once(
         (lambda recorder: recorder.orders(acme, [order()]), (0, 1, [])),
         (
             lambda recorder: recorder.subscriptions(acme, [state()]),
-            [SubscriptionOutcome.UNCHANGED],
+            [StateOutcome.UNCHANGED],
         ),
     ]
     for call, answer in calls:
@@ -445,16 +450,16 @@ def test_states_like_a_dictionary(shared: Store, calls: list[list[NewSubscriptio
         for sent, outcome in zip(call, outcomes, strict=True):
             known = kept.get(sent.subscription_id)
             if known is None:
-                assert outcome is SubscriptionOutcome.INSERTED
+                assert outcome is StateOutcome.INSERTED
             elif known == sent:
-                assert outcome is SubscriptionOutcome.UNCHANGED
+                assert outcome is StateOutcome.UNCHANGED
             elif known.update_us > sent.update_us:
-                assert outcome is SubscriptionOutcome.OUTDATED
+                assert outcome is StateOutcome.OUTDATED
             elif known.update_us < sent.update_us:
-                assert outcome is SubscriptionOutcome.UPDATED
+                assert outcome is StateOutcome.UPDATED
             else:
-                assert outcome in {SubscriptionOutcome.UPDATED, SubscriptionOutcome.OUTDATED}
-            if outcome in {SubscriptionOutcome.INSERTED, SubscriptionOutcome.UPDATED}:
+                assert outcome in {StateOutcome.UPDATED, StateOutcome.OUTDATED}
+            if outcome in {StateOutcome.INSERTED, StateOutcome.UPDATED}:
                 kept[sent.subscription_id] = sent
         assert len(outcomes) == len(call)
     found = states(shared, owner)

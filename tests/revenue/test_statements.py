@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 import cost_insights.store
 from cost_insights.identity import Organization
-from cost_insights.revenue import Recorder, SubscriptionChange, SubscriptionOutcome
+from cost_insights.revenue import Recorder, StateOutcome, SubscriptionChange
 from cost_insights.revenue.statements import (
     CREATED,
     STATE,
@@ -256,7 +256,7 @@ def test_states_of_before_are_statements(database_url: str) -> None:
         before = rows(store, subscription, owner)
         recorder = Recorder(store)
         outcomes = recorder.subscriptions(owner, known[-1000:])
-        assert set(outcomes) == {SubscriptionOutcome.UNCHANGED}
+        assert set(outcomes) == {StateOutcome.UNCHANGED}
         assert rows(store, subscription, owner) == before
         assert len(rows(store, subscription_statement, owner)) == len(known)
         late = [

@@ -1,11 +1,11 @@
-"""Valid orders, refunds and states of subscriptions as they are recorded, and whose they are."""
+"""Valid records of revenue as they are recorded, and whose they are."""
 
 import itertools
 from typing import Any
 
 from cost_insights import identity
 from cost_insights.identity import Organization
-from cost_insights.revenue import NewOrder, NewSubscription, Refund
+from cost_insights.revenue import NewCheckout, NewOrder, NewSeat, NewSubscription, Refund
 from cost_insights.store import Store
 
 CENT = 10**12
@@ -69,3 +69,30 @@ def state(subscription_id: str = "s", update_us: int = 1, **fields: Any) -> NewS
         "ended_us": None,
     }
     return NewSubscription(subscription_id=subscription_id, update_us=update_us, **known | fields)
+
+
+def checkout(checkout_id: str = "k", update_us: int = 1, **fields: Any) -> NewCheckout:
+    """The state of a checkout; what is not given is something valid."""
+    known: dict[str, Any] = {
+        "customer": None,
+        "product_id": "p",
+        "billing_type": "recurring",
+        "status": "open",
+        "created_us": 1,
+        "opened_us": None,
+    }
+    return NewCheckout(checkout_id=checkout_id, update_us=update_us, **known | fields)
+
+
+def seat(seat_id: str = "z", update_us: int = 1, **fields: Any) -> NewSeat:
+    """The state of a seat; what is not given is something valid."""
+    known: dict[str, Any] = {
+        "customer": "c",
+        "subscription_id": "s",
+        "order_id": "",
+        "product_id": "p",
+        "created_us": 1,
+        "claimed_us": None,
+        "revoked_us": None,
+    }
+    return NewSeat(seat_id=seat_id, update_us=update_us, **known | fields)

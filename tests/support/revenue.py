@@ -1,4 +1,4 @@
-"""Valid orders, refunds and subscriptions, to be changed one field at a time."""
+"""Valid records of revenue, to be changed one field at a time."""
 
 from typing import Any
 
@@ -47,3 +47,22 @@ def new_subscription(
     fields.setdefault("started_time", at(0))
     fields.setdefault("update_time", at(0))
     return revenue_pb2.NewSubscription(subscription_id=subscription_id, **fields)
+
+
+def new_checkout(checkout_id: str = "checkout_1", **fields: Any) -> revenue_pb2.NewCheckout:
+    """A checkout; what is not given is something valid."""
+    fields.setdefault("status", revenue_pb2.CHECKOUT_STATUS_OPEN)
+    fields.setdefault("created_time", at(0))
+    fields.setdefault("update_time", at(0))
+    return revenue_pb2.NewCheckout(checkout_id=checkout_id, **fields)
+
+
+def new_seat(seat_id: str = "seat_1", **fields: Any) -> revenue_pb2.NewSeat:
+    """A seat; what is not given is something valid."""
+    if "customer_id" not in fields:
+        fields.setdefault("external_customer_id", "user_123")
+    if "order_id" not in fields:
+        fields.setdefault("subscription_id", "subscription_1")
+    fields.setdefault("created_time", at(0))
+    fields.setdefault("update_time", at(0))
+    return revenue_pb2.NewSeat(seat_id=seat_id, **fields)

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from google.protobuf.message import Message
 
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
-from tests.support.revenue import new_order, new_refund, new_subscription
+from tests.support.revenue import (
+    new_checkout,
+    new_order,
+    new_refund,
+    new_seat,
+    new_subscription,
+)
 from tests.support.service import METHODS, new_event
 
 EVENTS = "/cost_insights.v1.EventService"
@@ -41,9 +47,15 @@ SAMPLES: Mapping[str, Message] = {
     f"{REVENUE}/RecordSubscriptions": revenue_service_pb2.RecordSubscriptionsRequest(
         subscriptions=[new_subscription()]
     ),
+    f"{REVENUE}/RecordCheckouts": revenue_service_pb2.RecordCheckoutsRequest(
+        checkouts=[new_checkout()]
+    ),
+    f"{REVENUE}/RecordSeats": revenue_service_pb2.RecordSeatsRequest(seats=[new_seat()]),
     f"{REVENUE}/ListOrders": revenue_service_pb2.ListOrdersRequest(page_size=10),
     f"{REVENUE}/ListRefunds": revenue_service_pb2.ListRefundsRequest(page_size=10),
     f"{REVENUE}/ListSubscriptions": revenue_service_pb2.ListSubscriptionsRequest(active=True),
+    f"{REVENUE}/ListCheckouts": revenue_service_pb2.ListCheckoutsRequest(page_size=10),
+    f"{REVENUE}/ListSeats": revenue_service_pb2.ListSeatsRequest(page_size=10),
 }
 
 assert SAMPLES.keys() == METHODS.keys()

@@ -135,9 +135,13 @@ OPERATIONS: Mapping[str, Operation] = {
         RecordOrders=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
         RecordRefunds=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
         RecordSubscriptions=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordCheckouts=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
+        RecordSeats=(CallKind.UNARY, frozenset({REVENUE_WRITE})),
         ListOrders=(CallKind.UNARY, frozenset({REVENUE_READ})),
         ListRefunds=(CallKind.UNARY, frozenset({REVENUE_READ})),
         ListSubscriptions=(CallKind.UNARY, frozenset({REVENUE_READ})),
+        ListCheckouts=(CallKind.UNARY, frozenset({REVENUE_READ})),
+        ListSeats=(CallKind.UNARY, frozenset({REVENUE_READ})),
     ),
 }
 """Every operation by its path. Only what is in this table can be served. Health and reflection are

@@ -6,8 +6,10 @@ and other calls would wait.
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from google.protobuf import timestamp_pb2
 
 from cost_insights import clock
 from cost_insights.amounts import format_amount
@@ -15,8 +17,10 @@ from cost_insights.api.listing import list_call
 from cost_insights.api.operations import Call
 from cost_insights.api.reading import Checks
 from cost_insights.api.revenue_records import (
+    new_checkouts,
     new_orders,
     new_refunds,
+    new_seats,
     new_subscriptions,
     revenue_question,
     slug_prefix,
@@ -29,21 +33,28 @@ from cost_insights.revenue import (
     Refund,
     RevenueQuestion,
     RevenueReader,
+    StateOutcome,
+    StoredCheckout,
     StoredOrder,
+    StoredSeat,
     StoredSubscription,
-    SubscriptionOutcome,
 )
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 
 _SERVICE = "/cost_insights.v1.RevenueService"
 
-_OUTCOME_NUMBERS: Mapping[
-    SubscriptionOutcome, revenue_service_pb2.SubscriptionOutcome.ValueType
-] = {
-    SubscriptionOutcome.INSERTED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_INSERTED,
-    SubscriptionOutcome.UPDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UPDATED,
-    SubscriptionOutcome.UNCHANGED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UNCHANGED,
-    SubscriptionOutcome.OUTDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_OUTDATED,
+_SUBSCRIPTION_OUTCOMES: Mapping[StateOutcome, revenue_service_pb2.SubscriptionOutcome.ValueType] = {
+    StateOutcome.INSERTED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_INSERTED,
+    StateOutcome.UPDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UPDATED,
+    StateOutcome.UNCHANGED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_UNCHANGED,
+    StateOutcome.OUTDATED: revenue_service_pb2.SUBSCRIPTION_OUTCOME_OUTDATED,
+}
+
+_STATE_OUTCOMES: Mapping[StateOutcome, revenue_service_pb2.StateOutcome.ValueType] = {
+    StateOutcome.INSERTED: revenue_service_pb2.STATE_OUTCOME_INSERTED,
+    StateOutcome.UPDATED: revenue_service_pb2.STATE_OUTCOME_UPDATED,
+    StateOutcome.UNCHANGED: revenue_service_pb2.STATE_OUTCOME_UNCHANGED,
+    StateOutcome.OUTDATED: revenue_service_pb2.STATE_OUTCOME_OUTDATED,
 }
 
 
@@ -91,11 +102,25 @@ def revenue_calls(
             lambda: recorder.subscriptions(caller.organization, subscriptions)
         )
         return revenue_service_pb2.RecordSubscriptionsResponse(
-            inserted=outcomes.count(SubscriptionOutcome.INSERTED),
-            updated=outcomes.count(SubscriptionOutcome.UPDATED),
-            unchanged=outcomes.count(SubscriptionOutcome.UNCHANGED),
-            outdated=outcomes.count(SubscriptionOutcome.OUTDATED),
-            outcomes=[_OUTCOME_NUMBERS[outcome] for outcome in outcomes],
+            **_counts(outcomes), outcomes=[_SUBSCRIPTION_OUTCOMES[outcome] for outcome in outcomes]
+        )
+
+    async def record_checkouts(
+        caller: Caller, request: revenue_service_pb2.RecordCheckoutsRequest
+    ) -> revenue_service_pb2.RecordCheckoutsResponse:
+        checkouts = await asyncio.to_thread(new_checkouts, request, latest_us=latest_us())
+        outcomes = await work.record(lambda: recorder.checkouts(caller.organization, checkouts))
+        return revenue_service_pb2.RecordCheckoutsResponse(
+            **_counts(outcomes), outcomes=[_STATE_OUTCOMES[outcome] for outcome in outcomes]
+        )
+
+    async def record_seats(
+        caller: Caller, request: revenue_service_pb2.RecordSeatsRequest
+    ) -> revenue_service_pb2.RecordSeatsResponse:
+        seats = await asyncio.to_thread(new_seats, request, latest_us=latest_us())
+        outcomes = await work.record(lambda: recorder.seats(caller.organization, seats))
+        return revenue_service_pb2.RecordSeatsResponse(
+            **_counts(outcomes), outcomes=[_STATE_OUTCOMES[outcome] for outcome in outcomes]
         )
 
     list_orders = list_call(
@@ -122,14 +147,34 @@ def revenue_calls(
             subscriptions=map(_subscription, subscriptions), next_page_token=next_page_token
         ),
     )
+    list_checkouts = list_call(
+        work,
+        revenue_question,
+        reader.checkouts,
+        lambda checkouts, next_page_token: revenue_service_pb2.ListCheckoutsResponse(
+            checkouts=map(_checkout, checkouts), next_page_token=next_page_token
+        ),
+    )
+    list_seats = list_call(
+        work,
+        revenue_question,
+        reader.seats,
+        lambda seats, next_page_token: revenue_service_pb2.ListSeatsResponse(
+            seats=map(_seat, seats), next_page_token=next_page_token
+        ),
+    )
 
     return {
         f"{_SERVICE}/RecordOrders": record_orders,
         f"{_SERVICE}/RecordRefunds": record_refunds,
         f"{_SERVICE}/RecordSubscriptions": record_subscriptions,
+        f"{_SERVICE}/RecordCheckouts": record_checkouts,
+        f"{_SERVICE}/RecordSeats": record_seats,
         f"{_SERVICE}/ListOrders": list_orders,
         f"{_SERVICE}/ListRefunds": list_refunds,
         f"{_SERVICE}/ListSubscriptions": list_subscriptions,
+        f"{_SERVICE}/ListCheckouts": list_checkouts,
+        f"{_SERVICE}/ListSeats": list_seats,
     }
 
 
@@ -140,6 +185,11 @@ def _subscription_question(
         revenue_question(checks, request),
         active=request.active if request.HasField("active") else None,
     )
+
+
+def _counts(outcomes: Sequence[StateOutcome]) -> dict[str, int]:
+    """The number of states with each outcome, by field."""
+    return {outcome.name.lower(): outcomes.count(outcome) for outcome in StateOutcome}
 
 
 def _order(order: StoredOrder) -> revenue_pb2.Order:
@@ -172,13 +222,6 @@ def _refund(refund: Refund) -> revenue_pb2.Refund:
 
 
 def _subscription(subscription: StoredSubscription) -> revenue_pb2.Subscription:
-    times = {
-        "trial_end_time": subscription.trial_end_us,
-        "canceled_time": subscription.canceled_us,
-        "uncanceled_time": subscription.uncanceled_us,
-        "ends_time": subscription.ends_us,
-        "ended_time": subscription.ended_us,
-    }
     return revenue_pb2.Subscription(
         subscription_id=subscription.subscription_id,
         external_customer_id=subscription.external_customer_id,
@@ -190,8 +233,49 @@ def _subscription(subscription: StoredSubscription) -> revenue_pb2.Subscription:
         started_time=timestamp_of(subscription.started_us),
         cancel_reason=_number(revenue_pb2.CancelReason, subscription.cancel_reason),
         update_time=timestamp_of(subscription.update_us),
-        **{field: timestamp_of(time_us) for field, time_us in times.items() if time_us is not None},
+        **_times(
+            trial_end_time=subscription.trial_end_us,
+            canceled_time=subscription.canceled_us,
+            uncanceled_time=subscription.uncanceled_us,
+            ends_time=subscription.ends_us,
+            ended_time=subscription.ended_us,
+        ),
     )
+
+
+def _checkout(checkout: StoredCheckout) -> revenue_pb2.Checkout:
+    return revenue_pb2.Checkout(
+        checkout_id=checkout.checkout_id,
+        external_customer_id=checkout.external_customer_id or "",
+        customer_id="" if checkout.customer_id is None else str(checkout.customer_id),
+        product_id=checkout.product_id,
+        billing_type=_number(revenue_pb2.BillingType, checkout.billing_type),
+        status=_number(revenue_pb2.CheckoutStatus, checkout.status),
+        created_time=timestamp_of(checkout.created_us),
+        update_time=timestamp_of(checkout.update_us),
+        **_times(opened_time=checkout.opened_us),
+    )
+
+
+def _seat(seat: StoredSeat) -> revenue_pb2.Seat:
+    return revenue_pb2.Seat(
+        seat_id=seat.seat_id,
+        external_customer_id=seat.external_customer_id,
+        customer_id=str(seat.customer_id),
+        subscription_id=seat.subscription_id,
+        order_id=seat.order_id,
+        product_id=seat.product_id,
+        created_time=timestamp_of(seat.created_us),
+        update_time=timestamp_of(seat.update_us),
+        **_times(claimed_time=seat.claimed_us, revoked_time=seat.revoked_us),
+    )
+
+
+def _times(**times_us: int | None) -> dict[str, timestamp_pb2.Timestamp]:
+    """The times that are known, by field."""
+    return {
+        field: timestamp_of(time_us) for field, time_us in times_us.items() if time_us is not None
+    }
 
 
 def _money(picocents: int, currency: str) -> revenue_pb2.Money:

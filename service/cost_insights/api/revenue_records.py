@@ -23,7 +23,9 @@ from cost_insights.customers import parse_uuid
 from cost_insights.errors import FieldFault
 from cost_insights.revenue import (
     CustomerName,
+    NewCheckout,
     NewOrder,
+    NewSeat,
     NewSubscription,
     Refund,
     RevenueQuestion,
@@ -68,6 +70,18 @@ def new_subscriptions(
     return _read("subscriptions", request.subscriptions, latest_us, _new_subscription)
 
 
+def new_checkouts(
+    request: revenue_service_pb2.RecordCheckoutsRequest, *, latest_us: int
+) -> list[NewCheckout]:
+    """The checkouts of a request, read like `new_orders`."""
+    return _read("checkouts", request.checkouts, latest_us, _new_checkout)
+
+
+def new_seats(request: revenue_service_pb2.RecordSeatsRequest, *, latest_us: int) -> list[NewSeat]:
+    """The seats of a request, read like `new_orders`."""
+    return _read("seats", request.seats, latest_us, _new_seat)
+
+
 def revenue_question(checks: Checks, request: Any) -> RevenueQuestion:
     """The question of a request that lists records."""
 
@@ -108,18 +122,30 @@ class Item:
 
     def customer(self) -> CustomerName:
         """The customer of the item."""
+        customer = self.optional_customer()
+        if customer is None:
+            self._one_required("external_customer_id", "customer_id")
+            return ""
+        return customer
+
+    def optional_customer(self) -> CustomerName | None:
+        """The customer of the item; None if absent."""
         field = self._message.WhichOneof("customer")
         if field is None:
-            self._fault(
-                "external_customer_id",
-                "FIELD_REQUIRED",
-                "external_customer_id and customer_id are both absent; one of them is required",
-            )
-            return ""
+            return None
         text = self.required_text(field, chars_max=CUSTOMER_CHARS_MAX)
         if field == "customer_id" and (customer_id := parse_uuid(text)) is not None:
             return customer_id
         return text
+
+    def purchase(self) -> tuple[str, str]:
+        """The subscription and the order of the item, one of which is empty."""
+        field = self._message.WhichOneof("purchase")
+        if field is None:
+            self._one_required("subscription_id", "order_id")
+            return "", ""
+        text = self.required_text(field)
+        return (text, "") if field == "subscription_id" else ("", text)
 
     def required_text(self, field: str, *, chars_max: int = _ID_CHARS_MAX) -> str:
         """A required text."""
@@ -314,6 +340,13 @@ class Item:
             {"max": latest},
         )
 
+    def _one_required(self, field: str, other: str) -> None:
+        self._fault(
+            field,
+            "FIELD_REQUIRED",
+            f"{field} and {other} are both absent; one of them is required",
+        )
+
     def _required(self, field: str) -> None:
         self._fault(field, "FIELD_REQUIRED", f"{field} is absent or empty; it is required")
 
@@ -405,5 +438,35 @@ def _new_subscription(item: Item) -> NewSubscription:
         uncanceled_us=item.past_us("uncanceled_time"),
         ends_us=item.time_us("ends_time"),
         ended_us=item.past_us("ended_time"),
+        update_us=item.required_past_us("update_time"),
+    )
+
+
+def _new_checkout(item: Item) -> NewCheckout:
+    return NewCheckout(
+        checkout_id=item.required_text("checkout_id"),
+        customer=item.optional_customer(),
+        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        billing_type=item.slug("billing_type"),
+        status=item.required_slug("status"),
+        created_us=item.required_past_us("created_time"),
+        opened_us=item.past_us("opened_time"),
+        update_us=item.required_past_us("update_time"),
+    )
+
+
+def _new_seat(item: Item) -> NewSeat:
+    seat_id = item.required_text("seat_id")
+    customer = item.customer()
+    subscription_id, order_id = item.purchase()
+    return NewSeat(
+        seat_id=seat_id,
+        customer=customer,
+        subscription_id=subscription_id,
+        order_id=order_id,
+        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        created_us=item.required_past_us("created_time"),
+        claimed_us=item.past_us("claimed_time"),
+        revoked_us=item.past_us("revoked_time"),
         update_us=item.required_past_us("update_time"),
     )

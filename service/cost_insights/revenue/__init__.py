@@ -1,4 +1,4 @@
-"""Recording and reading orders, refunds and subscriptions."""
+"""Recording and reading orders, refunds, subscriptions, checkouts and seats."""
 
 from cost_insights.revenue.ids import derived_refund_id
 from cost_insights.revenue.order_parts import BALANCE, CREDIT, PAID
@@ -6,16 +6,20 @@ from cost_insights.revenue.reader import RevenueQuestion, RevenueReader
 from cost_insights.revenue.recorder import Recorded, Recorder
 from cost_insights.revenue.records import (
     CustomerName,
+    NewCheckout,
     NewOrder,
+    NewSeat,
     NewSubscription,
     OrderPart,
     Refund,
+    StoredCheckout,
     StoredOrder,
+    StoredSeat,
     StoredSubscription,
     SubscriptionChange,
     in_usd,
 )
-from cost_insights.revenue.subscriptions import SubscriptionOutcome
+from cost_insights.revenue.states import StateOutcome
 from cost_insights.revenue.system_events import RecordedEvents, SystemEvent
 
 __all__ = [
@@ -23,7 +27,9 @@ __all__ = [
     "CREDIT",
     "PAID",
     "CustomerName",
+    "NewCheckout",
     "NewOrder",
+    "NewSeat",
     "NewSubscription",
     "OrderPart",
     "Recorded",
@@ -32,10 +38,12 @@ __all__ = [
     "Refund",
     "RevenueQuestion",
     "RevenueReader",
+    "StateOutcome",
+    "StoredCheckout",
     "StoredOrder",
+    "StoredSeat",
     "StoredSubscription",
     "SubscriptionChange",
-    "SubscriptionOutcome",
     "SystemEvent",
     "derived_refund_id",
     "in_usd",

@@ -10,18 +10,18 @@ import sqlalchemy as sa
 
 from cost_insights.customers.numbering import number_records
 from cost_insights.identity import Organization
-from cost_insights.revenue.tables import Row, stored, stored_by_id
+from cost_insights.revenue.tables import NOBODY, Row, stored, stored_by_id
 from cost_insights.store.schema import ledger_entry, paid_order, refund
 
-_NOBODY = {
-    "customer_number": -1,
+_NO_ORDER = {
+    "customer_number": NOBODY,
     "product_id": "",
     "billing_type": "",
     "subscription_id": "",
     "currency": "",
     "exchange_rate_e12": 0,
 }
-"""The customer number of an entry whose order is not recorded."""
+"""What an entry has of its order where that is not recorded."""
 
 _SUMMED = (
     "records",
@@ -129,12 +129,12 @@ def _place(record: Row, order: Row | None) -> Row:
         return {
             "revenue_us": record["created_us"],
             "order_us": record["created_us"],
-            **_NOBODY,
+            **_NO_ORDER,
         }
     return {
         "revenue_us": order["created_us"],
         "order_us": min(order["paid_us"], order["created_us"]),
-        **{name: order[name] for name in _NOBODY},
+        **{name: order[name] for name in _NO_ORDER},
     }
 
 

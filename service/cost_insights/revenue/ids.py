@@ -51,3 +51,12 @@ def statement_id(
     """
     content = json.dumps([subscription_id, kind, time_us, external_customer_id, *stated])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def state_id(external_customer_id: str | None, stated: Iterable[str | int | None]) -> str:
+    """The id of a state of a checkout or a seat: as that of a statement, of other columns.
+
+    `stated` holds the values of all columns but numbers of ours, in the order of the table.
+    """
+    content = json.dumps([external_customer_id, *stated])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

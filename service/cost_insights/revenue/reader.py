@@ -11,14 +11,25 @@ from cost_insights.customers import customer_numbers
 from cost_insights.identity import Organization
 from cost_insights.paging import decode_page_token, encode_page_token, int64_part, text_part
 from cost_insights.revenue.records import (
+    Checkout,
     Order,
     Refund,
+    Seat,
+    StoredCheckout,
     StoredOrder,
+    StoredSeat,
     StoredSubscription,
     Subscription,
 )
 from cost_insights.store import Store
-from cost_insights.store.schema import customer, paid_order, refund, subscription
+from cost_insights.store.schema import (
+    checkout,
+    customer,
+    paid_order,
+    refund,
+    seat,
+    subscription,
+)
 
 _T = TypeVar("_T")
 
@@ -85,6 +96,18 @@ class RevenueReader:
     ) -> tuple[list[StoredSubscription], str]:
         """Subscriptions, by the time of their start."""
         return self._page(_SUBSCRIPTIONS, organization, asked, page_size, page_token)
+
+    def checkouts(
+        self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
+    ) -> tuple[list[StoredCheckout], str]:
+        """Checkouts, by the time of their creation."""
+        return self._page(_CHECKOUTS, organization, asked, page_size, page_token)
+
+    def seats(
+        self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
+    ) -> tuple[list[StoredSeat], str]:
+        """Seats, by the time of their creation."""
+        return self._page(_SEATS, organization, asked, page_size, page_token)
 
     def _page(
         self,
@@ -174,6 +197,8 @@ def _with_customer(table: sa.Table, record: type) -> sa.Select[*tuple[Any, ...]]
         customer,
         (customer.c.organization_number == table.c.organization_number)
         & (customer.c.number == table.c.customer_number),
+        # A checkout may have no customer.
+        isouter=True,
     )
 
 
@@ -209,4 +234,22 @@ _SUBSCRIPTIONS = _Listing(
     time=subscription.c.started_us,
     id=subscription.c.subscription_id,
     owner=subscription,
+)
+
+_CHECKOUTS = _Listing(
+    StoredCheckout,
+    _with_customer(checkout, Checkout),
+    checkout,
+    time=checkout.c.created_us,
+    id=checkout.c.checkout_id,
+    owner=checkout,
+)
+
+_SEATS = _Listing(
+    StoredSeat,
+    _with_customer(seat, Seat),
+    seat,
+    time=seat.c.created_us,
+    id=seat.c.seat_id,
+    owner=seat,
 )

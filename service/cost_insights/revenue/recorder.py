@@ -1,4 +1,5 @@
-"""Recording orders, refunds and subscriptions: each once, all of a request or none.
+"""Recording orders, refunds, subscriptions, checkouts and seats: each once, all of a request
+or none.
 
 The ledger says what they add to metrics, and is written with them.
 """
@@ -11,16 +12,31 @@ import sqlalchemy as sa
 from cost_insights.errors import InvalidRequestError
 from cost_insights.identity import Organization
 from cost_insights.revenue.bookkeeping import book_orders, book_refunds
-from cost_insights.revenue.records import NewOrder, NewSubscription, Refund
+from cost_insights.revenue.records import (
+    CustomerName,
+    NewCheckout,
+    NewOrder,
+    NewSeat,
+    NewSubscription,
+    Refund,
+)
 from cost_insights.revenue.statements import STATE, state_of
-from cost_insights.revenue.subscriptions import SubscriptionOutcome, record_states
+from cost_insights.revenue.states import (
+    StateOutcome,
+    record_checkouts,
+    record_seats,
+    state_row,
+)
+from cost_insights.revenue.subscriptions import record_states
 from cost_insights.revenue.system_events import (
     RecordedEvents,
     SystemEvent,
     record_system_events,
 )
 from cost_insights.revenue.tables import (
+    NOBODY,
     RecordOutcome,
+    Row,
     customer_not_found,
     customer_numbers_of,
     external_ids_of,
@@ -28,8 +44,8 @@ from cost_insights.revenue.tables import (
     row_of,
 )
 from cost_insights.store import Store
+from cost_insights.store.schema import checkout, paid_order, refund, seat
 from cost_insights.store.schema import organization as organizations
-from cost_insights.store.schema import paid_order, refund
 
 _T = TypeVar("_T")
 
@@ -46,9 +62,9 @@ class Recorded(NamedTuple):
 class Recorder:
     """Records what was earned, one transaction at a time.
 
-    Each call raises StoreUnavailableError if the database does not answer; those of
-    orders and subscriptions raise InvalidRequestError if one names an unknown
-    `customer_id`. What was recorded by a call that failed is found again by the next.
+    Each call raises StoreUnavailableError if the database does not answer; all but that
+    of refunds raise InvalidRequestError if a record names an unknown `customer_id`. What
+    was recorded by a call that failed is found again by the next.
     """
 
     def __init__(self, store: Store) -> None:
@@ -82,10 +98,10 @@ class Recorder:
 
     def subscriptions(
         self, organization: Organization, subscriptions: Sequence[NewSubscription]
-    ) -> list[SubscriptionOutcome]:
+    ) -> list[StateOutcome]:
         """Stores states of subscriptions that are not stored yet."""
 
-        def record(connection: sa.Connection) -> list[SubscriptionOutcome]:
+        def record(connection: sa.Connection) -> list[StateOutcome]:
             customers = _customers(connection, organization, "subscriptions", subscriptions)
             names = external_ids_of(
                 connection, organization, [state.customer for state in subscriptions]
@@ -95,6 +111,26 @@ class Recorder:
                 for state, number in zip(subscriptions, customers, strict=True)
             ]
             return record_states(connection, organization, states)
+
+        return self._write(organization, record)
+
+    def checkouts(
+        self, organization: Organization, checkouts: Sequence[NewCheckout]
+    ) -> list[StateOutcome]:
+        """Stores states of checkouts that are later than those that are stored."""
+
+        def record(connection: sa.Connection) -> list[StateOutcome]:
+            states = _state_rows(connection, organization, checkout, checkouts)
+            return record_checkouts(connection, organization, states)
+
+        return self._write(organization, record)
+
+    def seats(self, organization: Organization, seats: Sequence[NewSeat]) -> list[StateOutcome]:
+        """Stores states of seats that are later than those that are stored."""
+
+        def record(connection: sa.Connection) -> list[StateOutcome]:
+            states = _state_rows(connection, organization, seat, seats)
+            return record_seats(connection, organization, states)
 
         return self._write(organization, record)
 
@@ -149,20 +185,46 @@ def _recorded(outcomes: Sequence[RecordOutcome], ids: Sequence[str]) -> Recorded
     )
 
 
+def _state_rows(
+    connection: sa.Connection,
+    organization: Organization,
+    table: sa.Table,
+    records: Sequence[NewCheckout | NewSeat],
+) -> list[Row]:
+    """The rows of states, in their order."""
+    numbers = _customers(connection, organization, f"{table.name}s", records)
+    names = [record.customer for record in records if record.customer is not None]
+    external_ids = external_ids_of(connection, organization, names)
+    return [
+        state_row(
+            table,
+            organization,
+            record,
+            number,
+            None if record.customer is None else external_ids[record.customer],
+        )
+        for record, number in zip(records, numbers, strict=True)
+    ]
+
+
 def _customers(
     connection: sa.Connection,
     organization: Organization,
     path: str,
-    records: Sequence[NewOrder] | Sequence[NewSubscription],
+    records: Sequence[NewOrder | NewSubscription | NewCheckout | NewSeat],
 ) -> list[int]:
-    """The number of the customer of each; raises InvalidRequestError for unknown ids."""
-    names = [record.customer for record in records]
-    numbers = customer_numbers_of(connection, organization, names)
+    """The number of the customer of each, `NOBODY` where it has none; raises
+    InvalidRequestError for unknown ids."""
+    names = [record.customer for record in records if record.customer is not None]
+    found = customer_numbers_of(connection, organization, names)
+    numbers: dict[CustomerName | None, int | None] = {None: NOBODY}
+    numbers |= dict(zip(names, found, strict=True))
     faults = [
-        customer_not_found(f"{path}[{index}]", name)
-        for index, (name, number) in enumerate(zip(names, numbers, strict=True))
-        if number is None
+        customer_not_found(f"{path}[{index}]", record.customer)
+        for index, record in enumerate(records)
+        if record.customer is not None and numbers[record.customer] is None
     ]
     if faults:
         raise InvalidRequestError(faults)
-    return [number for number in numbers if number is not None]
+    of_each = (numbers[record.customer] for record in records)
+    return [number for number in of_each if number is not None]

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from cost_insights.amounts import ONE_E12
 
@@ -124,6 +125,91 @@ class NewSubscription(Subscription):
 @dataclass(frozen=True, kw_only=True)
 class StoredSubscription(Subscription):
     """The state of a subscription as it is stored."""
+
+    customer_id: uuid.UUID
+    external_customer_id: str
+
+
+CHECKOUT_STATUSES: Final = ("open", "confirmed", "expired", "failed", "succeeded")
+"""How far a checkout may have come, the furthest last."""
+
+_OPENINGS_FROM_US: Final = 1_769_083_980_000_000
+"""2026-01-22T12:13:00Z, since when it is recorded that a checkout is opened. (Source: the
+compatible API.)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """The state of a checkout at a time."""
+
+    checkout_id: str
+    product_id: str
+    billing_type: str
+    """`one_time`, `recurring`, or empty."""
+
+    status: str
+    """One of `CHECKOUT_STATUSES`."""
+
+    created_us: int
+    opened_us: int | None
+    update_us: int
+
+    @property
+    def counted_us(self) -> int | None:
+        """The time at which it counts; None where it does not."""
+        if self.opened_us is None and self.created_us < _OPENINGS_FROM_US:
+            return self.created_us
+        return self.opened_us
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCheckout(Checkout):
+    """The state of a checkout as it arrives."""
+
+    customer: CustomerName | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckout(Checkout):
+    """The state of a checkout as it is stored."""
+
+    customer_id: uuid.UUID | None
+    external_customer_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """The state of a seat at a time."""
+
+    seat_id: str
+    subscription_id: str
+    """Empty where an order paid for the seat."""
+
+    order_id: str
+    """Empty where the seat belongs to a subscription."""
+
+    product_id: str
+    created_us: int
+    claimed_us: int | None
+    revoked_us: int | None
+    update_us: int
+
+    @property
+    def billing_type(self) -> str:
+        """`one_time` or `recurring`."""
+        return "recurring" if self.subscription_id else "one_time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSeat(Seat):
+    """The state of a seat as it arrives."""
+
+    customer: CustomerName
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSeat(Seat):
+    """The state of a seat as it is stored."""
 
     customer_id: uuid.UUID
     external_customer_id: str

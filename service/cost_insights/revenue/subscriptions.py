@@ -5,11 +5,9 @@ there are of them.
 """
 
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
 
 import sqlalchemy as sa
 
-from cost_insights.customers.numbering import number_records
 from cost_insights.identity import Organization
 from cost_insights.revenue.statements import (
     CREATED,
@@ -23,37 +21,21 @@ from cost_insights.revenue.statements import (
     start_of,
     subscription_of,
 )
+from cost_insights.revenue.states import StateOutcome
 from cost_insights.revenue.tables import (
     RecordOutcome,
     Row,
     column_of,
-    delete,
-    insert,
     insert_new,
+    replace_states,
     stored_by_id,
 )
 from cost_insights.store.schema import subscription, subscription_statement
 
 
-class SubscriptionOutcome(Enum):
-    """What became of one state of a request."""
-
-    INSERTED = auto()
-    """It is the first that says how the subscription started."""
-
-    UPDATED = auto()
-    """It takes the place of an earlier state."""
-
-    UNCHANGED = auto()
-    """It is the latest state already."""
-
-    OUTDATED = auto()
-    """A later state is known."""
-
-
 def record_states(
     connection: sa.Connection, organization: Organization, states: Sequence[Row]
-) -> list[SubscriptionOutcome]:
+) -> list[StateOutcome]:
     """Records states that are not recorded yet.
 
     The transaction must hold the row of the organization, here and below.
@@ -61,7 +43,7 @@ def record_states(
     latest = latest_statements(
         connection, organization, [state["subscription_id"] for state in states]
     )
-    outcomes: list[SubscriptionOutcome] = []
+    outcomes: list[StateOutcome] = []
     for state in states:
         of_subscription = latest[state["subscription_id"]]
         outcomes.append(_outcome(state, start_of(of_subscription)))
@@ -91,14 +73,14 @@ def record_events(
     return [outcomes.get(id(statement), RecordOutcome.CONFLICT) for statement in statements]
 
 
-def _outcome(state: Row, start: Row | None) -> SubscriptionOutcome:
+def _outcome(state: Row, start: Row | None) -> StateOutcome:
     if start is None:
-        return SubscriptionOutcome.INSERTED
+        return StateOutcome.INSERTED
     if says_the_same(state, start):
-        return SubscriptionOutcome.UNCHANGED
+        return StateOutcome.UNCHANGED
     if start["kind"] != STATE or is_later(state, start):
-        return SubscriptionOutcome.UPDATED
-    return SubscriptionOutcome.OUTDATED
+        return StateOutcome.UPDATED
+    return StateOutcome.OUTDATED
 
 
 def latest_statements(
@@ -140,11 +122,4 @@ def _write_states(
     before = stored_by_id(connection, organization, subscription, latest.keys())
     states = [state for one in latest.values() if (state := subscription_of(one)) is not None]
     changed = [state for state in states if state != before.get(state["subscription_id"])]
-    if not changed:
-        return
-    delete(connection, organization, subscription, [one["subscription_id"] for one in changed])
-    numbers = number_records(connection, organization.number, len(changed))
-    rows = [
-        {**state, "record_number": number} for state, number in zip(changed, numbers, strict=True)
-    ]
-    insert(connection, subscription, rows)
+    replace_states(connection, organization, subscription, changed)

@@ -8,13 +8,17 @@ import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from cost_insights import clock
-from cost_insights.customers.numbering import known_customers, number_customers
+from cost_insights.customers.numbering import (
+    known_customers,
+    number_customers,
+    number_records,
+)
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
 from cost_insights.revenue.records import CustomerName
@@ -23,6 +27,9 @@ from cost_insights.store.schema import customer
 
 Row = dict[str, Any]
 """The values of a row by the names of their columns."""
+
+NOBODY: Final = -1
+"""The number in the place of a customer's where a record has no customer."""
 
 
 class RecordOutcome(Enum):
@@ -34,9 +41,11 @@ class RecordOutcome(Enum):
     """The id is taken by a record with other content."""
 
 
-def row_of(table: sa.Table, record: object, organization: Organization, **numbers: int) -> Row:
-    """The row of a record; `numbers` are columns that it does not know itself."""
-    row: Row = {"organization_number": organization.number, **numbers}
+def row_of(
+    table: sa.Table, record: object, organization: Organization, **unknown: int | str
+) -> Row:
+    """The row of a record; `unknown` are columns that it does not know itself."""
+    row: Row = {"organization_number": organization.number, **unknown}
     columns = [name for name in _content(table) if name not in row]
     return row | {name: getattr(record, name) for name in columns}
 
@@ -112,6 +121,22 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> N
     """Inserts rows whose ids are not taken."""
     if rows:
         connection.execute(sa.insert(table), rows)
+
+
+def replace_states(
+    connection: sa.Connection, organization: Organization, table: sa.Table, states: Sequence[Row]
+) -> None:
+    """Writes states in the place of those with the same ids, and numbers them."""
+    if not states:
+        return
+    id_name = id_column(table).name
+    delete(connection, organization, table, [state[id_name] for state in states])
+    numbers = number_records(connection, organization.number, len(states))
+    insert(
+        connection,
+        table,
+        [{**state, "record_number": number} for state, number in zip(states, numbers, strict=True)],
+    )
 
 
 def delete(

@@ -378,6 +378,73 @@ subscription_statement = sa.Table(
 )
 """Statements of subscriptions, each a state or a change. Rows are only added."""
 
+checkout = sa.Table(
+    "checkout",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("checkout_id", Key, primary_key=True),
+    sa.Column("customer_number", sa.Integer, nullable=False),  # -1 without a customer
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("billing_type", sa.Text, nullable=False),  # one_time, recurring or empty
+    # open, confirmed, expired, failed or succeeded
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("opened_us", sa.BigInteger),
+    # The time at which it counts; null where it does not.
+    sa.Column("counted_us", sa.BigInteger),
+    sa.Column("update_us", sa.BigInteger, nullable=False),
+    # A digest of the state, which tells states of one time apart.
+    sa.Column("state_id", sa.Text, nullable=False),
+    sa.Column("record_number", sa.BigInteger, nullable=False),  # as that of a subscription
+    sa.Index(
+        "checkout_organization_number_created_us_checkout_id_idx",
+        "organization_number",
+        "created_us",
+        "checkout_id",
+    ),
+    sa.Index(
+        "checkout_organization_number_record_number_idx",
+        "organization_number",
+        "record_number",
+    ),
+)
+"""The latest state of each checkout; a later state replaces the row."""
+
+seat = sa.Table(
+    "seat",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("seat_id", Key, primary_key=True),
+    sa.Column("customer_number", sa.Integer, nullable=False),  # of who pays
+    # One of the two is empty.
+    sa.Column("subscription_id", Key, nullable=False),
+    sa.Column("order_id", Key, nullable=False),
+    sa.Column("product_id", Key, nullable=False),
+    sa.Column("billing_type", sa.Text, nullable=False),  # one_time or recurring
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("claimed_us", sa.BigInteger),
+    sa.Column("revoked_us", sa.BigInteger),
+    sa.Column("update_us", sa.BigInteger, nullable=False),
+    sa.Column("state_id", sa.Text, nullable=False),  # as that of a checkout
+    sa.Column("record_number", sa.BigInteger, nullable=False),
+    sa.Index(
+        "seat_organization_number_created_us_seat_id_idx",
+        "organization_number",
+        "created_us",
+        "seat_id",
+    ),
+    sa.Index(
+        "seat_organization_number_record_number_idx",
+        "organization_number",
+        "record_number",
+    ),
+)
+"""The latest state of each seat; a later state replaces the row."""
+
 ledger_entry = sa.Table(
     "ledger_entry",
     metadata,

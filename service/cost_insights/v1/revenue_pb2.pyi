@@ -154,6 +154,42 @@ CANCEL_REASON_OTHER: CancelReason.ValueType  # 8
 """Another reason."""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
+class _CheckoutStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CheckoutStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckoutStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHECKOUT_STATUS_UNSPECIFIED: _CheckoutStatus.ValueType  # 0
+    """Not allowed."""
+    CHECKOUT_STATUS_OPEN: _CheckoutStatus.ValueType  # 1
+    """The customer may still pay."""
+    CHECKOUT_STATUS_CONFIRMED: _CheckoutStatus.ValueType  # 2
+    """The customer has confirmed, and the payment is not through yet."""
+    CHECKOUT_STATUS_EXPIRED: _CheckoutStatus.ValueType  # 3
+    """The time to pay is over."""
+    CHECKOUT_STATUS_FAILED: _CheckoutStatus.ValueType  # 4
+    """The payment failed."""
+    CHECKOUT_STATUS_SUCCEEDED: _CheckoutStatus.ValueType  # 5
+    """The payment is through."""
+
+class CheckoutStatus(_CheckoutStatus, metaclass=_CheckoutStatusEnumTypeWrapper):
+    """How far a checkout has come."""
+
+CHECKOUT_STATUS_UNSPECIFIED: CheckoutStatus.ValueType  # 0
+"""Not allowed."""
+CHECKOUT_STATUS_OPEN: CheckoutStatus.ValueType  # 1
+"""The customer may still pay."""
+CHECKOUT_STATUS_CONFIRMED: CheckoutStatus.ValueType  # 2
+"""The customer has confirmed, and the payment is not through yet."""
+CHECKOUT_STATUS_EXPIRED: CheckoutStatus.ValueType  # 3
+"""The time to pay is over."""
+CHECKOUT_STATUS_FAILED: CheckoutStatus.ValueType  # 4
+"""The payment failed."""
+CHECKOUT_STATUS_SUCCEEDED: CheckoutStatus.ValueType  # 5
+"""The payment is through."""
+Global___CheckoutStatus: _TypeAlias = CheckoutStatus  # noqa: Y015
+
 @_typing.final
 class Money(_message.Message):
     """An amount of money in any currency."""
@@ -648,3 +684,306 @@ class Subscription(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class NewCheckout(_message.Message):
+    """The state of a checkout at a time, as a caller sends it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKOUT_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    BILLING_TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    OPENED_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    checkout_id: _builtins.str
+    """The caller's own identifier of the checkout, 1 to 256 characters, unique in
+    the organization.
+    """
+    external_customer_id: _builtins.str
+    """The customer by the caller's own identifier, 1 to 256 characters. A
+    customer seen for the first time is registered.
+    """
+    customer_id: _builtins.str
+    """The customer by UUID, in any letter case; refused if the organization has
+    no customer with it. Any other text, 1 to 256 characters, means the same
+    as in `external_customer_id`.
+    """
+    product_id: _builtins.str
+    """The product that is offered, at most 128 characters. A checkout without a
+    product does not count in metrics of products.
+    """
+    billing_type: Global___BillingType.ValueType
+    """How often the product is paid for. A checkout without a billing type passes
+    no filter by billing types.
+    """
+    status: Global___CheckoutStatus.ValueType
+    """How far the checkout has come."""
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When the checkout was created. All times are in the years 1 to 9999 and
+        kept to the microsecond. A time more than 60 seconds (a setting) ahead of
+        the service's clock is refused, here and below.
+        """
+
+    @_builtins.property
+    def opened_time(self) -> _timestamp_pb2.Timestamp:
+        """When the customer first saw the checkout, which is the time at which it
+        counts; absent if that has not happened. A checkout that nobody has opened
+        does not count, unless it was created before 2026-01-22T12:13:00Z: until
+        then openings were not recorded, and it counts when it was created.
+        """
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When this state came about. Of all states of a checkout the one with the
+        latest time counts.
+        """
+
+    def __init__(
+        self,
+        *,
+        checkout_id: _builtins.str = ...,
+        external_customer_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        billing_type: Global___BillingType.ValueType = ...,
+        status: Global___CheckoutStatus.ValueType = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        opened_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "customer", b"customer", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "opened_time", b"opened_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_type", b"billing_type", "checkout_id", b"checkout_id", "created_time", b"created_time", "customer", b"customer", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "opened_time", b"opened_time", "product_id", b"product_id", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_customer: _TypeAlias = _typing.Literal["external_customer_id", "customer_id"]  # noqa: Y015
+    _WhichOneofArgType_customer: _TypeAlias = _typing.Literal["customer", b"customer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_customer) -> _WhichOneofReturnType_customer | None: ...
+
+Global___NewCheckout: _TypeAlias = NewCheckout  # noqa: Y015
+
+@_typing.final
+class Checkout(_message.Message):
+    """A checkout as its latest state says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKOUT_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    BILLING_TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    OPENED_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    checkout_id: _builtins.str
+    """The caller's own identifier."""
+    external_customer_id: _builtins.str
+    """The caller's own identifier of the customer; empty without a customer."""
+    customer_id: _builtins.str
+    """The UUID of the customer; empty without a customer."""
+    product_id: _builtins.str
+    """The product that is offered; empty when not sent."""
+    billing_type: Global___BillingType.ValueType
+    """How often the product is paid for; unspecified when not sent."""
+    status: Global___CheckoutStatus.ValueType
+    """How far the checkout has come."""
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When the checkout was created."""
+
+    @_builtins.property
+    def opened_time(self) -> _timestamp_pb2.Timestamp:
+        """When the customer first saw the checkout; absent if that has not happened."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the state."""
+
+    def __init__(
+        self,
+        *,
+        checkout_id: _builtins.str = ...,
+        external_customer_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        billing_type: Global___BillingType.ValueType = ...,
+        status: Global___CheckoutStatus.ValueType = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        opened_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "opened_time", b"opened_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_type", b"billing_type", "checkout_id", b"checkout_id", "created_time", b"created_time", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "opened_time", b"opened_time", "product_id", b"product_id", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkout: _TypeAlias = Checkout  # noqa: Y015
+
+@_typing.final
+class NewSeat(_message.Message):
+    """The state of a seat at a time, as a caller sends it. A seat is one of several
+    that a customer bought together, to be used by one person.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAT_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    CLAIMED_TIME_FIELD_NUMBER: _builtins.int
+    REVOKED_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    seat_id: _builtins.str
+    """The caller's own identifier of the seat, 1 to 256 characters, unique in the
+    organization.
+    """
+    external_customer_id: _builtins.str
+    """The customer by the caller's own identifier, 1 to 256 characters. A
+    customer seen for the first time is registered.
+    """
+    customer_id: _builtins.str
+    """The customer by UUID, in any letter case; refused if the organization has
+    no customer with it. Any other text, 1 to 256 characters, means the same
+    as in `external_customer_id`.
+    """
+    subscription_id: _builtins.str
+    """The subscription that the seat belongs to, 1 to 256 characters. The seat
+    then passes filters by recurring billing. The subscription may be recorded
+    later, or never.
+    """
+    order_id: _builtins.str
+    """The order that paid for the seat once, 1 to 256 characters. The seat then
+    passes filters by one-time billing. The order may be recorded later, or
+    never.
+    """
+    product_id: _builtins.str
+    """The product that the seat is of, at most 128 characters. A seat without a
+    product does not count in metrics of products.
+    """
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When the seat was created. All times are in the years 1 to 9999 and kept to
+        the microsecond. A time more than 60 seconds (a setting) ahead of the
+        service's clock is refused, here and below.
+        """
+
+    @_builtins.property
+    def claimed_time(self) -> _timestamp_pb2.Timestamp:
+        """When a person took the seat; absent while it is free."""
+
+    @_builtins.property
+    def revoked_time(self) -> _timestamp_pb2.Timestamp:
+        """When the seat was taken away; absent until then."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When this state came about. Of all states of a seat the one with the latest
+        time counts.
+        """
+
+    def __init__(
+        self,
+        *,
+        seat_id: _builtins.str = ...,
+        external_customer_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        claimed_time: _timestamp_pb2.Timestamp | None = ...,
+        revoked_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claimed_time", b"claimed_time", "created_time", b"created_time", "customer", b"customer", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "order_id", b"order_id", "purchase", b"purchase", "revoked_time", b"revoked_time", "subscription_id", b"subscription_id", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimed_time", b"claimed_time", "created_time", b"created_time", "customer", b"customer", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "order_id", b"order_id", "product_id", b"product_id", "purchase", b"purchase", "revoked_time", b"revoked_time", "seat_id", b"seat_id", "subscription_id", b"subscription_id", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_customer: _TypeAlias = _typing.Literal["external_customer_id", "customer_id"]  # noqa: Y015
+    _WhichOneofArgType_customer: _TypeAlias = _typing.Literal["customer", b"customer"]  # noqa: Y015
+    _WhichOneofReturnType_purchase: _TypeAlias = _typing.Literal["subscription_id", "order_id"]  # noqa: Y015
+    _WhichOneofArgType_purchase: _TypeAlias = _typing.Literal["purchase", b"purchase"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_customer) -> _WhichOneofReturnType_customer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_purchase) -> _WhichOneofReturnType_purchase | None: ...
+
+Global___NewSeat: _TypeAlias = NewSeat  # noqa: Y015
+
+@_typing.final
+class Seat(_message.Message):
+    """A seat as its latest state says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAT_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    CLAIMED_TIME_FIELD_NUMBER: _builtins.int
+    REVOKED_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    seat_id: _builtins.str
+    """The caller's own identifier."""
+    external_customer_id: _builtins.str
+    """The caller's own identifier of the customer who pays."""
+    customer_id: _builtins.str
+    """The UUID of the customer who pays."""
+    subscription_id: _builtins.str
+    """The subscription that the seat belongs to; empty if an order paid for it."""
+    order_id: _builtins.str
+    """The order that paid for the seat; empty if it belongs to a subscription."""
+    product_id: _builtins.str
+    """The product that the seat is of; empty when not sent."""
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When the seat was created."""
+
+    @_builtins.property
+    def claimed_time(self) -> _timestamp_pb2.Timestamp:
+        """When a person took the seat; absent while it is free."""
+
+    @_builtins.property
+    def revoked_time(self) -> _timestamp_pb2.Timestamp:
+        """When the seat was taken away; absent until then."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the state."""
+
+    def __init__(
+        self,
+        *,
+        seat_id: _builtins.str = ...,
+        external_customer_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        claimed_time: _timestamp_pb2.Timestamp | None = ...,
+        revoked_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claimed_time", b"claimed_time", "created_time", b"created_time", "revoked_time", b"revoked_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimed_time", b"claimed_time", "created_time", b"created_time", "customer_id", b"customer_id", "external_customer_id", b"external_customer_id", "order_id", b"order_id", "product_id", b"product_id", "revoked_time", b"revoked_time", "seat_id", b"seat_id", "subscription_id", b"subscription_id", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Seat: _TypeAlias = Seat  # noqa: Y015

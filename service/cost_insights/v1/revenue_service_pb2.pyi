@@ -65,6 +65,48 @@ one, in whatever order they arrive.
 """
 Global___SubscriptionOutcome: _TypeAlias = SubscriptionOutcome  # noqa: Y015
 
+class _StateOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StateOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StateOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATE_OUTCOME_UNSPECIFIED: _StateOutcome.ValueType  # 0
+    """Never sent."""
+    STATE_OUTCOME_INSERTED: _StateOutcome.ValueType  # 1
+    """The state is the first of its checkout or seat."""
+    STATE_OUTCOME_UPDATED: _StateOutcome.ValueType  # 2
+    """The state counts in the place of an earlier one."""
+    STATE_OUTCOME_UNCHANGED: _StateOutcome.ValueType  # 3
+    """The state says the same as the one that counts already."""
+    STATE_OUTCOME_OUTDATED: _StateOutcome.ValueType  # 4
+    """The state does not count, because one with the same or a later
+    `update_time` does. Of different states with the same `update_time` the one
+    that has come further counts: of a checkout the one with the greatest
+    `status`, of a seat the one revoked or claimed last. Where that does not
+    decide, it is always the same one, in whatever order they arrive.
+    """
+
+class StateOutcome(_StateOutcome, metaclass=_StateOutcomeEnumTypeWrapper):
+    """What became of a state of a checkout or a seat."""
+
+STATE_OUTCOME_UNSPECIFIED: StateOutcome.ValueType  # 0
+"""Never sent."""
+STATE_OUTCOME_INSERTED: StateOutcome.ValueType  # 1
+"""The state is the first of its checkout or seat."""
+STATE_OUTCOME_UPDATED: StateOutcome.ValueType  # 2
+"""The state counts in the place of an earlier one."""
+STATE_OUTCOME_UNCHANGED: StateOutcome.ValueType  # 3
+"""The state says the same as the one that counts already."""
+STATE_OUTCOME_OUTDATED: StateOutcome.ValueType  # 4
+"""The state does not count, because one with the same or a later
+`update_time` does. Of different states with the same `update_time` the one
+that has come further counts: of a checkout the one with the greatest
+`status`, of a seat the one revoked or claimed last. Where that does not
+decide, it is always the same one, in whatever order they arrive.
+"""
+Global___StateOutcome: _TypeAlias = StateOutcome  # noqa: Y015
+
 @_typing.final
 class RecordOrdersRequest(_message.Message):
     """The request of `RecordOrders`."""
@@ -308,6 +350,142 @@ class RecordSubscriptionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordSubscriptionsResponse: _TypeAlias = RecordSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class RecordCheckoutsRequest(_message.Message):
+    """The request of `RecordCheckouts`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKOUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checkouts(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.NewCheckout]:
+        """The checkouts, at most 1000. An empty list is allowed and stores nothing.
+        Several states of one checkout are allowed.
+        """
+
+    def __init__(
+        self,
+        *,
+        checkouts: _abc.Iterable[_revenue_pb2.NewCheckout] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkouts", b"checkouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCheckoutsRequest: _TypeAlias = RecordCheckoutsRequest  # noqa: Y015
+
+@_typing.final
+class RecordCheckoutsResponse(_message.Message):
+    """What became of the checkouts of one request. The four counts add up to the
+    number of checkouts sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSERTED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    inserted: _builtins.int
+    """The number stored for the first time."""
+    updated: _builtins.int
+    """The number that took the place of an earlier state."""
+    unchanged: _builtins.int
+    """The number that say the same as the state that counts already."""
+    outdated: _builtins.int
+    """The number that do not count because another state does."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___StateOutcome.ValueType]:
+        """What became of each checkout, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        inserted: _builtins.int = ...,
+        updated: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        outdated: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___StateOutcome.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inserted", b"inserted", "outcomes", b"outcomes", "outdated", b"outdated", "unchanged", b"unchanged", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCheckoutsResponse: _TypeAlias = RecordCheckoutsResponse  # noqa: Y015
+
+@_typing.final
+class RecordSeatsRequest(_message.Message):
+    """The request of `RecordSeats`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seats(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.NewSeat]:
+        """The seats, at most 1000. An empty list is allowed and stores nothing.
+        Several states of one seat are allowed.
+        """
+
+    def __init__(
+        self,
+        *,
+        seats: _abc.Iterable[_revenue_pb2.NewSeat] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seats", b"seats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordSeatsRequest: _TypeAlias = RecordSeatsRequest  # noqa: Y015
+
+@_typing.final
+class RecordSeatsResponse(_message.Message):
+    """What became of the seats of one request. The four counts add up to the
+    number of seats sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSERTED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    inserted: _builtins.int
+    """The number stored for the first time."""
+    updated: _builtins.int
+    """The number that took the place of an earlier state."""
+    unchanged: _builtins.int
+    """The number that say the same as the state that counts already."""
+    outdated: _builtins.int
+    """The number that do not count because another state does."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___StateOutcome.ValueType]:
+        """What became of each seat, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        inserted: _builtins.int = ...,
+        updated: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        outdated: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___StateOutcome.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inserted", b"inserted", "outcomes", b"outcomes", "outdated", b"outdated", "unchanged", b"unchanged", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordSeatsResponse: _TypeAlias = RecordSeatsResponse  # noqa: Y015
 
 @_typing.final
 class ListOrdersRequest(_message.Message):
@@ -598,3 +776,189 @@ class ListSubscriptionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class ListCheckoutsRequest(_message.Message):
+    """The request of `ListCheckouts`. A checkout is listed if it passes every filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The greatest number of checkouts to return, up to 1000; 100 when 0. More is
+    refused.
+    """
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only checkouts created at or after this time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only checkouts created before this time."""
+
+    @_builtins.property
+    def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only checkouts of these customers, by `customer_id`, at most 100. A customer
+        that does not exist has no checkouts. Together with `external_customer_ids`, a
+        customer in either list matches.
+        """
+
+    @_builtins.property
+    def external_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only checkouts of these customers, by the caller's own identifiers, at most
+        100.
+        """
+
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only checkouts of these products, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        external_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_time", b"end_time", "external_customer_ids", b"external_customer_ids", "page_size", b"page_size", "page_token", b"page_token", "product_ids", b"product_ids", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckoutsRequest: _TypeAlias = ListCheckoutsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckoutsResponse(_message.Message):
+    """One page of checkouts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKOUTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty only at the end."""
+    @_builtins.property
+    def checkouts(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Checkout]:
+        """The checkouts, the latest created first."""
+
+    def __init__(
+        self,
+        *,
+        checkouts: _abc.Iterable[_revenue_pb2.Checkout] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkouts", b"checkouts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckoutsResponse: _TypeAlias = ListCheckoutsResponse  # noqa: Y015
+
+@_typing.final
+class ListSeatsRequest(_message.Message):
+    """The request of `ListSeats`. A seat is listed if it passes every filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The greatest number of seats to return, up to 1000; 100 when 0. More is
+    refused.
+    """
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page; empty for the first page. The
+    other fields must be the same as in the call that returned it.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only seats created at or after this time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only seats created before this time."""
+
+    @_builtins.property
+    def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only seats of these customers, by `customer_id`, at most 100. A customer
+        that does not exist has no seats. Together with `external_customer_ids`, a
+        customer in either list matches.
+        """
+
+    @_builtins.property
+    def external_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only seats of these customers, by the caller's own identifiers, at most
+        100.
+        """
+
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only seats of these products, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        external_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_time", b"end_time", "external_customer_ids", b"external_customer_ids", "page_size", b"page_size", "page_token", b"page_token", "product_ids", b"product_ids", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSeatsRequest: _TypeAlias = ListSeatsRequest  # noqa: Y015
+
+@_typing.final
+class ListSeatsResponse(_message.Message):
+    """One page of seats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEATS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty only at the end."""
+    @_builtins.property
+    def seats(self) -> _containers.RepeatedCompositeFieldContainer[_revenue_pb2.Seat]:
+        """The seats, the latest created first."""
+
+    def __init__(
+        self,
+        *,
+        seats: _abc.Iterable[_revenue_pb2.Seat] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "seats", b"seats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSeatsResponse: _TypeAlias = ListSeatsResponse  # noqa: Y015

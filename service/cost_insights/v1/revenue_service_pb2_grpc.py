@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RevenueServiceStub:
-    """Writes and reads orders, refunds and subscriptions.
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats.
     """
 
     def __init__(self, channel):
@@ -50,6 +50,16 @@ class RevenueServiceStub:
                 request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSubscriptionsRequest.SerializeToString,
                 response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSubscriptionsResponse.FromString,
                 _registered_method=True)
+        self.RecordCheckouts = channel.unary_unary(
+                '/cost_insights.v1.RevenueService/RecordCheckouts',
+                request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsResponse.FromString,
+                _registered_method=True)
+        self.RecordSeats = channel.unary_unary(
+                '/cost_insights.v1.RevenueService/RecordSeats',
+                request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsResponse.FromString,
+                _registered_method=True)
         self.ListOrders = channel.unary_unary(
                 '/cost_insights.v1.RevenueService/ListOrders',
                 request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListOrdersRequest.SerializeToString,
@@ -65,10 +75,20 @@ class RevenueServiceStub:
                 request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsRequest.SerializeToString,
                 response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsResponse.FromString,
                 _registered_method=True)
+        self.ListCheckouts = channel.unary_unary(
+                '/cost_insights.v1.RevenueService/ListCheckouts',
+                request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsResponse.FromString,
+                _registered_method=True)
+        self.ListSeats = channel.unary_unary(
+                '/cost_insights.v1.RevenueService/ListSeats',
+                request_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsRequest.SerializeToString,
+                response_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsResponse.FromString,
+                _registered_method=True)
 
 
 class RevenueServiceServicer:
-    """Writes and reads orders, refunds and subscriptions.
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats.
     """
 
     def RecordOrders(self, request, context):
@@ -107,6 +127,27 @@ class RevenueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordCheckouts(self, request, context):
+        """Stores states of checkouts, all of them or none.
+
+        Safe to retry, and states may arrive in any order: of all states of a
+        checkout, the one with the latest `update_time` counts. Malformed checkouts
+        are handled as in `RecordOrders`. Needs the scope `revenue:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordSeats(self, request, context):
+        """Stores states of seats, all of them or none.
+
+        Retries, the order of states and malformed seats are handled as in
+        `RecordCheckouts`. Needs the scope `revenue:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOrders(self, request, context):
         """Lists orders, the latest first.
 
@@ -134,6 +175,24 @@ class RevenueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCheckouts(self, request, context):
+        """Lists checkouts, the latest created first.
+
+        Needs the scope `revenue:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSeats(self, request, context):
+        """Lists seats, the latest created first.
+
+        Needs the scope `revenue:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RevenueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +211,16 @@ def add_RevenueServiceServicer_to_server(servicer, server):
                     request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSubscriptionsRequest.FromString,
                     response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSubscriptionsResponse.SerializeToString,
             ),
+            'RecordCheckouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordCheckouts,
+                    request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsResponse.SerializeToString,
+            ),
+            'RecordSeats': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSeats,
+                    request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsResponse.SerializeToString,
+            ),
             'ListOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrders,
                     request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListOrdersRequest.FromString,
@@ -167,6 +236,16 @@ def add_RevenueServiceServicer_to_server(servicer, server):
                     request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsRequest.FromString,
                     response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsResponse.SerializeToString,
             ),
+            'ListCheckouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckouts,
+                    request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsResponse.SerializeToString,
+            ),
+            'ListSeats': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSeats,
+                    request_deserializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsRequest.FromString,
+                    response_serializer=cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'cost_insights.v1.RevenueService', rpc_method_handlers)
@@ -176,7 +255,7 @@ def add_RevenueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RevenueService:
-    """Writes and reads orders, refunds and subscriptions.
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats.
     """
 
     @staticmethod
@@ -261,6 +340,60 @@ class RevenueService:
             _registered_method=True)
 
     @staticmethod
+    def RecordCheckouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cost_insights.v1.RevenueService/RecordCheckouts',
+            cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_revenue__service__pb2.RecordCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSeats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cost_insights.v1.RevenueService/RecordSeats',
+            cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_revenue__service__pb2.RecordSeatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListOrders(request,
             target,
             options=(),
@@ -331,6 +464,60 @@ class RevenueService:
             '/cost_insights.v1.RevenueService/ListSubscriptions',
             cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsRequest.SerializeToString,
             cost__insights_dot_v1_dot_revenue__service__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cost_insights.v1.RevenueService/ListCheckouts',
+            cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_revenue__service__pb2.ListCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSeats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cost_insights.v1.RevenueService/ListSeats',
+            cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsRequest.SerializeToString,
+            cost__insights_dot_v1_dot_revenue__service__pb2.ListSeatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

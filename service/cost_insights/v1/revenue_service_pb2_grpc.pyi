@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RevenueServiceStub:
-    """Writes and reads orders, refunds and subscriptions."""
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -57,6 +57,19 @@ class RevenueServiceStub:
     the system events of that time or later. Malformed subscriptions are
     handled as in `RecordOrders`. Needs the scope `revenue:write`.
     """
+    RecordCheckouts: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordCheckoutsRequest, _revenue_service_pb2.RecordCheckoutsResponse]
+    """Stores states of checkouts, all of them or none.
+
+    Safe to retry, and states may arrive in any order: of all states of a
+    checkout, the one with the latest `update_time` counts. Malformed checkouts
+    are handled as in `RecordOrders`. Needs the scope `revenue:write`.
+    """
+    RecordSeats: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSeatsRequest, _revenue_service_pb2.RecordSeatsResponse]
+    """Stores states of seats, all of them or none.
+
+    Retries, the order of states and malformed seats are handled as in
+    `RecordCheckouts`. Needs the scope `revenue:write`.
+    """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]
     """Lists orders, the latest first.
 
@@ -72,10 +85,20 @@ class RevenueServiceStub:
 
     Needs the scope `revenue:read`.
     """
+    ListCheckouts: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.ListCheckoutsRequest, _revenue_service_pb2.ListCheckoutsResponse]
+    """Lists checkouts, the latest created first.
+
+    Needs the scope `revenue:read`.
+    """
+    ListSeats: _grpc.UnaryUnaryMultiCallable[_revenue_service_pb2.ListSeatsRequest, _revenue_service_pb2.ListSeatsResponse]
+    """Lists seats, the latest created first.
+
+    Needs the scope `revenue:read`.
+    """
 
 @_typing.type_check_only
 class RevenueServiceAsyncStub(RevenueServiceStub):
-    """Writes and reads orders, refunds and subscriptions."""
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordOrders: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordOrdersRequest, _revenue_service_pb2.RecordOrdersResponse]  # type: ignore[assignment]
@@ -102,6 +125,19 @@ class RevenueServiceAsyncStub(RevenueServiceStub):
     the system events of that time or later. Malformed subscriptions are
     handled as in `RecordOrders`. Needs the scope `revenue:write`.
     """
+    RecordCheckouts: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordCheckoutsRequest, _revenue_service_pb2.RecordCheckoutsResponse]  # type: ignore[assignment]
+    """Stores states of checkouts, all of them or none.
+
+    Safe to retry, and states may arrive in any order: of all states of a
+    checkout, the one with the latest `update_time` counts. Malformed checkouts
+    are handled as in `RecordOrders`. Needs the scope `revenue:write`.
+    """
+    RecordSeats: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.RecordSeatsRequest, _revenue_service_pb2.RecordSeatsResponse]  # type: ignore[assignment]
+    """Stores states of seats, all of them or none.
+
+    Retries, the order of states and malformed seats are handled as in
+    `RecordCheckouts`. Needs the scope `revenue:write`.
+    """
     ListOrders: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.ListOrdersRequest, _revenue_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists orders, the latest first.
 
@@ -117,9 +153,19 @@ class RevenueServiceAsyncStub(RevenueServiceStub):
 
     Needs the scope `revenue:read`.
     """
+    ListCheckouts: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.ListCheckoutsRequest, _revenue_service_pb2.ListCheckoutsResponse]  # type: ignore[assignment]
+    """Lists checkouts, the latest created first.
+
+    Needs the scope `revenue:read`.
+    """
+    ListSeats: _aio.UnaryUnaryMultiCallable[_revenue_service_pb2.ListSeatsRequest, _revenue_service_pb2.ListSeatsResponse]  # type: ignore[assignment]
+    """Lists seats, the latest created first.
+
+    Needs the scope `revenue:read`.
+    """
 
 class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Writes and reads orders, refunds and subscriptions."""
+    """Writes and reads orders, refunds, subscriptions, checkouts and seats."""
 
     @_abc_1.abstractmethod
     def RecordOrders(
@@ -164,6 +210,31 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RecordCheckouts(
+        self,
+        request: _revenue_service_pb2.RecordCheckoutsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_revenue_service_pb2.RecordCheckoutsResponse, _abc.Awaitable[_revenue_service_pb2.RecordCheckoutsResponse]]:
+        """Stores states of checkouts, all of them or none.
+
+        Safe to retry, and states may arrive in any order: of all states of a
+        checkout, the one with the latest `update_time` counts. Malformed checkouts
+        are handled as in `RecordOrders`. Needs the scope `revenue:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordSeats(
+        self,
+        request: _revenue_service_pb2.RecordSeatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_revenue_service_pb2.RecordSeatsResponse, _abc.Awaitable[_revenue_service_pb2.RecordSeatsResponse]]:
+        """Stores states of seats, all of them or none.
+
+        Retries, the order of states and malformed seats are handled as in
+        `RecordCheckouts`. Needs the scope `revenue:write`.
+        """
+
+    @_abc_1.abstractmethod
     def ListOrders(
         self,
         request: _revenue_service_pb2.ListOrdersRequest,
@@ -192,6 +263,28 @@ class RevenueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_revenue_service_pb2.ListSubscriptionsResponse, _abc.Awaitable[_revenue_service_pb2.ListSubscriptionsResponse]]:
         """Lists subscriptions, the latest started first.
+
+        Needs the scope `revenue:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCheckouts(
+        self,
+        request: _revenue_service_pb2.ListCheckoutsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_revenue_service_pb2.ListCheckoutsResponse, _abc.Awaitable[_revenue_service_pb2.ListCheckoutsResponse]]:
+        """Lists checkouts, the latest created first.
+
+        Needs the scope `revenue:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSeats(
+        self,
+        request: _revenue_service_pb2.ListSeatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_revenue_service_pb2.ListSeatsResponse, _abc.Awaitable[_revenue_service_pb2.ListSeatsResponse]]:
+        """Lists seats, the latest created first.
 
         Needs the scope `revenue:read`.
         """

@@ -53,9 +53,13 @@ def test_the_contract_says_which_scope_a_method_needs() -> None:
         f"{REVENUE}/RecordOrders": {"revenue:write"},
         f"{REVENUE}/RecordRefunds": {"revenue:write"},
         f"{REVENUE}/RecordSubscriptions": {"revenue:write"},
+        f"{REVENUE}/RecordCheckouts": {"revenue:write"},
+        f"{REVENUE}/RecordSeats": {"revenue:write"},
         f"{REVENUE}/ListOrders": {"revenue:read"},
         f"{REVENUE}/ListRefunds": {"revenue:read"},
         f"{REVENUE}/ListSubscriptions": {"revenue:read"},
+        f"{REVENUE}/ListCheckouts": {"revenue:read"},
+        f"{REVENUE}/ListSeats": {"revenue:read"},
     }
 
 
