@@ -36,6 +36,7 @@ pub mod events {
 
 /// What one transaction stores, in the forms that databases take in.
 pub mod commit {
+    pub mod columns;
     pub mod group;
     pub mod numbers;
     pub mod pg_array;

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Group
 from cost_insights._native.events import EventBatch, Limits, decode_events
 from cost_insights._native.faults import REASONS
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
@@ -517,10 +517,10 @@ def test_arrays_and_copy_hold_the_same() -> None:
     group = Group([(batch, 3, list(range(10)), [0])])
     arrays = group.arrays()
     assert len(arrays) == len(EVENT_COLUMNS)
-    types = [2950, 23, 23, 23, 20, 20, 20, 2950, 25, 25, 114, 114]
-    for array, kind in zip(arrays, types, strict=True):
+    oids = {"uuid": 2950, "int4": 23, "int8": 20, "text": 25, "json": 114}
+    for array, kind in zip(arrays, EVENT_COLUMN_TYPES, strict=True):
         # One dimension, nulls allowed, the type, the length, counted from 1.
-        assert struct.unpack(">iiIii", array[:20]) == (1, 1, kind, 10, 1)
+        assert struct.unpack(">iiIii", array[:20]) == (1, 1, oids[kind], 10, 1)
     elements = [elements_of(array[20:]) for array in arrays]
     payload = group.copy_payload()[19:-2]
     copied = b"".join(len(row).to_bytes(2) + b"".join(row) for row in zip(*elements, strict=True))

@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::convert::uuids;
 use super::events::EventBatch;
 use crate::cells::cell;
+use crate::commit::columns::Value;
 use crate::commit::numbers::{self, Numbered};
 use crate::commit::{group, pg_array, pg_copy};
 use crate::ids::Uuid;
@@ -163,20 +165,7 @@ impl Group {
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
         for record in self.0.records() {
-            rows.append((
-                PyBytes::new(py, record.id),
-                record.organization_number,
-                record.series_number,
-                record.customer_number,
-                record.timestamp_us,
-                record.cost_picocents,
-                record.content_digest,
-                record.parent_id.map(|id| PyBytes::new(py, &id)),
-                record.texts.external_id,
-                record.texts.external_member_id,
-                record.texts.llm,
-                record.texts.metadata,
-            ))?;
+            rows.append(PyTuple::new(py, record.values())?)?;
         }
         Ok(rows)
     }
@@ -192,5 +181,21 @@ impl Group {
     fn receipts(&self, py: Python<'_>) -> Vec<Receipt> {
         let receipts = py.detach(|| self.0.receipts());
         receipts.into_iter().map(Receipt).collect()
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Value<'_> {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        match self {
+            Value::Null => Ok(py.None().into_bound(py)),
+            Value::Uuid(id) => PyBytes::new(py, id).into_bound_py_any(py),
+            Value::Int4(number) => number.into_bound_py_any(py),
+            Value::Int8(number) => number.into_bound_py_any(py),
+            Value::Text(text) => text.into_bound_py_any(py),
+        }
     }
 }

@@ -87,15 +87,18 @@ mod _native {
         use pyo3::prelude::*;
         use pyo3::types::PyTuple;
 
-        use crate::commit::pg_copy;
+        use crate::commit::columns;
 
         #[pymodule_export]
         use crate::python::commit::{Group, NumberCache, Receipt};
 
         #[pymodule_init]
         fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-            let columns = PyTuple::new(module.py(), pg_copy::EVENT_COLUMNS)?;
-            module.add("EVENT_COLUMNS", columns)
+            let py = module.py();
+            let names = PyTuple::new(py, columns::TABLE.map(|(name, _)| name))?;
+            module.add("EVENT_COLUMNS", names)?;
+            let types = PyTuple::new(py, columns::TABLE.map(|(_, kind)| kind.name()))?;
+            module.add("EVENT_COLUMN_TYPES", types)
         }
     }
 

@@ -7,6 +7,7 @@ from cost_insights._native.events import EventBatch
 
 __all__ = [
     "EVENT_COLUMNS",
+    "EVENT_COLUMN_TYPES",
     "Group",
     "NumberCache",
     "Receipt",
@@ -92,8 +93,9 @@ class Group:
         """One for each member, on the supposition that what is left is inserted."""
 
 EVENT_COLUMNS: Final[tuple[str, ...]]
-"""The columns of `copy_payload`, `arrays` and `rows`: id (uuid), organization_number (int4),
-series_number (int4), customer_number (int4), timestamp_us (int8, microseconds since
-1970), cost_picocents (int8 or null), content_digest (int8), parent_id (uuid or
-null), external_id, external_member_id (text or null), llm (json object of token
-counts, prompt and response, or null), metadata (json object)."""
+"""The names of the columns of `copy_payload`, `arrays` and `rows`. `timestamp_us` counts
+microseconds since 1970, `llm` is a JSON object of token counts, prompt and response. The
+cost, the parent, the external ids and `llm` may be null."""
+
+EVENT_COLUMN_TYPES: Final[tuple[str, ...]]
+"""The types of `EVENT_COLUMNS` in PostgreSQL, such as `int4`."""

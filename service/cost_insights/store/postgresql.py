@@ -16,7 +16,7 @@ import psycopg
 import sqlalchemy as sa
 
 from cost_insights._native.cells import cells_of_copy
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Group
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import EVENTS_AT_ONCE, Inserted, NewBatch, TransactionTrace
@@ -103,8 +103,7 @@ class Postgresql:
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
     _INSERT = (
         f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 (our own names)
-        "SELECT * FROM unnest(%s::uuid[], %s::int4[], %s::int4[], %s::int4[], %s::int8[], "
-        "%s::int8[], %s::int8[], %s::uuid[], %s::text[], %s::text[], %s::json[], %s::json[])"
+        f"SELECT * FROM unnest({', '.join('%s::' + kind + '[]' for kind in EVENT_COLUMN_TYPES)})"
     )
     _INSERT_BATCHES = (
         "INSERT INTO batch (organization_number, id, created_us, cells) "
