@@ -5,7 +5,7 @@
 //! the caller hands them in. Only `python/` knows Python.
 //!
 //! A folder may use those above it in this list, and nothing below:
-//! `blank`, `fixed`, `ids`, `json`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
+//! `blank`, `fixed`, `ids`, `json`, `json_reader`, `time`, `wire`; `amount`; `events`; `commit`; `cells`; `ledger`; `answers`; `python`.
 
 pub mod amount;
 pub mod answers;
@@ -13,6 +13,7 @@ pub mod blank;
 pub mod fixed;
 pub mod ids;
 pub mod json;
+pub mod json_reader;
 pub mod ledger;
 #[cfg(feature = "python")]
 mod python;
@@ -24,8 +25,10 @@ pub mod events {
     pub mod batch;
     pub mod check;
     pub mod decode;
+    pub mod decode_json;
     mod distinct;
     pub mod fault;
+    mod json_event;
     pub mod limits;
     mod metadata;
     pub mod new_event;

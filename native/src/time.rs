@@ -67,6 +67,120 @@ pub fn date(day: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// Reads a time of RFC 3339 with its offset, as seconds since 1970 and nanoseconds on
+/// top of them; digits beyond nanoseconds are dropped. A `t`, a `z` and a blank instead
+/// of the `T` are allowed; a second 60 is not, because nobody could tell it from the next
+/// one afterwards.
+pub fn parse_rfc3339(text: &str) -> Option<(i64, i32)> {
+    let bytes = text.as_bytes();
+    let (head, rest) = bytes.split_at_checked("2026-11-23T12:08:14".len())?;
+    let separators = [head[4], head[7], head[13], head[16]];
+    if separators != *b"--::" || !matches!(head[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let (year, month, day) = (
+        number(&head[..4])?,
+        number(&head[5..7])?,
+        number(&head[8..10])?,
+    );
+    let (hour, minute, second) = (
+        number(&head[11..13])?,
+        number(&head[14..16])?,
+        number(&head[17..])?,
+    );
+    let (nanos, rest) = fraction(rest)?;
+    let offset_minutes = match *rest {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (number(&[h1, h2])?, number(&[m1, m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let offset = 60 * hours + minutes;
+            if sign == b'-' { -offset } else { offset }
+        }
+        _ => return None,
+    };
+    let date = day_number(year, month, day)?;
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let minutes = 60 * hour + minute - offset_minutes;
+    Some((date * DAY_SECONDS + 60 * minutes + second, nanos))
+}
+
+/// How far from zero a number of seconds since 1970 may be; what is further from it is a
+/// number of milliseconds.
+const EPOCH_SECONDS_MAX: i128 = 20_000_000_000;
+
+/// Reads the digits of a JSON number as seconds since 1970 or, beyond
+/// [`EPOCH_SECONDS_MAX`], as milliseconds; `None` of a number that is no time of 64 bits.
+/// The result is seconds, and nanoseconds on top of them; digits beyond those are dropped.
+pub fn parse_epoch(digits: &str) -> Option<(i64, i32)> {
+    const NANOS: i128 = 1_000_000_000;
+    let magnitude = digits.strip_prefix('-').unwrap_or(digits);
+    let (mantissa, power) = magnitude.split_once(['e', 'E']).unwrap_or((magnitude, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // How many digits stand in front of the point if it is moved as far as the exponent
+    // says and by nine places more.
+    let power: i64 = power.parse().ok()?;
+    let places = power.checked_add(whole.len() as i64 + 9)?;
+    let mut seen = whole.bytes().chain(fraction.bytes());
+    let mut nanos = 0_i128;
+    for place in 0..places {
+        let Some(digit) = seen.next() else {
+            let zeros = u32::try_from(places - place).ok();
+            nanos = match nanos {
+                0 => 0,
+                nanos => nanos.checked_mul(10_i128.checked_pow(zeros?)?)?,
+            };
+            break;
+        };
+        nanos = nanos.checked_mul(10)? + i128::from(digit - b'0');
+    }
+    if nanos > EPOCH_SECONDS_MAX * NANOS {
+        nanos /= 1_000;
+    }
+    if magnitude.len() < digits.len() {
+        nanos = -nanos;
+    }
+    let seconds = i64::try_from(nanos.div_euclid(NANOS)).ok()?;
+    Some((seconds, nanos.rem_euclid(NANOS) as i32))
+}
+
+/// The number that digits stand for, which must be nothing but digits.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        Some(10 * number + i64::from(digit))
+    })
+}
+
+/// A point and digits, if there is one, as nanoseconds, and what follows.
+fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
+    let [b'.', rest @ ..] = text else {
+        return Some((0, text));
+    };
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit());
+    let (digits, rest) = rest.split_at(end.unwrap_or(rest.len()));
+    let nanos = (0..9).fold(0, |nanos, place| {
+        10 * nanos + digits.get(place).map_or(0, |digit| i32::from(digit - b'0'))
+    });
+    (!digits.is_empty()).then_some((nanos, rest))
+}
+
+/// The number of a day, counted from 1970-01-01, if the calendar has it.
+///
+/// Howard Hinnant's `days_from_civil`, the inverse of [`civil`].
+fn day_number(year: i64, month: i64, day: i64) -> Option<i64> {
+    let march_year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (march_year.div_euclid(400), march_year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let number = era * 146_097 + day_of_era - 719_468;
+    (civil(number) == (year, month, day)).then_some(number)
+}
+
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic
 /// Gregorian calendar.
 ///
@@ -122,6 +236,7 @@ mod tests {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for number in 0..=146_097 {
             assert_eq!(civil(number), (year, month, day));
+            assert_eq!(day_number(year, month, day), Some(number));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let days = MONTH_DAYS[month as usize - 1] + i64::from(leap && month == 2);
             (day, month) = if day < days {

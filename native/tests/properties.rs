@@ -10,6 +10,7 @@ use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
 use cost_insights_native::events::decode;
+use cost_insights_native::events::decode_json;
 use cost_insights_native::events::fault::{FAULTS_MAX, SHOWN_CHARS_MAX};
 use cost_insights_native::events::limits::Limits;
 use cost_insights_native::events::request::Request;
@@ -36,6 +37,34 @@ fn small() -> Context {
 /// Decodes, and takes what comes of it all the way to the database.
 fn check(bytes: &[u8], context: &Context) {
     let batch = decode::decode(bytes, context);
+    check_faults(&batch);
+    let whole = batch.request_fault().is_some();
+    match Request::read(bytes, usize::MAX) {
+        Ok(request) if !whole => assert_eq!(request.count, batch.rows.len() + batch.faulty),
+        _ => assert_eq!((whole, batch.rows.len(), batch.faults.len()), (true, 0, 1)),
+    }
+    check_rows(Arc::new(batch));
+}
+
+/// The same of a request that is JSON.
+fn check_json(body: &[u8], context: &Context) {
+    let batch = decode_json::decode_json(body, context);
+    check_faults(&batch);
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        // The other parser refuses halves of surrogate pairs and numbers that are no doubles.
+        Ok(request) if batch.request_fault().is_none() => assert_eq!(
+            request["events"].as_array().unwrap().len(),
+            batch.rows.len() + batch.faulty
+        ),
+        _ if batch.request_fault().is_some() => {
+            assert_eq!((batch.rows.len(), batch.faults.len()), (0, 1));
+        }
+        _ => {}
+    }
+    check_rows(Arc::new(batch));
+}
+
+fn check_faults(batch: &EventBatch) {
     assert!(batch.faults.len() <= FAULTS_MAX);
     assert!(batch.faults.is_sorted_by_key(|fault| fault.index));
     for fault in &batch.faults {
@@ -51,12 +80,6 @@ fn check(bytes: &[u8], context: &Context) {
         );
         let _ = fault.facts();
     }
-    let whole = batch.faults.iter().any(|fault| fault.index.is_none());
-    match Request::read(bytes, usize::MAX) {
-        Ok(request) if !whole => assert_eq!(request.count, batch.rows.len() + batch.faulty),
-        _ => assert_eq!((whole, batch.rows.len(), batch.faults.len()), (true, 0, 1)),
-    }
-    check_rows(Arc::new(batch));
 }
 
 fn check_rows(batch: Arc<EventBatch>) {
@@ -190,6 +213,89 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(event, 0..8).prop_map(|events| events.concat())
 }
 
+/// A value in JSON, well-formed mostly.
+fn json_values() -> impl Strategy<Value = String> {
+    let simple = prop_oneof![
+        any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
+        "[a-z]{1,6}".prop_map(|text| format!("\"{text}\"")),
+        "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        prop::sample::select(
+            &[
+                "null",
+                "true",
+                "\"\\ud83e\"",
+                "\"usd\"",
+                "\"2026-11-23T12:08:14Z\"",
+                "\"01890a5d-ac96-774b-bcce-b302099a8057\"",
+                "[",
+                "}",
+            ][..]
+        )
+        .prop_map(str::to_owned),
+    ];
+    simple.prop_recursive(3, 24, 6, |inner| {
+        prop_oneof![
+            3 => prop::collection::vec((json_keys(), inner.clone()), 0..6).prop_map(object_of),
+            1 => prop::collection::vec(inner, 0..3)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+        ]
+    })
+}
+
+fn json_keys() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(
+        &[
+            "name",
+            "external_customer_id",
+            "customerId",
+            "timestamp",
+            "external_id",
+            "parent_id",
+            "member_id",
+            "cost",
+            "llm",
+            "product_id",
+            "metadata",
+            "organization_id",
+            "_cost",
+            "_llm",
+            "amount",
+            "currency",
+            "vendor",
+            "model",
+            "input_tokens",
+            "prompt",
+            "other",
+            "\\u0061mount",
+            "",
+        ][..],
+    )
+}
+
+fn object_of(members: Vec<(&str, String)>) -> String {
+    let members: Vec<_> = members
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn json_requests() -> impl Strategy<Value = String> {
+    let event = prop::collection::vec((json_keys(), json_values()), 0..8).prop_map(|fields| {
+        let named = [
+            ("name", "\"a\"".to_owned()),
+            ("external_customer_id", "\"b\"".to_owned()),
+        ];
+        object_of(named.into_iter().chain(fields).collect())
+    });
+    prop::collection::vec(event, 0..8).prop_map(|events| {
+        format!(
+            "{{\"events\": [{}], \"accept_valid\": true}}",
+            events.join(", ")
+        )
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -215,6 +321,28 @@ proptest! {
             if cut { bytes.truncate(at) } else { bytes[at] = byte }
         }
         check(&bytes, &small());
+    }
+
+    /// Bodies of any bytes are refused or decoded as JSON.
+    #[test]
+    fn any_body(bytes: Vec<u8>) {
+        check_json(&bytes, &small());
+    }
+
+    /// Bodies of JSON are decoded, with every event stored or at fault.
+    #[test]
+    fn any_json(body in json_requests()) {
+        check_json(body.as_bytes(), &small());
+        check_json(body.as_bytes(), &context());
+    }
+
+    /// Bodies of JSON with a byte changed, or cut, are refused or decoded.
+    #[test]
+    fn any_damaged_json(body in json_requests(), at: prop::sample::Index, byte: u8, cut: bool) {
+        let mut body = body.into_bytes();
+        let at = at.index(body.len());
+        if cut { body.truncate(at) } else { body[at] = byte }
+        check_json(&body, &small());
     }
 
     /// The order in which unlike fields of an event arrive changes nothing.

@@ -40,6 +40,15 @@ fn faults() -> Vec<Fault> {
     vec![
         Fault::of_request("", Found::Nothing, MalformedRequest),
         Fault::of_request(
+            "",
+            Found::Position { line: 1, column: 2 },
+            MalformedJson {
+                expected: "a value",
+            },
+        ),
+        Fault::of_request("", Found::Byte(7), MalformedUtf8),
+        Fault::of_request("events", Found::Nothing, EventsRequired),
+        Fault::of_request(
             "events",
             Found::Count(10_001),
             TooManyEvents { events_max: 10_000 },
@@ -81,6 +90,13 @@ fn faults() -> Vec<Fault> {
             TokensOutOfRange,
         ),
         event(Place::Key(b"a"), Found::Number(f64::NAN), NumberNotFinite),
+        event(Place::Key(b"a"), Found::Text(b"1e400"), NumberTooLarge),
+        event(
+            Place::Field("organization_id"),
+            Found::Nothing,
+            OrganizationGiven,
+        ),
+        event(timestamp, Found::Text(b"2026-11-23"), TimestampMalformed),
         event(
             Place::Field("metadata"),
             Found::Count(129),

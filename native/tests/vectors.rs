@@ -7,7 +7,7 @@ use std::path::Path;
 
 use cost_insights_native::amount;
 use cost_insights_native::blank::is_blank;
-use cost_insights_native::events::decode;
+use cost_insights_native::events::{decode, decode_json};
 use cost_insights_native::ids;
 use serde_json::Value;
 
@@ -34,6 +34,13 @@ fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
     vector[key]
         .as_str()
         .unwrap_or_else(|| panic!("no {key} in {vector}"))
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// Text is blank or not as its vector says.
@@ -63,6 +70,75 @@ fn amounts() {
             "reason"
         };
         assert_eq!(found, text(&vector, expected), "{vector}");
+    }
+}
+
+/// Every amount that is a JSON number gives the picocents or the reason of its vector.
+#[test]
+fn amounts_as_numbers() {
+    for vector in vectors("amount_number.jsonl") {
+        let found = amount::round_text(text(&vector, "digits")).map_or_else(
+            |kind| kind.reason().to_owned(),
+            |picocents| picocents.get().to_string(),
+        );
+        let expected = vector.get("picocents").unwrap_or(&vector["reason"]);
+        assert_eq!(found, expected.as_str().unwrap(), "{vector}");
+    }
+}
+
+/// Every time in JSON gives the microseconds or the reason of its vector.
+#[test]
+fn timestamps_in_json() {
+    for vector in vectors("json_timestamp.jsonl") {
+        let timestamp = text(&vector, "timestamp");
+        let body = format!(
+            r#"{{"events":[{{"name":"a","external_customer_id":"b","timestamp":{timestamp}}}]}}"#
+        );
+        let batch = decode_json::decode_json(body.as_bytes(), &support::context());
+        match vector.get("time_us") {
+            Some(time_us) => {
+                assert_eq!(batch.faults, [], "{vector}");
+                assert_eq!(
+                    Some(batch.rows[0].timestamp_us),
+                    time_us.as_i64(),
+                    "{vector}"
+                );
+            }
+            None => {
+                let [fault] = &batch.faults[..] else {
+                    panic!("{vector}: {:?}", batch.faults);
+                };
+                assert_eq!(fault.path, "events[0].timestamp", "{vector}");
+                assert_eq!(fault.kind.reason(), text(&vector, "reason"), "{vector}");
+            }
+        }
+    }
+}
+
+/// Every body in JSON gives the events and the faults of its vector.
+#[test]
+fn requests_in_json() {
+    for vector in vectors("json_request.jsonl") {
+        let body = match vector.get("body") {
+            Some(body) => body.as_str().unwrap().as_bytes().to_vec(),
+            None => bytes(text(&vector, "body_hex")),
+        };
+        let batch = decode_json::decode_json(&body, &support::context());
+        let found: Vec<_> = batch
+            .faults
+            .iter()
+            .map(|fault| serde_json::json!([fault.path, fault.kind.reason()]))
+            .collect();
+        assert_eq!(Value::from(found), vector["faults"], "{vector}");
+        assert_eq!(batch.faults_total, batch.faults.len(), "{vector}");
+        assert_eq!(
+            Some(batch.rows.len() as u64),
+            vector["events"].as_u64(),
+            "{vector}"
+        );
+        if let Some(message) = vector.get("message") {
+            assert_eq!(batch.faults[0].to_string(), message.as_str().unwrap());
+        }
     }
 }
 
@@ -130,11 +206,7 @@ fn streamed_event_ids() {
 #[test]
 fn content_digests() {
     for vector in vectors("content_digest.jsonl") {
-        let hex = text(&vector, "event");
-        let event: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-            .collect();
+        let event = bytes(text(&vector, "event"));
         let batch = decode::decode(&support::request(event), &support::context());
         assert_eq!(batch.faults, [], "{vector}");
         let found = batch.rows[0].content_digest.to_string();

@@ -6,7 +6,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[2] / "native" / "src"
 
 LAYERS = (
-    {"blank", "fixed", "ids", "json", "time", "wire"},
+    {"blank", "fixed", "ids", "json", "json_reader", "time", "wire"},
     {"amount"},
     {"events"},
     {"commit"},

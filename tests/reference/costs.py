@@ -74,6 +74,24 @@ def round_amount(number: float) -> Decimal:
     return cents.quantize(PICOCENT, context=EXACT)
 
 
+def round_digits(number: str) -> Decimal:
+    """The cents that a JSON number says, rounded once to 17 digits and 12 decimals."""
+    mantissa, _, power = number.lower().partition("e")
+    whole, _, decimals = mantissa.lstrip("-").partition(".")
+    digits, exponent = int(whole + decimals), int(power or 0) - len(decimals)
+    if digits == 0:
+        return Decimal(0)
+    last = max(exponent + len(str(digits)) - DIGITS_MAX, -DECIMALS_MAX)
+    if exponent + len(str(digits)) > 20:
+        raise RefusedError("AMOUNT_OUT_OF_RANGE")
+    # `round` of a fraction is half-even.
+    units = round(Fraction(digits) * Fraction(10) ** (exponent - last))
+    cents = EXACT.scaleb(Decimal(units), last)
+    if cents > CENTS_MAX:
+        raise RefusedError("AMOUNT_OUT_OF_RANGE")
+    return -cents if number.startswith("-") else cents
+
+
 def picocents(cents: Decimal) -> int:
     """The integer that the service keeps of an amount."""
     count = EXACT.scaleb(cents, DECIMALS_MAX)

@@ -79,6 +79,15 @@ pub fn round(number: f64) -> Result<Picocents, AmountError> {
     read(text).ok_or(AmountError::Malformed)?.rounded()
 }
 
+/// Reads the digits of a JSON number, rounded half-even to [`DIGITS_MAX`] digits and
+/// [`DECIMALS_MAX`] decimals, whichever comes first: once, from all of the digits.
+///
+/// Who writes a number and not a text has computed with doubles, or may have: what
+/// [`round`] forgives a double is forgiven its digits too.
+pub fn round_text(number: &str) -> Result<Picocents, AmountError> {
+    read(number).ok_or(AmountError::Malformed)?.rounded()
+}
+
 /// Writes picocents as cents, without trailing zeros and without an exponent.
 pub fn format(picocents: i128) -> String {
     let per_cent = u128::from(PER_CENT);
@@ -177,13 +186,17 @@ impl Decimal {
         if self.leading() > LEADING_MAX {
             return Err(OUT_OF_RANGE);
         }
-        let (floor, rest) = scale(self.head, self.head_shift());
+        // The power of ten, in picocents, of the last digit that may stay.
+        let last = self.leading() - i64::from(DIGITS_MAX) + 1 + i64::from(DECIMALS_MAX);
+        let last = last.max(0);
+        let (floor, rest) = scale(self.head, self.head_shift() - last);
         let up = match rest {
-            Rest::Half => floor % 2 == 1,
+            // Digits beyond the head are not all zeros.
+            Rest::Half => floor % 2 == 1 || self.digits > HEAD_DIGITS,
             Rest::Less => false,
             Rest::More => true,
         };
-        self.signed(floor + u64::from(up))
+        self.signed((floor + u64::from(up)) * 10_u64.pow(last as u32))
     }
 
     fn signed(&self, magnitude: u64) -> Result<Picocents, AmountError> {

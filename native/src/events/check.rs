@@ -14,8 +14,7 @@ use super::batch::{EventBatch, Parent, Row, Series};
 use super::distinct::Distinct;
 use super::fault::{FaultKind, Faults, Found, Place};
 use super::limits::Limits;
-use super::new_event::{self, NewEvent, Timestamp};
-use super::request::Request;
+use super::new_event::{self, Leaf, NewEvent, Timestamp};
 use super::system_events::is_system_event;
 use super::text_field::{TextField, optional, required};
 use crate::amount::Picocents;
@@ -76,12 +75,13 @@ enum NamedParent {
 }
 
 impl<'a, 'c> Checker<'a, 'c> {
+    /// A checker of a request that has about that many events.
     pub(super) fn new(
         context: &'c Context,
         stream: Option<StreamPlace<'c>>,
-        request: &Request<'_>,
+        events: usize,
+        accept_valid: bool,
     ) -> Self {
-        let events = request.events.len();
         let mut batch = EventBatch::default();
         batch.rows.reserve(events);
         Self {
@@ -89,7 +89,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             stream,
             ids: IdMaker::new(context.now_us, context.entropy),
             index: 0,
-            faults: Faults::new(request.accept_valid),
+            faults: Faults::new(accept_valid),
             batch,
             distinct: Distinct::with_capacity(events),
         }
@@ -108,6 +108,15 @@ impl<'a, 'c> Checker<'a, 'c> {
             let name = str::from_utf8(event.name.bytes());
             self.batch.holds_system_events |= name.is_ok_and(is_system_event);
         }
+    }
+
+    /// Adds the fault of a value that is no event at all.
+    pub(super) fn refuse(&mut self, index: u32, type_name: &'static str) {
+        self.index = index;
+        let allowed = "object";
+        let kind = FaultKind::TypeUnsupported { allowed };
+        self.fault(Place::Event, Found::Type(type_name), kind);
+        self.batch.faulty += 1;
     }
 
     /// Adds the event to the batch, or all of its faults to the faults.
@@ -144,14 +153,21 @@ impl<'a, 'c> Checker<'a, 'c> {
         texts.push_str(external_member_id.unwrap_or_default());
         let llm_start = texts.len();
 
-        let field_cost = event.cost.as_ref().map(|cost| self.cost("cost", cost));
-        let field_llm = event.llm.as_ref().map(|llm| self.llm("llm", llm));
+        let field_cost = event.cost.as_ref().map(|(value, cost)| {
+            self.object("cost", value)?;
+            self.cost("cost", cost)
+        });
+        let field_llm = event.llm.as_ref().map(|(value, llm)| {
+            self.object("llm", value)?;
+            self.llm("llm", llm)
+        });
         let product_id = self.text(&PRODUCT_ID, event.product_id);
         let cost = self.metadata_cost(&event.metadata, field_cost);
         let model = self.metadata_llm(&event.metadata, field_llm);
         let product_id = self.metadata_product_id(event, product_id);
         let metadata_start = self.batch.texts.len();
         let metadata = self.metadata(&event.metadata);
+        let organization = self.organization(&event.organization_id);
         let end = self.batch.texts.len();
         // What cannot be stored has no size.
         let size = model
@@ -162,6 +178,7 @@ impl<'a, 'c> Checker<'a, 'c> {
         let (external_id, external_member_id) = (external_id?, external_member_id?);
         let (parent_text, parent) = (parent_text?, parent?);
         let (cost, model, product_id) = (cost?, model?, product_id?);
+        organization?;
         size?;
 
         let vendor = model.map(|model| model.vendor);
@@ -234,11 +251,16 @@ impl<'a, 'c> Checker<'a, 'c> {
     }
 
     /// Microseconds since 1970 if a time was given.
-    fn timestamp(&mut self, timestamp: Option<Timestamp>) -> Option<Option<i64>> {
-        let Some(Timestamp { seconds, nanos }) = timestamp else {
-            return Some(None);
-        };
+    fn timestamp(&mut self, timestamp: Option<Result<Timestamp, Leaf<'a>>>) -> Option<Option<i64>> {
         let place = Place::Field("timestamp");
+        let Timestamp { seconds, nanos } = match timestamp {
+            None => return Some(None),
+            Some(Ok(timestamp)) => timestamp,
+            Some(Err(instead)) => {
+                self.no_time(place, &instead);
+                return None;
+            }
+        };
         if (seconds, nanos) == (0, 0) {
             self.fault(place, Found::Time(0), FaultKind::TimestampZero);
             return None;
@@ -265,6 +287,35 @@ impl<'a, 'c> Checker<'a, 'c> {
             return None;
         }
         Some(Some(time_us))
+    }
+
+    #[cold]
+    fn no_time(&mut self, place: Place<'_>, value: &Leaf<'a>) {
+        match *value {
+            Leaf::Text(text) => {
+                if let Some(text) = self.clean(place, "the time", text) {
+                    let found = Found::Text(text.as_bytes());
+                    self.fault(place, found, FaultKind::TimestampMalformed);
+                }
+            }
+            Leaf::Digits(digits) => {
+                let found = Found::Text(digits.as_bytes());
+                self.fault(place, found, FaultKind::TimestampOutOfRange);
+            }
+            _ => self.wrong_type(place, value, "text, number"),
+        }
+    }
+
+    /// The organization, which a caller cannot choose.
+    fn organization(&mut self, value: &Leaf<'a>) -> Option<()> {
+        let found = match *value {
+            Leaf::Absent => return Some(()),
+            Leaf::Text(text) => Found::Text(text.bytes()),
+            _ => Found::Nothing,
+        };
+        let place = Place::Field("organization_id");
+        self.fault(place, found, FaultKind::OrganizationGiven);
+        None
     }
 
     fn parent(

@@ -57,7 +57,7 @@ fn malformed() -> EventBatch {
     refused("", Found::Nothing, FaultKind::MalformedRequest)
 }
 
-fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch {
+pub(super) fn refused(path: &'static str, found: Found<'_>, kind: FaultKind) -> EventBatch {
     EventBatch {
         faults: vec![Fault::of_request(path, found, kind)],
         faults_total: 1,
@@ -81,7 +81,7 @@ fn check_all<'a, 'c>(
             ..batch
         });
     }
-    let mut checker = Checker::new(context, stream, request);
+    let mut checker = Checker::new(context, stream, request.events.len(), request.accept_valid);
     let mut event = NewEvent::default();
     for (index, bytes) in request.events.iter().enumerate() {
         request.read_event(bytes, &mut event)?;

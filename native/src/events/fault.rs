@@ -24,6 +24,12 @@ pub const CURRENCY: &str = "usd";
 pub enum FaultKind {
     /// The bytes are no message.
     MalformedRequest,
+    /// The body is no JSON.
+    MalformedJson { expected: &'static str },
+    /// The body is no UTF-8.
+    MalformedUtf8,
+    /// The request has no list of events.
+    EventsRequired,
     /// The request holds more events than allowed.
     TooManyEvents { events_max: u32 },
     /// A field that must be there is absent or empty.
@@ -36,6 +42,8 @@ pub enum FaultKind {
     TextEmpty { what: &'static str },
     /// A field and its twin inside metadata are both there.
     FieldsConflict { other: &'static str },
+    /// An event names an organization, which the access token does.
+    OrganizationGiven,
     /// A text has too many characters.
     TextTooLong {
         what: &'static str,
@@ -52,6 +60,8 @@ pub enum FaultKind {
     TokensOutOfRange,
     /// A number is infinite or not a number.
     NumberNotFinite,
+    /// A number is too large for a double.
+    NumberTooLarge,
     /// There are more metadata keys than allowed.
     MetadataTooManyKeys { keys_max: u32 },
     /// The stored form of an event is too large.
@@ -60,6 +70,8 @@ pub enum FaultKind {
     Amount(AmountError),
     /// A currency is not the supported one.
     CurrencyUnsupported,
+    /// A text is no time.
+    TimestampMalformed,
     /// A time lies further ahead than clocks differ.
     TimestampInFuture { max_us: i64 },
     /// A time is not one of the years 1 to 9999.
@@ -75,7 +87,7 @@ pub enum FaultKind {
 }
 
 /// Every reason that a fault can have, sorted.
-pub const REASONS: [&str; 20] = [
+pub const REASONS: [&str; 21] = [
     "AMOUNT_MALFORMED",
     "AMOUNT_OUT_OF_RANGE",
     "AMOUNT_TOO_PRECISE",
@@ -92,6 +104,7 @@ pub const REASONS: [&str; 20] = [
     "TEXT_MALFORMED",
     "TEXT_TOO_LONG",
     "TIMESTAMP_IN_FUTURE",
+    "TIMESTAMP_MALFORMED",
     "TIMESTAMP_OUT_OF_RANGE",
     "TIMESTAMP_ZERO",
     "TOO_MANY_EVENTS",
@@ -103,20 +116,23 @@ impl FaultKind {
     pub fn reason(&self) -> &'static str {
         use FaultKind::*;
         match self {
-            MalformedRequest => "MALFORMED_REQUEST",
+            MalformedRequest | MalformedJson { .. } | MalformedUtf8 => "MALFORMED_REQUEST",
             TooManyEvents { .. } => "TOO_MANY_EVENTS",
-            FieldRequired { .. } | CustomerRequired | TextBlank { .. } | TextEmpty { .. } => {
-                "FIELD_REQUIRED"
-            }
-            FieldsConflict { .. } => "FIELDS_CONFLICT",
+            EventsRequired
+            | FieldRequired { .. }
+            | CustomerRequired
+            | TextBlank { .. }
+            | TextEmpty { .. } => "FIELD_REQUIRED",
+            FieldsConflict { .. } | OrganizationGiven => "FIELDS_CONFLICT",
             TextTooLong { .. } => "TEXT_TOO_LONG",
             TextNotUtf8 { .. } | TextHoldsNul { .. } => "TEXT_MALFORMED",
             TypeUnsupported { .. } => "TYPE_UNSUPPORTED",
-            TokensOutOfRange | NumberNotFinite => "NUMBER_OUT_OF_RANGE",
+            TokensOutOfRange | NumberNotFinite | NumberTooLarge => "NUMBER_OUT_OF_RANGE",
             MetadataTooManyKeys { .. } => "METADATA_TOO_MANY_KEYS",
             EventTooLarge { .. } => "EVENT_TOO_LARGE",
             Amount(error) => error.reason(),
             CurrencyUnsupported => "CURRENCY_UNSUPPORTED",
+            TimestampMalformed => "TIMESTAMP_MALFORMED",
             TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
             TimestampZero => "TIMESTAMP_ZERO",
@@ -183,9 +199,12 @@ impl Fault {
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         use FaultKind::*;
         match &self.kind {
-            MalformedRequest => vec![("message", REQUEST_MESSAGE.to_owned())],
+            MalformedRequest | MalformedJson { .. } | MalformedUtf8 => {
+                vec![("message", REQUEST_MESSAGE.to_owned())]
+            }
             TooManyEvents { events_max } => vec![("events_max", events_max.to_string())],
             FieldsConflict { other } => vec![("other", self.sibling(other))],
+            OrganizationGiven => vec![("other", "the access token".to_owned())],
             TextTooLong {
                 characters,
                 characters_max,
@@ -196,7 +215,7 @@ impl Fault {
             ],
             TypeUnsupported { allowed } => vec![("allowed", (*allowed).to_owned())],
             TokensOutOfRange => vec![("min", 0.to_string()), ("max", TOKENS_MAX.to_string())],
-            NumberNotFinite => {
+            NumberNotFinite | NumberTooLarge => {
                 vec![
                     ("min", number_text(f64::MIN)),
                     ("max", number_text(f64::MAX)),
@@ -207,12 +226,14 @@ impl Fault {
             Amount(error) => error.facts(),
             CurrencyUnsupported => vec![("allowed", CURRENCY.to_owned())],
             TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
-            FieldRequired { .. }
+            EventsRequired
+            | FieldRequired { .. }
             | CustomerRequired
             | TextBlank { .. }
             | TextEmpty { .. }
             | TextNotUtf8 { .. }
             | TextHoldsNul { .. }
+            | TimestampMalformed
             | TimestampOutOfRange
             | TimestampZero
             | CustomerNotFound
@@ -233,6 +254,17 @@ impl fmt::Display for Fault {
         let value = &self.value;
         match &self.kind {
             MalformedRequest => write!(f, "the request is not a valid {REQUEST_MESSAGE}"),
+            MalformedJson { expected } => {
+                write!(
+                    f,
+                    "the request is not valid JSON: {expected} is expected at {value}"
+                )
+            }
+            MalformedUtf8 => write!(
+                f,
+                "the request is not UTF-8 from {value} on; only UTF-8 is allowed"
+            ),
+            EventsRequired => write!(f, "events is absent; it is required, even if it is empty"),
             TooManyEvents { events_max } => {
                 write!(
                     f,
@@ -252,6 +284,10 @@ impl fmt::Display for Fault {
                 f,
                 "{} is also given and means the same; only one of them is allowed",
                 self.sibling(other)
+            ),
+            OrganizationGiven => write!(
+                f,
+                "the access token decides the organization; organization_id must be left out"
             ),
             TextTooLong {
                 what,
@@ -278,6 +314,11 @@ impl fmt::Display for Fault {
             NumberNotFinite => {
                 write!(f, "the number {value} is not allowed; it must be finite")
             }
+            NumberTooLarge => write!(
+                f,
+                "the number {value} is not allowed; at most {} either way is allowed",
+                number_text(f64::MAX)
+            ),
             MetadataTooManyKeys { keys_max } => {
                 write!(
                     f,
@@ -297,6 +338,11 @@ impl fmt::Display for Fault {
                     "the currency \"{value}\" is not supported; only {CURRENCY} is allowed"
                 )
             }
+            TimestampMalformed => write!(
+                f,
+                "the time \"{value}\" is not allowed; only a time of RFC 3339 with an offset, \
+                 such as 2026-11-23T12:08:14Z, or a number of seconds since 1970 is"
+            ),
             TimestampInFuture { max_us } => {
                 write!(
                     f,
@@ -339,6 +385,8 @@ impl fmt::Display for Fault {
 /// Where in an event a fault lies.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
+    /// The event itself.
+    Event,
     /// A field, such as `name` or `metadata._cost`.
     Field(&'static str),
     /// A field of a field.
@@ -369,6 +417,10 @@ pub enum Found<'a> {
     Time(i64),
     /// A `google.protobuf.Timestamp` that is no time.
     NoTime { seconds: i64, nanos: i32 },
+    /// A place in a text of JSON.
+    Position { line: usize, column: usize },
+    /// The number of a byte.
+    Byte(usize),
     /// A UUID.
     Uuid(&'a ids::Uuid),
 }
@@ -385,6 +437,8 @@ impl Found<'_> {
             Found::MoreThan(count) => format!("more than {count}"),
             Found::Time(time_us) => time::rfc3339(time_us),
             Found::NoTime { seconds, nanos } => format!("{seconds}s {nanos}ns"),
+            Found::Position { line, column } => format!("line {line}, column {column}"),
+            Found::Byte(at) => format!("byte {at}"),
             Found::Uuid(id) => ids::format(id),
         }
     }
@@ -427,6 +481,7 @@ impl Faults {
 impl Place<'_> {
     fn path(self, index: u32) -> String {
         match self {
+            Place::Event => format!("events[{index}]"),
             Place::Field(field) => event_path(index, field),
             Place::Member(field, member) => format!("events[{index}].{field}.{member}"),
             Place::Key(key) => {

@@ -4,7 +4,7 @@
 //! whose members are read; of all others it is only checked that they are well-formed.
 #![forbid(unsafe_code)]
 
-use super::new_event::{Entry, Leaf, Members, Metadata, Text};
+use super::new_event::{Entry, Leaf, Members, Message, Metadata, Text};
 use crate::wire::{Malformed, Reader, Value};
 
 /// Reads a part of a struct into `metadata`.
@@ -48,12 +48,9 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// What stands under a special key: its type, and its members if it is an object.
-type Special<'a, M> = Option<(Leaf<'a>, M)>;
-
 /// Reads an entry with a special key. The last one counts.
 fn read_special<'a, M: Members<'a>>(
-    special: &mut Special<'a, M>,
+    special: &mut Message<'a, M>,
     entry: &EntryParts<'a>,
 ) -> Result<(), Malformed> {
     let mut spare = None;

@@ -2,8 +2,8 @@
 //!
 //! Holds what requests of any format can say, faults included: a text that is not
 //! UTF-8, a value of a wrong type, more metadata than allowed. Texts borrow from the
-//! request. A text that is not UTF-8 stays what it is, whatever follows, because
-//! protobuf's generated classes would have refused it.
+//! request. A text of protobuf that is not UTF-8 stays what it is, whatever follows,
+//! because the generated classes would have refused it.
 #![forbid(unsafe_code)]
 
 /// Text as it came.
@@ -13,6 +13,8 @@ pub enum Text<'a> {
     Utf8(&'a str),
     /// Bytes that are not UTF-8.
     Bytes(&'a [u8]),
+    /// No text, but a value of another type.
+    Other(&'static str),
 }
 
 impl Default for Text<'_> {
@@ -32,6 +34,7 @@ impl<'a> Text<'a> {
         match self {
             Text::Utf8(text) => text.as_bytes(),
             Text::Bytes(bytes) => bytes,
+            Text::Other(_) => &[],
         }
     }
 
@@ -54,6 +57,9 @@ pub enum Leaf<'a> {
     Number(f64),
     /// An integer of a typed message.
     Integer(i64),
+    /// The digits of a number that may be no double: an amount, a count, or a number
+    /// that is too large for one. JSON has a sign, digits, a fraction and an exponent.
+    Digits(&'a str),
     /// A boolean.
     Bool(bool),
     /// A text.
@@ -151,6 +157,10 @@ pub struct Timestamp {
     pub nanos: i32,
 }
 
+/// A field that holds a message: an object without members of a wrong type, or what
+/// stands there instead.
+pub type Message<'a, M> = Option<(Leaf<'a>, M)>;
+
 /// Which of the two fields names the customer.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Customer<'a> {
@@ -180,14 +190,18 @@ impl<'a> Customer<'a> {
 pub struct NewEvent<'a> {
     pub name: Text<'a>,
     pub customer: Customer<'a>,
-    pub timestamp: Option<Timestamp>,
+    /// A time, or what stands there instead: a text that is none, digits of a number
+    /// that is out of range, or another type.
+    pub timestamp: Option<Result<Timestamp, Leaf<'a>>>,
     pub external_id: Text<'a>,
     pub parent_id: Text<'a>,
     pub external_member_id: Text<'a>,
-    pub cost: Option<Cost<'a>>,
-    pub llm: Option<Llm<'a>>,
+    pub cost: Message<'a, Cost<'a>>,
+    pub llm: Message<'a, Llm<'a>>,
     pub product_id: Text<'a>,
     pub metadata: Metadata<'a>,
+    /// Not a field of the proto: the compatible API has it.
+    pub organization_id: Leaf<'a>,
 }
 
 impl<'a> NewEvent<'a> {
@@ -205,6 +219,7 @@ impl<'a> NewEvent<'a> {
             llm,
             product_id,
             metadata,
+            organization_id,
         } = self;
         for text in [name, external_id, parent_id, external_member_id, product_id] {
             *text = Text::default();
@@ -213,10 +228,8 @@ impl<'a> NewEvent<'a> {
         *timestamp = None;
         *cost = None;
         *llm = None;
-        metadata.entries.clear();
-        metadata.overflowed = false;
-        metadata.cost = None;
-        metadata.llm = None;
+        *organization_id = Leaf::Absent;
+        metadata.clear();
     }
 }
 
@@ -237,9 +250,11 @@ pub struct Metadata<'a> {
     /// Whether there are more entries than these.
     pub overflowed: bool,
     /// What stands under `_cost`; its members count if it is an object.
-    pub cost: Option<(Leaf<'a>, Cost<'a>)>,
+    pub cost: Message<'a, Cost<'a>>,
     /// What stands under `_llm`; its members count if it is an object.
-    pub llm: Option<(Leaf<'a>, Llm<'a>)>,
+    pub llm: Message<'a, Llm<'a>>,
+    /// What stands there instead of an object.
+    pub instead: Leaf<'a>,
 }
 
 impl<'a> Metadata<'a> {
@@ -247,6 +262,21 @@ impl<'a> Metadata<'a> {
     /// and the service some fifty, so memory needs this bound; it lies well
     /// above any limit on keys.
     pub const ENTRIES_MAX: usize = 4096;
+
+    pub(super) fn clear(&mut self) {
+        let Self {
+            entries,
+            overflowed,
+            cost,
+            llm,
+            instead,
+        } = self;
+        entries.clear();
+        *overflowed = false;
+        *cost = None;
+        *llm = None;
+        *instead = Leaf::Absent;
+    }
 
     /// Bounds the entries after one was added; sorting drops repeated keys first.
     #[inline]

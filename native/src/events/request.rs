@@ -154,22 +154,21 @@ impl<'a> NewEvent<'a> {
                 (2, Value::Bytes(text)) => self.customer.set(Customer::External(Text::new(text))),
                 (3, Value::Bytes(text)) => self.customer.set(Customer::Id(Text::new(text))),
                 (4, Value::Bytes(message)) => {
-                    self.timestamp
-                        .get_or_insert_default()
-                        .read(fields.inside(message)?)?;
+                    let timestamp = self.timestamp.get_or_insert(Ok(Timestamp::default()));
+                    if let Ok(timestamp) = timestamp {
+                        timestamp.read(fields.inside(message)?)?;
+                    }
                 }
                 (5, Value::Bytes(text)) => self.external_id.set(text),
                 (6, Value::Bytes(text)) => self.parent_id.set(text),
                 (7, Value::Bytes(text)) => self.external_member_id.set(text),
                 (8, Value::Bytes(message)) => {
-                    self.cost
-                        .get_or_insert_default()
-                        .read(fields.inside(message)?)?;
+                    let (_, cost) = self.cost.get_or_insert((Leaf::Object, Cost::default()));
+                    cost.read(fields.inside(message)?)?;
                 }
                 (9, Value::Bytes(message)) => {
-                    self.llm
-                        .get_or_insert_default()
-                        .read(fields.inside(message)?)?;
+                    let (_, llm) = self.llm.get_or_insert((Leaf::Object, Llm::default()));
+                    llm.read(fields.inside(message)?)?;
                 }
                 (10, Value::Bytes(text)) => self.product_id.set(text),
                 (11, Value::Bytes(message)) => {

@@ -10,7 +10,7 @@ use super::convert::uuids;
 use super::faults::Fault;
 use crate::blank;
 use crate::events::check::Context;
-use crate::events::{batch, decode, limits};
+use crate::events::{batch, decode, decode_json, limits};
 use crate::ids::Uuid;
 
 /// What a request may hold; each is a setting.
@@ -151,6 +151,27 @@ pub fn decode_events(
         limits: limits.0,
     };
     let batch = py.detach(|| decode::decode(request, &context));
+    EventBatch(Arc::new(batch))
+}
+
+/// Reads and checks the bytes of an `IngestEventsRequest` written as JSON.
+#[pyfunction]
+#[pyo3(signature = (body, *, organization_id, now_us, entropy, limits))]
+pub fn decode_events_json(
+    py: Python<'_>,
+    body: &[u8],
+    organization_id: Uuid,
+    now_us: i64,
+    entropy: [u8; 32],
+    limits: &Limits,
+) -> EventBatch {
+    let context = Context {
+        organization_id,
+        now_us,
+        entropy,
+        limits: limits.0,
+    };
+    let batch = py.detach(|| decode_json::decode_json(body, &context));
     EventBatch(Arc::new(batch))
 }
 

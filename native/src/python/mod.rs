@@ -111,7 +111,8 @@ mod _native {
 
         #[pymodule_export]
         use crate::python::events::{
-            EventBatch, Limits, StreamedBatch, decode_events, decode_streamed, is_blank,
+            EventBatch, Limits, StreamedBatch, decode_events, decode_events_json, decode_streamed,
+            is_blank,
         };
 
         #[pymodule_init]

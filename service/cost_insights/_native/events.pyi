@@ -11,6 +11,7 @@ __all__ = [
     "Limits",
     "StreamedBatch",
     "decode_events",
+    "decode_events_json",
     "decode_streamed",
     "is_blank",
 ]
@@ -96,6 +97,33 @@ def decode_events(
     `organization_id` is 16 bytes, `now_us` the time of arrival in microseconds
     since 1970, `entropy` 32 random bytes from which the ids of events without
     an external id are made.
+    """
+
+def decode_events_json(
+    body: bytes,
+    *,
+    organization_id: bytes,
+    now_us: int,
+    entropy: bytes,
+    limits: Limits,
+) -> EventBatch:
+    """Reads and checks a body `{"events": [EVENT, ...], "accept_valid": false}`, where
+    EVENT has the fields of `cost_insights.v1.NewEvent` as protobuf's JSON writes them.
+
+    The checks are those of `decode_events`. What only JSON can say:
+
+    * Fields are in snake_case or lowerCamelCase; unknown ones are ignored. The last of
+      several values of a key wins, whole. Null is absent, but a fault as the `metadata`
+      and inside of it. `member_id` is another name of `external_member_id`, which wins
+      if both are given; of the fields for the customer, `external_customer_id` wins.
+      `organization_id` is a fault: the access token decides.
+    * An amount is a text, read exactly, or a number, whose digits are rounded half-even
+      to 17 digits and 12 decimals. Numbers in metadata are doubles, as protobuf has
+      them: whole numbers above 2^53 lose digits.
+    * A timestamp is a text of RFC 3339 with an offset, or a number of seconds since
+      1970, or of milliseconds if it is above 20,000,000,000. A second 60 is refused.
+    * Half of a surrogate pair is a fault TEXT_MALFORMED of the text that holds it.
+      A body that is no JSON is MALFORMED_REQUEST. A byte order mark is ignored.
     """
 
 @final

@@ -122,6 +122,14 @@ class Ingestor:
             lambda: native.decode_events(request, **self._decoding(organization)),
         )
 
+    async def decode_json(self, organization: Organization, body: bytes) -> EventBatch:
+        """Reads an `IngestEventsRequest` written as JSON, as `decode` reads an encoded one."""
+        self._admit(len(body))
+        return await self._decoded(
+            len(body),
+            lambda: native.decode_events_json(body, **self._decoding(organization)),
+        )
+
     async def store(
         self, organization: Organization, batch: EventBatch, request_bytes: int
     ) -> IngestResult:

@@ -25,7 +25,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
-    """The request is not a valid message of the call's type.
+    """The request is not a valid message of the call's type, or is no JSON where JSON is
+    expected.
 
         { "reason": "MALFORMED_REQUEST", "domain": "cost-insights",
           "metadata": { "message": "cost_insights.v1.IngestEventsRequest" } }
@@ -50,7 +51,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].name", "value": "" } }
     """
     ERROR_REASON_FIELDS_CONFLICT: _ErrorReason.ValueType  # 5
-    """Two fields are set that mean the same or exclude each other.
+    """Two fields are set that mean the same or exclude each other, or `organization_id` is
+    set although the access token decides the organization.
 
         { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
           "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }
@@ -62,7 +64,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "path": "events[0].name", "value": "xxx…", "characters": "129", "characters_max": "128" } }
     """
     ERROR_REASON_TEXT_MALFORMED: _ErrorReason.ValueType  # 7
-    """A text is not UTF-8 or holds the character U+0000.
+    """A text is not UTF-8, or holds the character U+0000 or, in JSON, half of a surrogate
+    pair.
 
         { "reason": "TEXT_MALFORMED", "domain": "cost-insights",
           "metadata": { "path": "events[0].name", "value": "a\\\\u0000b" } }
@@ -275,6 +278,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
           "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }
     """
+    ERROR_REASON_TIMESTAMP_MALFORMED: _ErrorReason.ValueType  # 43
+    """A time in JSON is neither a text of RFC 3339 with an offset nor a number of seconds
+    since 1970.
+
+        { "reason": "TIMESTAMP_MALFORMED", "domain": "cost-insights",
+          "metadata": { "path": "events[0].timestamp", "value": "2026-11-23" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -289,7 +299,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
-"""The request is not a valid message of the call's type.
+"""The request is not a valid message of the call's type, or is no JSON where JSON is
+expected.
 
     { "reason": "MALFORMED_REQUEST", "domain": "cost-insights",
       "metadata": { "message": "cost_insights.v1.IngestEventsRequest" } }
@@ -314,7 +325,8 @@ character, such as one of blanks and zero-width characters.
       "metadata": { "path": "events[0].name", "value": "" } }
 """
 ERROR_REASON_FIELDS_CONFLICT: ErrorReason.ValueType  # 5
-"""Two fields are set that mean the same or exclude each other.
+"""Two fields are set that mean the same or exclude each other, or `organization_id` is
+set although the access token decides the organization.
 
     { "reason": "FIELDS_CONFLICT", "domain": "cost-insights",
       "metadata": { "path": "events[0].metadata._cost", "value": "", "other": "events[0].cost" } }
@@ -326,7 +338,8 @@ ERROR_REASON_TEXT_TOO_LONG: ErrorReason.ValueType  # 6
       "metadata": { "path": "events[0].name", "value": "xxx…", "characters": "129", "characters_max": "128" } }
 """
 ERROR_REASON_TEXT_MALFORMED: ErrorReason.ValueType  # 7
-"""A text is not UTF-8 or holds the character U+0000.
+"""A text is not UTF-8, or holds the character U+0000 or, in JSON, half of a surrogate
+pair.
 
     { "reason": "TEXT_MALFORMED", "domain": "cost-insights",
       "metadata": { "path": "events[0].name", "value": "a\\\\u0000b" } }
@@ -538,5 +551,12 @@ client failed to write one, such as Node's proto-loader given a `Date`.
 
     { "reason": "TIMESTAMP_ZERO", "domain": "cost-insights",
       "metadata": { "path": "events[0].timestamp", "value": "1970-01-01T00:00:00Z" } }
+"""
+ERROR_REASON_TIMESTAMP_MALFORMED: ErrorReason.ValueType  # 43
+"""A time in JSON is neither a text of RFC 3339 with an offset nor a number of seconds
+since 1970.
+
+    { "reason": "TIMESTAMP_MALFORMED", "domain": "cost-insights",
+      "metadata": { "path": "events[0].timestamp", "value": "2026-11-23" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

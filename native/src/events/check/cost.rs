@@ -43,6 +43,7 @@ impl<'a> Checker<'a, '_> {
                 (amount::parse(text), Found::Text(text.as_bytes()))
             }
             Leaf::Number(number) => (amount::round(number), Found::Number(number)),
+            Leaf::Digits(digits) => (amount::round_text(digits), Found::Text(digits.as_bytes())),
             _ => {
                 self.wrong_type(place, value, "number, text");
                 return None;

@@ -107,14 +107,11 @@ impl<'a> Checker<'a, '_> {
             Leaf::Absent => return Some(default),
             Leaf::Null if default.is_none() => return Some(None),
             Leaf::Integer(count) => (Some(count), Found::Integer(count)),
-            Leaf::Number(number) => {
-                // The cast drops a fraction and saturates: what is too large stays so.
-                let whole = number as i64;
-                (
-                    (whole as f64 == number).then_some(whole),
-                    Found::Number(number),
-                )
-            }
+            Leaf::Number(number) => (whole(number), Found::Number(number)),
+            Leaf::Digits(digits) => (
+                digits.parse().ok().and_then(whole),
+                Found::Text(digits.as_bytes()),
+            ),
             _ => {
                 self.wrong_type(
                     place,
@@ -136,4 +133,11 @@ impl<'a> Checker<'a, '_> {
             }
         }
     }
+}
+
+/// A double as a whole number, if it is one.
+fn whole(number: f64) -> Option<i64> {
+    // The cast drops a fraction and saturates: what is too large stays so.
+    let whole = number as i64;
+    (whole as f64 == number).then_some(whole)
 }

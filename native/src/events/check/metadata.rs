@@ -11,6 +11,10 @@ use crate::json;
 impl<'a> Checker<'a, '_> {
     /// Checks metadata and adds its JSON to the texts.
     pub(super) fn metadata(&mut self, metadata: &Metadata<'a>) -> Option<()> {
+        if !matches!(metadata.instead, Leaf::Absent) {
+            self.wrong_type(Place::Field("metadata"), &metadata.instead, "object");
+            return None;
+        }
         let keys_max = self.context.limits.metadata_keys_max;
         let mut valid = metadata.entries.len() <= keys_max as usize;
         if !valid {
@@ -52,6 +56,14 @@ impl<'a> Checker<'a, '_> {
             }
             Leaf::Number(number) => {
                 self.fault(place, Found::Number(number), FaultKind::NumberNotFinite);
+                return None;
+            }
+            Leaf::Digits(digits) => {
+                self.fault(
+                    place,
+                    Found::Text(digits.as_bytes()),
+                    FaultKind::NumberTooLarge,
+                );
                 return None;
             }
             Leaf::Bool(flag) => {
@@ -98,15 +110,20 @@ impl<'a> Checker<'a, '_> {
         twin_is_there: bool,
         value: &Leaf<'a>,
     ) -> Option<()> {
-        let place = Place::Field(place);
         if twin_is_there {
             self.fault(
-                place,
+                Place::Field(place),
                 Found::Nothing,
                 FaultKind::FieldsConflict { other: twin },
             );
             return None;
         }
+        self.object(place, value)
+    }
+
+    /// Whether a value is an object.
+    pub(super) fn object(&mut self, place: &'static str, value: &Leaf<'a>) -> Option<()> {
+        let place = Place::Field(place);
         match *value {
             Leaf::Object => Some(()),
             // A text that is not UTF-8 anywhere in the object stands for the whole of it.

@@ -48,6 +48,12 @@ impl<'a> Checker<'a, '_> {
             Text::Bytes(_) => FaultKind::TextNotUtf8 { what },
             Text::Utf8(text) if text.as_bytes().contains(&0) => FaultKind::TextHoldsNul { what },
             Text::Utf8(text) => return Some(text),
+            Text::Other(type_name) => {
+                let allowed = "text";
+                let kind = FaultKind::TypeUnsupported { allowed };
+                self.fault(place, Found::Type(type_name), kind);
+                return None;
+            }
         };
         self.fault(place, Found::Text(text.bytes()), kind);
         None
@@ -103,7 +109,7 @@ impl<'a> Checker<'a, '_> {
 fn type_name(value: &Leaf<'_>) -> &'static str {
     match value {
         Leaf::Absent | Leaf::Null => "null",
-        Leaf::Number(_) | Leaf::Integer(_) => "number",
+        Leaf::Number(_) | Leaf::Integer(_) | Leaf::Digits(_) => "number",
         Leaf::Bool(_) => "boolean",
         Leaf::Text(_) => "text",
         Leaf::Object => "object",
