@@ -5,6 +5,7 @@ e-mail, LLM calls with details, and ones with `_llm` and an amount computed in
 doubles. They belong to ten thousand customers.
 """
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,19 +59,33 @@ def bodies(*, requests: int, events_each: int, keyed: bool) -> Bodies:
     return Bodies(events_each, encoded, costs)
 
 
+def json_bodies(*, requests: int, events_each: int) -> Sequence[bytes]:
+    """Prepares requests in JSON, without external ids, as SDKs write them."""
+    generator = random.Random(SEED)
+    return [
+        json.dumps(
+            {"events": [_document(generator)[0] for _ in range(events_each)]},
+            separators=(",", ":"),
+        ).encode()
+        for _ in range(requests)
+    ]
+
+
 def _event(generator: random.Random) -> tuple[event_pb2.NewEvent, Decimal]:
+    document, amount = _document(generator)
+    return json_format.ParseDict(document, event_pb2.NewEvent()), round(Decimal(repr(amount)), 12)
+
+
+def _document(generator: random.Random) -> tuple[dict[str, Any], float]:
     name, amount, metadata = generator.choice(_KINDS)
     customer = generator.randrange(CUSTOMERS)
     who = "customer_id" if name == "gpt4.completion" else "external_customer_id"
-    event = json_format.ParseDict(
-        {
-            "name": name,
-            who: f"user_{customer}",
-            "metadata": {"_cost": {"amount": amount, "currency": "usd"}, **metadata},
-        },
-        event_pb2.NewEvent(),
-    )
-    return event, round(Decimal(repr(amount)), 12)
+    document = {
+        "name": name,
+        who: f"user_{customer}",
+        "metadata": {"_cost": {"amount": amount, "currency": "usd"}, **metadata},
+    }
+    return document, amount
 
 
 _KINDS: Sequence[tuple[str, float, Mapping[str, Any]]] = (

@@ -1,13 +1,14 @@
 """Decoding and checking requests, next to the same in Python."""
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
 
-from cost_insights._native.commit import Group
-from cost_insights._native.events import EventBatch, Limits, decode_events
-from tests.benchmarks import bodies, python_decoder
+from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.events import EventBatch, Limits, decode_events, decode_events_json
+from tests.benchmarks import bodies, json_models, python_decoder
 from tests.benchmarks.results import Row, check_equal
 from tests.benchmarks.timing import compare
 
@@ -57,6 +58,42 @@ def _decoding(seconds: float, *, keyed: bool) -> Row:
     ).row(f"decode and check requests of 1 000 events, {keys} external ids", EVENTS, "events", 20)
 
 
+def json_decoding(seconds: float) -> Iterator[Row]:
+    """One core decodes and checks requests of 1 000 events in JSON."""
+    requests = bodies.json_bodies(requests=4, events_each=EVENTS)
+    now_us = time.time_ns() // 1_000
+    entropy = os.urandom(32)
+
+    def ours(body: bytes) -> EventBatch:
+        return decode_events_json(
+            body,
+            organization_id=ORGANIZATION_ID,
+            now_us=now_us,
+            entropy=entropy,
+            limits=LIMITS,
+        )
+
+    for body in requests:
+        batch, decoded = ours(body), json_models.decode(body)
+        check_equal("events decoded", (len(batch), len(decoded.events)), (EVENTS, EVENTS))
+        rows = [
+            (row[EVENT_COLUMNS.index("cost_picocents")], json.loads(str(row[-1])))
+            for row in _group(batch).rows()
+        ]
+        models = [
+            (event.metadata.cost.picocents, event.metadata.values)
+            for event in decoded.events
+            if event.metadata.cost is not None
+        ]
+        check_equal("decoded events", sorted(rows, key=repr), sorted(models, key=repr))
+    turns_ours, turns_theirs = itertools.cycle(requests), itertools.cycle(requests)
+    yield compare(
+        lambda: ours(next(turns_ours)),
+        {"orjson, pydantic models": lambda: json_models.decode(next(turns_theirs))},
+        seconds=seconds,
+    ).row("decode and check requests of 1 000 events in JSON", EVENTS, "events", 15)
+
+
 def _with_keys(request: bytes) -> bytes:
     """The request with a key of its own for each event."""
     first, *rest = request.split(bodies.KEY.encode())
@@ -68,10 +105,13 @@ def _with_keys(request: bytes) -> bytes:
 
 def _rows(batch: EventBatch, keyed: bool) -> list[python_decoder.Row]:
     """The rows of a batch, its lists' places for numbers, without the organization."""
+    return _comparable([(id_, *rest) for id_, _, *rest in _group(batch).rows()], keyed)
+
+
+def _group(batch: EventBatch) -> Group:
+    """A batch with its lists' places for numbers."""
     customers = len(batch.external_customer_ids) + len(batch.customer_ids)
-    numbers = list(range(customers)), list(range(len(batch.series)))
-    group = Group([(batch, 1, *numbers)])
-    return _comparable([(id_, *rest) for id_, _, *rest in group.rows()], keyed)
+    return Group([(batch, 1, list(range(customers)), list(range(len(batch.series))))])
 
 
 def _comparable(rows: Sequence[python_decoder.Row], keyed: bool) -> list[python_decoder.Row]:
