@@ -136,7 +136,9 @@ pub fn parse_epoch(digits: &str) -> Option<(i64, i32)> {
             };
             break;
         };
-        nanos = nanos.checked_mul(10)? + i128::from(digit - b'0');
+        nanos = nanos
+            .checked_mul(10)?
+            .checked_add(i128::from(digit - b'0'))?;
     }
     if nanos > EPOCH_SECONDS_MAX * NANOS {
         nanos /= 1_000;

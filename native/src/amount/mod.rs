@@ -30,8 +30,9 @@ const LEADING_MAX: i64 = CENTS_MAX.ilog10() as i64;
 const MONEY_LEADING_MAX: u32 = 15;
 /// As many digits as the greatest amount of an event has in picocents; they fit a u64.
 const HEAD_DIGITS: u32 = PICOCENTS_MAX.ilog10() + 1;
-/// Exponents further from zero than this mean the same as this.
-const EXPONENT_MAX: i64 = 1_000_000;
+/// Exponents further from zero than this mean the same as this: it is more than any
+/// text has digits that an exponent could take back.
+const EXPONENT_MAX: i64 = 1 << 40;
 
 const OUT_OF_RANGE: AmountError = AmountError::OutOfRange {
     cents_max: CENTS_MAX,
@@ -480,6 +481,15 @@ mod tests {
         assert_eq!(outcome(round(number)), Ok(8_999_999_903_320_312_000));
         assert_eq!(outcome(round(number)), slow_round(number));
         assert_eq!(outcome(round(-number)), slow_round(-number));
+    }
+
+    /// An exponent takes back any number of zeros that the text writes.
+    #[test]
+    fn exponents_beyond_a_million() {
+        let zeros = "0".repeat(1_500_000);
+        let one = Ok(Picocents(1_000_000_000_000));
+        assert_eq!(round_text(&format!("0.{zeros}1e1500001")), one);
+        assert_eq!(round_text(&format!("1{zeros}e-1500000")), one);
     }
 
     proptest! {
