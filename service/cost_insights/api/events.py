@@ -9,7 +9,7 @@ from google.protobuf import struct_pb2
 from cost_insights.amounts import format_amount
 from cost_insights.api.ingest_answer import ingest_answer
 from cost_insights.api.listing import list_call
-from cost_insights.api.operations import Authorize, Call
+from cost_insights.api.operations import Authorize, Call, JsonRequest
 from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
 from cost_insights.api.statuses import status_of
 from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
@@ -47,7 +47,10 @@ def event_calls(
     async def ingest_events(
         caller: Caller, request: bytes
     ) -> event_service_pb2.IngestEventsResponse:
-        batch = await ingestor.decode(caller.organization, request)
+        if isinstance(request, JsonRequest):
+            batch = await ingestor.decode_json(caller.organization, request)
+        else:
+            batch = await ingestor.decode(caller.organization, request)
         if batch.holds_system_events:
             return await record_system_events(caller, request)
         if len(batch):

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from google.protobuf import message
-
 from cost_insights import clock
 from cost_insights.amounts import MONEY_CENTS_MAX
+from cost_insights.api.event_json import request_of_json
 from cost_insights.api.ingest_answer import first_faults, ingest_answer
-from cost_insights.api.reading import Checks
+from cost_insights.api.operations import JsonRequest
+from cost_insights.api.reading import Checks, decode
 from cost_insights.api.revenue_records import slug_prefix
 from cost_insights.api.system_event_item import PRODUCT_CHARS_MAX, EventItem
 from cost_insights.api.work import Work
@@ -22,7 +22,6 @@ from cost_insights.errors import (
     FieldFault,
     InvalidRequestError,
     PermissionDeniedError,
-    malformed_request,
 )
 from cost_insights.identity import Caller
 from cost_insights.identity.scopes import EVENTS_WRITE, REVENUE_WRITE
@@ -100,10 +99,10 @@ class _Read(NamedTuple):
 
 
 def _read(caller: Caller, encoded: bytes, latest_us: int) -> _Read:
-    try:
-        request = event_service_pb2.IngestEventsRequest.FromString(encoded)
-    except message.DecodeError:
-        raise malformed_request("cost_insights.v1.IngestEventsRequest") from None
+    if isinstance(encoded, JsonRequest):
+        request = request_of_json(encoded)
+    else:
+        request = decode(event_service_pb2.IngestEventsRequest, encoded)
     named = [(index, one.name) for index, one in enumerate(request.events) if one.name in _READ]
     _check_may_record(caller, *named[0])
     if len(named) < len(request.events):
