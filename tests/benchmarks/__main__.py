@@ -63,6 +63,8 @@ _NAMES = (
     "ingest-unkeyed",
     "ingest-sqlite",
     "single",
+    "http",
+    "http-single",
     "event-loop",
     "soak",
 )
@@ -95,6 +97,20 @@ def _benchmarks(
         batches("postgresql", keyed=False),
         batches("sqlite", keyed=True),
         partial(ingest.singles, databases, results, seconds=options.seconds, rounds=options.rounds),
+        partial(
+            ingest.batches_over_http,
+            databases,
+            results,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        ),
+        partial(
+            ingest.singles_over_http,
+            databases,
+            results,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        ),
         partial(event_loop.event_loops, results, seconds=options.seconds, rounds=options.rounds),
         partial(ingest.soak, databases, results, seconds=options.soak_seconds),
     )

@@ -7,7 +7,7 @@ doubles. They belong to ten thousand customers.
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,20 @@ SEED = 20261123
 
 KEY = f"bench-key-{'0' * 16}"
 """Marks where the load generator writes a new key; see `load/main.go`."""
+
+
+Request = event_service_pb2.IngestEventsRequest
+
+
+def encoded(request: Request) -> bytes:
+    """The request in protobuf."""
+    return request.SerializeToString()
+
+
+def as_json(request: Request) -> bytes:
+    """The request as the SDKs of the compatible API write it."""
+    content = json_format.MessageToDict(request, preserving_proto_field_name=True)
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
@@ -40,10 +54,13 @@ class Bodies:
                 file.write(len(one).to_bytes(4) + one)
 
 
-def bodies(*, requests: int, events_each: int, keyed: bool) -> Bodies:
-    """Prepares requests; `keyed` events carry an external id."""
+def bodies(
+    *, requests: int, events_each: int, keyed: bool, write: Callable[[Request], bytes] = encoded
+) -> Bodies:
+    """Prepares requests, in protobuf or as `write` writes them; `keyed` events carry an external
+    id."""
     generator = random.Random(SEED)
-    encoded: list[bytes] = []
+    written: list[bytes] = []
     costs: list[int] = []
     for _ in range(requests):
         request = event_service_pb2.IngestEventsRequest()
@@ -54,9 +71,9 @@ def bodies(*, requests: int, events_each: int, keyed: bool) -> Bodies:
                 event.external_id = KEY
             request.events.append(event)
             cost += cents
-        encoded.append(request.SerializeToString())
+        written.append(write(request))
         costs.append(int(cost.scaleb(12)))
-    return Bodies(events_each, encoded, costs)
+    return Bodies(events_each, written, costs)
 
 
 def json_bodies(*, requests: int, events_each: int) -> Sequence[bytes]:

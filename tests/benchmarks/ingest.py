@@ -6,12 +6,21 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tests.benchmarks import replay
-from tests.benchmarks.bodies import Bodies, bodies
-from tests.benchmarks.processes import Load, LoadGenerator, ServerProcess, empty_server, service
+from tests.benchmarks.bodies import Bodies, as_json, bodies
+from tests.benchmarks.empty_http_server import PATH as INGEST_PATH
+from tests.benchmarks.processes import (
+    Load,
+    LoadGenerator,
+    ServerProcess,
+    empty_http_server,
+    empty_server,
+    service,
+)
 from tests.benchmarks.results import LoadRow, Results, Row, check_equal, rate
 from tests.benchmarks.timing import ratios
 from tests.support.databases import Databases
@@ -153,6 +162,101 @@ def singles(databases: Databases, results: Results, *, seconds: float, rounds: i
     )
 
 
+def batches_over_http(
+    databases: Databases, results: Results, *, seconds: float, rounds: int
+) -> None:
+    """Requests of 1 000 events as JSON over HTTP, next to the same events over gRPC."""
+    name = "ingest over HTTP, 1 000 events a request, postgresql"
+    of_a_size = partial(bodies, requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=True)
+    ours: list[Measured] = []
+    theirs: list[Measured] = []
+    with (
+        _generator(of_a_size(write=as_json)) as over_http,
+        _generator(of_a_size()) as over_grpc,
+    ):
+        for _ in range(rounds):
+            for generator, measured in ((over_http, ours), (over_grpc, theirs)):
+                with databases.fresh("postgresql") as url, service(url) as server:
+                    measured.append(
+                        _measure(
+                            generator,
+                            server,
+                            replay.database(url),
+                            in_flight=BATCHES_IN_FLIGHT,
+                            seconds=seconds,
+                            warmup_requests=BATCH_BODIES,
+                            over_http=generator is over_http,
+                        )
+                    )
+    our_rates = [one.load.events_per_second for one in ours]
+    their_rates = [one.load.events_per_second for one in theirs]
+    results.rows.append(
+        Row(
+            name,
+            rate(statistics.median(our_rates), "events"),
+            f"the same over gRPC: {rate(statistics.median(their_rates), 'events')}",
+            ratios(our_rates, their_rates),
+            0.8,
+        )
+    )
+    results.loads.append(_load_row(name, ours))
+    results.loads.append(_load_row("the same over gRPC", theirs))
+
+
+def singles_over_http(
+    databases: Databases, results: Results, *, seconds: float, rounds: int
+) -> None:
+    """Requests of one event as JSON over HTTP, next to a handler that does nothing."""
+    name = f"ingest over HTTP, 1 event a request, {SINGLES_IN_FLIGHT} in flight, postgresql"
+    prepared = bodies(requests=SINGLES_BODIES, events_each=1, keyed=True, write=as_json)
+    ours: list[Measured] = []
+    theirs: list[Load] = []
+    with (
+        _generator(prepared) as generator,
+        empty_http_server() as empty,
+        databases.fresh("postgresql") as url,
+        service(url) as server,
+    ):
+        send_to_empty = partial(
+            generator.send, empty.http_address, in_flight=SINGLES_IN_FLIGHT, path=INGEST_PATH
+        )
+        send_to_empty(requests=EMPTY_WARMUP_REQUESTS)
+        for _ in range(rounds):
+            ours.append(
+                _measure(
+                    generator,
+                    server,
+                    replay.database(url),
+                    in_flight=SINGLES_IN_FLIGHT,
+                    seconds=seconds,
+                    warmup_requests=SINGLES_BODIES,
+                    over_http=True,
+                )
+            )
+            theirs.append(send_to_empty(seconds=seconds))
+    our_rates = [one.load.events_per_second for one in ours]
+    their_rates = [one.events_per_second for one in theirs]
+    results.rows.append(
+        Row(
+            name,
+            rate(statistics.median(our_rates), "requests"),
+            f"empty Starlette handler: {rate(statistics.median(their_rates), 'requests')}",
+            ratios(our_rates, their_rates),
+            0.6,
+        )
+    )
+    results.loads.append(_load_row(name, ours))
+    results.loads.append(
+        LoadRow(
+            "empty Starlette handler, same load",
+            statistics.median(their_rates),
+            p50_ms=_median(theirs, lambda one: one.p50_ms),
+            p99_ms=_median(theirs, lambda one: one.p99_ms),
+            load_cores=_median(theirs, lambda one: one.cpu_seconds / one.seconds),
+        )
+    )
+
+
 def soak(databases: Databases, results: Results, *, seconds: float) -> None:
     """The memory of the service under load that lasts."""
     prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=True)
@@ -189,14 +293,17 @@ def _measure(
     in_flight: int,
     seconds: float,
     warmup_requests: int,
+    over_http: bool = False,
 ) -> Measured:
     """Loads the service and checks that what it acknowledged is stored, and nothing else."""
+    address = server.http_address if over_http else server.address
+    path = INGEST_PATH if over_http else None
     before = database.content()
-    warmup = generator.send(server.address, in_flight=in_flight, requests=warmup_requests)
+    warmup = generator.send(address, in_flight=in_flight, requests=warmup_requests, path=path)
     database.checkpoint()
     commits = database.commits()
     server_cpu, database_cpu = server.cpu_seconds(), database.service_cpu_seconds()
-    load = generator.send(server.address, in_flight=in_flight, seconds=seconds)
+    load = generator.send(address, in_flight=in_flight, seconds=seconds, path=path)
     server_cpu = server.cpu_seconds() - server_cpu
     database_cpu = database.service_cpu_seconds() - database_cpu
     commits = database.commits() - commits

@@ -42,9 +42,12 @@ class Process:
 
 @dataclass(frozen=True)
 class ServerProcess(Process):
-    """A gRPC server."""
+    """A server."""
 
     address: str
+    """The address for gRPC; of a server without it, for HTTP."""
+
+    http_address: str = ""
 
 
 def service(database_url: str, **settings: str) -> contextlib.AbstractContextManager[ServerProcess]:
@@ -63,6 +66,11 @@ def service(database_url: str, **settings: str) -> contextlib.AbstractContextMan
     )
 
 
+def empty_http_server() -> contextlib.AbstractContextManager[ServerProcess]:
+    """An HTTP server that does nothing with what it is sent, of the same kind as the service's."""
+    return _server([sys.executable, "-m", "tests.benchmarks.empty_http_server"])
+
+
 def empty_server(loop: str = "uvloop") -> contextlib.AbstractContextManager[ServerProcess]:
     """A server that does nothing with what it is sent, on the event loop of that name."""
     return _server([sys.executable, "-m", "tests.benchmarks.empty_server", loop])
@@ -78,10 +86,10 @@ def _server(
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        found = re.match(r"gRPC on (\S+)", line)
-        if found is None:
+        found = re.findall(r"(?:gRPC|HTTP) on (\S+)", line)
+        if not found:
             raise RuntimeError(f"{command[0]} does not say where it listens, but {line!r}")
-        yield ServerProcess(process.pid, found[1])
+        yield ServerProcess(process.pid, found[0], found[-1])
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS_MAX)
@@ -125,6 +133,7 @@ class LoadGenerator:
         seconds: float = 0,
         requests: int = 0,
         connections: int = 1,
+        path: str | None = None,
     ) -> Load:
         """Sends for a time, or that many requests; raises RuntimeError if one fails."""
         process = self.start(
@@ -133,6 +142,7 @@ class LoadGenerator:
             seconds=seconds,
             requests=requests,
             connections=connections,
+            path=path,
         )
         return self.finish(process)
 
@@ -145,8 +155,12 @@ class LoadGenerator:
         requests: int = 0,
         connections: int = 1,
         requests_per_second: float = 0,
+        path: str | None = None,
     ) -> "subprocess.Popen[str]":
-        """Begins to send, as fast as it can unless a rate is given; only one may run at a time."""
+        """Begins to send, as fast as it can unless a rate is given; only one may run at a time.
+
+        With a path, the requests are sent as JSON over HTTP/1.1, on a connection each.
+        """
         return subprocess.Popen(
             [
                 LOAD,
@@ -155,7 +169,8 @@ class LoadGenerator:
                 f"-in-flight={in_flight}",
                 f"-seconds={seconds}",
                 f"-requests={requests}",
-                f"-connections={connections}",
+                f"-connections={connections if path is None else in_flight}",
+                *(() if path is None else ("-http1", f"-method={path}")),
                 f"-rate={requests_per_second}",
                 f"-first-key={self._next_key}",
             ],

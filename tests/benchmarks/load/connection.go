@@ -50,9 +50,7 @@ type connection struct {
 	// Messages that are not needed any more, to be written over.
 	spare [][]byte
 
-	latencies []time.Duration
-	inserted  int64
-	sentBytes int64
+	tally
 }
 
 // A call is a request under way.
@@ -128,6 +126,10 @@ func (c *connection) greet() error {
 
 func (c *connection) close() {
 	c.socket.Close()
+}
+
+func (c *connection) result() *tally {
+	return &c.tally
 }
 
 // run sends until the plan is at its end and everything is answered, or something fails.

@@ -1,5 +1,5 @@
-// Command load sends prepared requests to a gRPC method, as many at a time as it is told to, and
-// prints what came of them as JSON. An interrupt ends it early, as the end of its time would.
+// Command load sends prepared requests to a gRPC method, or as JSON over HTTP/1.1, as many at a time
+// as it is told to, and prints what came of them as JSON. An interrupt ends it early, as the end of its time would.
 //
 // It knows bytes, not messages: the requests come from a file, and only the keys in them are
 // written over before each is sent, so that no event is sent twice. It speaks just enough HTTP/2
@@ -41,6 +41,21 @@ type options struct {
 	requests    int64
 	rate        float64
 	firstKey    uint64
+	http1       bool
+}
+
+// A sender sends over one connection.
+type sender interface {
+	run() error
+	close()
+	result() *tally
+}
+
+// A tally is what came of one connection.
+type tally struct {
+	latencies []time.Duration
+	inserted  int64
+	sentBytes int64
 }
 
 // A body is a request to send, and where its keys are.
@@ -69,7 +84,7 @@ type report struct {
 func main() {
 	var o options
 	flag.StringVar(&o.address, "address", "", "where the server listens")
-	flag.StringVar(&o.method, "method", "/cost_insights.v1.EventService/IngestEvents", "what to call")
+	flag.StringVar(&o.method, "method", "/cost_insights.v1.EventService/IngestEvents", "the path to call")
 	flag.StringVar(&o.bodies, "bodies", "", "a file of requests, each after its length in four bytes, the highest first")
 	flag.IntVar(&o.inFlight, "in-flight", 1, "how many requests wait for an answer at a time")
 	flag.IntVar(&o.connections, "connections", 1, "over how many connections")
@@ -77,6 +92,7 @@ func main() {
 	flag.Int64Var(&o.requests, "requests", 0, "how many requests to send, if not for a time")
 	flag.Float64Var(&o.rate, "rate", 0, "at most how many requests to send in a second; 0 for as many as are answered")
 	flag.Uint64Var(&o.firstKey, "first-key", 0, "the key of the first event")
+	flag.BoolVar(&o.http1, "http1", false, "send the requests as JSON over HTTP/1.1, one at a time on each connection")
 	flag.Parse()
 	done, err := run(o)
 	if err == nil {
@@ -97,13 +113,21 @@ func run(o options) (*report, error) {
 		return nil, err
 	}
 	plan := &plan{bodies: bodies, requests: o.requests, rate: o.rate, key: o.firstKey, perBody: make([]int64, len(bodies))}
-	connections := make([]*connection, o.connections)
+	if o.http1 && o.connections != o.inFlight {
+		return nil, errors.New("over HTTP/1.1 give as many -connections as -in-flight")
+	}
+	connections := make([]sender, o.connections)
 	for i := range connections {
 		inFlight := o.inFlight / o.connections
 		if i < o.inFlight%o.connections {
 			inFlight++
 		}
-		if connections[i], err = dial(o.address, o.method, inFlight, plan); err != nil {
+		if o.http1 {
+			connections[i], err = dialHttp1(o.address, o.method, plan)
+		} else {
+			connections[i], err = dial(o.address, o.method, inFlight, plan)
+		}
+		if err != nil {
 			return nil, err
 		}
 		defer connections[i].close()
@@ -136,9 +160,10 @@ func run(o options) (*report, error) {
 	}
 	var latencies []time.Duration
 	for i, one := range connections {
-		done.Inserted += one.inserted
-		done.SentBytes += one.sentBytes
-		latencies = append(latencies, one.latencies...)
+		result := one.result()
+		done.Inserted += result.inserted
+		done.SentBytes += result.sentBytes
+		latencies = append(latencies, result.latencies...)
 		if failures[i] != nil {
 			done.Failures++
 			if done.FirstFailure == "" {
