@@ -5,6 +5,7 @@ BIN := .venv/bin
 PROTOS := $(sort $(wildcard proto/cost_insights/v1/*.proto))
 RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 GENERATED := service/cost_insights/v1
+OPENAPI := service/cost_insights/doors/http/rpcs.openapi.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-fast lint format generate generate-check lock bench bench-metrics clean venv-works
@@ -75,13 +76,13 @@ format: .venv/requirements ## Formats the code of both languages.
 	$(BIN)/ruff format
 	cargo fmt
 
-generate: .venv/requirements ## Regenerates the Python code of the protos.
-	sh tests/tools/generate.sh $(GENERATED)
+generate: .venv/requirements ## Regenerates what follows from the protos: Python code and OpenAPI.
+	sh tests/tools/generate.sh $(GENERATED) $(OPENAPI)
 
-generate-check: .venv/requirements ## Fails where the Python code of the protos is not fresh.
+generate-check: .venv/requirements ## Fails where what follows from the protos is not fresh.
 	mkdir -p .cache
-	sh tests/tools/generate.sh .cache/generated
-	diff --recursive --exclude=__pycache__ .cache/generated $(GENERATED) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
+	sh tests/tools/generate.sh .cache/generated .cache/rpcs.openapi.json
+	diff --recursive --exclude=__pycache__ .cache/generated $(GENERATED) && diff .cache/rpcs.openapi.json $(OPENAPI) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
 
 lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/pip install --quiet uv

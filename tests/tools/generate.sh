@@ -1,5 +1,6 @@
 #!/bin/sh
-# Generates the Python code of the protos into the folder given as $1.
+# Generates the Python code of the protos into the folder given as $1, and the part of the OpenAPI
+# document that describes the RPCs into the file given as $2.
 #
 # `google/api` and `google/rpc` come from googleapis-common-protos. Only files
 # that define a service get gRPC code.
@@ -20,3 +21,6 @@ echo '"""The messages and services of cost_insights.v1, generated from proto/.""
     > "$out/cost_insights/v1/__init__.py"
 rm -rf "$1"
 mv "$out/cost_insights/v1" "$1"
+$bin/python -m grpc_tools.protoc -I proto -I "$site" --include_imports --include_source_info \
+    --descriptor_set_out="$out/protos.binpb" proto/cost_insights/v1/*.proto
+$bin/python tests/tools/openapi.py "$out/protos.binpb" > "$2"

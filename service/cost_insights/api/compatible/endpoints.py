@@ -1,5 +1,6 @@
 """The endpoints of the compatible API: one table of methods, paths and scopes."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,11 @@ class Endpoint:
 
     scopes: frozenset[str]
     """The scopes that allow the call; a caller needs one of them."""
+
+    @property
+    def path_parts(self) -> Sequence[str]:
+        """The names of the variable parts of the path."""
+        return re.findall(r"\{(\w+)\}", self.path)
 
     @property
     def has_body(self) -> bool:

@@ -19,6 +19,7 @@ from cost_insights.api.operations import Call
 from cost_insights.doors.http.answers import error_answer, json_answer
 from cost_insights.doors.http.bodies import HttpLimits, read_json
 from cost_insights.doors.http.connect import connect_routes
+from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator
 
@@ -50,6 +51,7 @@ def application(
     routes: list[BaseRoute] = [
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
+        *openapi_routes(),
         *connect_routes(calls, authenticator, limits=limits),
     ]
     for endpoint in ENDPOINTS:

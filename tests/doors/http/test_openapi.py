@@ -1,0 +1,46 @@
+"""The OpenAPI document names everything that the door answers, and the page shows it."""
+
+import re
+
+import httpx
+import pytest
+
+from cost_insights.api.compatible import ENDPOINTS
+from cost_insights.api.compatible.descriptions import DESCRIPTIONS, SCHEMAS
+from cost_insights.doors.http.openapi import document
+from tests.support.service import METHODS
+
+
+def test_every_endpoint_is_described() -> None:
+    """Each endpoint has a description, and nothing else has."""
+    assert set(DESCRIPTIONS) == {endpoint.name for endpoint in ENDPOINTS}
+
+
+def test_every_rpc_is_described(stranger: httpx.Client) -> None:
+    """Each RPC that is no stream is described, with the comment of its proto."""
+    paths = stranger.get("/openapi.json").json()["paths"]
+    for path, method in METHODS.items():
+        if method.server_streaming:
+            assert path not in paths
+        else:
+            assert paths[path]["post"]["summary"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """Each schema that is referred to is there, and each that is ours is referred to."""
+    text = document()
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    schemas = httpx.Response(200, text=text).json()["components"]["schemas"]
+    assert referred <= set(schemas)
+    assert set(SCHEMAS) - {"Pagination"} <= referred
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/start.js"])
+def test_the_page(stranger: httpx.Client, path: str) -> None:
+    """The page loads nothing from elsewhere, and everything it loads is there."""
+    answer = stranger.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "//" not in answer.text
+    for linked in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
+        assert stranger.get(f"/{linked}").status_code == 200
