@@ -1,7 +1,7 @@
-"""Log lines of what happens over and over: the first at once, the others by their number.
+"""Log lines of repeated events: the first line is written at once, and repetitions are counted.
 
-A line that comes again is counted, and the count is written at growing intervals, so
-that no caller and no outage floods the log, and nothing goes unmentioned.
+The count is written at growing intervals, so that no caller and no outage floods the log, and
+nothing goes unmentioned.
 """
 
 import logging
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 _FIRST_SECONDS = 1.0
 _GROWTH = 4
 _SECONDS_MAX = 600.0
-"""After the first line the next one comes no sooner than a second later, then four times as
-long, and so on; what has not happened for the longest time is forgotten."""
+"""The first repetition is written no sooner than a second after the first line, the next one four
+times as long after that, and so on up to the maximum. A line that has not been repeated for the
+maximum time is forgotten."""
 
 _KEYS_MAX = 1_000
-"""How many kinds of lines are told apart; what goes beyond is counted together."""
+"""The number of different lines that are counted separately; all others are counted together."""
 
 _LOOK_SECONDS = 1.0
 
@@ -27,14 +28,14 @@ class _Repeated:
     text: str
     told_at: float
     seconds: float
-    """How long after `told_at` the next line may come."""
+    """The time after `told_at` before which the line is not written again."""
 
     happened_at: float
     untold: int = 0
 
 
 class RepeatedLines:
-    """Lines of one logger and level, each with a key that says which of them are alike."""
+    """Repeated lines of one logger and level; lines with the same key count as repetitions."""
 
     def __init__(self, log: logging.Logger, level: int) -> None:
         self._log = log
@@ -44,7 +45,7 @@ class RepeatedLines:
         self._thread: threading.Thread | None = None
 
     def write(self, text: str, *, key: Hashable) -> None:
-        """Writes a line, now or as one of many later; any thread may call it."""
+        """Writes a line, or counts it if it is a repetition; any thread may call it."""
         now = time.monotonic()
         with self._lock:
             if key not in self._lines and len(self._lines) >= _KEYS_MAX:
@@ -62,14 +63,14 @@ class RepeatedLines:
                 self._thread.start()
 
     def close(self) -> None:
-        """Writes what was counted and not yet written, and begins anew."""
+        """Writes the counts that are not written yet, and forgets all lines."""
         with self._lock:
             for line in self._lines.values():
                 self._tell(line, time.monotonic())
             self._lines.clear()
 
     def forget(self, key: Hashable) -> None:
-        """Takes what comes next for the first of its kind."""
+        """Forgets a line: the next one with its key is written at once."""
         with self._lock:
             self._lines.pop(key, None)
 

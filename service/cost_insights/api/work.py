@@ -9,7 +9,7 @@ from cost_insights.errors import OverloadedError
 from cost_insights.store import Deadline, Store
 
 _WAITING_CALLS_MAX = 64
-"""How many calls wait to record revenue, of up to a thousand records each."""
+"""The number of calls that may wait to record revenue, each with up to a thousand records."""
 
 _T = TypeVar("_T")
 

@@ -238,8 +238,8 @@ class CellCheck:
     def _expected(
         self, month: int, sound: Sequence[bytes], on_events: Callable[[int], None]
     ) -> dict[tuple[int, int], list[bytes]]:
-        """What segments hold if all is right, by kind and span: what the events say without
-        those of pending batches."""
+        """The expected contents of segments, by kind and span: the cells of events, less those of
+        pending batches."""
         first_us, end_us = _first_us(month), _first_us(month + 1)
         from_us = first_us if self._events_from_us is None else max(first_us, self._events_from_us)
         counted: list[bytes] = []

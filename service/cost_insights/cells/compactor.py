@@ -32,10 +32,10 @@ _FAILED_SECONDS = 60
 """The time that an organization waits after its compaction has failed."""
 
 _REST = 9
-"""How many times as long as it worked it rests while new batches come.
+"""The length of a rest, as a multiple of the work before it, while new batches come.
 
-Much of a round is the same however many batches it takes in. So it works a tenth of
-the time under load, whatever the load; where it rested less it would only do more rounds.
+Much of a round takes the same time however many batches it merges. So the compactor works a tenth
+of the time under load, whatever the load; with shorter rests it would only do more rounds.
 """
 
 

@@ -76,12 +76,11 @@ class CellReader:
         customers: Sequence[int] | None = None,
         deadline: Deadline,
     ) -> StoredCells | None:
-        """What `cells` returns, without a transaction: a single statement tells which cells
-        there are at this moment, and their contents come from the cache. None where the
-        cache lacks any.
+        """The result of `cells`, without a transaction; None if the cache lacks any of the cells.
 
-        Raises QueryTooSlowError if the deadline, which must be watched by somebody who
-        cancels it, is over first.
+        A single statement finds the ids of the cells, and their contents come from the cache.
+        Raises QueryTooSlowError if the deadline, which must be watched by somebody who cancels it,
+        is over first.
         """
         look_up = _LookUp(organization_number, tuple(needed), customers)
         statement, values = look_up.statement(self._store.dialect)

@@ -64,7 +64,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Upgrades, checks and prunes the database.",
     ),
 }
-"""For each command the module that has it as `app`, and the first sentence of its help."""
+"""The module that has each command as `app`, and the first sentence of the command's help."""
 
 
 class _Commands(typer.core.TyperGroup):

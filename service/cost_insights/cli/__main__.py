@@ -1,4 +1,4 @@
-"""Lets `python -m cost_insights.cli` stand for `cost-insights`."""
+"""The entry point of `python -m cost_insights.cli`."""
 
 import sys
 

@@ -63,7 +63,7 @@ class Findings:
     """The time before which events were pruned; None if none ever were."""
 
     events_before: int = 0
-    """How many events lie before it: their cells are only compared with each other."""
+    """The number of events before that time; their cells are only compared with each other."""
 
     wrong_months: list[int] = field(default_factory=list)
     is_wrong_beyond_months: bool = False
@@ -75,7 +75,7 @@ class Findings:
 
     @property
     def is_pruned_ahead(self) -> bool:
-        """Whether events of times to come would count as pruned, so that nothing is proven."""
+        """Whether future events would count as pruned, so that nothing is proven."""
         return self.pruned_before_us is not None and self.pruned_before_us > _tomorrow_us()
 
     @property
@@ -158,7 +158,7 @@ class _Checked:
         self._findings.damaged += [f"batch {one}" for one in ids]
 
     def findings(self, months_end: int | None) -> Findings:
-        """What was found."""
+        """The findings of the check."""
         findings, months = self._findings, self._check.months()
         if months_end is not None:
             months = [month for month in months if month < months_end]
@@ -284,7 +284,7 @@ def in_words(difference: dict[str, Any]) -> str:
 
 
 def _tomorrow_us() -> int:
-    """When the day ends, in UTC."""
+    """The end of the current day, in UTC."""
     return ((dt.datetime.now(dt.UTC) - _EPOCH).days + 1) * 86_400_000_000
 
 

@@ -69,7 +69,7 @@ def database_errors(settings: Settings) -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """What the driver said, where it was the driver who did."""
+    """The message of the driver, if the error came from the driver; else that of the error."""
     cause = error.__cause__ if isinstance(error, StoreUnavailableError) else error
     return printable(" ".join(str(getattr(cause, "orig", None) or cause or error).split()))
 

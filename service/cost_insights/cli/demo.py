@@ -129,12 +129,12 @@ def demo(
 
 @dataclass(frozen=True)
 class _Stage:
-    """Where and as whom the demo works."""
+    """The settings and the token that the demo works with."""
 
     settings: Settings
     token: str | None
     serve_flags: tuple[str, ...]
-    """What `serve` needs to show the same again."""
+    """The flags with which `serve` shows the demo's data again."""
 
 
 def _prepare(settings: Settings, *, is_given: bool) -> _Stage:
@@ -273,7 +273,7 @@ def _batches(month: Sequence[DemoEvent]) -> Iterator[Sequence[DemoEvent]]:
 
 
 def _compare(answer: GetMetricsResponse, month: Sequence[DemoEvent]) -> None:
-    """Holds the answer against sums made here, of the same events, with `decimal`."""
+    """Compares the answer with sums of the same events that are computed here, with `decimal`."""
     by_day: dict[str, Decimal] = {}
     for event in month:
         day = event.time.date().isoformat()
@@ -348,7 +348,8 @@ END""",
 
 
 def _grpcurl() -> str:
-    """How to call grpcurl: as it is found, or where the tests of this project build it."""
+    """The command that calls grpcurl: from the PATH, or else where the tests of this project build
+    it."""
     beside = Path(sys.executable).with_name("grpcurl")
     if shutil.which("grpcurl") is None and beside.exists():
         return shlex.quote(shown_path(str(beside)))

@@ -127,7 +127,7 @@ _MODELS: Final = (
 _FEATURES: Final = ("chatbot", "search", "summary", "translation")
 _WEEKEND_SHARE: Final = 0.45
 _HOURS: Final = (2, 1, 1, 1, 1, 2, 4, 8, 14, 18, 19, 17, 15, 17, 18, 17, 15, 12, 9, 7, 6, 5, 4, 3)
-"""How busy each hour of a day is."""
+"""The relative number of events in each hour of a day."""
 
 
 def generate(

@@ -43,12 +43,12 @@ from cost_insights.files.sender import BATCH_BYTES_MAX, Rehearsal, Sender
 from cost_insights.files.source import Format, Source, open_source
 
 NOTE_EVERY_SECONDS: Final = 5.0
-"""How often progress is told where there is no terminal to draw a bar on."""
+"""The time between two lines of progress if there is no terminal to draw a bar on."""
 
 BATCH_EVENTS: Final = 1_000
 
 FAULTS_SHOWN_MAX: Final = 20
-"""How many faults are printed where a file has them all."""
+"""The number of faults to print if a file gets all of them."""
 
 
 app: Final = typer.Typer(add_completion=False)
@@ -217,7 +217,7 @@ def ingest(
 
 
 def _names(given: list[str]) -> dict[str, str]:
-    """What the file calls columns and fields."""
+    """The file's names of columns and fields, each with the field that it stands for."""
     names: dict[str, str] = {}
     for pair in itertools.chain.from_iterable(one.split(",") for one in given):
         name, _, target = (part.strip() for part in pair.partition("="))
@@ -275,7 +275,7 @@ def _checkpoint(
     restart: bool,
     batch_events: int | None,
 ) -> Checkpoint:
-    """Where to begin."""
+    """The checkpoint to begin at."""
     if resume and restart:
         raise usage(
             "--resume and --restart exclude each other: the first goes on, the second begins anew"
@@ -341,7 +341,8 @@ class _Watcher:
         self._quiet = quiet
         self._noted = time.monotonic()
         self._first: tuple[float, int, int] | None = None
-        """When the first records were done, how many they were, and the bytes read then."""
+        """The time at which the first records were done, their number, and the bytes read by then.
+        """
         self._bar: rich.progress.Progress | None = None
         if not quiet and err.is_terminal:
             self._bar = rich.progress.Progress(

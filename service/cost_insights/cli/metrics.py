@@ -69,7 +69,7 @@ YEAR_MIN: Final = 1973
 """The first year that the service answers."""
 
 YEARS_ASKED: Final = 9
-"""For how many years at once the service answers a row a year."""
+"""The number of years of one question about years."""
 
 
 class IntervalName(enum.StrEnum):
@@ -100,10 +100,10 @@ class BillingName(enum.StrEnum):
 
 
 _ASKED_METRICS: Final = (*COST_METRICS, *EARNED_METRICS, "orders", "cumulative_revenue")
-"""What is asked for to show costs or, where anybody earns anything, margins."""
+"""The metrics that the default tables need: costs and, if anything was earned, margins."""
 
 _OF_EVENTS: Final = (GroupName.EVENT_NAME, GroupName.LLM_VENDOR, GroupName.LLM_MODEL)
-"""Groups that no revenue belongs to."""
+"""The dimensions that revenue does not have."""
 
 FLAGS: Final[Mapping[str, str]] = {
     "start_date": "--start",
@@ -356,7 +356,7 @@ def _ask(service: Service, request: GetMetricsRequest) -> GetMetricsResponse:
 
 
 def _asked_metrics(slugs: Sequence[str]) -> Sequence[str]:
-    """What to ask for to show these metrics, or the default ones where there is none."""
+    """The metrics to ask for in order to show these, or the default ones."""
     if "costs" in slugs:
         # It tells events that cost nothing from no events.
         slugs = [*slugs, "active_user_by_event"]

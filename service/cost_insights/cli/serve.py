@@ -46,7 +46,7 @@ from cost_insights.supervisor import supervise
 
 
 class LogLevel(enum.StrEnum):
-    """From which importance on the log is written."""
+    """The least important messages that the log takes."""
 
     DEBUG = "debug"
     INFO = "info"

@@ -17,7 +17,7 @@ FIRST_EVENT: Final = {
 
 
 def program() -> list[str]:
-    """How to call this program."""
+    """The command that calls this program."""
     called = Path(sys.argv[0])
     if called.name != "cost-insights":
         return [shown_path(sys.executable), "-m", "cost_insights.cli"]

@@ -61,8 +61,8 @@ class Column:
     heading: str
     cells: Sequence[str]
     rank: int = 0
-    """Where there is no room the column of the highest rank is left out first. One of rank 0
-    never is."""
+    """The order in which columns are left out of a narrow table: the highest rank first, and rank 0
+    never."""
 
 
 def cost_columns(rows: Sequence[Numbers], *, of_groups: bool = False) -> list[Column]:

@@ -90,7 +90,7 @@ def create(
 
 
 def expiry_us(text: str, *, now_us: int) -> int | None:
-    """When a token ends to work that is created now; `None` is never."""
+    """The time at which a token that is created now expires; None is never."""
     if text == "never":
         return None
     if (match := re.fullmatch(r"([0-9]{1,5})d", text)) and 1 <= int(match[1]) <= DAYS_MAX:
@@ -161,7 +161,7 @@ def _as_json(token: AccessToken, now_us: int) -> dict[str, object]:
 
 
 def _state(token: AccessToken, now_us: int, *, shown: Callable[[int], str]) -> tuple[str, ...]:
-    """What a token is, and since or until when."""
+    """The state of a token, and the time at which it began or will end."""
     if token.revoked_us is not None:
         return "revoked", shown(token.revoked_us)
     if token.expires_us is None:

@@ -72,7 +72,7 @@ class BackgroundClient:
         """The batch that is on its way, until its answer is taken."""
         self._taken = 0
         self._settled = 0
-        """How many events were taken, and how many are stored or refused."""
+        """The number of events taken, and the number of those stored or refused."""
         self._flushing = 0
         self._closed = False
         self._process = os.getpid()

@@ -29,9 +29,9 @@ class Failure:
     code: grpc.StatusCode
     message: str
     reason: str
-    """The reason of the service; empty where it was not the service that answered."""
+    """The reason of the service; empty if it was not the service that answered."""
     retry_seconds: float
-    """How long the service asks to wait; 0 if it does not say."""
+    """The time that the service asks to wait; 0 if it does not say."""
     path: str = ""
     """The path of the field of the request that is at fault, if one is."""
 

@@ -1,4 +1,4 @@
-"""Where a client connects to, and what every channel and every retry of it is set to."""
+"""The target of a client's channel, and the settings of its channels and retries."""
 
 import ipaddress
 import logging
@@ -29,7 +29,7 @@ _HAS_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|(?:dns|ipv4|ipv6|unix|unix
 
 
 class Retries(TypedDict):
-    """How often and how long a call is tried."""
+    """The arguments of `tenacity` that say when a call is tried again."""
 
     retry: Any
     stop: Any

@@ -1,4 +1,4 @@
-"""What a caller gives, as messages."""
+"""Messages made of what a caller passes to the client."""
 
 import datetime
 import math
@@ -50,15 +50,15 @@ def new_event(event: EventLike, place: int = 0) -> event_pb2.NewEvent:
 
 
 class Question(TypedDict, total=False):
-    """What `metrics` and `export` of a client take.
+    """The arguments of `metrics` and `export` of a client.
 
-    `start` and `end` are days, both included: a `date`, or a text such as "2026-11-23".
-    `interval` is hour, day, week, month or year, by default day; `timezone` is one of the
-    IANA database, by default UTC. Lists choose whose and which events count, and all do
-    where they are empty; `billing_types` are one_time and recurring. `metrics` are slugs,
-    all of them if there are none. `group_by` is event_name, llm_vendor, llm_model, customer
-    or product: the groups that cost most come first, or those with the greatest total of
-    `order_by`, at most `groups_max` (10 by default), and a last one for all others.
+    `start` and `end` are days, both included: a `date`, or a text such as "2026-11-23". `interval`
+    is hour, day, week, month or year, by default day; `timezone` is a name of the IANA database, by
+    default UTC. Lists restrict the customers and events that count; empty lists restrict nothing.
+    `billing_types` are one_time and recurring. `metrics` are slugs, by default all. `group_by` is
+    event_name, llm_vendor, llm_model, customer or product: the groups with the greatest costs come
+    first, or those with the greatest total of `order_by`, at most `groups_max` (10 by default), and
+    a last one for all others.
     """
 
     start: Required[datetime.date | str]

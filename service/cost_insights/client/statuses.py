@@ -12,10 +12,10 @@ _STATUS_TRAILER = "grpc-status-details-bin"
 
 
 class Details(NamedTuple):
-    """What the details of a status say."""
+    """The details of a status."""
 
     reason: str
-    """Empty where it was not the service that answered."""
+    """The reason of the service; empty if it was not the service that answered."""
 
     facts: Mapping[str, str]
     """The variable parts of the message."""
@@ -24,7 +24,7 @@ class Details(NamedTuple):
     """(path, description) of each fault that the status names."""
 
     retry_seconds: float
-    """How long the service asks to wait; 0 if it does not say."""
+    """The time that the service asks to wait; 0 if it does not say."""
 
 
 def status_of(error: grpc.RpcError) -> status_pb2.Status:

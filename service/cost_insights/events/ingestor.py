@@ -52,7 +52,8 @@ class IngestResult:
 
     receipt: Receipt
     batch: EventBatch
-    """What was stored of them; the others are its faults, if `accept_valid` was asked for."""
+    """The batch, of which the valid events were stored; the others are its faults, if
+    `accept_valid` was set."""
 
 
 class _Decoding(TypedDict):
@@ -316,7 +317,7 @@ def refuse_faults(batch: EventBatch) -> None:
 
 
 def ingested(outcome: Outcome) -> IngestResult:
-    """What became of a stored batch; raises InvalidEventsError if it was not stored."""
+    """The result of a batch; raises InvalidEventsError if it was not stored."""
     if outcome.receipt is None:
         raise InvalidEventsError(outcome.batch)
     return IngestResult(outcome.receipt, outcome.batch)

@@ -63,14 +63,14 @@ class State(pydantic.BaseModel):
     """The options that say what documents mean."""
     batch_events: int = pydantic.Field(gt=0)
     batch_bytes: int = pydantic.Field(gt=0)
-    """What cuts the input into batches must stay, for an event to keep its place."""
+    """The limits of a batch. They must stay the same for an event to keep its place."""
     sequence: int = pydantic.Field(default=0, ge=0)
     """The sequence of the last batch that is acknowledged together with all batches before it."""
     line: int = pydantic.Field(default=1, gt=0)
     """The first line after that batch."""
     counts: Counts = pydantic.Field(default_factory=Counts)
     content: Content = pydantic.Field(default_factory=Content)
-    """What was read until then; the input must begin with it to go on."""
+    """The content that was read by then; the input must begin with it for a run to go on."""
     faults_file: str | None = None
     faults_bytes: int = 0
 
@@ -95,7 +95,7 @@ class FaultsFile:
             ) from None
 
     def add(self, line: int, fault: LineFault, text: bytes | None) -> None:
-        """Writes one fault; `text` is what stands in the input."""
+        """Writes one fault; `text` is the text of the record."""
         self.faults += 1
         row = {
             "line": line,
@@ -158,7 +158,7 @@ class Checkpoint:
             self.keep()
 
     def advance(self, sequence: int, line: int, counts: Counts, content: Content) -> None:
-        """Everything up to that batch is done; the file learns of it within a moment."""
+        """Records that everything up to a batch is done; the file is updated within a moment."""
         self.state = self.state.model_copy(
             update={
                 "sequence": sequence,
@@ -204,7 +204,7 @@ class Checkpoint:
 
 
 def read_state(file: Path) -> State | None:
-    """The state that a run left, if any; raises StateError if it cannot be read."""
+    """The state that a run left, or None without one; raises StateError if it cannot be read."""
     try:
         kept = file.read_bytes()
         if re.search(rb'"version": ?1\b', kept):

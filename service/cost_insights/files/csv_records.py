@@ -39,10 +39,10 @@ RECORD_BYTES_MAX: Final = 1_048_576
 
 REREAD_BYTES_MAX: Final = 16 * RECORD_BYTES_MAX
 REREAD_FACTOR: Final = 4
-"""How much may be read more than once. A file may be made of quotes that are not closed,
-each swallowing as much as a record may hold. So lines are read again at most this many
-times on average, once a few damaged records have used up what is allowed in advance;
-from then on a record that runs over several lines is taken as damaged."""
+"""The limits of reading lines more than once. A file may consist of unclosed quotes, each of which
+swallows as much as a record may hold. So lines are read again at most this many times on average,
+once a few damaged records have used up the allowance in bytes; from then on a record of several
+lines counts as damaged."""
 
 KNOWN_COLUMNS: Final = (
     *(name for name in EVENT_FIELDS if name not in {"llm", "metadata"}),
@@ -52,8 +52,8 @@ KNOWN_COLUMNS: Final = (
 )
 
 DELIMITERS: Final = ",;\t|"
-"""What may separate cells. The header tells, since no name of a column but those of metadata
-holds one of these."""
+"""The delimiters of cells. The header shows which one a file uses, since no column name except
+those of metadata contains one of them."""
 
 _LINE_END: Final = re.compile(rb"\r?\n|\r[^\n]")
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)

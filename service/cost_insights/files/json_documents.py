@@ -1,13 +1,13 @@
-"""Events written as JSON of any layout: lists, documents over several lines, requests.
+"""Reading events from JSON of any layout: lists, documents over several lines, requests.
 
-A file is read line by line if its first line is one object, which is the fast way and
-the documented form. Any other is cut into its events here: a list of events, events one
-after the other in any layout, or `{"events": [...]}` as in a request. What is held is one
-event and a chunk, however long the list is. Events are numbered, since several may
-stand in one line; each also knows the line in which it begins.
+A file whose first line is one object is read line by line, which is the fast way and the documented
+form. Any other file is cut into its events here: a list of events, events one after the other in
+any layout, or `{"events": [...]}` as in a request. At most one event and one chunk are held,
+however long the list is. Events are numbered, since several may stand in one line; each also knows
+the line in which it begins.
 
-An event that is damaged, such as by a bracket that is missing, is a fault, and reading
-goes on at the next line that begins one. It does no I/O.
+A damaged event, such as one with a missing bracket, is a fault, and reading goes on at the next
+line that begins an event. This module does no I/O.
 """
 
 import itertools
@@ -31,7 +31,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\\r\n]|\\.)*"|["{}\[\]\n]')
 _REQUEST: Final = re.compile(rb'\{\s*"events"\s*:\s*\[')
 _REQUEST_END: Final = re.compile(rb'\]\s*(?:,\s*"accept_?[vV]alid"\s*:\s*(?:true|false)\s*)?\}')
 _REQUEST_BYTES_MAX: Final = 256
-"""How far a request may be from its list and the end of the list from the end of it."""
+"""The greatest distance between the beginning of a request and its list, and between the end of the
+list and the end of the request."""
 _PAIRS: Final = {ord("}"): ord("{"), ord("]"): ord("[")}
 
 
@@ -42,9 +43,10 @@ class CutOffError(Exception):
 def read_records(
     chunks: Iterable[bytes], *, first: int = 1, convert: Convert = keep
 ) -> Iterator[Record]:
-    """The records of a file of JSON from that line or, if it is not one of lines, that event on.
+    """The records of a file of JSON, from the line `first` on; from the event of that number on if
+    the file is not one of lines.
 
-    Raises CutOffError, after everything before, if the end of the file is missing.
+    Raises CutOffError, after all complete records, if the end of the file is missing.
     """
     pieces = iter(chunks)
     head = line = b""
@@ -68,7 +70,7 @@ def _begins_list(line: bytes) -> bool:
 
 
 def _is_one_event(line: bytes) -> bool:
-    """Whether a line is an object alone, or nothing that documents begin with."""
+    """Whether a line holds exactly one object, or begins like no document at all."""
     if not line.startswith((b"{", b"[")):
         return True
     if _begins_list(line):
@@ -94,9 +96,9 @@ class _Splitter:
         self._at = 0
         self._line = 1
         self._column = 0
-        """How many blank bytes the line begins with; -1 behind anything else."""
+        """The number of blank bytes at the beginning of the line; -1 after any other byte."""
         self._lists: list[tuple[bool, int]] = []
-        """The open list: whether it is that of a request, and its line."""
+        """The open lists: whether each belongs to a request, and the line in which it begins."""
 
     def events(self) -> Iterator[tuple[int, bytes | None, LineFault | None]]:
         """The line, the text and the fault of each event."""
@@ -119,20 +121,20 @@ class _Splitter:
             )
 
     def _more(self) -> bool:
-        """Reads a chunk and drops what is done with; false at the end."""
+        """Reads another chunk and drops the bytes that are done with; returns false at the end."""
         chunk = next(self._chunks, b"")
         self._data = self._data[self._at :] + chunk
         self._at = 0
         return bool(chunk)
 
     def _ahead(self) -> bytes:
-        """The next bytes, as far as the beginning or the end of a request may reach."""
+        """The next bytes: as many as the beginning or the end of a request may take."""
         while len(self._data) - self._at < _REQUEST_BYTES_MAX and self._more():
             pass
         return self._data[self._at : self._at + _REQUEST_BYTES_MAX]
 
     def _pass(self, end: int) -> None:
-        """Goes on to that place, and counts lines."""
+        """Moves on to a place and counts the lines on the way."""
         passed = self._data[self._at : end]
         if lines := passed.count(b"\n"):
             self._line += lines
@@ -145,7 +147,7 @@ class _Splitter:
         self._at = end
 
     def _skip(self, blank: re.Pattern[bytes]) -> bool:
-        """Goes on to what is not blank; false at the end."""
+        """Moves on to the next byte that is not blank; returns false at the end."""
         while True:
             passed = blank.match(self._data, self._at)
             self._pass(self._at if passed is None else passed.end())
@@ -197,7 +199,8 @@ class _Splitter:
                 return line, text, None
 
     def _why_damaged(self, token: re.Match[bytes], opened: bytearray, column: int) -> str | None:
-        """What cannot be in an event that began in that column, and follows `opened`."""
+        """The reason why a token cannot be part of an event that began in that column and has these
+        brackets open; None if it can."""
         kind = token[0]
         if kind == b'"':
             return "a text is not closed in its line"
@@ -216,7 +219,7 @@ class _Splitter:
     def _damage(
         self, line: int, column: int, length: int, reason: str, why: str
     ) -> tuple[int, bytes | None, LineFault]:
-        """Leaves out what stands before the next line that begins an event."""
+        """Skips everything up to the next line that begins an event."""
         text = self._data[self._at : self._at + length].rstrip(b" \t\r\n,")
         self._pass(self._at + length)
         while not (0 <= self._column <= max(column, 0) and self._begins_event()):
@@ -233,7 +236,7 @@ class _Splitter:
         return self._data[self._at : self._at + 1] in (b"{", b"]") and self._at < len(self._data)
 
     def _stray(self) -> tuple[int, bytes, LineFault]:
-        """What stands between events and is none: left out up to the next one."""
+        """The fault of text between events; it is skipped up to the next event."""
         line = self._line
         self._ahead()
         stray = _STRAY.match(self._data, self._at)

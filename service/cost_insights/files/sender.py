@@ -1,10 +1,10 @@
-"""Sends the records of a source to a service and keeps account of every one.
+"""Sending the records of a source to a service, with an account of every record.
 
-Batches go out on one stream and are settled in the order of the input, so faults
-are named in that order and it is always known up to which line everything is
-done. What is held is a few batches, however large the input is. A batch keeps its
-place in the stream, and by that the service recognizes what it has stored: after
-any failure everything that is not acknowledged is simply sent again.
+Batches go out on one stream and are settled in the order of the input, so faults are reported in
+that order and it is always known up to which line everything is done. Only a few batches are held
+in memory, however large the input is. A batch keeps its place in the stream, by which the service
+recognizes what it has already stored: after any failure, everything that is not acknowledged is
+simply sent again.
 """
 
 import asyncio
@@ -43,22 +43,21 @@ from cost_insights.v1.event_service_pb2 import (
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 
 IN_FLIGHT_MAX: Final = 16
-"""How many batches are read and not acknowledged. The service stores what arrives
-while a transaction runs in the next one, so a few on their way keep it busy."""
+"""The number of batches that may be read and not yet acknowledged. The service stores what arrives
+during one transaction in the next one, so a few batches on their way keep it busy."""
 
 BATCH_BYTES_MAX: Final = 1024 * 1024
-"""A batch ends once its text and its messages are this large, however few events
-they are. With one more event it is far below what a service takes at once by
-default."""
+"""The size of text and messages at which a batch ends, however few events it has. With one more
+event it is still far below what a service accepts by default."""
 
 LINGER_SECONDS: Final = 1.0
-"""How long events wait for more where they come in slowly."""
+"""The time for which events of a slow source wait for more."""
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
-"""After how long without an acknowledgement a stream counts as broken."""
+"""The time without an acknowledgement after which a stream counts as broken."""
 LAND_SECONDS: Final = 5.0
-"""How long batches in flight are waited for after an interrupt."""
+"""The time to wait for batches in flight after an interrupt."""
 
 RETRY_FIRST_SECONDS: Final = 0.1
 RETRY_LONGEST_SECONDS: Final = 5.0
@@ -73,20 +72,21 @@ _PASSING = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
-"""What a connection that breaks in the middle may look like, too."""
+"""The codes with which a call may also end when its connection breaks."""
 
 
 class Watcher(Protocol):
-    """Who is told how it goes."""
+    """Receives the faults and the progress of a run."""
 
     def fault(self, line: int, fault: LineFault, text: bytes | None, begins: int | None) -> None:
-        """A record was not stored, or its external id is taken; `text` is how it is written.
+        """Reports a record that was not stored, or whose external id is taken.
 
-        Where `begins` is a line, the record is that event of the file.
+        `text` is the text of the record. If `begins` is given, it is the line in which the event
+        begins, and `line` is the number of the event in the file.
         """
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
-        """Some more records are done."""
+        """Reports that more records are done."""
 
 
 @dataclass
@@ -98,26 +98,26 @@ class _Batch:
     started: float
     last_line: int = 0
     bytes_read: int = 0
-    """How much of the source was read when the batch was complete."""
+    """The number of bytes of the source that were read when the batch was complete."""
     content: Content = field(default_factory=Content)
-    """What was read then."""
+    """The content of the source that was read by then."""
     request: bytes = b""
     event_lines: list[int] = field(default_factory=list)
     """The line of each event."""
     faults: list[tuple[int, LineFault]] = field(default_factory=list)
-    """The records that are no events."""
+    """The records that are not events, each with its line and its fault."""
     lines_damaged: int = 0
-    """How many lines these take beyond their first ones."""
+    """The number of lines that these records take beyond their first ones."""
     texts: dict[int, bytes | None] = field(default_factory=dict)
-    """The record of each line."""
+    """The text of each record, by line."""
     begins: dict[int, int] = field(default_factory=dict)
-    """The line of each event, in a file that is not one of lines."""
+    """The line in which each event begins, in a file that is not one of lines."""
     weight: int = 0
     sent: float | None = None
-    """When it went out on the stream that runs."""
+    """The time at which the batch went out on the current stream."""
     ever_sent: bool = False
     answer: IngestEventsResponse | LineFault | None = None
-    """What the service says of it; a fault is that of all of its events."""
+    """The answer of the service; a fault applies to all events of the batch."""
 
     def add(self, record: Record) -> None:
         """Takes a record in."""
@@ -156,22 +156,22 @@ class Sender:
         self._retry_seconds = retry_seconds
         self.counts = checkpoint.state.counts
         self._window: deque[_Batch] = deque()
-        """What is read and not settled, in the order of the input."""
+        """The batches that are read and not settled, in the order of the input."""
         self._seats = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._news = asyncio.Event()
-        """Set when there may be something to write, or no more will come."""
+        """Set when there may be a batch to write, or when no more will come."""
         self._read_all = False
         self._read_to_end = False
-        """Not so where the rest cannot be read, or need not."""
+        """Whether the source was read to its end; false if the rest cannot or need not be read."""
         self._halting = asyncio.Event()
         """Set when nothing more is to be sent."""
         self._next_line = checkpoint.state.line
-        """The line behind the last batch that was read."""
+        """The line after the last batch that was read."""
         self._unit = "line"
-        """What is counted in the input."""
+        """The unit in which the places of the input are counted: lines or events."""
         self._heard = 0.0
         self._certain = True
-        """Whether nothing was lost sight of that may have been stored."""
+        """Whether it is known of every batch sent whether it was stored."""
 
     async def run(self) -> None:
         """Sends everything.
@@ -276,7 +276,7 @@ class Sender:
     # Writing and hearing.
 
     async def _deliver(self, channel: grpc.aio.Channel) -> None:
-        """Opens one stream after the other until everything is settled."""
+        """Opens one stream after another until every batch is settled."""
         clock = asyncio.get_running_loop().time
         failing_since: float | None = None
         delay = RETRY_FIRST_SECONDS
@@ -302,10 +302,10 @@ class Sender:
             delay = min(delay * 2, RETRY_LONGEST_SECONDS)
 
     async def _probe(self, channel: grpc.aio.Channel) -> Failure | None:
-        """Asks the service to store nothing; why it does not, if so.
+        """Asks the service to store nothing, and returns the failure if it refuses.
 
-        The runtime may hide why a service has ended a stream that is being written
-        to, so a caller who is turned away learns it here, before anything is begun.
+        The gRPC runtime may hide why a service has ended a stream that is being written to, so a
+        caller without access learns the reason here, before anything is sent.
         """
         try:
             await EventServiceStub(channel).IngestEvents(
@@ -318,7 +318,8 @@ class Sender:
         return None
 
     async def _stream(self, channel: grpc.aio.Channel) -> Failure | None:
-        """Sends what is not answered and what follows; why it ended before the end, if it did."""
+        """Sends the batches without an answer and those that follow; returns the failure that ended
+        the stream early, or None."""
         for batch in self._window:
             batch.sent = None
         call: Any = channel.stream_stream(
@@ -422,7 +423,7 @@ class Sender:
     # Settling.
 
     def _settle(self) -> None:
-        """Takes the answers that are there, in the order of the input."""
+        """Settles the batches that have answers, in the order of the input."""
         while self._window and (answer := self._window[0].answer) is not None:
             batch = self._window.popleft()
             self._take(batch, answer)
@@ -448,17 +449,17 @@ class Sender:
 
 
 class Rehearsal:
-    """Reads and checks the records of a source as the service would, and sends nothing."""
+    """Reads and checks the records of a source as the service would, without sending anything."""
 
     def __init__(self, source: Source, watcher: Watcher, limits: Limits) -> None:
         self.counts = Counts()
-        """What is valid counts as inserted."""
+        """The number of records; valid ones count as inserted."""
         self._source = source
         self._watcher = watcher
         self._limits = limits
 
     def run(self) -> None:
-        """Checks everything; raises SourceError where the source cannot be read to its end."""
+        """Checks every record; raises SourceError if the source cannot be read to its end."""
         state = State(format=self._source.format, batch_events=1_000, batch_bytes=BATCH_BYTES_MAX)
         cutter = _Cutter(self._source, Checkpoint(state), self._check, linger=False)
         try:
@@ -517,7 +518,7 @@ class _Cutter:
             self.idle()
 
     def idle(self) -> None:
-        """Lets go of what has waited long enough."""
+        """Ends the batch if it has waited long enough."""
         if self._linger and time.monotonic() - self._batch.started >= LINGER_SECONDS:
             self.cut()
 

@@ -37,11 +37,11 @@ MAGIC_BYTES: Final = 4
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 IDLE_SECONDS: Final = 0.2
-"""After how long without anything to read somebody is told."""
+"""The time without anything to read after which `idle` is called."""
 
 
 class Format(StrEnum):
-    """How events are written."""
+    """The formats of events."""
 
     NDJSON = "ndjson"
     CSV = "csv"
@@ -64,7 +64,7 @@ class Content:
 
 
 class Source:
-    """Where events come from."""
+    """An open input of events."""
 
     def __init__(
         self,
@@ -95,12 +95,12 @@ class Source:
 
     @property
     def content(self) -> Content:
-        """What was read, decompressed."""
+        """The content that was read so far, decompressed."""
         return Content(self._content_bytes, self._content_digest.hexdigest())
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file was read, before it was decompressed."""
+        """The number of bytes of the file that were read, before decompression."""
         return self._raw.bytes_read
 
     def stop(self) -> None:
@@ -212,7 +212,7 @@ class Source:
 
 
 def _in_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks, from UTF-16 where they begin with its byte order mark."""
+    """The chunks in UTF-8, converted from UTF-16 if they begin with its byte order mark."""
     first = next(chunks, b"")
     if len(first) == 1:
         first += next(chunks, b"")
@@ -253,7 +253,7 @@ class _Raw(io.RawIOBase):
         return True
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, which stay to be read; fewer at the end only."""
+        """The next bytes, which are not consumed; fewer only at the end of the input."""
         while len(self._ahead) < size:
             buffer = bytearray(size - len(self._ahead))
             if not (read := self._read(memoryview(buffer))):

@@ -77,7 +77,7 @@ class Answer:
     """Numbers per period, in total and by group."""
 
     starts: Sequence[str]
-    """When each period starts; see `Periods`."""
+    """The start of each period; see `Periods`."""
 
     metrics: Sequence[Metric]
     numbers: Numbers
@@ -85,7 +85,7 @@ class Answer:
     """The metrics that groups have."""
 
     groups: Sequence[Group]
-    """In the order of the question, the group of all others last."""
+    """The groups in the order that the question asks for, with the group of all others last."""
 
     unattributed: Unattributed | None
     """None where all products count."""

@@ -44,7 +44,8 @@ class Metric:
     """Slugs, or facts where no metric other than this one has the name."""
 
     total: Total | Sequence[str]
-    """How the total comes about, or the metrics whose totals the formula is applied to."""
+    """The way in which the total is computed, or the metrics whose totals the formula is applied
+    to."""
 
     formula: Callable[..., int] | None = None
     """Applied to the inputs of each period; None where the single input is the metric."""

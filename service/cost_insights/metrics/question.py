@@ -18,7 +18,7 @@ from cost_insights.metrics.limits import LIMITS
 from cost_insights.metrics.periods import DATE_MAX, DATE_MIN, Interval
 
 BILLING_TYPES = frozenset({"one_time", "recurring"})
-"""How often a product is paid for."""
+"""The ways in which a product is paid for."""
 
 GROUPS_DEFAULT = 10
 GROUPS_MAX = 1_000
@@ -231,7 +231,7 @@ def _zone(name: str, faults: list[FieldFault]) -> zoneinfo.ZoneInfo | None:
 
 
 def _sign_hint(name: str) -> str:
-    """What is probably meant by a name such as GMT+5, which the database writes as GMT-5."""
+    """The name that is probably meant by one such as GMT+5, which the database writes as GMT-5."""
     found = re.fullmatch(
         r"(?:Etc/)?(?:GMT|UTC?)([+-])0?([0-9]{1,2})", name, re.ASCII | re.IGNORECASE
     )

@@ -30,7 +30,7 @@ class Ranks:
     """Numbers that must be counted over the whole span."""
 
     def __or__(self, other: "Ranks") -> "Ranks":
-        """These facts and those of another source, for the same keys."""
+        """The union of two sources' facts for the same keys."""
         return Ranks(
             self.keys,
             {**self.sums, **other.sums},

@@ -58,7 +58,7 @@ class MetricsReader:
     def snapshot(
         self, organization: Organization, deadline: Deadline, *, transaction: bool
     ) -> Snapshot:
-        """What the organization has stored; see `Snapshot`."""
+        """A snapshot of what the organization has stored."""
         return Snapshot(self._store, self._caches, organization, deadline, transaction=transaction)
 
 

@@ -124,7 +124,7 @@ def _order_entry(order: Row) -> Row:
 
 
 def _place(record: Row, order: Row | None) -> Row:
-    """When and whose an entry is: the order's, so far as that is recorded."""
+    """The time and the owner of an entry: those of the order, if it is recorded."""
     if order is None:
         return {
             "revenue_us": record["created_us"],

@@ -1,8 +1,8 @@
-"""Orders that come in parts, a system event each: what the parts are together.
+"""Orders that arrive in parts, one system event each, and the order that follows from its parts.
 
-`order.paid` says when an order was paid and what of it settled a debt,
-`balance.order` or `balance.credit_order` what was earned. They come in any order,
-or only one of them does, and the order is always what the parts so far say.
+`order.paid` tells when an order was paid and how much of it settled a debt; `balance.order` or
+`balance.credit_order` tells what was earned. They arrive in any order, or only one of them does.
+The order always follows from the parts so far.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _EARNED = {
     "fee_picocents": "fee_picocents",
     "time_us": "created_us",
 }
-"""The columns of an order by those of a part that says what was earned."""
+"""The columns of an order by those of a part that tells what was earned."""
 
 _NOTHING_EARNED: Row = {
     "currency": "usd",
@@ -34,11 +34,11 @@ _NOTHING_EARNED: Row = {
     "is_net": True,
     "fee_picocents": 0,
 }
-"""What is booked of an order of which only the payment is known."""
+"""The amounts of an order of which only the payment is known."""
 
 
 def order_of(parts: Mapping[str, Row]) -> Row:
-    """The row of the order that these parts, by their names, make."""
+    """The row of the order that follows from its parts, given by name."""
     paid = parts.get(PAID)
     # Where both say what was earned, the credit is a part of the other.
     settled = parts.get(BALANCE) or parts.get(CREDIT)
@@ -70,7 +70,7 @@ def order_of(parts: Mapping[str, Row]) -> Row:
 
 
 def agrees(part: Row, order: Row) -> bool:
-    """Whether a part says nothing else than an order that was recorded whole."""
+    """Whether a part agrees with an order that was recorded whole."""
     if part["customer_number"] != order["customer_number"]:
         return False
     if any(part[name] not in {"", order[name]} for name in _TEXTS):
@@ -85,5 +85,5 @@ def agrees(part: Row, order: Row) -> bool:
 
 
 def _first_text(parts: list[Row], column: str) -> str:
-    """What the first part that says anything says."""
+    """The text of the first part in which the column is not empty."""
     return next((part[column] for part in parts if part[column]), "")

@@ -55,7 +55,7 @@ class RevenueQuestion:
 
 @dataclass(frozen=True)
 class _Listing(Generic[_T]):
-    """How one kind of record is listed."""
+    """The way in which one kind of record is listed."""
 
     read: Callable[..., _T]
     """Makes a record of the selected columns, by name."""

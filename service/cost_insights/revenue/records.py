@@ -1,8 +1,8 @@
-"""What is recorded. Fields and properties are the columns of the tables, by name.
+"""Records of revenue: orders, refunds, subscriptions and what system events say of them.
 
-Amounts are picocents of the record's currency, but for fees, which are of usd. An
-exchange rate is what one unit of the currency is worth in usd, times 10¹². Absent
-texts are empty.
+Fields and properties have the names of the columns of the tables. Amounts are picocents of the
+record's currency, except fees, which are in usd. An exchange rate is the value of one unit of the
+currency in usd, times 10¹². Absent texts are empty.
 """
 
 import uuid
@@ -217,7 +217,8 @@ class StoredSeat(Seat):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPart:
-    """What one system event says of an order; what it does not say is empty, 0 or false."""
+    """The part of an order that one system event tells; fields that it does not tell are empty, 0
+    or false."""
 
     order_id: str
     part: str
@@ -232,7 +233,7 @@ class OrderPart:
     exchange_rate_e12: int = 0
     amount_picocents: int = 0
     is_net: bool = False
-    """Whether what settled a debt is already taken off the amount."""
+    """Whether the amount excludes what settled a debt."""
 
     applied_balance_picocents: int = 0
     fee_picocents: int = 0
@@ -240,7 +241,7 @@ class OrderPart:
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionChange:
-    """What a system event changed of a subscription."""
+    """The columns of a subscription that a system event changed."""
 
     subscription_id: str
     kind: str

@@ -1,11 +1,10 @@
-"""Statements of a subscription, and what they are together.
+"""Statements about subscriptions, and the subscription that follows from them.
 
-`RecordSubscriptions` states everything about a subscription at a time,
-`subscription.created` how it started, and each other system event what it changed.
-They come in any order, in any requests, and the subscription is always what the
-statements so far say: the state of the latest time or, without one, the start, and
-then the changes in the order of their times. A change that the state is later than
-changes nothing, because the state knows it.
+`RecordSubscriptions` states everything about a subscription at a time, `subscription.created`
+states how it started, and each other system event states what it changed. Statements arrive in any
+order, in any requests. The subscription always follows from the statements so far: it is the state
+of the latest time or, without a state, the start, and then the changes in the order of their times.
+A change that is older than the state has no effect, because the state already includes it.
 """
 
 from collections.abc import Mapping
@@ -36,8 +35,8 @@ _STATED = (
     "ends_us",
     "ended_us",
 )
-"""The columns of a subscription that statements say, beside the customer; what one does not
-say is null in it."""
+"""The columns of a subscription that a statement may set, beside the customer; a column that it
+does not set is null."""
 
 _GOES_ON = ("uncanceled_us", "ends_us", "ended_us")
 
@@ -49,13 +48,13 @@ _CHANGED: Mapping[str, tuple[str, ...]] = {
     "subscription.canceled": ("canceled_us", "cancel_reason", "ends_us"),
     "subscription.revoked": ("ended_us",),
 }
-"""The columns that each change sets, in the order in which changes of one time count: a
-cancellation is taken back only by what is later."""
+"""The columns that each kind of change sets. The kinds are in the order in which changes of the
+same time apply, so that a cancellation is only taken back by a later change."""
 
 _RANKS = {kind: rank for rank, kind in enumerate(_CHANGED)}
 
 KINDS: Final = (STATE, CREATED, *_CHANGED)
-"""What a statement is: a state, or the name of the event that it came by."""
+"""The kinds of statements: a state, or the name of the event that made the statement."""
 
 _NEVER_US: Final = -(2**63)
 
@@ -67,12 +66,12 @@ LATEST_FIRST: Final = (
     sa.func.coalesce(_COLUMNS.ends_us, _NEVER_US).desc(),
     _COLUMNS.statement_id.desc(),
 )
-"""The order of statements of one kind: of one time the one that says an end counts, and then
-always the same one, whichever came first."""
+"""The order of statements of one kind. Of two with the same time the one with an end comes first,
+and the ids decide between the rest, so that the order does not depend on which arrived first."""
 
 Latest = dict[str, Row]
-"""The latest statement of each kind of one subscription. No others matter: those of a
-kind set the same columns."""
+"""The latest statement of each kind of one subscription. Earlier ones have no effect, because
+statements of one kind set the same columns."""
 
 
 def state_of(
@@ -82,7 +81,7 @@ def state_of(
     customer_number: int,
     external_customer_id: str,
 ) -> Row:
-    """The row of a statement that says everything: a state, or a start."""
+    """The row of a complete statement: a state, or a start."""
     stated = {name: getattr(said, name) for name in _STATED}
     row = _row(
         organization, (said.subscription_id, kind, said.update_us), stated, external_customer_id
@@ -91,35 +90,35 @@ def state_of(
 
 
 def change_of(organization: Organization, said: SubscriptionChange) -> Row:
-    """The row of a statement that says what an event changed."""
+    """The row of a statement about what an event changed."""
     return _row(organization, (said.subscription_id, said.kind, said.time_us), said.columns, None)
 
 
 def is_later(statement: Row, other: Row) -> bool:
-    """Whether a statement counts, of two of one kind; of one time always the same one does."""
+    """Whether a statement replaces another one of its kind; see `LATEST_FIRST`."""
     return _place(statement) > _place(other)
 
 
 def keep_latest(latest: Latest, statement: Row) -> None:
-    """Adds a statement to those of its subscription."""
+    """Adds a statement to those of its subscription, unless a later one of its kind is known."""
     known = latest.setdefault(statement["kind"], statement)
     if is_later(statement, known):
         latest[statement["kind"]] = statement
 
 
 def start_of(latest: Latest) -> Row | None:
-    """The statement that changes start from, if there is one yet."""
+    """The statement that changes apply to, if there is one yet."""
     return latest.get(STATE) or latest.get(CREATED)
 
 
 def says_the_same(statement: Row, other: Row) -> bool:
-    """Whether two statements say the same of the same time, whatever they came by."""
+    """Whether two statements have the same time, customer and columns, whatever their kind."""
     names = ("time_us", "customer_number", *_STATED)
     return all(statement[name] == other[name] for name in names)
 
 
 def subscription_of(latest: Latest) -> Row | None:
-    """The row of the subscription that these statements make; None until its start is known."""
+    """The row of the subscription that follows from its statements; None without a start."""
     start = start_of(latest)
     if start is None:
         return None
@@ -169,7 +168,7 @@ def _row(
 
 
 def _place(statement: Row) -> tuple[int, int, int, str]:
-    """Like `LATEST_FIRST`, turned round."""
+    """The sort key of a statement; the greatest comes first in `LATEST_FIRST`."""
     ends = (statement[name] for name in ("ended_us", "ends_us"))
     ended_us, ends_us = (_NEVER_US if time_us is None else time_us for time_us in ends)
     return statement["time_us"], ended_us, ends_us, statement["statement_id"]

@@ -1,7 +1,6 @@
-"""Recording statements of subscriptions, and writing the states that follow from them.
+"""Recording statements of subscriptions, and writing the subscriptions that follow from them.
 
-A request looks at the latest statement of each kind of its subscriptions, however many
-there are of them.
+A request reads only the latest statement of each kind, however many statements a subscription has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +55,7 @@ def record_states(
 def record_events(
     connection: sa.Connection, organization: Organization, statements: Sequence[Row]
 ) -> list[RecordOutcome]:
-    """Records what events say of subscriptions; another start of one is a conflict."""
+    """Records the statements of events; a second, different start is a conflict."""
     latest = latest_statements(
         connection, organization, [one["subscription_id"] for one in statements]
     )
@@ -86,7 +85,7 @@ def _outcome(state: Row, start: Row | None) -> StateOutcome:
 def latest_statements(
     connection: sa.Connection, organization: Organization, ids: Sequence[str]
 ) -> dict[str, Latest]:
-    """The latest statements of these subscriptions by their ids, which are in their order."""
+    """The latest statements of subscriptions by id, in the order of the ids."""
     latest: dict[str, Latest] = {one: {} for one in ids}
     if not ids:
         return latest
@@ -118,7 +117,7 @@ def latest_statements(
 def _write_states(
     connection: sa.Connection, organization: Organization, latest: Mapping[str, Latest]
 ) -> None:
-    """Writes the states that differ from those that are there, in their place."""
+    """Writes the subscriptions that differ from the stored ones, in place of these."""
     before = stored_by_id(connection, organization, subscription, latest.keys())
     states = [state for one in latest.values() if (state := subscription_of(one)) is not None]
     changed = [state for state in states if state != before.get(state["subscription_id"])]

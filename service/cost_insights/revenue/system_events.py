@@ -34,7 +34,7 @@ from cost_insights.revenue.tables import (
 from cost_insights.store.schema import order_part, paid_order, refund
 
 SystemEvent = OrderPart | Refund | NewSubscription | SubscriptionChange
-"""What one event says. A new subscription is how one started."""
+"""The content of one system event; a new subscription is the start of one."""
 
 _T = TypeVar("_T")
 _Placed = Sequence[tuple[int, _T]]
@@ -133,7 +133,7 @@ def _record_parts(
 
 
 def _part_outcome(part: Row, known: dict[str, Row], order: Row | None) -> RecordOutcome:
-    """What becomes of a part of an order, of which other parts or the whole may be known."""
+    """The result of recording a part of an order, whose other parts or whole may be known."""
     if part["part"] in known:
         same = known[part["part"]] == part
     elif known or order is None:

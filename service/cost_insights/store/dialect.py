@@ -94,7 +94,7 @@ class Dialect(Protocol):
         """Makes the statement that a connection waits for fail, from any thread."""
 
     insert_options: Mapping[str, Any]
-    """Those of the connection that `begin` and `insert` are for."""
+    """The execution options of a connection for `begin` and `insert`."""
 
     def rows(
         self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline

@@ -270,8 +270,8 @@ order_part = sa.Table(
     sa.Column("fee_picocents", WideInteger, nullable=False),
     sa.Column("time_us", sa.BigInteger, nullable=False),
 )
-"""What each system event said of an order; its row of `paid_order` follows from them.
-Orders that were recorded whole have none. Rows are only ever added."""
+"""The parts of orders that system events told; the row of `paid_order` follows from them. Orders
+that were recorded whole have none. Rows are only ever added."""
 
 refund = sa.Table(
     "refund",
@@ -472,5 +472,5 @@ ledger_entry = sa.Table(
     sa.Column("order_revenue_picocents", WideInteger, nullable=False),
     sa.Column("order_net_revenue_picocents", WideInteger, nullable=False),
 )
-"""What orders and refunds add to metrics. Rows are only ever added: what turns out
-otherwise is taken back by a negative row, and sums of rows are always right."""
+"""The amounts that orders and refunds add to metrics. Rows are only ever added: a change adds a
+negative row, so that sums of rows are always right."""

@@ -34,8 +34,8 @@ _WAIT_SECONDS = 0.5
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether what failed is tried again at once: not where a disk is full, which takes
-    somebody to empty it, while callers who wait would only pile up."""
+    """Whether a failure may pass, so that work is tried again at once. A full disk does not:
+    somebody has to empty it, and waiting callers would only pile up."""
     return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreFullError)
 
 
@@ -221,11 +221,10 @@ class Store:
             yield connection
 
     def write_retrying(self, work: Callable[[sa.Connection], _T]) -> _T:
-        """What the work returns, done in a transaction that is committed and flushed.
+        """The result of work that is done in a transaction, which is committed and flushed.
 
-        Tries again for a while where the database fails in passing, also where it
-        fails while it commits and nobody knows what came of that: the work must find
-        out what it has done already.
+        The work is tried again for a while if the database fails temporarily. That includes a
+        failed commit whose result is not known: the work must find out what it has already done.
         """
         for attempt in self.attempts():
             with attempt, self.write() as connection:
@@ -235,10 +234,10 @@ class Store:
     async def retrying(
         self, work: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """What the work returns, which reads.
+        """The result of work that reads.
 
-        Tries again for a while where the database fails in passing, and keeps no thread
-        while it waits.
+        It is tried again for a while if the database fails temporarily; no thread is kept
+        meanwhile.
         """
         async for attempt in self.attempts():
             with attempt:

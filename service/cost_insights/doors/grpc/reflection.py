@@ -21,7 +21,7 @@ _NEW_SERVICE = f"{_NEW_PACKAGE}.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Lets tools such as grpcurl list and describe the services."""
+    """The reflection service, by which tools such as grpcurl list and describe the services."""
     _describe_new_name()
     servicer = aio.ReflectionServicer(
         [*services, _NEW_SERVICE, reflection.SERVICE_NAME], _Symbols(descriptor_pool.Default())

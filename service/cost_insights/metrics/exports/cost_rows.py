@@ -25,7 +25,7 @@ from cost_insights.store import chunks
 from cost_insights.store.schema import series
 
 _PART_BYTES_MAX = 512 * 1024
-"""How large the packed segments of a part are: some 60 000 cells, 20 MB of rows at most."""
+"""The size of the packed segments of a part: some 60 000 cells, 20 MB of rows at most."""
 
 _SERIES_KNOWN_MAX = 50_000
 """The number of series that are cached from one part to the next."""

@@ -91,8 +91,8 @@ class CostFacts:
         return whole, [*sums, others]
 
     def first_values(self, count: int) -> tuple[int, dict[Key, int]]:
-        """How many values have an event in the span, and what the `count` of greatest cost
-        and those that cost as much as the last of them cost, in picocents."""
+        """The number of values with an event in the span, and the costs in picocents of the `count`
+        most expensive values, with those that cost as much as the last of them."""
         values, value_of_series = self._values
         members, first = rank_cells(
             self._cells.cover,
@@ -121,7 +121,7 @@ class CostFacts:
 
     @cached_property
     def members(self) -> Mapping[Key, int]:
-        """What each value, or each customer, with an event in the span cost, in picocents."""
+        """The costs in picocents of each value, or of each customer, with an event in the span."""
         if self._question.group_by is GroupBy.CUSTOMER:
             return self.first_customers(_ALL)[1]
         return self.first_values(_ALL)[1]

@@ -47,7 +47,7 @@ class Fact:
     """A number of each period."""
 
     name: str
-    """For a fact of the ledger, its name in native."""
+    """The name of the fact; facts of the ledger have the same name in native."""
 
     source: FactSource
     total: Total
@@ -124,7 +124,7 @@ class Sums:
     """The facts of some events, orders and subscriptions."""
 
     columns: Mapping[str, Sequence[int]]
-    """For each fact that was read, one number per period."""
+    """One number per period of each fact that was read."""
 
     distinct: Mapping[str, int]
     """Totals over the span of facts that are counted anew."""
@@ -155,7 +155,7 @@ class Sums:
         return Sums(columns, self.distinct, self.history)
 
     def __or__(self, other: "Sums") -> "Sums":
-        """These facts and those of another source."""
+        """The union of the facts of two sources."""
         return Sums(
             {**self.columns, **other.columns},
             {**self.distinct, **other.distinct},

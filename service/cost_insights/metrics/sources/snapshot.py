@@ -132,7 +132,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         return self.records_count_of_transaction()
 
     def records_count_of_transaction(self) -> int:
-        """How many there are for the transaction, which may have begun after the cells were
+        """The number of records in the transaction, which may have begun after the cells were
         found."""
         count = self.connection.scalar(
             sa.select(organization.c.records_count).where(
