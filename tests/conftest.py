@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Lets a worker of pytest-xdist hand over what it counted."""
+    """Makes a worker of pytest-xdist hand over what it counted."""
     if hasattr(session.config, "workeroutput"):
         counts = session.config.stash.get(LEFT_OUT, None)
         session.config.workeroutput["left out"] = dict(counts or {})

@@ -33,7 +33,7 @@ E12 = 10**12
 
 
 def test_the_examples_of_the_module() -> None:
-    """What the documentation shows is what happens."""
+    """The examples of the documentation give the results that it shows."""
     assert (doctest.testmod(amounts).failed, doctest.testmod(amounts).attempted) == (0, 3)
 
 
@@ -64,7 +64,7 @@ def test_columns_are_read_like_single_amounts(cents: list[Decimal]) -> None:
 
 
 def columns_of(numbers: list[int]) -> list[Any]:
-    """The same column in each form that is taken."""
+    """A column gives the same in each form that is taken."""
     return [
         numbers,
         tuple(numbers),
@@ -127,7 +127,8 @@ def test_an_amount_that_is_not_one_names_its_place() -> None:
 
 
 def test_money_has_the_range_of_an_order() -> None:
-    """What is too much for an event is read up to the limit, which the error tells as a fact."""
+    """An amount that is too large for an event is read up to the limit, which the error tells as a
+    fact."""
     with pytest.raises(AmountError):
         parse_amount("9000000.01")
     assert parse_money("9000000.01") == 900_000_001 * E12 // 100

@@ -26,10 +26,10 @@ LAYERS = (
     {"identity", "jobs"},
     {"store"},
 )
-"""From the top down: what stands in a set may import what stands in the sets below it."""
+"""The layers from the top down: a set may import the sets below it."""
 
 EVERYWHERE = {"_native", "addresses", "amounts", "clock", "errors", "logs", "paging", "settings"}
-"""What any layer may import, and what imports nothing of the layers."""
+"""The modules that any layer may import, and that import nothing of the layers."""
 
 CLIENT = {"client"}
 """For other people's programs: it works without the service."""
@@ -89,7 +89,7 @@ def parts(path: Path) -> Iterator[str]:
 
 
 def rank(part: str) -> int:
-    """How far down a part is."""
+    """The rank of a part, from the top."""
     (found,) = [place for place, layer in enumerate(LAYERS) if part in layer]
     return found
 

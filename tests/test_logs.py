@@ -12,7 +12,7 @@ _log = logging.getLogger("tests.logs")
 
 
 def written(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged."""
+    """The messages that were logged."""
     return [record.getMessage() for record in caplog.records if record.name == _log.name]
 
 

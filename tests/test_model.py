@@ -35,7 +35,7 @@ class Sent:
     event: reference.Event
 
     def message(self) -> event_pb2.NewEvent:
-        """As it is sent."""
+        """The event as it is sent."""
         stamp = timestamp_pb2.Timestamp()
         stamp.FromDatetime(self.event.timestamp.replace(tzinfo=None))
         return new_event(
@@ -65,7 +65,7 @@ SENT = st.builds(
 
 @dataclass
 class Stored:
-    """What the model says an organization has."""
+    """The state of an organization in the model."""
 
     token: str
     events: list[reference.Event] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(place=PLACES, batch=st.lists(SENT, max_size=5))
     def ingest_with_a_fault(self, place: int, batch: list[Sent]) -> None:
-        """Of a batch with a fault nothing is stored, or all that is valid."""
+        """A batch with a fault stores nothing, or all valid events."""
         faulty = new_event(name="")
         answer = self.caller(place).ingest(
             faulty, *[sent.message() for sent in batch], accept_valid=True

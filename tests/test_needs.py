@@ -36,7 +36,7 @@ def says(program: Path, words: str, *, code: int = 0) -> None:
 
 
 def needs(folder: Path, kind: str, **env: str) -> tuple[int, str]:
-    """What the check says in a folder where only its own programs are found."""
+    """The output of the check in a folder where only its own programs are found."""
     done = subprocess.run(
         ["/bin/sh", str(TOOLS / "needs.sh"), kind],
         cwd=folder,
@@ -50,7 +50,7 @@ def needs(folder: Path, kind: str, **env: str) -> tuple[int, str]:
 
 
 def test_here_nothing_is_missing() -> None:
-    """Where these tests run, everything that they were built with is found."""
+    """The check finds everything that these tests were built with."""
     env = os.environ | {"PYTHON": str(ROOT / ".venv/bin/python")}
     for kind in ("build", "venv", "go"):
         command = ["sh", str(TOOLS / "needs.sh"), kind]
@@ -69,7 +69,7 @@ def test_the_least_versions_are_enough(folder: Path) -> None:
 
 
 def test_everything_that_is_missing_is_named_at_once(folder: Path) -> None:
-    """One run names all of it, each with a way to get it."""
+    """A single run names everything that is missing, each with a way to get it."""
     for name in ("python3", "rustc", "cargo", "cc"):
         (folder / "bin" / name).unlink()
     code, said = needs(folder, "build")

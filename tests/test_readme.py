@@ -1,4 +1,4 @@
-"""What the README shows works when it is copied."""
+"""The commands of the README work when they are copied."""
 
 import os
 import re

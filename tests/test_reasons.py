@@ -15,7 +15,7 @@ def documented() -> frozenset[str]:
 
 
 def test_every_reason_is_in_the_contract_and_given() -> None:
-    """What Python and Rust give is what the contract lists, no more and no less."""
+    """The reasons of Python and Rust are those of the contract, no more and no less."""
     assert documented() == REASONS | faults.REASONS
 
 

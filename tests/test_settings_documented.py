@@ -1,4 +1,4 @@
-"""What can be set, called and refused is documented, or a test fails."""
+"""Every setting, call and reason is documented."""
 
 from pathlib import Path
 

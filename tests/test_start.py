@@ -1,4 +1,4 @@
-"""What programs load: no more than they need, so that they start at once."""
+"""Programs load no more than they need, so that they start at once."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ def loaded_by(program: str) -> set[str]:
 
 
 def test_the_client_loads_no_server() -> None:
-    """Whoever only sends events needs neither the service nor a database driver."""
+    """A program that only sends events loads neither the service nor a database driver."""
     loaded = loaded_by("import cost_insights.client")
     assert {"cost_insights", "grpc"} <= loaded
     assert loaded & SERVER == set()

@@ -125,7 +125,7 @@ def _amounts() -> Any:
 
 
 def _texts_picocents() -> list[int]:
-    """As many short amounts, as people write them, as long ones, as programs compute them."""
+    """Short amounts, as people write them, and as many long ones, as programs compute them."""
     random = np.random.default_rng(SEED)
     decimals = random.choice([1, 2, 3, 4, 6, 12, 12, 12, 12, 12], PARSED)
     whole = random.choice([1, 1, 1, 10, 100, 99_999], PARSED)

@@ -45,7 +45,7 @@ class Bodies:
     events_each: int
     requests: Sequence[bytes]
     costs_picocents: Sequence[int]
-    """What the events of each request cost together."""
+    """The total cost of the events of each request."""
 
     def write(self, path: Path) -> None:
         """Writes them as the load generator reads them."""

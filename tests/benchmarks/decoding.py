@@ -18,7 +18,7 @@ LIMITS = Limits()
 
 
 def decoding(seconds: float) -> Iterator[Row]:
-    """One core decodes and checks requests of 1 000 events."""
+    """Rows about one core that decodes and checks requests of 1 000 events."""
     for keyed in (True, False):
         yield _decoding(seconds, keyed=keyed)
 

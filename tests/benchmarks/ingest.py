@@ -34,7 +34,7 @@ SINGLES_BODIES = 2_000
 EMPTY_WARMUP_REQUESTS = 2_000
 
 SAMPLE_SECONDS = 0.5
-"""How often the memory is looked at."""
+"""The time between two looks at the memory."""
 
 T = TypeVar("T")
 

@@ -30,13 +30,13 @@ class Process:
     pid: int
 
     def cpu_seconds(self) -> float:
-        """How long all its threads have computed so far, in the kernel too."""
+        """The time that all its threads have computed so far, in the kernel too."""
         # What follows the name, which may hold blanks and parentheses itself.
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
     def resident_bytes(self) -> int:
-        """How much memory it holds."""
+        """The memory that it holds."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
@@ -98,7 +98,7 @@ def _server(
 
 @dataclass(frozen=True)
 class Load:
-    """What the load generator reports; see `load/main.go`."""
+    """The report of the load generator; see `load/main.go`."""
 
     requests: int
     inserted: int
@@ -112,7 +112,7 @@ class Load:
 
     @property
     def events_per_second(self) -> float:
-        """How many events were acknowledged in a second."""
+        """The number of events that were acknowledged per second."""
         return self.events / self.seconds
 
 

@@ -1,8 +1,8 @@
-"""What the native decoder does, in the way one would write it in Python.
+"""A decoder of requests in Python that does what the native one does.
 
-Generated classes read the request, whose parser is C; a loop makes all the checks
-and builds all the columns that the native decoder builds. It takes the short
-cuts that Python offers, and says of a fault only where and of what kind it is.
+Generated classes read the request, whose parser is C; a loop makes all the checks and builds all
+the columns that the native decoder builds. It takes the short cuts that Python offers, and reports
+only the place and the kind of a fault.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Decoded:
 
 
 class FaultError(Exception):
-    """Where something is wrong, and which kind of fault it is."""
+    """The path and the reason of a fault."""
 
 
 def decode(request: bytes, *, organization_id: bytes, now_us: int, entropy: bytes) -> Decoded:

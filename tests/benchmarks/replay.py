@@ -27,7 +27,7 @@ _PENDING_BATCHES = "SELECT count(*) FROM batch"
 
 @dataclass(frozen=True)
 class Content:
-    """What a table of events holds."""
+    """The contents of a table of events."""
 
     events: int
     cost_picocents: int
@@ -35,16 +35,16 @@ class Content:
 
 @dataclass(frozen=True)
 class Replay:
-    """How long it took to write rows."""
+    """The time it took to write rows."""
 
     events: int
     seconds: float
     cpu_seconds: float
-    """Of the database; 0 where it has no processes."""
+    """The time that the database has computed; 0 where it has no processes."""
 
     @property
     def events_per_second(self) -> float:
-        """How many rows were committed in a second."""
+        """The number of rows that were committed per second."""
         return self.events / self.seconds
 
 
@@ -52,13 +52,13 @@ class Database(Protocol):
     """A database, looked at from beside the service."""
 
     def content(self) -> Content:
-        """What it holds, by SQL."""
+        """The contents of the database, by SQL."""
 
     def commits(self) -> int:
-        """How many transactions have written events so far, give or take a constant."""
+        """The number of transactions that have written events so far, give or take a constant."""
 
     def pending_batches(self) -> int:
-        """How many batches are not yet compacted."""
+        """The number of batches that are not yet compacted."""
 
     def checkpoint(self) -> None:
         """Writes everything to its place, so that a measurement starts without a backlog."""
@@ -67,10 +67,10 @@ class Database(Protocol):
         """Does at once what the database would do some time later to read faster."""
 
     def bytes_per_event(self) -> float:
-        """How large table and indexes are."""
+        """The size of a table and its indexes."""
 
     def service_cpu_seconds(self) -> float:
-        """How long the database has computed for the service; 0 where it has no processes."""
+        """The time that the database has computed for the service; 0 where it has no processes."""
 
     def rows(self) -> Sequence[object]:
         """All rows in the order of their insertion, in the form that `replay` takes."""
@@ -114,7 +114,7 @@ class Postgresql:
         return self.table_bytes("event") / self.content().events
 
     def table_bytes(self, table: str) -> int:
-        """How large a table is, with its indexes."""
+        """The size of a table with its indexes."""
         return int(self._value(f"SELECT pg_total_relation_size('{table}')"))
 
     def service_cpu_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""What the benchmarks found, and how it is shown."""
+"""The findings of the benchmarks, and the tables that show them."""
 
 import statistics
 from collections.abc import Sequence
@@ -36,7 +36,8 @@ class Row:
 
 @dataclass(frozen=True)
 class LoadRow:
-    """How a server, or a bare database, behaves under load. What does not apply is None."""
+    """The behaviour of a server, or of a bare database, under load; None where a number does not
+    apply."""
 
     what: str
     events_per_second: float
@@ -44,17 +45,17 @@ class LoadRow:
     p99_ms: float | None = None
     commit_events: float | None = None
     server_cpu_us: float | None = None
-    """Of each event, like the next one."""
+    """The time of each event, like the next one."""
     database_cpu_us: float | None = None
     load_cores: float | None = None
-    """How many cores the load generator keeps busy."""
+    """The number of cores that the load generator keeps busy."""
     disk_bytes: float | None = None
-    """Of each event, with its share of the indexes."""
+    """The bytes of each event, with its share of the indexes."""
 
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """How long a caller waits for an answer. What is not asked for is None."""
+    """The time that a caller waits for an answer; None where it is not asked for."""
 
     what: str
     calls: int

@@ -12,7 +12,7 @@ ROUNDS_MIN = 5
 
 @dataclass(frozen=True)
 class Best:
-    """How fast we are next to the fastest of several peers."""
+    """Our speed next to that of the fastest of several peers."""
 
     ours_seconds: float
     peer: str

@@ -173,7 +173,7 @@ def test_pruning(quick: Command, service: Service, database_url: str) -> None:
 
 
 def test_pruning_without_a_check(quick: Command, service: Service, database_url: str) -> None:
-    """Whoever insists deletes events without proof."""
+    """An option deletes events without proof."""
     with service.store.write() as connection:
         connection.execute(sa.delete(segment).where(segment.c.kind == Kind.DAYS))
     done = quick(
@@ -186,7 +186,7 @@ def test_pruning_without_a_check(quick: Command, service: Service, database_url:
 def test_what_is_pruned_is_said_before(
     clean_env: dict[str, str], service: Service, database_url: str
 ) -> None:
-    """Whoever is asked sees the database, each organization and how many events would go."""
+    """The question shows the database, each organization and the number of events to go."""
     service.organization("empty")
     shown = sa.make_url(database_url).render_as_string(hide_password=True)
     reader, terminal = pty.openpty()

@@ -57,7 +57,7 @@ def try_everything(out: str, env: dict[str, str]) -> None:
 
 
 def pasted(text: str, env: dict[str, str]) -> str:
-    """What a shell prints for it."""
+    """The text that a shell prints for a command."""
     done = subprocess.run(
         ["sh", "-c", text],
         env=env,
@@ -72,14 +72,14 @@ def pasted(text: str, env: dict[str, str]) -> str:
 
 @pytest.fixture
 def address(clean_env: dict[str, str]) -> str:
-    """Where the demo serves; demos that run side by side do not share a port."""
+    """The address of the demo; demos that run side by side do not share a port."""
     clean_env["COST_INSIGHTS_GRPC_ADDRESS"] = free_address()
     return clean_env["COST_INSIGHTS_GRPC_ADDRESS"]
 
 
 @pytest.mark.slow
 def test_shows_a_month_with_exact_totals(command: Command, address: str) -> None:
-    """From nothing to a table, a plot and totals that equal the sum on paper."""
+    """The demo goes from nothing to a table, a plot and totals that equal the sum on paper."""
     done = command("demo", "--seed", "7")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -63,7 +63,7 @@ def test_amounts_are_sent_as_they_are_summed() -> None:
 
 
 def test_the_examples_are_the_documented_ones() -> None:
-    """What the demo sends is what the folder of examples holds, no more and no less."""
+    """The demo sends the folder of examples, no more and no less."""
     folder = Path(__file__).parents[2] / "proto" / "examples"
     documented = [file.read_text() for file in folder.glob("*.json")]
     priced = [json.dumps(priced_call(read, written)) for read, written, _ in PRICED_CALLS]
@@ -84,7 +84,7 @@ def test_the_examples_are_worth_what_is_summed() -> None:
 
 
 def test_calls_priced_in_code_carry_noise() -> None:
-    """One of the priced calls is a number that binary floats blur, as the documents warn."""
+    """The costs of priced calls include a number that binary floats blur, as the documents warn."""
     [exact, blurred] = [
         priced_call(read, written)["events"][0]["metadata"]["_cost"]["amount"]
         for read, written, _ in PRICED_CALLS

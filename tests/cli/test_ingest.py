@@ -86,7 +86,7 @@ def test_stores_what_is_valid_and_names_the_rest(
 
 
 def test_an_empty_input_is_no_error(command: Command, sqlite_server: Service) -> None:
-    """Nothing to send is sent, and that is all right."""
+    """A file without events is sent without an error."""
     done = command("ingest", "-", "--address", sqlite_server.address)
     assert (done.returncode, done.stdout) == (
         0,
@@ -123,7 +123,7 @@ def test_shows_its_token(command: Command, sqlite_server: Service) -> None:
 def test_events_of_a_slow_pipe_do_not_wait_for_its_end(
     clean_env: dict[str, str], sqlite_server: Service
 ) -> None:
-    """What is piped in is stored within moments, however few events it is."""
+    """Piped events are stored within moments, however few they are."""
     arguments = program("ingest", "-", "--address", sqlite_server.address)
     with subprocess.Popen(
         arguments, env=clean_env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -303,7 +303,7 @@ def test_each_damaged_line_counts(quick: Command, sqlite_server: Service, tmp_pa
 def test_content_says_how_it_is_written(
     command: Command, sqlite_server: Service, compress: Callable[[bytes], bytes]
 ) -> None:
-    """What is compressed is recognized on standard input, and so is UTF-16."""
+    """Compressed input and UTF-16 are recognized on standard input."""
     arguments = ["ingest", "-", "--address", sqlite_server.address]
     lines = b"".join(
         b'{"name": "\xc3\xa4", "external_customer_id": "u", "external_id": "%d"}\n' % n
@@ -792,8 +792,7 @@ def test_a_run_that_gave_up_is_resumed(
     start_server: Callable[..., AbstractContextManager[Service]],
     tmp_path: Path,
 ) -> None:
-    """Where the service does not come back the command ends with exit code 3 and says how to go
-    on."""
+    """If the service does not come back the command ends with exit code 3 and says how to go on."""
     nameless = Nameless(tmp_path / "events.ndjson")
     with databases.fresh("sqlite") as url:
         with start_server(url) as first, ThreadPoolExecutor(1) as threads:
@@ -822,7 +821,7 @@ def state(folder: Path, server: Service) -> list[str]:
 
 
 def counts_of(out: str) -> dict[str, int]:
-    """What the summary says."""
+    """The text of the summary."""
     pairs = (part.rsplit(" ", 1) for part in out.strip().split(", "))
     return {name: int(count) for name, count in pairs}
 

@@ -99,7 +99,7 @@ def wide(sqlite_server: Service) -> Service:
 def test_no_number_is_broken_in_a_narrow_terminal(
     quick: Command, wide: Service, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What does not fit is left out by name, or runs over the edge; each number is whole."""
+    """Columns that do not fit are left out by name, or run over the edge; each number is whole."""
     monkeypatch.setattr(out, "width", columns)
     span = ("metrics", "--start", "2026-11-01", "--end", "2026-11-01", "--address", wide.address)
     in_cents, in_dollars = "2,345,678,901.123456789012", "23,456,789.01123456789012"
@@ -161,7 +161,8 @@ def test_prints_a_table_of_groups(command: Command, filled: Service) -> None:
 
 
 def test_groups_name_what_they_are_of(quick: Command, filled: Service) -> None:
-    """What is no LLM call has no name; text of others' making is shown as it is, not obeyed."""
+    """An event without an LLM call has no name; text of others' making is shown as it is, not
+    obeyed."""
     Caller(filled.channel()).ingest(
         event_of(
             day("2026-11-02", "c", "0.5", "[red]a\x1b", llm={"vendor": "openai", "model": "gpt-4o"})
@@ -192,7 +193,7 @@ def test_long_values_are_folded(command: Command, filled: Service) -> None:
 
 
 def test_groups_without_members_are_not_shown(quick: Command, filled: Service) -> None:
-    """What only history has costs nothing in the span, and JSON has it."""
+    """A group that only history has costs nothing in the span, and JSON has it."""
     asked = ("metrics", "--start", "2026-11-02", "--end", "2026-11-02", "--group-by", "customer")
     done = quick(*asked, "--address", filled.address)
     assert "others" not in done.stdout
@@ -385,7 +386,7 @@ def test_groups_show_their_margins(command: Command, earning: Service) -> None:
 
 
 def test_what_has_no_product_is_told(quick: Command, earning: Service) -> None:
-    """Where products are chosen a line says which costs are of none."""
+    """If products are chosen a line says which costs are of none."""
     chosen = ("--product", "pro", "--product", "free", "--group-by", "product")
     done = quick(*SPAN, *chosen, "--address", earning.address)
     assert ["pro", "21.005", "0.40", "20.605", "98.1%"] in rows(done.stdout)
@@ -444,7 +445,7 @@ def test_every_metric_can_be_shown(quick: Command, filled: Service) -> None:
     ],
 )
 def test_all_time_numbers_say_so(quick: Command, earning: Service, slug: str, value: str) -> None:
-    """What counts the time before the span is not mistaken for what the row is of."""
+    """A number about the time before the span is not mistaken for one of the row."""
     shown = quick(*SPAN, "--metric", slug, "--address", earning.address).stdout
     assert "all-time" in shown
     assert ["total", value] in rows(shown)
@@ -467,7 +468,7 @@ def test_a_loss_is_a_negative_margin(quick: Command, earning: Service) -> None:
 
 
 def sentence(out: str) -> str:
-    """What is said below the tables."""
+    """The lines below the tables."""
     return out.rstrip("\n").rpartition("\n\n")[2]
 
 
@@ -501,7 +502,7 @@ def test_without_events_it_says_when_there_are_any(quick: Command, filled: Servi
 
 
 def test_events_without_costs_are_no_missing_events(quick: Command, filled: Service) -> None:
-    """Where events cost nothing there is nothing to plot, and that is said."""
+    """If events cost nothing there is nothing to plot, and a line says so."""
     caller = Caller(filled.channel())
     caller.ingest(event_of(day("2025-01-01", "a", "0")))
     span = ("metrics", "--start", "2025-01-01", "--end", "2025-01-02", "--address", filled.address)
@@ -566,7 +567,7 @@ def test_exports_focus(quick: Command, filled: Service) -> None:
 def test_a_terminal_is_not_moved(
     quick: Command, filled: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What callers sent may be meant for the terminal; it is shown, not obeyed."""
+    """Text that callers meant for the terminal is shown, not obeyed."""
     Caller(filled.channel()).ingest(event_of(day("2026-11-02", "\x1b[2J", "1")))
     asked = (*SPAN, "--csv", "--metric", "costs", "--group-by", "customer")
     assert ",\x1b[2J,false," in quick(*asked, "--address", filled.address).stdout

@@ -64,7 +64,8 @@ def test_fits_the_width(width: int, costs: list[Decimal]) -> None:
 
 
 def test_draws_margins_and_losses() -> None:
-    """What revenue and costs both reach is shaded; the rest of either says which is greater."""
+    """The part that revenue and costs both reach is shaded; the rest of either says which is
+    greater."""
     revenue = [Decimal(12), Decimal(3), Decimal(0), Decimal(0), Decimal(6)]
     costs = [Decimal(4), Decimal(6), Decimal(6), Decimal(0), Decimal(0)]
     drawn = plot_margin(days(5), revenue, costs, width=80)

@@ -194,7 +194,7 @@ def test_every_worker_watches_the_database(serve: Serve) -> None:
 
 
 def statuses(address: str) -> set[int]:
-    """What health says by several connections, which the kernel spreads over the workers."""
+    """The answers of health over several connections, which the kernel spreads over the workers."""
     said = set()
     for _ in range(12):
         with grpc.insecure_channel(
@@ -235,7 +235,7 @@ def test_a_sqlite_file_is_served_once(quick: Command, serve: Serve, tmp_path: Pa
 def test_a_database_that_comes_up_later_is_waited_for(
     clean_env: dict[str, str], workers: str
 ) -> None:
-    """What it waits for, and why, is said once; then it serves."""
+    """The command says once what it waits for, and why; then it serves."""
     with folder_for_cluster() as folder:
         cluster = Cluster(folder)
         arguments = ("--database-url", cluster.url, "--grpc-address", "127.0.0.1:0")
@@ -268,8 +268,8 @@ def test_a_database_that_comes_up_later_is_waited_for(
 def test_the_first_token_comes_from_a_file(
     quick: Command, clean_env: dict[str, str], databases: Databases, tmp_path: Path, workers: str
 ) -> None:
-    """It opens every address, acts as the open organization, and is made once; its secret is
-    nowhere to be seen."""
+    """The bootstrap token opens every address, acts as the open organization, and is made once; its
+    secret is nowhere to be seen."""
     secret = "0123456789abcdef0123456789abcdef"
     file = tmp_path / "secret"
     file.write_text(f"{secret}\n")

@@ -1,4 +1,4 @@
-"""What is said to someone who calls a command in a wrong way: one line, exit code 2."""
+"""The answer to wrong use of a command: one line and exit code 2."""
 
 import importlib.metadata
 import os
@@ -215,7 +215,7 @@ def test_an_output_that_cannot_be_written(clean_env: dict[str, str], arguments: 
 
 
 def test_a_reader_that_is_gone(clean_env: dict[str, str]) -> None:
-    """Whatever prints into a pipe that nobody reads ends without a traceback."""
+    """Every command that prints into a pipe that nobody reads ends without a traceback."""
     reader, writer = os.pipe()
     os.close(reader)
     for arguments in ("--version", "--help"):

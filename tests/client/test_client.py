@@ -131,7 +131,7 @@ def test_what_is_no_event_is_named(service: Service) -> None:
     ],
 )
 def test_the_words_for_what_is_no_event(fields: dict[str, Any], words: str) -> None:
-    """What the client refuses by itself is named by its path, as the proto spells it."""
+    """Events that the client refuses by itself are named by path, as the proto spells it."""
     with Client("nowhere.invalid") as client, pytest.raises(InvalidEventError) as refused:
         client.ingest([event("1"), {**event("1"), **fields}])
     assert str(refused.value) == f"events[1]: {words}"
@@ -390,7 +390,7 @@ async def test_asynchronous_exports(service: Service) -> None:
 def test_an_export_waits_for_a_service_that_comes_back(
     start_server: StartServer, database_url: str
 ) -> None:
-    """What fails before the first part is tried again."""
+    """An export that fails before its first part is tried again."""
     address = f"127.0.0.1:{free_port()}"
     with Client(address, retry_seconds=60) as client:
         got: list[str] = []
@@ -562,7 +562,7 @@ def test_retries_are_logged_with_their_cause(caplog: pytest.LogCaptureFixture) -
 def test_a_failing_callback_does_not_end_the_background_client(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the caller's function raises is logged and the thread goes on."""
+    """An exception of the caller's function is logged and the thread goes on."""
     caller = service.caller()
 
     def fail(one: object, why: object) -> None:

@@ -22,7 +22,7 @@ def read(line: str, conversion: Conversion) -> NewEvent:
 
 
 def read_csv(text: str, conversion: Conversion) -> NewEvent | LineFault:
-    """What the only record of CSV is."""
+    """The event or fault of the only record of CSV."""
     (record,) = csv_records.read_records(
         [text.encode()], names=conversion.names, convert=conversion.values
     )

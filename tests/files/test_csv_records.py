@@ -36,7 +36,7 @@ def as_json(record: Record) -> dict[str, object]:
 
 
 def fault(record: Record) -> tuple[int, str, str, str]:
-    """What is wrong with a record."""
+    """The faults of a record."""
     assert isinstance(record.event, LineFault)
     return record.line, record.event.path, record.event.reason, record.event.message
 
@@ -154,7 +154,7 @@ def test_a_record_is_named_by_the_line_where_it_begins() -> None:
 
 
 def test_faults_carry_the_name_of_the_column() -> None:
-    """What cannot be said in an event is told by the column that says it."""
+    """A cell that cannot be in an event is a fault that names its column."""
     found = records(
         b"name,customer_id,external_customer_id,timestamp,llm.input_tokens\n"
         b"a,1,2,,\na,1,,yesterday,\na,1,,,many\n\xff,1,,,\nb,1,,,\n"
@@ -182,7 +182,7 @@ def test_faults_carry_the_name_of_the_column() -> None:
     ],
 )
 def test_a_header_must_be_understood(header: bytes, message: str) -> None:
-    """Nothing is read under a header that is not understood in full."""
+    """A file is refused unless its whole header is understood."""
     with pytest.raises(HeaderError) as refused:
         records(header + b"\na,b\n")
     assert str(refused.value).startswith(message)

@@ -55,7 +55,7 @@ def test_files_as_the_world_writes_them(
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_requests_can_be_read(path: Path) -> None:
-    """What is documented for a call can be read from a file, too."""
+    """The documented request of a call can be read from a file, too."""
     expected = json.loads(path.read_bytes())["events"]
     found = [record.event for record in records(path.read_bytes())]
     assert [event.name for event in found if isinstance(event, NewEvent)] == [
@@ -82,7 +82,7 @@ events_of_files = st.lists(
 def test_any_layout_is_read(
     events: list[dict[str, object]], form: str, indent: int | str | None, plain: bool, size: int
 ) -> None:
-    """Whatever is in texts and however a file is laid out and cut, its events come out."""
+    """Events come out of any text, layout and cut of a file."""
     if form == "documents":
         content = "\n".join(json.dumps(one, indent=indent, ensure_ascii=plain) for one in events)
     else:
@@ -128,7 +128,7 @@ def test_a_damaged_event_costs_itself_alone(
 
 
 def test_a_malformed_event_is_a_fault_like_any_other() -> None:
-    """What is balanced but no JSON, or stands between events, is told with its place."""
+    """Balanced text that is not JSON, or stands between events, is a fault with its place."""
     found = records(
         '[\n{"external_id": "a"},\n{\n  "name": x\n},\n7, null, "a{b", [1],\n{"color": 1}\n]'
     )

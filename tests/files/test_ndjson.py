@@ -138,7 +138,7 @@ def test_a_number_with_more_digits_is_the_double_it_stands_for(number: str, roun
     st.decimals(min_value=-9_000_000, max_value=9_000_000, allow_nan=False, allow_infinity=False)
 )
 def test_no_number_changes_its_value_on_the_way(number: Decimal) -> None:
-    """What is passed on as text equals what was written; what is not has too many digits."""
+    """A number that is passed on as text equals what was written; any other has too many digits."""
     text = str(number)
     amount = (
         read(f'{{"metadata": {{"_cost": {{"amount": {text}}}}}}}')
@@ -219,7 +219,7 @@ def test_other_times_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("written", ["1795435200", '"1795435200"'])
 def test_a_number_is_no_time_unless_an_option_says_so(written: str) -> None:
-    """Nobody knows what a number counts, so the fault names the option that says it."""
+    """A number as a time is ambiguous, so the fault names the option that says what it counts."""
     assert fault(f'{{"timestamp": {written}}}') == LineFault(
         "timestamp",
         "MALFORMED_REQUEST",
@@ -335,7 +335,7 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_have_an_answer(line: bytes) -> None:
-    """Whatever a line holds, it is an event or has a fault; nothing is raised."""
+    """Every line is an event or has a fault; nothing is raised."""
     assert isinstance(read_event(line), NewEvent | LineFault)
 
 
@@ -354,7 +354,7 @@ JSON_VALUES = st.recursive(
 
 @given(JSON_VALUES)
 def test_any_json_has_an_answer(value: object) -> None:
-    """Whatever JSON a line holds, it is an event or has a fault; nothing is raised."""
+    """Every line of JSON is an event or has a fault; nothing is raised."""
     assert isinstance(read_event(json.dumps(value).encode()), NewEvent | LineFault)
 
 
@@ -379,7 +379,7 @@ def test_lines_do_not_depend_on_chunks(content: bytes, chunk_bytes: int) -> None
 
 
 def test_line_ends_blank_lines_and_the_byte_order_mark() -> None:
-    """What editors and spreadsheets leave behind does no harm, and is counted."""
+    """Marks that editors and spreadsheets leave behind do no harm, and are counted."""
     assert cut(b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"b":2}', 4) == [
         (1, b'{"a":1}\r'),
         (4, b'{"b":2}'),

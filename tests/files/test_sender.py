@@ -1,4 +1,5 @@
-"""What is not acknowledged is sent again, at its place in the stream, until it gets through."""
+"""Batches that are not acknowledged are sent again, at their place in the stream, until they get
+through."""
 
 import asyncio
 import json
@@ -35,7 +36,7 @@ from cost_insights.v1.event_service_pb2 import (
 
 @dataclass(frozen=True)
 class Step:
-    """What the service does with the next batch instead of storing it."""
+    """A step of the script: what the service does with the next batch instead of storing it."""
 
     code: grpc.StatusCode
     reason: str = ""
@@ -64,7 +65,7 @@ LOST = Step(grpc.StatusCode.UNAVAILABLE, breaks=True)
 LOST_AFTER_STORING = Step(grpc.StatusCode.UNAVAILABLE, breaks=True, stores=True)
 SHUTTING_DOWN = Step(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", breaks=True)
 TOKEN_UNKNOWN = Step(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN", breaks=True)
-"""From then on the caller is turned away."""
+"""The step after which the caller is turned away."""
 
 
 @dataclass
@@ -157,7 +158,7 @@ class ScriptedService:
 
 
 class Notes:
-    """Keeps what a sender tells."""
+    """Keeps the faults that a sender reports."""
 
     def __init__(self) -> None:
         self.faults: list[tuple[int, str, bytes | None]] = []
@@ -166,7 +167,7 @@ class Notes:
         self.faults.append((line, fault.message, text))
 
     def progress(self, counts: Counts, bytes_read: int) -> None:
-        """Not of interest here."""
+        """Ignores the progress."""
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ class Run:
         retry_seconds: float = 5,
         keeps: bool = True,
     ) -> tuple[Counts, list[tuple[int, str, bytes | None]]]:
-        """What became of the lines; raises the error that ends the command."""
+        """The result of the lines; raises the error that ends the command."""
         with command_errors(Service(self.address)):
             return self._send(lines, batch_events, retry_seconds, keeps=keeps)
 
@@ -256,7 +257,7 @@ def test_one_stream_carries_everything(service: ScriptedService, run: Run) -> No
     "step", [OVERLOADED, STORE_UNAVAILABLE, LOST, LOST_AFTER_STORING, SHUTTING_DOWN]
 )
 def test_sends_again_what_fails_in_passing(service: ScriptedService, run: Run, step: Step) -> None:
-    """Whatever became of a batch, it is sent again at its place and counts once."""
+    """A batch that failed is sent again at its place and counts once."""
     service.script = [STORE, step, STORE, step]
     counts, faults = run(events(10))
     assert faults == []
@@ -312,7 +313,7 @@ def test_gives_up_after_a_while_and_goes_on_later(service: ScriptedService, run:
 
 
 def test_an_error_may_come_after_the_commit(service: ScriptedService, run: Run) -> None:
-    """Where the database went away nobody knows, so the run can be resumed and not begun anew."""
+    """A failure may hide a commit, so the run can be resumed and not begun anew."""
     service.script = [STORE_UNAVAILABLE] * 1_000
     with pytest.raises(CommandError) as stopped:
         run(events(2), retry_seconds=0)
@@ -324,7 +325,7 @@ def test_an_error_may_come_after_the_commit(service: ScriptedService, run: Run) 
 
 
 def test_progress_begins_the_wait_anew(service: ScriptedService, run: Run) -> None:
-    """It is the batch that does not get through that is given up, not a long run."""
+    """Retries are bounded for each batch, not for a long run."""
     service.script = [STORE, LOST] * 8
     counts, _ = run(events(18), retry_seconds=0.3)
     assert counts == Counts(inserted=18)
@@ -387,7 +388,8 @@ def test_batches_are_bounded_by_bytes(service: ScriptedService, run: Run) -> Non
 def test_without_a_checkpoint_the_account_says_what_is_in_doubt(
     service: ScriptedService, run: Run
 ) -> None:
-    """What was sent and not acknowledged may be stored; more was not even read."""
+    """The account says that batches without an acknowledgement may be stored, and that no more was
+    read."""
     service.script = [STORE, *[LOST] * 1_000]
     with pytest.raises(CommandError) as stopped:
         run(events(10_000), retry_seconds=0, keeps=False)
@@ -419,7 +421,7 @@ def test_a_state_that_cannot_be_kept_ends_the_run(service: ScriptedService, run:
 
 
 def test_a_damaged_state_is_refused(run: Run) -> None:
-    """What is no state is named, and not overwritten by a run that does not ask for it."""
+    """A file that is not a state is named, and only overwritten by a run that asks for it."""
     run.state.write_text(json.dumps({"version": 2, "stream_id": ""}))
     with pytest.raises(CommandError, match="not the state of an ingest; --restart begins anew"):
         run(events(2))

@@ -85,7 +85,7 @@ def test_nobody_waits_for_a_writer(store: Store) -> None:
 
 
 def test_nothing_is_shared_where_nothing_is_remembered(store: Store) -> None:
-    """Where the cache is off each call asks for itself: an older look-up may know less."""
+    """Without the cache each call asks for itself: an older look-up may know less."""
     store.upgrade()
     authenticator = Authenticator(store, open_organization="default", cache_ms=0)
 

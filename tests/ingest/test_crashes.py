@@ -38,7 +38,7 @@ BATCH_EVENTS = 40
 
 @dataclass
 class Record:
-    """What one client was told is stored."""
+    """The batches that one client was told are stored."""
 
     events: int = 0
     cents: Decimal = Decimal(0)

@@ -48,7 +48,7 @@ def send_share(address: str, seed: int) -> tuple[int, int, int]:
 
 @pytest.mark.slow
 def test_overlapping_sets_from_four_processes(databases: Databases, tmp_path: Path) -> None:
-    """What four processes insert through two workers adds up to each event once."""
+    """Four processes that insert through two workers store each event once."""
     with databases.fresh("postgresql") as url:
         service = ServiceProcess(url, tmp_path, "--workers", "2")
         service.start()

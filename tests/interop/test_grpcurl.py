@@ -25,7 +25,7 @@ AMOUNTS = {
 
 
 def grpcurl(*options: str, address: str, ask: tuple[str, ...]) -> str:
-    """What grpcurl prints; what is asked for stands behind the address."""
+    """The output of grpcurl; the method stands behind the address."""
     return output_of("grpcurl", "-plaintext", *options, address, *ask)
 
 

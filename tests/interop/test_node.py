@@ -16,7 +16,7 @@ MODULES = Path(sys.prefix) / "node" / "node_modules"
 
 
 def ingest(service: Service, event: str) -> str:
-    """What the client prints after sending an event, which is an expression of JavaScript."""
+    """The output of the client after it sends an event, which is an expression of JavaScript."""
     assert MODULES.is_dir(), "the client of Node is not installed: run make test, which does it"
     folders = [str(ROOT / "proto"), sysconfig.get_path("purelib")]
     program = str(Path(__file__).parent / "node" / "ingest.js")
@@ -50,7 +50,7 @@ def documented() -> str:
 
 
 def test_the_documented_event(server: Service) -> None:
-    """What the README shows arrives whole: the time, the cost and the metadata."""
+    """The event that the README shows arrives whole: the time, the cost and the metadata."""
     assert json.loads(ingest(server, documented()))["inserted"] == 1
     (event,) = server.stranger().list_events()
     assert event.cost.amount == "0.025"

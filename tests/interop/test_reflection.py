@@ -54,7 +54,7 @@ def enum_symbols(enums: Iterable[descriptor.EnumDescriptor], scope: str) -> Iter
 def answers_of(
     server: Service, service: str, *requests: reflection_pb2.ServerReflectionRequest
 ) -> list[reflection_pb2.ServerReflectionResponse]:
-    """What reflection answers to each request, asked under one of its names."""
+    """The answers of reflection to each request, asked under one of its names."""
     ask = server.channel().stream_stream(
         f"/{service}/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,

@@ -44,12 +44,12 @@ SUBCATEGORIES = {
     },
     "Other": {"Other (Other)"},
 }
-"""Of the categories that are used; the specification has more."""
+"""The categories that are used; the specification has more."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """What the specification says of a column."""
+    """The rules of the specification about one column."""
 
     name: str
     kind: str
@@ -151,7 +151,7 @@ RULES: Mapping[str, Callable[[Row], bool]] = {
     "a sub account has a name": lambda r: (r["SubAccountId"] == "") == (r["SubAccountName"] == ""),
     "nothing is invoiced": lambda r: r["InvoiceId"] == "",
 }
-"""What the specification says of columns together, where it says more of what is exported."""
+"""The rules of the specification about several columns of the export together."""
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -209,7 +209,7 @@ Key = tuple[str, str, str, str, str, str]
 def on_paper(
     events: Sequence[event_pb2.NewEvent], first: date, last: date, zone: ZoneInfo
 ) -> dict[Key, tuple[int, Decimal]]:
-    """How many events there are of each day, customer and series, and their cost in dollars."""
+    """The number of events of each day, customer and series, and their cost in dollars."""
     sums: dict[Key, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     for one in events:
         time = one.timestamp.ToDatetime(tzinfo=UTC)
@@ -308,7 +308,7 @@ def compact(service: Service, caller: Caller) -> None:
 
 
 def asked(**options: Any) -> dict[str, Any]:
-    """What is asked of these events."""
+    """The question about these events."""
     return {
         "start_date": str(FIRST),
         "end_date": str(LAST),
@@ -482,7 +482,7 @@ def large(
 def test_ranges_of_customers(
     large: tuple[Service, Caller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many parts customers are read in, each is there once, in the same order."""
+    """Each customer appears once, in the same order, however many parts they are read in."""
     _, caller = large
     parts = caller.export("focus", **MARCH)
     rows = rows_of(parts)
@@ -502,7 +502,7 @@ def test_ranges_of_customers(
 
 @pytest.mark.slow
 def test_one_snapshot(large: tuple[Service, Caller]) -> None:
-    """What is stored while an export runs is not in it."""
+    """Events that are stored during an export are not in it."""
     _, caller = large
     before = caller.get_metrics(**MARCH, metrics=["costs"]).totals.costs
     parts = begin_export(caller)
@@ -534,7 +534,7 @@ def test_a_caller_that_goes_away(large: tuple[Service, Caller]) -> None:
 
 @pytest.mark.slow
 def test_a_caller_that_takes_no_more(large: tuple[Service, Caller]) -> None:
-    """It is told that it was too slow, and another's turn comes meanwhile."""
+    """A slow reader is told so, and another's turn comes meanwhile."""
     service, caller = large
     parts = begin_export(service.caller(caller.organization))
     next(parts)

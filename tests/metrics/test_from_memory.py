@@ -42,7 +42,7 @@ def refuse(*_: object) -> NoReturn:
 def test_a_warm_question_begins_no_transaction(
     service: Service, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
-    """What was just stored counts, be it events of this process or records."""
+    """New events of this process and new records count at once."""
     caller, store = service.caller(), service.server.app.store
     caller.ingest(*(new_event(cost="2", external_customer_id=one) for one in ("acme", "zeta")))
     (waiting,) = pending_batches(store)
@@ -76,7 +76,8 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def test_cells_without_a_transaction(store: Store) -> None:
-    """They are those of a transaction where the cache has all of them; else there are none."""
+    """Cells read without a transaction are those of a transaction if the cache has all of them;
+    otherwise there are none."""
     with store.write() as connection:
         number = create_organization(connection, "acme").number
     reader = CellReader(store, CellCache(1 << 20))
@@ -100,7 +101,7 @@ def test_cells_without_a_transaction(store: Store) -> None:
 
 
 def test_the_deadline_holds_without_a_transaction(store: Store) -> None:
-    """Nothing is asked for a call that is over."""
+    """The database is not asked for a call that is over."""
     reader = CellReader(store, CellCache(0))
     with pytest.raises(QueryTooSlowError):
         reader.cached_cells(1, NEEDED, deadline=Deadline(0))

@@ -41,7 +41,7 @@ def acme(store: Store) -> Organization:
 
 
 def snapshot_of(store: Store, owner: Organization, *, seconds_max: float = 60) -> Snapshot:
-    """What an organization has stored by now."""
+    """A snapshot of an organization."""
     caches = Caches(CellCache(0), CustomerCache())
     return Snapshot(store, caches, owner, Deadline(seconds_max), transaction=True)
 
@@ -53,7 +53,7 @@ def current(store: Store, ledgers: LedgerCache, owner: Organization) -> Ledger:
 
 
 def facts(ledger: Ledger, *names: str) -> list[int]:
-    """What facts of the whole time are."""
+    """The facts of the whole time."""
     tally = ledger.tally(WHOLE)
     return [number for name in names for number in tally.column(name)]
 
@@ -95,7 +95,7 @@ def test_a_ledger_follows_what_is_recorded(store: Store, acme: Organization) -> 
 
 
 def test_ledgers_are_of_one_organization(store: Store, acme: Organization) -> None:
-    """What one organization records is in no other's ledger."""
+    """A record of one organization is in no other's ledger."""
     other = new_organization(store)
     Recorder(store).orders(other, [order("o")])
     ledgers = LedgerCache(2**30)
@@ -123,7 +123,7 @@ def test_records_are_read_in_parts(
 
 
 def break_after(connection: sa.Connection, statements: int) -> None:
-    """Lets a connection execute so many statements and no more."""
+    """Makes a connection fail after so many statements."""
     left = itertools.count(statements, -1)
 
     def execute(*_: object) -> None:

@@ -22,7 +22,7 @@ from tests.support.service import Service
 )
 @given(data=st.data())
 def test_any_question_about_any_events(service: Service, data: st.DataObject) -> None:
-    """Whatever was stored in whatever batches, every answer is the one on paper."""
+    """Every answer is the one on paper, whatever was stored in whatever batches."""
     caller = service.caller()
     events: list[reference.Event] = []
     for _ in range(data.draw(st.integers(1, 3))):

@@ -140,7 +140,7 @@ def labels(first: date, last: date, zone: str, interval: str) -> list[str]:
 
 
 def lengths_minutes(first: date, last: date, zone: str, interval: str) -> list[int]:
-    """How long each period of a span is."""
+    """The length of each period of a span."""
     bounds = check_span(first, last, ZoneInfo(zone), interval).bounds_us
     return [(after - before) // 60_000_000 for before, after in pairwise(bounds)]
 

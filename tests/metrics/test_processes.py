@@ -36,7 +36,7 @@ SECONDS = float(os.environ.get("COST_INSIGHTS_TEST_SECONDS", "10"))
 NAMES = ("first", "second")
 BATCH_EVENTS = 3
 EVENTS_MAX = 400_000
-"""What so many events cost, 1 + 2 + …, has eleven digits."""
+"""The cost of so many events, 1 + 2 + …, which has eleven digits."""
 
 UNITS = (1, 10**11)
 """Picocents."""
@@ -47,7 +47,7 @@ DAYS = 40
 
 @dataclass
 class Sender:
-    """Who sends its batches one after the other."""
+    """A sender of batches, one after the other."""
 
     number: int
     sent: int = 0
@@ -94,7 +94,7 @@ def send(
 
 
 def first_of(units: int) -> int:
-    """How many first events cost so many units; none do if these are others."""
+    """The number of first events that cost so many units; none if these are others."""
     count = (math.isqrt(8 * units + 1) - 1) // 2
     assert count * (count + 1) // 2 == units, f"{units} units are not those of any first events"
     assert count % BATCH_EVENTS == 0, f"{count} events are not whole batches"
@@ -102,7 +102,7 @@ def first_of(units: int) -> int:
 
 
 def counts_of(cents: Any, customers: int | None = None) -> tuple[int, int]:
-    """How many first events of either sender cost so much, and are of so many customers."""
+    """The number of first events of either sender that cost so much, and have so many customers."""
     second, first = divmod(int(Decimal(cents).scaleb(12)), UNITS[1])
     counts = first_of(first), first_of(second)
     if customers is not None:
@@ -132,14 +132,14 @@ class Asker:
         self._after = (now + timedelta(days=2)).date()
 
     def whole(self, client: Client) -> tuple[int, int]:
-        """From days of a zone that is beside the hours: cells of days and of quarters."""
+        """The counts by days of a zone that is beside the hours: cells of days and of quarters."""
         answer = client.metrics(**self._span, timezone="Asia/Kathmandu")
         add_up(answer, "costs")
         totals = answer.totals
         return counts_of(totals["costs"], int(totals["active_user_by_event"]))
 
     def by_name(self, client: Client) -> tuple[int, int]:
-        """From groups, one of each sender."""
+        """The counts by groups, one of each sender."""
         answer = client.metrics(**self._span, interval="week", group_by="event_name")
         counts = [0, 0]
         for group in answer.groups:
@@ -153,7 +153,7 @@ class Asker:
         return counts[0], counts[1]
 
     def by_customer(self, client: Client) -> tuple[int, int]:
-        """From each customer's own cells, beside those of everyone."""
+        """The counts by each customer's own cells, beside those of everyone."""
         answer = client.metrics(**self._span, interval="month", group_by="customer", groups_max=5)
         counts = counts_of(answer.totals["costs"], int(answer.totals["active_user_by_event"]))
         add_up(answer, "costs")
@@ -163,12 +163,12 @@ class Asker:
         return counts
 
     def history(self, client: Client) -> tuple[int, int]:
-        """From what lies before the span."""
+        """The counts by cells before the span."""
         answer = client.metrics(start=self._after, end=self._after, metrics=["cumulative_costs"])
         return counts_of(answer.totals["cumulative_costs"])
 
     def one_by_one(self, client: Client) -> tuple[int, int]:
-        """Of some customers that are acknowledged, and that nobody has two events of."""
+        """The counts by some acknowledged customers, none of whom has two events."""
         known = [sender.acknowledged for sender in self._senders]
         asked = [
             (sender, number)

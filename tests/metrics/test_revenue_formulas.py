@@ -123,7 +123,7 @@ def test_numbers_of_the_service(caller: Caller, case: Vector) -> None:
 
 
 def test_every_metric_has_a_number() -> None:
-    """Of each metric there is a case with a number that is not 0."""
+    """Each metric has a case with a number that is not 0."""
     shown = {
         slug
         for case in vectors("formulas.jsonl")

@@ -63,7 +63,7 @@ CURRENCIES = ["usd", "eur", "jpy"]
 ORDERS = [f"order {number}" for number in range(8)]
 SUBSCRIPTIONS = [f"subscription {number}" for number in range(5)]
 NOW = datetime.now(UTC) - timedelta(seconds=1)
-"""Nothing that is recorded may have happened later."""
+"""The time after which no record happened."""
 
 
 # What is recorded
@@ -71,8 +71,8 @@ NOW = datetime.now(UTC) - timedelta(seconds=1)
 
 @dataclass
 class Recorded:
-    """What an organization has recorded: of an order or a refund the first, of a
-    subscription the latest state."""
+    """The records of an organization: the first of each order and refund, the latest state of each
+    subscription."""
 
     events: list[reference.Event] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Recorded:
 
     @property
     def facts(self) -> Facts:
-        """As the twin takes them."""
+        """The facts in the form that the twin takes."""
         return Facts(
             events=self.events,
             orders=list(self.orders.values()),
@@ -302,7 +302,7 @@ def check(caller: Caller, recorded: Recorded, question: Question) -> None:
 
 @given(data=st.data())
 def test_any_question_about_any_facts(service: Service, data: st.DataObject) -> None:
-    """Whatever was recorded in whatever batches and order, every answer is the one on paper."""
+    """Every answer is the one on paper, whatever was recorded in whatever batches and order."""
     caller = service.caller()
     recorded = Recorded()
     for _ in range(data.draw(st.integers(1, 2))):
@@ -394,7 +394,7 @@ def some_subscription(
     customers: Sequence[str],
     moment: Callable[..., datetime],
 ) -> Subscription:
-    """One that goes on, or is canceled and ends later, or is canceled and taken back."""
+    """A subscription that goes on, or is canceled and ends later, or is canceled and taken back."""
     started = moment()
     canceled = moment(started) if dice.random() < 0.6 else None
     back = canceled is not None and dice.random() < 0.3
@@ -495,7 +495,7 @@ def moved(facts: Facts, by: timedelta) -> Facts:
 def test_two_servers_answer_alike(
     database_url: str, start_server: Callable[..., AbstractContextManager[Service]]
 ) -> None:
-    """What one records the other has in its next answer, whichever came first."""
+    """A record of one process is in the next answer of the other, whichever came first."""
     facts = business(5)
     dice = random.Random(5)
     updated = datetime(2025, 1, 1, tzinfo=UTC)
@@ -527,7 +527,7 @@ def in_batches(dice: random.Random, facts: Sequence[Any]) -> list[Sequence[Any]]
 
 
 def test_a_metric_alone_is_the_same(caller: Caller) -> None:
-    """Whatever a metric needs is known also where nobody asks for that."""
+    """Everything that a metric needs is read, also if nobody asks for that."""
     record(caller, business(7))
     for question in some_questions():
         every = question.asked(caller)

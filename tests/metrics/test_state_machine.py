@@ -277,8 +277,8 @@ class Metrics(RuleBasedStateMachine):
     def compact_the_same_twice(
         self, organization: int, events: Sequence[tuple[Any, ...]], first_wins: bool
     ) -> None:
-        """Of two processes that compact the same batches the second changes nothing,
-        also where it has seen more batches."""
+        """If two processes compact the same batches the second changes nothing, even if it has seen
+        more batches."""
         number = self.numbers[organization]
         other = Store(self.url, connections_max=1)
         with contextlib.closing(other):
@@ -356,7 +356,8 @@ LATELY = CostQuestion(
 
 
 def test_any_sequence(database_url: str, loop_thread: LoopThread) -> None:
-    """Whatever was sent, sent again, compacted, broken and restarted, in any order."""
+    """Answers are right after anything was sent, sent again, compacted, broken and restarted, in
+    any order."""
     machine = type("Machine", (Metrics,), {"url": database_url, "loop": loop_thread})
     run_state_machine_as_test(
         machine,

@@ -28,7 +28,7 @@ def outcome(result: int | Fault) -> int | str:
 
 
 def expected(read: Any, value: Any) -> int | str:
-    """What the slow twin says: the picocents, or the reason of the refusal."""
+    """The answer of the slow twin: the picocents, or the reason of the refusal."""
     try:
         return reference.picocents(read(value))
     except reference.RefusedError as refusal:
@@ -239,7 +239,7 @@ def test_what_is_written_can_be_read(amount: int, scale: int) -> None:
 
 @pytest.mark.parametrize("amount", [2**127, -(2**127) - 1])
 def test_format_takes_no_more_than_an_i128(amount: int) -> None:
-    """What no sum can reach is a mistake of the caller."""
+    """A sum that is out of reach is a mistake of the caller."""
     with pytest.raises(OverflowError):
         format_amount(amount)
 

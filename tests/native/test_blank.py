@@ -1,4 +1,4 @@
-"""What cannot be seen is the same in Rust, in Python and in the vectors."""
+"""Blank text is the same in Rust, in Python and in the vectors."""
 
 import sys
 from typing import Any

@@ -65,7 +65,7 @@ def sources_of(
 
 
 def tally(sources: Sources, **changes: Any) -> Any:
-    """What the sources add up to in two groups, one for each series."""
+    """The sums of the sources in two groups, one for each series."""
     options: dict[str, Any] = {"series_groups": SERIES, "groups": 2, "customers_wanted": True}
     return tally_cells(COVER, sources, **options | changes)
 

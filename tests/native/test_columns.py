@@ -52,7 +52,7 @@ def test_columns_like_single_texts(texts: list[str]) -> None:
 
 
 def test_faults_are_bounded() -> None:
-    """Of many texts that are no amounts the first hundred are told, wherever they stand."""
+    """The first hundred of many malformed texts are reported, wherever they stand."""
     found = parse(["1", "x"] * 150)
     assert [one.index for one in found if isinstance(one, Fault)] == list(range(1, 200, 2))
 
@@ -95,7 +95,7 @@ def test_groups_like_one_by_one(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_no_groups() -> None:
-    """Nothing is in no groups."""
+    """An empty column has no groups."""
     assert sum_by_group(array("q"), array("i"), 0) == []
 
 

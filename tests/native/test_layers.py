@@ -15,7 +15,7 @@ LAYERS = (
     {"answers"},
     {"python"},
 )
-"""From the bottom up: what stands in a set may use what stands in the sets before it."""
+"""The layers from the bottom up: a set may use the sets before it."""
 
 # `use error::AmountError` in `amount/mod.rs` starts with a module of that folder.
 _PATH = re.compile(
@@ -75,7 +75,7 @@ def uses(module: tuple[str, ...]) -> set[tuple[str, ...]]:
 
 
 def rank(module: tuple[str, ...]) -> int:
-    """How far up the folder of a module is."""
+    """The rank of a module's folder, from the bottom."""
     (found,) = [place for place, layer in enumerate(LAYERS) if module[0] in layer]
     return found
 

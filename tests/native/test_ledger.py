@@ -44,7 +44,7 @@ def test_columns_by_group_and_slot(ledger: Ledger) -> None:
 
 
 def test_history(ledger: Ledger) -> None:
-    """What lies before the first period is told apart from it."""
+    """Records before the first period are told apart from it."""
     later = LedgerQuestion(bounds_us=[6, 10], whole_bounds_us=[6, 10], by_year=False)
     tally = ledger.tally(later)
     assert (tally.history("revenue"), tally.history("net_revenue")) == ([10**20], [-7])

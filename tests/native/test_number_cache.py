@@ -34,7 +34,7 @@ def cache() -> NumberCache:
 
 
 def test_known_numbers_stand_in_the_order_of_the_lists(cache: NumberCache) -> None:
-    """What is known is told in its place, what is not as None."""
+    """A known number is told in its place, an unknown one as None."""
     batch = batch_of(
         event_pb2.NewEvent(name="b", external_customer_id="d"),
         event_pb2.NewEvent(name="a", external_customer_id="c"),

@@ -89,7 +89,7 @@ def group_of(batch: EventBatch) -> Group:
 
 
 def rows_of(batch: EventBatch) -> list[dict[str, Any]]:
-    """What is inserted of the batch."""
+    """The rows that are inserted of the batch."""
     return [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in group_of(batch).rows()]
 
 

@@ -26,7 +26,7 @@ PICOCENT = Decimal("1e-12")
 HOUR, DAY, WEEK, MONTH, YEAR = INTERVALS = ("hour", "day", "week", "month", "year")
 
 DAYS_MAX = {HOUR: 7, DAY: 366, WEEK: 371, MONTH: 1460, YEAR: 3650}
-"""How much later than its first day the last day of a span may be."""
+"""The greatest time between the first and the last day of a span."""
 
 EXACT = Context(prec=200)
 """More digits than any sum here has, so that nothing is ever rounded by the way."""
@@ -169,7 +169,7 @@ def days_between(first: date, last: date) -> list[date]:
 
 
 def hours_between(lower: datetime, upper: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Where the local clock's hour changes or the clock is set back, minute by minute."""
+    """The times at which the local clock changes its hour or is set back, minute by minute."""
     starts = [lower]
     instant = lower
     was = lower.astimezone(zone).replace(tzinfo=None)
@@ -242,7 +242,7 @@ def whole_bounds_of(
 
 @dataclass(frozen=True)
 class Event:
-    """What metrics depend on of an event."""
+    """The parts of an event that metrics depend on."""
 
     timestamp: datetime
     customer: str
@@ -290,11 +290,11 @@ GROUPINGS: dict[str, Callable[[Event], str]] = {
     "customer": lambda event: event.customer,
     "product": lambda event: event.product,
 }
-"""What events can be grouped by."""
+"""The dimensions that events can be grouped by."""
 
 
 def sum_costs(events: Iterable[Event]) -> Decimal:
-    """What the events cost together; one without a cost costs nothing."""
+    """The total cost of the events; one without a cost costs nothing."""
     return sum_amounts(event.cents for event in events if event.cents is not None)
 
 

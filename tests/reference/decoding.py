@@ -55,7 +55,7 @@ def is_blank(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may hold."""
+    """The limits of a request."""
 
     events_max: int = 10_000
     event_bytes_max: int = 32_768
@@ -67,7 +67,7 @@ class Limits:
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """Where and why; words and values are checked by examples."""
+    """The place and the reason of a fault; words and values are checked by examples."""
 
     index: int
     path: str
@@ -76,7 +76,7 @@ class Fault:
 
 @dataclass
 class Stored:
-    """What is kept of a valid event."""
+    """The parts of a valid event that are stored."""
 
     series: tuple[str, str, str, str]
     customer: str | bytes
@@ -91,7 +91,7 @@ class Stored:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What two events with one external id must share to be one and the same."""
+        """The content that two events with one external id must share to be one and the same."""
         return (
             self.series,
             self.customer,
@@ -295,7 +295,7 @@ class Checker:
         return self.llm_struct(value.struct_value.fields)
 
     def llm_message(self, llm: Any) -> tuple[str, str, dict[str, Any]]:
-        """What the message says."""
+        """The vendor, the model and the rest of the message."""
         vendor = self.text("llm.vendor", llm.vendor, 128, required=True, visible=True)
         model = self.text("llm.model", llm.model, 128, required=True, visible=True)
         rest: dict[str, Any] = {}
@@ -311,7 +311,7 @@ class Checker:
         return vendor, model, rest
 
     def llm_struct(self, fields: Mapping[str, struct_pb2.Value]) -> tuple[str, str, dict[str, Any]]:
-        """What the object in the metadata says."""
+        """The vendor, the model and the rest of the object in the metadata."""
         rest: dict[str, Any] = {}
         vendor, model = (self.llm_text(fields, name) for name in ("vendor", "model"))
         for name in ("input_tokens", "output_tokens", "total_tokens"):
@@ -378,7 +378,7 @@ class Checker:
 
 
 def path_of(key: str) -> str:
-    """Where a metadata key lies."""
+    """The path of a metadata key."""
     if re.fullmatch(r"[A-Za-z0-9_]+", key):
         return f"metadata.{key}"
     return f"metadata[{json.dumps(key, ensure_ascii=False)}]"

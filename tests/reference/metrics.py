@@ -411,14 +411,14 @@ SUBSCRIPTIONS = frozenset({"subscriptions"})
 """The facts that a metric depends on, so that it has groups of their values."""
 
 SUM, LAST, FORMULA = "sum", "last", "formula"
-"""How a total comes about of the numbers of the periods."""
+"""The ways in which the total of a metric follows from the numbers of the periods."""
 
 NUMBER, COUNT = "number", "count"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is."""
+    """The definition of a metric."""
 
     families: frozenset[str]
     total: str
@@ -493,7 +493,7 @@ HISTORIES: Mapping[str, Sequence[str]] = {
     "gross_margin": ["costs", "revenue"],
     "gross_margin_percentage": ["costs", "revenue"],
 }
-"""Of what each cumulative metric holds all that was before the span."""
+"""The metric whose sum before the span each cumulative metric includes."""
 
 
 class SpanMetrics:
@@ -616,7 +616,7 @@ class Filters:
     billing_types: Collection[str] = ()
 
     def chosen(self, facts: Facts) -> Part:
-        """What is left of the facts."""
+        """The facts that remain."""
         recurring = not self.billing_types or RECURRING in self.billing_types
         billed = billed_products(facts, self.billing_types) if self.billing_types else ()
         return Part(
@@ -654,7 +654,7 @@ class Filters:
         ]
 
     def unattributed(self, facts: Facts, span: Span) -> Unattributed | None:
-        """What the events cost that name no product, or one that nobody pays for."""
+        """The costs of events that name no product, or one that nobody pays for."""
         if not self.products and not self.billing_types:
             return None
         events = [one for one in self.events_of_any_product(facts) if span.holds(one.timestamp)]
@@ -687,7 +687,7 @@ GROUPINGS: Mapping[str, str] = {
     "customer": "customer",
     "product": "product",
 }
-"""By what answers are grouped, and what facts have of it."""
+"""The dimensions that answers are grouped by, and the part of a fact that each is about."""
 
 REVENUE_GROUPINGS = ("customer", "product")
 

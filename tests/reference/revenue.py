@@ -56,7 +56,7 @@ class Order:
 
     @property
     def counted(self) -> datetime:
-        """When it counts as an order."""
+        """The time at which it counts as an order."""
         return self.created if self.paid is None else min(self.paid, self.created)
 
 
@@ -95,7 +95,7 @@ class Subscription:
 
     @property
     def end(self) -> datetime | None:
-        """When it ended, or else will end."""
+        """The time at which it ended, or else will end."""
         return self.ends if self.ended is None else self.ended
 
     def active_at(self, moment: datetime) -> bool:
@@ -140,7 +140,7 @@ def divide(number: Fraction | int, by: Fraction | int) -> Fraction:
 
 
 def in_usd(cents: Decimal, exchange_rate: Decimal | Fraction) -> Fraction:
-    """What an amount is worth, to 12 decimals."""
+    """The value of an amount in usd, to 12 decimals."""
     return to_12_decimals(Fraction(cents) * Fraction(exchange_rate))
 
 
@@ -156,7 +156,7 @@ def text_of(number: Fraction) -> str:
 
 @dataclass(frozen=True)
 class Booking:
-    """What an order comes to with its refunds; or a refund of an order that nobody knows."""
+    """The total of an order with its refunds; or of a refund whose order is unknown."""
 
     created: datetime
     """The time of its revenue."""
@@ -175,7 +175,7 @@ class Booking:
 
 
 def adjustment(refund: Refund) -> Fraction:
-    """How much more there is after it."""
+    """The cumulative number after the period, less that before it."""
     sign = 1 if refund.kind in (REFUND_REVERSAL, DISPUTE_REVERSAL) else -1
     return sign * in_usd(refund.cents, refund.exchange_rate) - Fraction(refund.fee)
 
@@ -229,7 +229,7 @@ def billed_products(facts: Facts, billing_types: Collection[str]) -> set[str]:
 def exchange_rate(
     orders: Iterable[Order], currency: str, start: datetime, end: datetime
 ) -> Fraction:
-    """What one unit was worth in that time, or on the closest day with an order."""
+    """The value of one unit in that time, or on the closest day with an order."""
     orders = [order for order in orders if order.currency == currency]
     if currency == "usd" or not orders:
         return Fraction(1)
@@ -253,7 +253,7 @@ def mean_rate(orders: Sequence[Order]) -> Fraction:
 
 
 def monthly_amount(subscription: Subscription, rate: Fraction) -> Fraction:
-    """What it earns in a twelfth of a year, rounded once in usd and once a month."""
+    """The revenue in a twelfth of a year, rounded once in usd and once a month."""
     cents = in_usd(subscription.cents, rate)
     cycles_a_year = {
         reference.DAY: Fraction(365),

@@ -1,1 +1,1 @@
-"""What was earned."""
+"""Tests of orders, refunds and subscriptions."""

@@ -100,7 +100,8 @@ def test_a_negative_balance_changes_nothing(store: Store, acme: Organization) ->
 def test_a_refund_is_an_entry_of_its_order(
     store: Store, acme: Organization, kind: str, net_revenue: int, order_net_revenue: int
 ) -> None:
-    """It lies at the times of the order, less its fee; a dispute leaves the order's worth."""
+    """A refund is booked at the times of its order, less its fee; a dispute leaves the order's
+    worth."""
     recorder = Recorder(store)
     recorder.orders(acme, [order("o", created_us=5, paid_us=4)])
     back = given_back("r", "o", kind=kind, amount_picocents=100, fee_picocents=3)
@@ -247,7 +248,7 @@ CALLS = st.lists(
 def test_sums_are_those_of_the_rows(
     store: Store, calls: list[tuple[bool, list[NewOrder], list[Refund]]]
 ) -> None:
-    """Whatever comes first and however often, entries add up to what the final rows say."""
+    """Entries add up to the sums of the final rows, whatever comes first and however often."""
     owner = new_organization(store)
     recorder = Recorder(store)
     for orders_first, orders, refunds in calls:

@@ -169,7 +169,7 @@ CHANGES: list[dict[str, Any]] = [
 def test_any_other_content_is_a_conflict(
     store: Store, acme: Organization, change: dict[str, Any]
 ) -> None:
-    """Whatever field of an order differs, the first one stays."""
+    """The first order stays if any field of another one differs."""
     recorder = Recorder(store)
     recorder.orders(acme, [order()])
     stored = rows(store, paid_order)
@@ -215,7 +215,7 @@ def test_nothing_is_a_request_too(store: Store, acme: Organization) -> None:
 
 
 def at_once(database_url: str, calls: Sequence[Callable[[Recorder], Any]]) -> list[Any]:
-    """What each call returns; each has a store of its own, as another process has."""
+    """The result of each call; each has a store of its own, as another process has."""
     together = threading.Barrier(len(calls))
 
     def run(call: Callable[[Recorder], Any]) -> Any:
@@ -229,7 +229,7 @@ def at_once(database_url: str, calls: Sequence[Callable[[Recorder], Any]]) -> li
 
 
 def test_orders_that_race(store: Store, database_url: str, acme: Organization) -> None:
-    """Of callers that record the same ids with other contents, one stores each of them."""
+    """If callers record the same ids with other contents, one of them stores each."""
     callers, ids = 4, 200
     rng = random.Random(5)
     # Registering customers would make the callers wait for each other by itself.
@@ -254,7 +254,7 @@ def test_orders_that_race(store: Store, database_url: str, acme: Organization) -
 
 
 def test_subscriptions_that_race(store: Store, database_url: str, acme: Organization) -> None:
-    """Whoever comes first, the latest state of each subscription stays."""
+    """The latest state of each subscription stays, whichever caller comes first."""
     rng = random.Random(7)
     Recorder(store).orders(acme, [order()])
     latest = {f"s{n}": rng.randrange(4, 50) for n in range(40)}
@@ -278,7 +278,7 @@ def test_subscriptions_that_race(store: Store, database_url: str, acme: Organiza
 
 
 def test_statements_that_race(store: Store, database_url: str, acme: Organization) -> None:
-    """Whoever comes first with whatever part of them, the statements make the same states."""
+    """The statements make the same states, whichever caller is first with any part of them."""
     rng = random.Random(11)
     statements: list[SystemEvent] = []
     for n in range(30):
@@ -388,7 +388,7 @@ class LosingStore(Store):
 def test_a_commit_nobody_heard_of_counts_once(
     store: Store, database_url: str, acme: Organization
 ) -> None:
-    """What was committed although the connection broke is found again, not stored again."""
+    """A record that was committed although the connection broke is found, not stored again."""
     calls: list[tuple[Callable[[Recorder], Any], Any]] = [
         (lambda recorder: recorder.orders(acme, [order()]), (0, 1, [])),
         (

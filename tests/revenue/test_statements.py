@@ -52,7 +52,7 @@ CHANGES = [
 
 
 def together(statements: Iterable[Row]) -> Row | None:
-    """What statements make that come in this order."""
+    """The subscription that statements make in this order."""
     latest: Latest = {}
     for one in statements:
         keep_latest(latest, one)
@@ -122,7 +122,7 @@ def test_a_change_before_the_start_counts() -> None:
 
 
 def test_states_of_one_time() -> None:
-    """Of states of one time the one with the later end counts, and then always the same one,
+    """If states have the same time the one with the later end counts, and then always the same one,
     whichever comes first and whoever is the first customer."""
     sent = [
         (state("s", 1, ends_us=9), "c"),
@@ -193,7 +193,7 @@ def test_every_permutation_and_split(database_url: str) -> None:
 
 
 def test_a_request_reads_one_statement_of_each_kind(database_url: str) -> None:
-    """However many statements there are of a subscription, a request reads the latest ones."""
+    """A request reads the latest statements of a subscription, however many there are."""
     with closing(upgraded(database_url)) as store:
         owner = new_organization(store)
         cycles = [change_of(owner, change("cycled", n)) for n in range(900)]
@@ -205,7 +205,7 @@ def test_a_request_reads_one_statement_of_each_kind(database_url: str) -> None:
 
 
 def test_the_database_finds_the_latest(database_url: str) -> None:
-    """Of statements of one kind and time the database finds the one that counts."""
+    """The database finds the statement that counts of those with one kind and time."""
     ends = [None, 1, 5]
     with closing(upgraded(database_url)) as store:
         owner = new_organization(store)

@@ -96,7 +96,7 @@ def add(connection: sa.Connection, row: Row) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
 def test_what_differs_is_found_and_mended(service: Service, kind: Kind) -> None:
-    """Whatever happens to a segment of any kind is found, named and mended."""
+    """Any damage to a segment of any kind is found, named and mended."""
     caller = service.stranger()
     fill(caller)
     compact(service.store)
@@ -147,7 +147,7 @@ def test_one_picocent(service: Service) -> None:
 def test_few_differences_are_shown_and_all_are_counted(
     service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """However much differs, as many lines are shown as were asked for."""
+    """The lines shown are as many as were asked for, however much differs."""
     fill(service.stranger())
     compact(service.store)
     with service.store.write() as connection:

@@ -33,7 +33,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def one(store: Store) -> int:
-    """What a read without a deadline gives."""
+    """The result of a read without a deadline."""
     with store.read() as connection:
         return int(connection.execute(sa.text("SELECT 1")).scalar_one())
 
@@ -52,7 +52,7 @@ def test_a_statement_that_takes_too_long_is_stopped(store: Store) -> None:
 
 
 def test_a_statement_is_stopped_from_another_thread(store: Store) -> None:
-    """Whoever gives up waiting stops the statement at once."""
+    """A caller who gives up waiting stops the statement at once."""
     deadline = Deadline(600)
     threading.Timer(0.3, deadline.cancel).start()
     began = time.monotonic()
@@ -63,7 +63,7 @@ def test_a_statement_is_stopped_from_another_thread(store: Store) -> None:
 
 
 def test_a_statement_that_begins_late_is_stopped(store: Store) -> None:
-    """Whoever gives up between two statements stops the one that comes next too."""
+    """A caller who gives up between two statements stops the one that comes next too."""
 
     def read() -> None:
         deadline = Deadline(600)
@@ -90,7 +90,7 @@ def test_nothing_begins_after_the_deadline(store: Store) -> None:
 
 @pytest.mark.slow
 def test_a_deadline_ends_with_its_read(store: Store) -> None:
-    """What was in time is left alone, and neither its time nor its end reach the next read."""
+    """A read in time is left alone, and neither its time nor its end reach the next read."""
     deadline = Deadline(0.5)
     with store.read(deadline) as connection:
         assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1

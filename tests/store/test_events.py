@@ -39,7 +39,7 @@ def acme(store: Store) -> Organization:
 
 
 def count(store: Store, table: sa.Table) -> int:
-    """How many rows a table has."""
+    """The number of rows of a table."""
     with store.read() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
@@ -83,7 +83,7 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
 
 
 def test_many_are_stored_like_few(store: Store, acme: Organization) -> None:
-    """However many events a transaction holds, their rows and what is told of them are alike."""
+    """The rows of events and their receipts are alike, however many events a transaction holds."""
     with store.write() as connection:
         other = identity.create_organization(connection, "other")
 
@@ -123,7 +123,7 @@ def test_many_are_stored_like_few(store: Store, acme: Organization) -> None:
 
 
 def test_duplicates_and_conflicts(store: Store, acme: Organization) -> None:
-    """What is stored already is counted as what it is, in one transaction and across."""
+    """A duplicate or conflict is counted as such, in one transaction and across."""
     first = submission(acme, new_event(external_id="k", cost="1"), new_event(external_id="l"))
     (outcome,) = insert(store, first)
     assert counts(outcome) == (2, 0, 0)

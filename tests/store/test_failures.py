@@ -63,7 +63,7 @@ def send_until_refused(caller: Caller, reason: str) -> int:
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged of the database."""
+    """The messages that were logged of the database."""
     return [
         record.getMessage()
         for record in caplog.records
@@ -135,7 +135,7 @@ def test_a_full_disk_of_postgresql(
 
 
 def check_read_only(service: Service, caplog: pytest.LogCaptureFixture, cause: str) -> None:
-    """What would write is refused, and whatever reads is answered."""
+    """Calls that would write are refused, and those that read are answered."""
     caller = service.stranger()
     with refused("STORE_READ_ONLY") as call:
         caller.ingest(new_event(name="after"))

@@ -81,7 +81,7 @@ def test_both_names_of_a_customer(store: Store) -> None:
 
 
 def test_the_cache_is_bounded() -> None:
-    """Who was asked for least recently goes first."""
+    """The least recently used entry is evicted first."""
     cache = CustomerCache(2)
     cache.remember(1, {"one": 1, "two": 2})
     assert cache.known(1, ["one"]) == {"one": 1}

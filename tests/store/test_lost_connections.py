@@ -33,7 +33,7 @@ class Line:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Lets nobody in any more."""
+        """Refuses new connections."""
         self._listener.close()
 
     def cut_at_the_next_answer(self) -> None:
@@ -144,7 +144,7 @@ def test_a_connection_lost_before_the_commit(store: Store, acme: Organization) -
 
 
 def test_a_connection_lost_in_the_pool(databases: Databases) -> None:
-    """What the server closed while nobody used it is not used again."""
+    """A connection that the server closed while nobody used it is not used again."""
     with (
         databases.fresh("postgresql") as url,
         contextlib.closing(Store(url)) as store,
@@ -162,7 +162,7 @@ def test_a_connection_lost_in_the_pool(databases: Databases) -> None:
 def test_a_statement_whose_answer_is_lost(
     line: tuple[Line, str], store: Store, acme: Organization
 ) -> None:
-    """Whoever asked is told to ask again, and the lost connection is not used again."""
+    """The caller is told to ask again, and the lost connection is not used again."""
 
     reader = CellReader(store, CellCache(0))
 
@@ -187,7 +187,7 @@ def test_a_database_that_cannot_be_reached(databases: Databases) -> None:
 
 
 def stored(store: Store) -> int:
-    """How many events have a customer and a series of theirs."""
+    """The number of events with a customer and a series."""
     same_customer = sa.and_(
         customer.c.organization_number == event.c.organization_number,
         customer.c.number == event.c.customer_number,

@@ -98,7 +98,7 @@ def test_there_is_one_line_of_migrations() -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
-    """What was written before an error is not there afterwards."""
+    """Rows that were written before an error are not there afterwards."""
     with upgraded(database_url) as store:
 
         def fail() -> None:
@@ -113,7 +113,7 @@ def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
 
 
 def test_a_read_sees_one_snapshot(database_url: str) -> None:
-    """What others commit while a read runs is not seen by it."""
+    """Rows that others commit while a read runs are not seen by it."""
     with upgraded(database_url) as store:
         with store.write() as connection:
             identity.create_organization(connection, "before")

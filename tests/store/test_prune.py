@@ -120,7 +120,7 @@ def test_what_was_pruned_counts_once(service: Service) -> None:
 
 
 def test_sending_again_while_it_prunes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sends events again in the very moment in which they are pruned adds nothing."""
+    """A caller who sends events again in the very moment in which they are pruned adds nothing."""
     monkeypatch.setattr(cost_insights.events.prune, "_EVENTS_AT_ONCE", 10)
     caller = service.stranger()
     events = [
@@ -157,7 +157,7 @@ def test_sending_again_while_it_prunes(service: Service, monkeypatch: pytest.Mon
 
 
 def test_others_look_for_nothing(service: Service) -> None:
-    """Where nothing was pruned, an event that happens to be in the list is stored as ever."""
+    """If nothing was pruned, an event that happens to be in the list is stored as ever."""
     caller = service.stranger()
     caller.ingest(*keyed(1))
     with service.store.write() as connection:
@@ -216,8 +216,8 @@ def test_mending_keeps_what_is_pruned(service: Service) -> None:
 def test_what_is_lost_stays_as_it_is(
     service: Service, change: Callable[[sa.Connection, Row], None]
 ) -> None:
-    """Where nothing says any more what a segment held that is damaged or gone, it is told,
-    and what everyone's cells say of it is left alone."""
+    """The loss of a segment whose contents nothing else tells is reported, and everyone's cells are
+    left alone."""
     caller = service.stranger()
     caller.ingest(*keyed())
     compact(service.store)

@@ -134,7 +134,7 @@ def test_who_comes_second_changes_nothing(store: Store, organization: int) -> No
 
 @pytest.mark.slow
 def test_a_span_has_few_segments(store: Store, organization: int) -> None:
-    """However many compactions there were, what is small was merged."""
+    """Small segments are merged, however many compactions there were."""
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")  # shown if the test fails
     rng = random.Random(seed)
@@ -157,7 +157,7 @@ def test_a_span_has_few_segments(store: Store, organization: int) -> None:
 
 
 def test_segments_of_some_customers(store: Store, organization: int) -> None:
-    """Of segments that were split a question reads those that hold who it asks for."""
+    """A question reads only those of the split segments that hold its customers."""
     events = [
         (n * 37 % 2_900 * 900, n * n % 701, n % 3, f"{n % 701}.{n:06}") for n in range(30_000)
     ]
@@ -229,7 +229,7 @@ def end_lock_holder(url: str) -> None:
 
 
 def test_one_compacts_at_a_time(databases: Databases) -> None:
-    """Of two processes one compacts; the other does once the first has lost its connection."""
+    """One of two processes compacts; the other does once the first has lost its connection."""
     with (
         databases.fresh("postgresql") as url,
         closing(Store(url)) as one,
@@ -250,7 +250,8 @@ def test_one_compacts_at_a_time(databases: Databases) -> None:
 
 
 def test_a_lost_lock_is_told(databases: Databases) -> None:
-    """Whoever compacts on a connection that is gone learns that the database does not answer."""
+    """A process that compacts on a connection that is gone learns that the database does not
+    answer."""
 
     def lose_it(store: Store, url: str) -> None:
         with COMPACTION.claim(store) as is_mine:
@@ -266,7 +267,7 @@ def test_a_lost_lock_is_told(databases: Databases) -> None:
 
 
 def test_the_lock_ends_with_its_block(store: Store, database_url: str) -> None:
-    """Whoever stops compacting leaves it to the next."""
+    """A process that stops compacting leaves it to the next."""
     with closing(Store(database_url)) as other:
         with COMPACTION.claim(store) as mine:
             assert mine()
@@ -320,7 +321,7 @@ def damage(service: Service, table: sa.Table, one: uuid.UUID, packed: bytes) -> 
 def test_damage_is_never_a_wrong_number(
     forgetful: Service, table: sa.Table, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever byte changes: the answer is an error, and ingest goes on."""
+    """A change of any byte makes the answer an error, and ingest goes on."""
     caller, bystander = forgetful.caller(), forgetful.caller()
     for one in (caller, bystander):
         one.ingest(*(new_event(cost="0.1", external_customer_id=f"c{n}") for n in range(100)))
@@ -363,7 +364,7 @@ def test_damage_is_never_a_wrong_number(
 def test_others_are_compacted_beside_damage(
     server: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be compacted is told in the log and keeps no other organization waiting."""
+    """A segment that cannot be compacted is logged and keeps no other organization waiting."""
     unlucky, lucky = server.organization("unlucky"), server.organization("lucky")
     add_batches(server.store, unlucky.number, b"no cells")
     until(lambda: f"batches of organization {unlucky.number} are not compacted" in caplog.text)
@@ -380,7 +381,7 @@ def test_others_are_compacted_beside_damage(
 
 
 def test_the_cache_is_bounded() -> None:
-    """It never holds more than its bytes, and lets go first of what nobody asked for."""
+    """The cache never holds more than its bytes, and evicts the least recently used entry first."""
     cache = CellCache(10_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
@@ -393,7 +394,7 @@ def test_the_cache_is_bounded() -> None:
 
 
 def bytes_of(known: Mapping[bytes, Kept]) -> int:
-    """What entries of the cache count for."""
+    """The bytes that entries of the cache count for."""
     return sum(kept.bytes + 200 for kept in known.values())
 
 
@@ -436,7 +437,7 @@ def test_what_does_not_fit_is_not_remembered() -> None:
 
 
 def test_the_cache_is_shared_by_threads() -> None:
-    """Whatever threads do at once, an id has its own content and no byte is lost count of."""
+    """Any id has its own content and every byte is counted, whatever threads do at once."""
     cache = CellCache(30_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(200)}
     sizes = {one: Kept(packed).bytes for one, packed in contents.items()}

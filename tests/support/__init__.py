@@ -1,1 +1,1 @@
-"""What tests stand on: real databases, running servers, callers."""
+"""The foundation of tests: real databases, running servers, callers."""

@@ -1,4 +1,4 @@
-"""How tests run the command line."""
+"""Running the command line in tests."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ class Command(Protocol):
     def __call__(
         self, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """What it printed and its exit code."""
+        """The output of a command, and its exit code."""
 
 
 @dataclass

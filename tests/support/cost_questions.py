@@ -43,7 +43,7 @@ DATE_MAX = datetime.now(UTC).date()
 
 @dataclass(frozen=True)
 class CostQuestion:
-    """What is asked of the same events."""
+    """A question about the same events."""
 
     first: date
     last: date
@@ -59,7 +59,7 @@ class CostQuestion:
     products: Sequence[str] = ()
 
     def request(self) -> metrics_service_pb2.GetMetricsRequest:
-        """As it is sent."""
+        """The request that is sent."""
         return metrics_service_pb2.GetMetricsRequest(
             start_date=str(self.first),
             end_date=str(self.last),
@@ -78,7 +78,7 @@ class CostQuestion:
         )
 
     def on_paper(self, events: Sequence[reference.Event]) -> reference.Metrics:
-        """What the twin answers."""
+        """The answer of the twin."""
         answer = reference.metrics_of(
             events,
             self.first,
@@ -204,7 +204,7 @@ def events_around(draw: st.DrawFn, question: CostQuestion) -> list[reference.Eve
 
 
 def cents_of(amount: Decimal | float | None) -> Decimal | None:
-    """What an amount means; a double was meant to be written to 12 decimals."""
+    """The meaning of an amount; a double was meant to be written to 12 decimals."""
     return reference.round_amount(amount) if isinstance(amount, float) else amount
 
 

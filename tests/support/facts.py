@@ -154,7 +154,7 @@ def record(caller: Caller, facts: Facts) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of the service and of the twin."""
+    """A question to the service and the twin."""
 
     first: date
     last: date
@@ -167,7 +167,7 @@ class Question:
     groups_max: int = 10
 
     def request(self) -> metrics_service_pb2.GetMetricsRequest:
-        """As it is sent."""
+        """The request that is sent."""
         return metrics_service_pb2.GetMetricsRequest(
             start_date=str(self.first),
             end_date=str(self.last),
@@ -191,14 +191,14 @@ class Question:
         )
 
     def asked(self, caller: Caller) -> Metrics:
-        """What the service answers."""
+        """The answer of the service."""
         answer = caller.metrics.GetMetrics(self.request(), metadata=caller.metadata, timeout=60)
         wanted = [slug for slug in METRICS if slug in (self.metrics or METRICS)]
         assert [metric.slug for metric in answer.metrics] == wanted
         return metrics_on_paper(answer)
 
     def on_paper(self, facts: Facts) -> Metrics:
-        """What the twin answers."""
+        """The answer of the twin."""
         return reference_metrics.metrics_of(
             facts,
             self.first,

@@ -1,4 +1,4 @@
-"""What a module imports, read from its text."""
+"""The imports of a module, read from its text."""
 
 import ast
 from functools import cache

@@ -47,7 +47,7 @@ def summed(entries: Sequence[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
 def expected(
     orders: Sequence[dict[str, Any]], refunds: Sequence[dict[str, Any]]
 ) -> dict[tuple[Any, ...], int]:
-    """The same sums, computed from the final rows alone."""
+    """The sums of entries, computed from the final rows alone."""
     by_id = {one["order_id"]: one for one in orders}
     sums: Counter[tuple[Any, ...]] = Counter()
 

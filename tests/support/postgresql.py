@@ -39,7 +39,7 @@ def programs() -> Path | None:
 
 
 def _as_other_user(folder: Path) -> Sequence[str]:
-    """What to put before a command: PostgreSQL refuses to run as root."""
+    """The prefix of a command: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return ()
     for name in ("postgres", "nobody"):

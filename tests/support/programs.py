@@ -12,7 +12,7 @@ class ProgramError(Exception):
 
 
 def output_of(name: str, *arguments: str) -> str:
-    """What a program prints; raises ProgramError if it fails."""
+    """The output of a program; raises ProgramError if it fails."""
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     program = shutil.which(name, path=folders)
     assert program is not None, f"{name} is not built: run make test, which builds it"

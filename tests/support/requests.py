@@ -121,7 +121,7 @@ TIMESTAMPS = st.one_of(
 
 @st.composite
 def structs(draw: st.DrawFn) -> dict[str, Any]:
-    """What stands in the metadata, as JSON."""
+    """The metadata, as JSON."""
     scalars = st.one_of(DOUBLES, st.booleans(), TEXTS, SHORT)
     nested = st.one_of(st.none(), st.just([1]), st.just({"a": {"b": [None]}}))
     fields = draw(st.dictionaries(KEYS, st.one_of(scalars, scalars, scalars, nested), max_size=5))

@@ -45,7 +45,7 @@ def compact(store: Store) -> None:
 
 
 def checked(store: Store, *, differences_max: int = 100) -> Findings:
-    """What a check of the only organization finds."""
+    """The findings of a check of the only organization."""
     with store.read() as connection:
         organizations = list_organizations(connection)
     (findings,) = check(store, organizations, differences_max=differences_max)

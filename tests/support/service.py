@@ -64,7 +64,7 @@ def raw_call(channel: grpc.Channel, method: str) -> Callable[..., bytes]:
 
 
 class LoopThread:
-    """One event loop in a thread of its own, for servers beside blocking tests."""
+    """An event loop in a thread of its own, for servers beside blocking tests."""
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
@@ -72,7 +72,7 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, seconds_max: float = 60) -> T:
-        """What the coroutine returns."""
+        """The result of the coroutine."""
         return self.begin(coroutine).result(seconds_max)
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -89,7 +89,7 @@ class LoopThread:
 
 @dataclass
 class Caller:
-    """Someone who talks to a server, as an organization, with a token or without."""
+    """A caller of a server, as an organization, with a token or without."""
 
     channel: grpc.Channel
     token: str | None = None
@@ -105,7 +105,7 @@ class Caller:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with each call."""
+        """The metadata of each call."""
         return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
     def call(self, method: str, request: Message | bytes) -> bytes:
@@ -197,7 +197,7 @@ class Caller:
         return [answer.rows for answer in answers]
 
     def get_limits(self) -> metrics_service_pb2.GetMetricsLimitsResponse:
-        """How long a span each interval allows."""
+        """The longest span of each interval."""
         return self.metrics.GetMetricsLimits(
             metrics_service_pb2.GetMetricsLimitsRequest(),
             metadata=self.metadata,
@@ -324,7 +324,7 @@ def running(loop: LoopThread, database_url: str, **settings: Any) -> Iterator[Se
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a non-OK status says, taken apart."""
+    """The content of a non-OK status."""
 
     code: grpc.StatusCode
     message: str
@@ -408,7 +408,7 @@ class Refused:
 
     @property
     def refusal(self) -> Refusal:
-        """What was said."""
+        """The message of the status."""
         assert self._refusal is not None
         return self._refusal
 

@@ -14,7 +14,7 @@ NOW_US = 1_795_435_694_000_000
 def submission(
     owner: Organization, *events: event_pb2.NewEvent, accept_valid: bool = False
 ) -> Submission:
-    """What the ingestor hands over."""
+    """The submission that the ingestor hands over."""
     request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
     batch = decode_events(
         request.SerializeToString(),

@@ -88,7 +88,7 @@ def _records(text: str) -> int:
 
 
 def _end_us(file: Path) -> int:
-    """When the events end: now, or when those that are kept do."""
+    """The time at which the events end: now, or that of the events that are kept."""
     if not file.exists():
         file.write_text(str(time.time_ns() // 1_000))
     return int(file.read_text())

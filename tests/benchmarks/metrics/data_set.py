@@ -26,21 +26,22 @@ from tests.reference import costs as reference
 
 CUSTOMERS = 50_000
 CUSTOMER_EXPONENT = 0.8
-"""Of the power law: the customer of rank r causes events in proportion to r to the minus this."""
+"""The exponent of the power law: the customer of rank r causes events in proportion to r to the
+minus this."""
 
 YEAR_SECONDS = 365 * 86_400
 REQUEST_EVENTS = 1_000
 BLOCK_EVENTS = 100_000
-"""How many events are drawn at a time."""
+"""The number of events that are drawn at a time."""
 
 PART_BLOCKS = 10
-"""How many blocks are held as requests at a time."""
+"""The number of blocks that are held as requests at a time."""
 
 UNITS_MIN, UNITS_MAX = 128, 16_383
-"""What takes two bytes as a varint."""
+"""The numbers that take two bytes as a varint."""
 
 MICROSECOND_MIN = 268_436
-"""Of a second: the least whose nanoseconds take five bytes as a varint."""
+"""The least part of a second whose nanoseconds take five bytes as a varint."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Kind:
 
     name: str
     picocents: int
-    """Of each unit, or of each token that is read."""
+    """The cost of each unit, or of each token that is read."""
 
     vendor: str = ""
     model: str = ""
     output_picocents: int = 0
-    """Of each token that is written."""
+    """The cost of each token that is written."""
 
 
 _NAMES: Mapping[str, int] = {
@@ -95,14 +96,14 @@ KINDS: Sequence[Kind] = (
 
 @dataclass(frozen=True)
 class Columns:
-    """What metrics depend on of some events, as arrays of one length."""
+    """The columns of some events that metrics depend on, as arrays of one length."""
 
     times_us: Any
     customers: Any
     costs_picocents: Any
 
     def take(self, chosen: Any) -> "Columns":
-        """Those at these places, or where this is true."""
+        """The rows at these places, or those for which the mask is true."""
         return Columns(self.times_us[chosen], self.customers[chosen], self.costs_picocents[chosen])
 
 
@@ -230,7 +231,7 @@ def written(picocents: int) -> str:
 
 
 def customer_name(customer: int) -> str:
-    """What the customer of that rank, from 0, is called in events."""
+    """The name in events of the customer of a rank, from 0."""
     return f"customer_{customer:05}"
 
 

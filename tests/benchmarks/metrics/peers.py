@@ -1,4 +1,4 @@
-"""The same questions, asked by SQL: of the table of events, and of ClickHouse."""
+"""The peers that answer the questions by SQL: from the table of events, and in ClickHouse."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from tests.support.postgresql import libpq_url
 
 
 class Peer(Protocol):
-    """Something else that knows the answers."""
+    """A peer that can answer the questions."""
 
     name: str
 
@@ -143,7 +143,7 @@ class ClickHouse:
         self._session = session
 
     _TOTAL = 0
-    """What stands for the period where all are rolled up."""
+    """The value that stands for the period in a row that rolls all periods up."""
 
     def ask(self, question: Question) -> tuple[_Rows, float]:
         bounds = question.bounds_us()

@@ -27,10 +27,10 @@ from tests.benchmarks.results import check_equal
 from tests.reference import costs as reference
 
 COST_METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
-"""What events alone tell, by slug."""
+"""The metrics that are computed from events alone, by slug."""
 
 ALL_METRICS: Sequence[str] = ()
-"""As requests ask for every metric there is."""
+"""The list of metrics in a request for all of them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Question:
     metrics: Sequence[str] = COST_METRICS
 
     def request(self, **fields: Any) -> GetMetricsRequest:
-        """As it is asked of the service, with these fields added."""
+        """The request to the service, with these fields added."""
         return GetMetricsRequest(
             start_date=str(self.start),
             end_date=str(self.end),
@@ -70,12 +70,12 @@ class Question:
 
     @functools.cache  # noqa: B019 (likewise)
     def bounds_us(self) -> Sequence[int]:
-        """Where each period begins, and where the last one ends."""
+        """The start of each period, and the end of the last one."""
         return [_us(bound) for bound in reference.bounds_of(self.periods())]
 
     @functools.cache  # noqa: B019 (likewise)
     def whole_bounds_us(self) -> Sequence[int]:
-        """The same if the span did not cut the first and the last."""
+        """The bounds of the periods if the span did not cut the first and the last."""
         later = reference.periods_of(
             self.start, self.end + _LONGEST, ZoneInfo(self.zone), self.interval
         )
@@ -83,13 +83,13 @@ class Question:
         return [_us(start) for start in starts]
 
     def within(self, zone: str) -> "Question":
-        """The same of another time zone."""
+        """The question in another time zone."""
         return replace(self, what=f"{self.what}, {zone}", zone=zone)
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LONGEST = datetime.timedelta(days=31)
-"""No period that is asked for is longer."""
+"""The length of the longest period that is asked for."""
 
 
 def _us(time: datetime.datetime) -> int:
@@ -119,13 +119,13 @@ def questions(end_us: int) -> Sequence[Sequence[Question]]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the events that a question is about add up to."""
+    """The sums of the events that a question is about."""
 
     costs_picocents: Sequence[int]
-    """Of each period."""
+    """The cost of each period."""
 
     customers: Sequence[int]
-    """How many distinct ones each period has."""
+    """The number of distinct customers in each period."""
 
     customers_distinct: int
     history_picocents: int
@@ -167,7 +167,7 @@ def divide_half_even(dividend: int, divisor: int) -> int:
 
 
 def exact_sum(amounts: Any) -> int:
-    """In halves, for the sum may take more than 63 bits."""
+    """The sum, added up in halves because it may take more than 63 bits."""
     return (int((amounts >> 32).sum()) << 32) + int((amounts & 0xFFFFFFFF).sum())
 
 

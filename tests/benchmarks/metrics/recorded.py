@@ -1,4 +1,4 @@
-"""What was earned beside the events of a database, recorded through the service's own door."""
+"""Revenue beside the events of a database, recorded through the service's own door."""
 
 import itertools
 import time
@@ -29,7 +29,7 @@ from tests.support.postgresql import libpq_url
 
 REQUEST_RECORDS = 1_000
 PART_REQUESTS = 20
-"""How many requests are held at a time."""
+"""The number of requests that are held at a time."""
 
 CALLS_IN_FLIGHT = 8
 CALL_SECONDS_MAX = 60
@@ -42,12 +42,12 @@ class Recorded:
     stored: Stored
     revenue: RevenueDataSet
     orders_seconds: float | None
-    """How long it took to record the orders; None where they were there already."""
+    """The time it took to record the orders; None where they were there already."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the tables of a database hold, by SQL. Amounts are picocents of usd."""
+    """The contents of the tables of a database, by SQL. Amounts are picocents of usd."""
 
     orders: int
     orders_net_picocents: int

@@ -43,13 +43,13 @@ MONTH_US = 2_629_746 * SECOND_US
 """The twelfth of a year."""
 
 NEVER = int(np.iinfo(np.int64).max)
-"""What stands for a time that is absent: it is after all others."""
+"""The value of an absent time: it is after all others."""
 
 NONE = -1
-"""What stands for the place of a record that is absent."""
+"""The value of the absent place of a record."""
 
 CYCLES_SHARE = Fraction(6, 10)
-"""Of all orders, at most."""
+"""The greatest share of all orders."""
 
 REFUNDS_SHARE = Fraction(1, 50)
 """Next to the orders."""
@@ -61,20 +61,20 @@ class Currency:
 
     name: str
     rate_e12: int
-    """What a unit is worth in usd, times 10¹²; more or less, as every day has its own."""
+    """The approximate value of a unit in usd, times 10¹²; every day has its own."""
 
     share: float
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """How often a subscription is paid, and how many of them are paid so."""
+    """The intervals at which subscriptions are paid, and the share of each."""
 
     interval: str
     count: int
     length_us: int
     months: Fraction
-    """How many a cycle lasts, as metrics count them."""
+    """The number of months that a cycle lasts, as metrics count them."""
 
     price: Fraction
     """Next to that of a month."""
@@ -108,7 +108,7 @@ class Table:
     """Arrays of one length: a field is a column, and what is at one place is a record."""
 
     def take(self, chosen: Any) -> Self:
-        """Those at these places, or where this is true."""
+        """The rows at these places, or those for which the mask is true."""
         return type(self)(*(column[chosen] for column in self._columns()))
 
     def records(self) -> Iterator[Self]:
@@ -146,12 +146,12 @@ class Subscriptions(Table):
 
     @property
     def end_us(self) -> Any:
-        """When it ended, or will by what is known."""
+        """The time at which each subscription ended, or will end as far as is known."""
         return np.where(self.ended_us != NEVER, self.ended_us, self.ends_us)
 
     @property
     def paid_from_us(self) -> Any:
-        """When the first cycle begins."""
+        """The time at which the first paid cycle begins."""
         return np.where(self.trial_end_us != NEVER, self.trial_end_us, self.started_us)
 
     def message(self) -> NewSubscription:
@@ -228,7 +228,7 @@ class Refunds(Table):
     amounts_picocents: Any
     fees_picocents: Any
     net_picocents: Any
-    """What it adds to net revenue, in usd."""
+    """The amount that each refund adds to net revenue, in usd."""
 
     created_us: Any
 
@@ -248,7 +248,7 @@ class Refunds(Table):
 
 @dataclass(frozen=True)
 class RevenueDataSet:
-    """What was earned until a time."""
+    """Everything that was earned until a time."""
 
     end_us: int
     orders_count: int
@@ -256,7 +256,7 @@ class RevenueDataSet:
 
     @functools.cached_property
     def subscriptions(self) -> Subscriptions:
-        """In the order in which they began."""
+        """The subscriptions, in the order in which they began."""
         count = self.subscriptions_count
         chance = _chance("subscriptions")
         customers = chance.integers(0, CUSTOMERS, count)
@@ -300,7 +300,7 @@ class RevenueDataSet:
 
     @functools.cached_property
     def orders(self) -> Orders:
-        """In the order in which they were created."""
+        """The orders, in the order in which they were created."""
         subscriptions, cycles_us = self._cycles()
         once = self.orders_count - len(subscriptions)
         chance = _chance("orders")
@@ -383,7 +383,7 @@ class RevenueDataSet:
         return subscriptions[latest], cycles_us[latest]
 
     def _rates_e12(self, currencies: Any, times_us: Any) -> Any:
-        """What a unit is worth at a time of the year: each day has its rate."""
+        """The value of a unit at a time of the year: each day has its rate."""
         days = YEAR_SECONDS // 86_400
         chance = _chance("rates")
         rates = np.stack(

@@ -36,7 +36,7 @@ from tests.reference import costs as reference
 
 @dataclass(frozen=True)
 class Entries(Table):
-    """What was added to net revenue, when and whose."""
+    """The amounts that were added to net revenue, with their times and owners."""
 
     times_us: Any
     customers: Any
@@ -53,7 +53,7 @@ recurring revenue; amounts in picocents."""
 
 @dataclass(frozen=True)
 class Facts:
-    """What was earned that a question is about."""
+    """The revenue that a question is about."""
 
     periods: Sequence[Numbers]
     totals: Numbers
@@ -127,7 +127,7 @@ def best_customers(
 
 
 def _sums_by_customer(customers: Any, picocents: Any) -> Any:
-    """In halves, like all sums, then as integers of any size."""
+    """The sum, added up in halves and then as integers of any size."""
     halves = [np.zeros(CUSTOMERS, np.int64) for _ in range(2)]
     for half, amounts in zip(halves, (picocents >> 32, picocents & 0xFFFFFFFF), strict=True):
         np.add.at(half, customers, amounts)
@@ -137,7 +137,7 @@ def _sums_by_customer(customers: Any, picocents: Any) -> Any:
 
 @functools.cache
 def _entries(data_set: RevenueDataSet) -> Entries:
-    """Of orders and of refunds, which count when their orders do."""
+    """The sums of orders and of refunds, which count when their orders do."""
     orders, refunds = data_set.orders, data_set.refunds
     unknown = refunds.orders == NONE
     return Entries(
@@ -156,7 +156,7 @@ def _entries(data_set: RevenueDataSet) -> Entries:
 
 
 def _asked(table: Orders | Subscriptions | Entries, question: Question) -> Any:
-    """Where what is asked for is."""
+    """The places of the records that a question is about."""
     chosen = np.ones(len(table.customers), bool)
     if question.customer is not None:
         chosen &= table.customers == question.customer
@@ -171,19 +171,19 @@ def _places(times_us: Any, bounds: Sequence[int]) -> Any:
 
 
 def _sums(times_us: Any, picocents: Any, bounds: Sequence[int]) -> tuple[list[int], int]:
-    """Of each period, and before the first."""
+    """The sum of each period, and that of the time before the first."""
     places = _places(times_us, bounds)
     history, *sums = (exact_sum(picocents[places == place]) for place in range(-1, len(bounds) - 1))
     return sums, history
 
 
 def _order_us(orders: Orders) -> Any:
-    """When an order counts as one."""
+    """The time at which an order counts."""
     return np.minimum(orders.paid_us, orders.created_us)
 
 
 def _active(data_set: RevenueDataSet, question: Question) -> Iterator[Subscriptions]:
-    """Those that are active at the end of each period."""
+    """The subscriptions that are active at the end of each period."""
     first, *_, end = question.bounds_us()
     asked = data_set.subscriptions.take(_asked(data_set.subscriptions, question))
     end_us = asked.end_us
@@ -194,7 +194,7 @@ def _active(data_set: RevenueDataSet, question: Question) -> Iterator[Subscripti
 
 
 def _monthly(data_set: RevenueDataSet, active: Subscriptions, whole: tuple[int, int]) -> int:
-    """What they earn in a month, but for those that are in trial at the end of the period."""
+    """The monthly revenue of the subscriptions, without those in trial at the end of the period."""
     paid = active.take((active.trial_end_us == NEVER) | (active.trial_end_us < whole[1]))
     rates_e12 = [_rate_e12(data_set, currency, whole) for currency in range(len(CURRENCIES))]
     # Few prices are paid by many.
@@ -208,7 +208,7 @@ def _monthly(data_set: RevenueDataSet, active: Subscriptions, whole: tuple[int, 
 
 
 def _rate_e12(data_set: RevenueDataSet, currency: int, whole: tuple[int, int]) -> int:
-    """What a unit is worth, by the orders of a period, or of the nearest day that has any."""
+    """The value of a unit, by the orders of a period, or of the nearest day that has any."""
     times_us, rates_e12 = _rates_of(data_set, currency)
     inside = slice(*np.searchsorted(times_us, whole).tolist())
     if inside.start == inside.stop and len(times_us):

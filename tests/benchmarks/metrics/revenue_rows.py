@@ -31,7 +31,7 @@ from tests.benchmarks.metrics.rows import (
 from tests.benchmarks.results import AnswerRow, Results, check_equal, rate
 
 PROCESSES = 3
-"""How many are started to see how long the first answer takes."""
+"""The number of processes that are started to time the first answer."""
 
 
 def revenue(recorded: Recorded, results: Results, *, seconds: float) -> None:
@@ -53,7 +53,7 @@ def revenue(recorded: Recorded, results: Results, *, seconds: float) -> None:
 
 
 def _narrowed(question: Question) -> Iterator[Question]:
-    """The same of less."""
+    """The same database with fewer records."""
     yield replace(question, what=f"{question.what}, one product", product=PLANS[0])
     yield replace(question, what=f"{question.what}, one customer (the biggest)", customer=0)
 
@@ -122,7 +122,7 @@ def _notes(recorded: Recorded) -> Iterator[str]:
 
 
 def _ledger_bytes(recorded: Recorded) -> int:
-    """How much memory it takes, read as the service reads it."""
+    """The memory that a ledger takes, read as the service reads it."""
     with contextlib.closing(Store(recorded.stored.url)) as store:
         with store.read() as connection:
             (owner,) = list_organizations(connection)

@@ -44,7 +44,7 @@ Check = Callable[[GetMetricsResponse], None]
 
 @dataclass(frozen=True)
 class Latencies:
-    """How long each call took, the shortest first."""
+    """The time of each call, the shortest first."""
 
     ms: Sequence[float]
 
@@ -59,7 +59,7 @@ class Latencies:
 
     @property
     def p99(self) -> float:
-        """What one in a hundred takes longer than."""
+        """The time that one call in a hundred exceeds."""
         return self.at(0.99)
 
     def row(
@@ -93,7 +93,7 @@ class Caller:
     def worst(
         self, alike: Sequence[Question], stored: Stored, *, seconds: float
     ) -> tuple[str, Latencies]:
-        """Of several questions the one whose answer takes longest."""
+        """The question whose answer takes longest."""
         measured = [
             (question.what, self.answers(question, stored, seconds=seconds)) for question in alike
         ]
@@ -168,7 +168,7 @@ def groups(stored: Stored, results: Results, *, seconds: float) -> None:
 
 
 def growth(large: Stored, small: Stored, results: Results, *, seconds: float, rounds: int) -> None:
-    """The same questions where there are fewer events: the speed with more of that with fewer."""
+    """Rows about the same questions with fewer events: the speeds with more and with fewer."""
     with serving(large) as ours, serving(small) as theirs:
         for alike in questions(large.data_set.end_us):
             found = [
@@ -189,7 +189,7 @@ def growth(large: Stored, small: Stored, results: Results, *, seconds: float, ro
 def beside_peer(
     stored: Stored, peer: Peer, results: Results, *, seconds: float, rounds: int, asked: float
 ) -> None:
-    """The same questions of the same events in another way, in turns."""
+    """Rows about the same questions of the same events asked in another way, in turns."""
     with serving(stored) as ours:
         for alike in questions(stored.data_set.end_us):
             found = [

@@ -37,7 +37,7 @@ class Stored:
 
     @property
     def costs_picocents(self) -> int:
-        """What all its events cost together."""
+        """The total cost of all its events."""
         return exact_sum(self.columns.costs_picocents)
 
 
@@ -51,7 +51,7 @@ class StoredDataSets:
         self._exit = contextlib.ExitStack()
 
     def close(self) -> None:
-        """Lets go of the databases; those that are kept stay."""
+        """Closes the databases; those that are to be kept stay."""
         self._exit.close()
 
     def get(self, engine: str, events: int) -> Stored:

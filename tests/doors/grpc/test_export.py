@@ -62,7 +62,7 @@ def test_csv_of_groups(filled: Caller) -> None:
 
 
 def test_groups_of_events_have_no_revenue(filled: Caller) -> None:
-    """What a group has no number of is an empty cell, and no field of an object."""
+    """A number that a group does not have is an empty cell, and no field of an object."""
     asked: dict[str, Any] = {
         "metrics": ["costs", "revenue"],
         "group_by": "GROUP_BY_EVENT_NAME",
@@ -160,7 +160,7 @@ def test_parts_are_of_one_size(caller: Caller) -> None:
 
 
 def test_faults_are_named_below_metrics(caller: Caller) -> None:
-    """What is wrong with the question has a path of the export."""
+    """A fault of the question has a path of the export."""
     with refused("DATE_INVALID") as call:
         caller.export(start_date="yesterday", end_date="2026-11-02", metrics=["cost"])
     assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -195,7 +195,7 @@ def test_what_is_asked_for_is_required(caller: Caller) -> None:
 
 
 def test_rows_of_focus_have_no_groups(caller: Caller) -> None:
-    """What rows of FOCUS have no use for is refused, all of it at once."""
+    """Fields that rows of FOCUS have no use for are refused, all of them at once."""
     with refused("FIELDS_CONFLICT") as call:
         caller.export(
             "focus",

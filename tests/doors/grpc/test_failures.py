@@ -1,4 +1,4 @@
-"""What is wrong with the service itself ends a call at once, and says no more than a number."""
+"""A fault of the service itself ends a call at once, and tells the caller only a number."""
 
 import grpc
 import pytest

@@ -1,4 +1,4 @@
-"""What is refused, and how it is said: by path, value and rule, within 8 KiB."""
+"""Refusals of events: by path, value and rule, within 8 KiB."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -33,7 +33,7 @@ NOBODY = "1dbfc517-0bbf-4301-9ba8-555ca42b9737"
 
 
 def refusal(caller: Caller, *events: event_pb2.NewEvent) -> Refusal:
-    """How events are refused; that nothing of them is stored is checked as well."""
+    """The faults of events that are refused; that none of them is stored is checked as well."""
     with refused() as call:
         caller.ingest(*events)
     assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT

@@ -88,7 +88,7 @@ def test_wrong_token(service: Service, method: str, secret: str) -> None:
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "ci_abc"])
 def test_other_authorization(service: Service, authorization: str) -> None:
-    """What is not of the form `Bearer TOKEN` is refused as such."""
+    """An authorization that is not of the form `Bearer TOKEN` is refused as such."""
     with refused("TOKEN_MISSING") as call:
         raw_call(service.channel(), f"{METRICS}/GetMetricsLimits")(
             b"", metadata=(("authorization", authorization),), timeout=10

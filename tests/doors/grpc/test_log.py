@@ -17,14 +17,14 @@ StartServer = Callable[..., AbstractContextManager[Service]]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged of failed calls, all of it as warnings."""
+    """The messages that were logged of failed calls, all of them warnings."""
     records = [one for one in caplog.records if one.name == "cost_insights.api.statuses"]
     assert {one.levelno for one in records} <= {logging.WARNING}
     return [one.getMessage() for one in records]
 
 
 def line(method: str, code: str, reason: str, caller: str) -> str:
-    """What is logged of a call."""
+    """The line that is logged of a call."""
     return f"{method} failed with {code} for the reason {reason}, called by {caller}"
 
 
@@ -74,8 +74,8 @@ def test_every_kind_of_call_is_logged(
 def test_a_flood_is_counted(
     start_server: StartServer, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of 300 calls that fail alike every one is accounted for, in a few lines; a service that
-    stops leaves none out."""
+    """A line accounts for each of 300 calls that fail alike, in a few lines; a service that stops
+    leaves none out."""
     with start_server(database_url) as service:
         caller = service.stranger()
         for _ in range(300):

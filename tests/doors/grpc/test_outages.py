@@ -55,7 +55,7 @@ def down(cluster: Cluster) -> Iterator[None]:
 
 
 def statuses(service: Service) -> set[int]:
-    """What health says of the service as a whole and of each of its parts."""
+    """The health of the service as a whole and of each of its parts."""
     stub = health_pb2_grpc.HealthStub(service.channel())
     return {
         stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status for name in NAMES
@@ -63,7 +63,7 @@ def statuses(service: Service) -> set[int]:
 
 
 def seconds_until(service: Service, status: int, *, seconds_max: float) -> float:
-    """How long it takes until health says the same under each name."""
+    """The time until health says the same under each name."""
     started = time.monotonic()
     while statuses(service) != {status}:
         assert time.monotonic() - started < seconds_max + 5, "health does not say it"
@@ -73,7 +73,7 @@ def seconds_until(service: Service, status: int, *, seconds_max: float) -> float
 
 @contextlib.contextmanager
 def watched(service: Service, name: str) -> Iterator[list[int]]:
-    """What somebody who watches the health of a service is told during the block."""
+    """The states that somebody who watches the health of a service is told during the block."""
     told: list[int] = []
     call = health_pb2_grpc.HealthStub(service.channel()).Watch(
         health_pb2.HealthCheckRequest(service=name)
@@ -144,7 +144,7 @@ def test_health_does_not_wait_for_calls(start_server: StartServer, database_url:
 
 
 def test_a_service_that_stops_is_not_serving(start_server: StartServer, database_url: str) -> None:
-    """Who watches is told when the service begins to stop, and nothing afterwards."""
+    """A watcher is told when the service begins to stop, and nothing afterwards."""
     with (
         start_server(database_url, drain_seconds=0.5) as service,
         watched(service, "") as told,
@@ -213,7 +213,7 @@ def test_a_call_gives_up_in_time(start_server: StartServer, cluster: Cluster) ->
 
 
 def test_without_retries_calls_fail_at_once(start_server: StartServer, cluster: Cluster) -> None:
-    """Where no time is given for retries there are none."""
+    """If no time is given for retries there are none."""
     with start_server(cluster.url, database_retry_seconds=0) as service:
         caller = service.caller()
         with down(cluster):

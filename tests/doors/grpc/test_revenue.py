@@ -713,7 +713,7 @@ CASES: list[Case] = [
 
 
 def refusal(caller: Caller, record: Record, *messages: Message) -> Refusal:
-    """How records are refused; that nothing of them is stored is checked as well."""
+    """The faults of records that are refused; that none of them is stored is checked as well."""
     with refused() as call:
         record(caller, *messages)
     assert call.refusal.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -788,7 +788,7 @@ def test_what_has_happened_does_not_lie_ahead(
 
 
 def test_every_fault_is_named(caller: Caller) -> None:
-    """Of several records, each with faults, nothing is stored and all faults are named."""
+    """If several records have faults, nothing is stored and all faults are named."""
     found = refusal(
         caller,
         record_orders,
@@ -969,7 +969,7 @@ def test_active_subscriptions(caller: Caller) -> None:
 
 @pytest.mark.parametrize("ask", [orders_page, refunds_page, subscriptions_page])
 def test_questions_are_checked(caller: Caller, ask: Callable[..., Any]) -> None:
-    """What cannot be asked is refused, naming all that is wrong."""
+    """A malformed question is refused, naming all of its faults."""
     with refused("NUMBER_OUT_OF_RANGE") as call:
         ask(
             caller,

@@ -40,7 +40,7 @@ def readers_waiting(store: Store) -> Iterator[None]:
 
 
 def waiting_count(store: Store) -> int:
-    """How many statements wait for a lock."""
+    """The number of statements that wait for a lock."""
     with store.read() as connection:
         waiting = connection.execute(
             sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
@@ -76,7 +76,8 @@ def test_the_service_gives_up(start_server: StartServer, database_url: str) -> N
 
 @pytest.mark.parametrize("way", ["deadline", "cancel"])
 def test_the_caller_gives_up(start_server: StartServer, database_url: str, way: str) -> None:
-    """When its deadline is over or it goes away the statement ends, long before its time."""
+    """The statement of a caller whose deadline is over, or who goes away, ends long before its
+    time."""
     with start_server(database_url, compact=False, query_seconds_max=3_600) as service:
         caller = service.stranger()
         caller.metrics.GetMetrics(REQUEST, timeout=60)
@@ -94,7 +95,7 @@ def test_the_caller_gives_up(start_server: StartServer, database_url: str, way: 
 
 
 def test_the_client_does_not_ask_again(start_server: StartServer, database_url: str) -> None:
-    """What takes too long once is refused to the program, not tried for two minutes."""
+    """An answer that takes too long is refused once, and not tried for two minutes."""
     with (
         start_server(database_url, compact=False, query_seconds_max=0.5) as service,
         readers_waiting(service.store),

@@ -1,4 +1,4 @@
-"""What is said of subscriptions makes the same metrics in whatever order and requests it comes."""
+"""Statements about subscriptions make the same metrics in whatever order and requests they come."""
 
 import itertools
 import random
@@ -91,7 +91,7 @@ class Change:
     product_id: str
 
     def event(self, subscription_id: str) -> event_pb2.NewEvent:
-        """As it is sent."""
+        """The event as it is sent."""
         said: dict[str, Any] = {"subscription_id": subscription_id}
         if self.kind == "canceled":
             said["ends_at"] = on_day(self.ends_day).ToJsonString()
@@ -102,7 +102,7 @@ class Change:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """What it sets of the state."""
+        """The columns that it sets of the state."""
         goes_on: dict[str, Any] = {
             "uncanceled_time": on_day(self.day),
             "ends_time": None,

@@ -53,7 +53,7 @@ def paid(order_id: str = "order_1", second: int = 0, **fields: Any) -> event_pb2
 
 
 def balance(order_id: str = "order_1", second: int = 0, **fields: Any) -> event_pb2.NewEvent:
-    """What an order earned, 29 dollars unless something else is given."""
+    """The event of what an order earned, 29 dollars unless something else is given."""
     if "net_amount" not in fields:
         fields.setdefault("amount", 2_900)
     fields.setdefault("currency", "usd")
@@ -96,7 +96,7 @@ def owner_of(service: Service, caller: Caller) -> identity.Organization:
 
 
 def recorded(service: Service, caller: Caller) -> Recorded:
-    """What is recorded, as the lists and the sums of the ledger say it."""
+    """The recorded state, as the lists and the sums of the ledger tell it."""
     options: Any = {"metadata": caller.metadata}
     found = Recorded(
         caller.revenue.ListOrders(revenue_service_pb2.ListOrdersRequest(), **options).orders,
@@ -314,7 +314,7 @@ def test_orders(
     events: list[event_pb2.NewEvent],
     order: revenue_pb2.NewOrder,
 ) -> None:
-    """What events say of an order, each once and in any order, is what the typed call says."""
+    """The events of an order, each once and in any order, make the same as the typed call."""
     other, typed = service.caller(), service.caller()
     assert caller.ingest(*events) == Response(inserted=len(events))
     for event in reversed(events):
@@ -487,7 +487,7 @@ LIFE: list[tuple[event_pb2.NewEvent, dict[str, Any]]] = [
         {"uncanceled_time": at(80), "ends_time": None, "ended_time": None},
     ),
 ]
-"""What happens to a subscription, and what it changes of the state."""
+"""A change of a subscription, and the columns that it changes."""
 
 
 def test_subscriptions(service: Service, caller: Caller) -> None:
@@ -525,7 +525,7 @@ def test_changes_of_one_time(service: Service, caller: Caller) -> None:
 
 
 def test_a_late_change_counts_at_its_time(service: Service, caller: Caller) -> None:
-    """What comes late has the effect that it would have had in time, and counts once."""
+    """A late event has the effect that it would have had in time, and counts once."""
     caller.ingest(created(10), changed("canceled", 30))
     before = recorded(service, caller)
     late = changed("product_updated", 20, new_product_id="pro")
@@ -607,7 +607,7 @@ def test_conflicts(service: Service, caller: Caller) -> None:
 def test_an_order_that_was_recorded_whole(
     service: Service, caller: Caller, event: event_pb2.NewEvent
 ) -> None:
-    """It stays as it is; an event that says otherwise is a conflict, one that agrees is not."""
+    """A recorded order stays as it is; an event that differs is a conflict, another one is not."""
     record(caller, [new_order(applied_balance="1")])
     before = recorded(service, caller)
     assert caller.ingest(balance(), paid(applied_balance_amount=1)) == Response(duplicates=2)
@@ -633,7 +633,7 @@ def test_an_order_known_by_events_is_not_recorded_again(service: Service, caller
 
 
 def test_they_are_no_events(service: Service, caller: Caller) -> None:
-    """Nothing of them is stored as an event, and no series of their names exists."""
+    """No system event is stored as an event, and no series of their names exists."""
     caller.ingest(paid(), balance(), created(10))
     assert caller.list_events() == []
     assert list(caller.list_names_page().names) == []
