@@ -34,6 +34,12 @@ UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 TOKENS = range(2**53 + 1)
 SECONDS = range(-62_135_596_800, 253_402_300_800)
 NANOS = range(1_000_000_000)
+VISIBLE = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""A character that can be seen."""
 
 Row = tuple[object, ...]
 
@@ -78,16 +84,16 @@ class _Context:
 
 
 def _row(decoded: Decoded, context: _Context, index: int, event: event_pb2.NewEvent) -> Row:
-    name = _text("name", event.name, 128)
+    name = _required("name", event.name, 128)
     customer = _customer(event)
     now_us = context.now_us
     given_us = _timestamp_us(event, now_us) if event.HasField("timestamp") else None
-    external_id = _text("external_id", event.external_id, 256, required=False)
+    external_id = _text("external_id", event.external_id, 256)
     own_id = _id_of(context.organization_id, external_id) if external_id else None
-    parent = _text("parent_id", event.parent_id, 256, required=False)
+    parent = _text("parent_id", event.parent_id, 256)
     parent_id = _parent_id(context, parent, external_id, own_id) if parent else None
-    member = _text("external_member_id", event.external_member_id, 256, required=False)
-    product_id = _text("product_id", event.product_id, 128, required=False)
+    member = _text("external_member_id", event.external_member_id, 256)
+    product_id = _text("product_id", event.product_id, 128)
     cost = _cost(event.cost) if event.HasField("cost") else None
     vendor, model, llm = _llm(event.llm) if event.HasField("llm") else ("", "", None)
     fields: Mapping[str, Any] = event.metadata.fields if event.HasField("metadata") else {}
@@ -99,10 +105,10 @@ def _row(decoded: Decoded, context: _Context, index: int, event: event_pb2.NewEv
         if llm is not None:
             raise FaultError("metadata._llm", "FIELDS_CONFLICT")
         vendor, model, llm = _metadata_llm(fields["_llm"])
-    if "product_id" in fields and 1 <= len(fields["product_id"].string_value) <= 128:
+    if "product_id" in fields and 1 <= len(named := _metadata_product(fields["product_id"])) <= 128:
         if product_id:
             raise FaultError("metadata.product_id", "FIELDS_CONFLICT")
-        product_id = fields["product_id"].string_value
+        product_id = named
     llm_json = "" if llm is None else _json(llm)
     metadata_json = _metadata_json(fields)
     size = len(metadata_json) + len(llm_json)
@@ -128,24 +134,32 @@ def _row(decoded: Decoded, context: _Context, index: int, event: event_pb2.NewEv
     )
 
 
-def _text(path: str, text: str, chars_max: int, *, required: bool = True) -> str:
+def _required(path: str, text: str, chars_max: int) -> str:
+    if "\0" not in text and not VISIBLE.search(text):
+        raise FaultError(path, "FIELD_REQUIRED")
+    return _text(path, text, chars_max)
+
+
+def _filled(path: str, text: str, chars_max: int) -> str:
     if not text:
-        if required:
-            raise FaultError(path, "FIELD_REQUIRED")
-        return text
-    if len(text) > chars_max:
-        raise FaultError(path, "TEXT_TOO_LONG")
+        raise FaultError(path, "FIELD_REQUIRED")
+    return _text(path, text, chars_max)
+
+
+def _text(path: str, text: str, chars_max: int) -> str:
     if "\0" in text:
         raise FaultError(path, "TEXT_MALFORMED")
+    if len(text) > chars_max:
+        raise FaultError(path, "TEXT_TOO_LONG")
     return text
 
 
 def _customer(event: event_pb2.NewEvent) -> str | bytes:
     which = event.WhichOneof("customer")
     if which == "external_customer_id":
-        return _text(which, event.external_customer_id, 256)
+        return _required(which, event.external_customer_id, 256)
     if which == "customer_id":
-        text = _text(which, event.customer_id, 256)
+        text = _required(which, event.customer_id, 256)
         return bytes.fromhex(text.replace("-", "")) if UUID.fullmatch(text) else text
     raise FaultError("external_customer_id", "FIELD_REQUIRED")
 
@@ -159,6 +173,8 @@ def _parent_id(context: _Context, parent: str, external_id: str, own_id: bytes |
 
 def _timestamp_us(event: event_pb2.NewEvent, now_us: int) -> int:
     seconds, nanos = event.timestamp.seconds, event.timestamp.nanos
+    if seconds == nanos == 0:
+        raise FaultError("timestamp", "TIMESTAMP_ZERO")
     if seconds not in SECONDS or nanos not in NANOS:
         raise FaultError("timestamp", "TIMESTAMP_OUT_OF_RANGE")
     timestamp_us = seconds * 1_000_000 + nanos // 1_000
@@ -190,7 +206,7 @@ def _metadata_cost(value: struct_pb2.Value) -> int:
 
 
 def _amount(path: str, text: str) -> int:
-    if len(text) > AMOUNT_CHARS_MAX or not AMOUNT.fullmatch(text):
+    if len(_filled(path, text, EVENT_BYTES_MAX)) > AMOUNT_CHARS_MAX or not AMOUNT.fullmatch(text):
         raise FaultError(path, "AMOUNT_MALFORMED")
     try:
         cents = Decimal(text)
@@ -214,7 +230,10 @@ def _rounded(path: str, number: float) -> int:
 
 
 def _currency(path: str, currency: str) -> None:
-    if currency != "usd" and not (currency.isascii() and currency.lower() == "usd"):
+    if currency == "usd":
+        return
+    _filled(path, currency, EVENT_BYTES_MAX)
+    if not (currency.isascii() and currency.lower() == "usd"):
         raise FaultError(path, "CURRENCY_UNSUPPORTED")
 
 
@@ -230,10 +249,10 @@ def _llm(llm: cost_pb2.Llm) -> tuple[str, str, dict[str, object]]:
         if tokens not in TOKENS:
             raise FaultError(f"llm.{name}", "NUMBER_OUT_OF_RANGE")
     if llm.HasField("prompt"):
-        rest["prompt"] = _text("llm.prompt", llm.prompt, EVENT_BYTES_MAX, required=False)
+        rest["prompt"] = _text("llm.prompt", llm.prompt, EVENT_BYTES_MAX)
     if llm.HasField("response"):
-        rest["response"] = _text("llm.response", llm.response, EVENT_BYTES_MAX, required=False)
-    return _text("llm.vendor", llm.vendor, 128), _text("llm.model", llm.model, 128), rest
+        rest["response"] = _text("llm.response", llm.response, EVENT_BYTES_MAX)
+    return _required("llm.vendor", llm.vendor, 128), _required("llm.model", llm.model, 128), rest
 
 
 def _metadata_llm(value: struct_pb2.Value) -> tuple[str, str, dict[str, object]]:
@@ -257,8 +276,8 @@ def _metadata_llm(value: struct_pb2.Value) -> tuple[str, str, dict[str, object]]
         elif name in {"prompt", "response"} and kind != "null_value":
             if kind != "string_value":
                 raise FaultError(path, "TYPE_UNSUPPORTED")
-            rest[name] = _text(path, one.string_value, EVENT_BYTES_MAX, required=False)
-    return _text(path, texts["vendor"], 128), _text(path, texts["model"], 128), rest
+            rest[name] = _text(path, one.string_value, EVENT_BYTES_MAX)
+    return _required(path, texts["vendor"], 128), _required(path, texts["model"], 128), rest
 
 
 def _object(path: str, value: struct_pb2.Value) -> Mapping[str, Any]:
@@ -267,9 +286,16 @@ def _object(path: str, value: struct_pb2.Value) -> Mapping[str, Any]:
     return value.struct_value.fields
 
 
+def _metadata_product(value: struct_pb2.Value) -> str:
+    number = value.number_value
+    if value.WhichOneof("kind") == "number_value" and number.is_integer() and abs(number) < 2**53:
+        return str(int(number))
+    return value.string_value
+
+
 def _metadata_json(fields: Mapping[str, Any]) -> str:
     values = {
-        _text("metadata", key, METADATA_KEY_CHARS_MAX): _value(key, value)
+        _filled("metadata", key, METADATA_KEY_CHARS_MAX): _value(key, value)
         for key, value in fields.items()
         if key not in {"_cost", "_llm"}
     }
@@ -281,7 +307,7 @@ def _metadata_json(fields: Mapping[str, Any]) -> str:
 def _value(key: str, value: struct_pb2.Value) -> object:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return _text(f"metadata.{key}", value.string_value, METADATA_TEXT_CHARS_MAX)
+        return _filled(f"metadata.{key}", value.string_value, METADATA_TEXT_CHARS_MAX)
     if kind == "number_value":
         number = value.number_value
         if not math.isfinite(number):
