@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from cost_insights.cli.console import out
-from cost_insights.cli.metrics import FLAGS
+from cost_insights.cli.metrics_options import FLAGS
 from cost_insights.cli.tables import aligned, shares
 from cost_insights.metrics import METRICS
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2

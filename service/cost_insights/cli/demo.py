@@ -39,7 +39,8 @@ from cost_insights.cli.demo_events import (
     generate,
     priced_call,
 )
-from cost_insights.cli.metrics import IntervalName, show
+from cost_insights.cli.metrics import show
+from cost_insights.cli.metrics_options import IntervalName
 from cost_insights.cli.suggestions import address_flags, program, shown_path
 from cost_insights.cli.variables import settings_of
 from cost_insights.client.failures import failure_of

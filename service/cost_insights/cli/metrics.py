@@ -1,13 +1,12 @@
 """The command that shows metrics as tables and a plot, or exports them."""
 
 import datetime as dt
-import enum
 import os
 import sys
 import zoneinfo
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Final
 
 import grpc
 import rich.text
@@ -24,7 +23,30 @@ from cost_insights.cli.console import (
     printable,
     say,
     usage,
-    whole_number,
+)
+from cost_insights.cli.metrics_options import (
+    FLAGS,
+    BillingTypeOption,
+    CsvOption,
+    CustomerIdOption,
+    CustomerOption,
+    EndOption,
+    EventNameOption,
+    FocusOption,
+    GroupByOption,
+    GroupName,
+    GroupsMaxOption,
+    IntervalName,
+    IntervalOption,
+    JsonLinesOption,
+    JsonOption,
+    LlmModelOption,
+    LlmVendorOption,
+    MetricOption,
+    OrderByOption,
+    ProductOption,
+    StartOption,
+    TimezoneOption,
 )
 from cost_insights.cli.plot import plot_costs, plot_margin
 from cost_insights.cli.suggestions import first_event
@@ -71,58 +93,11 @@ YEAR_MIN: Final = 1973
 YEARS_ASKED: Final = 9
 """The number of years of one question about years."""
 
-
-class IntervalName(enum.StrEnum):
-    """How long a period is."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-
-
-class GroupName(enum.StrEnum):
-    """By what events are told apart."""
-
-    EVENT_NAME = "event-name"
-    LLM_VENDOR = "llm-vendor"
-    LLM_MODEL = "llm-model"
-    CUSTOMER = "customer"
-    PRODUCT = "product"
-
-
-class BillingName(enum.StrEnum):
-    """How something is paid for."""
-
-    ONE_TIME = "one-time"
-    RECURRING = "recurring"
-
-
 _ASKED_METRICS: Final = (*COST_METRICS, *EARNED_METRICS, "orders", "cumulative_revenue")
 """The metrics that the default tables need: costs and, if anything was earned, margins."""
 
 _OF_EVENTS: Final = (GroupName.EVENT_NAME, GroupName.LLM_VENDOR, GroupName.LLM_MODEL)
 """The dimensions that revenue does not have."""
-
-FLAGS: Final[Mapping[str, str]] = {
-    "start_date": "--start",
-    "end_date": "--end",
-    "timezone": "--timezone",
-    "interval": "--interval",
-    "customer_ids": "--customer-id",
-    "external_customer_ids": "--customer",
-    "event_names": "--event-name",
-    "metrics": "--metric",
-    "llm_vendors": "--llm-vendor",
-    "llm_models": "--llm-model",
-    "group_by": "--group-by",
-    "groups_max": "--groups-max",
-    "product_ids": "--product",
-    "billing_types": "--billing-type",
-    "order_by": "--order-by",
-}
-"""The flag that fills each field of the request, which errors name in its place."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -130,138 +105,25 @@ app: Final = typer.Typer(add_completion=False)
 @app.command(epilog=EXIT_CODES)
 def metrics(
     *,
-    start: Annotated[
-        str | None,
-        typer.Option(metavar="YYYY-MM-DD", help="The first day. Default: 29 days before the last."),
-    ] = None,
-    end: Annotated[
-        str | None,
-        typer.Option(metavar="YYYY-MM-DD", help="The last day, included. Default: today."),
-    ] = None,
-    interval: Annotated[
-        IntervalName | None,
-        typer.Option(
-            metavar="INTERVAL",
-            help=f"The length of a period: {', '.join(IntervalName)}. Default: day.",
-        ),
-    ] = None,
-    timezone: Annotated[
-        str,
-        typer.Option(
-            metavar="IANA",
-            help="The time zone of the days, such as Europe/Berlin. Etc/GMT+5 is 5 hours "
-            "behind UTC, not ahead.",
-        ),
-    ] = "UTC",
-    customer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="EXTERNAL_ID",
-            help="Only this customer, by the external_customer_id. Up to 1000 times. Default: all.",
-        ),
-    ] = None,
-    customer_id: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="UUID",
-            help="Only this customer, by the customer_id. Up to 1000 times. Default: all.",
-        ),
-    ] = None,
-    event_name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Only events with this name. Up to 1000 times. Default: all."
-        ),
-    ] = None,
-    llm_vendor: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only LLM calls to this vendor; an empty text means events without an LLM call. "
-            "Up to 1000 times. Default: all.",
-        ),
-    ] = None,
-    llm_model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only LLM calls to this model; an empty text means events without an LLM call. Up "
-            "to 1000 times. Default: all.",
-        ),
-    ] = None,
-    product: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID",
-            help="Only costs and revenue of this product; an empty text means those without a "
-            "product. Up to 1000 times. Default: all.",
-        ),
-    ] = None,
-    billing_type: Annotated[
-        list[BillingName] | None,
-        typer.Option(
-            metavar="TYPE",
-            help=f"Only products with this billing type: {', '.join(BillingName)}. Default: all.",
-        ),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SLUG",
-            help="Only this metric, such as costs. Any number of times. Default: all metrics in "
-            "files and JSON; in tables costs, customers and the cost per customer, or "
-            "revenue, costs and margins once there is revenue.",
-        ),
-    ] = None,
-    group_by: Annotated[
-        GroupName | None,
-        typer.Option(
-            metavar="WHAT",
-            help=f"Also show each of these: {', '.join(GroupName)}. Default: none.",
-        ),
-    ] = None,
-    groups_max: Annotated[
-        int | None,
-        typer.Option(
-            metavar="COUNT",
-            parser=whole_number(1, 1_000),
-            help="The greatest number of groups to show, 1 to 1000; the others are one row. "
-            "Default: 10.",
-        ),
-    ] = None,
-    order_by: Annotated[
-        str,
-        typer.Option(
-            metavar="SLUG",
-            help="The metric that orders the groups: the greatest total first, or the least first "
-            'with " asc" after the metric. Default: costs.',
-        ),
-    ] = "",
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the answer as JSON. Default: tables and a plot.")
-    ] = False,
-    json_lines: Annotated[
-        bool,
-        typer.Option(
-            "--json-lines",
-            help="Print one JSON object per line for each period. Default: tables and a plot.",
-        ),
-    ] = False,
-    csv: Annotated[
-        bool,
-        typer.Option(
-            "--csv",
-            help="Print CSV with a header and a row for each period. Default: tables and a plot.",
-        ),
-    ] = False,
-    focus: Annotated[
-        bool,
-        typer.Option(
-            "--focus",
-            help="Print the costs of each day, customer, event name, model and product as FOCUS "
-            "1.2 CSV. Default: tables and a plot.",
-        ),
-    ] = False,
+    start: StartOption = None,
+    end: EndOption = None,
+    interval: IntervalOption = None,
+    timezone: TimezoneOption = "UTC",
+    customer: CustomerOption = None,
+    customer_id: CustomerIdOption = None,
+    event_name: EventNameOption = None,
+    llm_vendor: LlmVendorOption = None,
+    llm_model: LlmModelOption = None,
+    product: ProductOption = None,
+    billing_type: BillingTypeOption = None,
+    metric: MetricOption = None,
+    group_by: GroupByOption = None,
+    groups_max: GroupsMaxOption = None,
+    order_by: OrderByOption = "",
+    json: JsonOption = False,
+    json_lines: JsonLinesOption = False,
+    csv: CsvOption = False,
+    focus: FocusOption = False,
     address: AddressOption = None,
     token: TokenOption = None,
 ) -> None:
