@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ import pytest
 from tests.support.databases import ENGINES, Databases
 
 if TYPE_CHECKING:
-    from tests.support.service import Caller, LoopThread, Service
+    from cost_insights.identity import Organization
+    from cost_insights.store import Store
+    from tests.support.service import Caller, LoopThread, Service, StartServer
 
 # A narrow terminal, which pytest-xdist pretends to have, would leave columns out of tables.
 os.environ.pop("COLUMNS", None)
@@ -122,6 +124,24 @@ def database_url(engine: str, databases: Databases) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def store(database_url: str) -> "Iterator[Store]":
+    """A store of its own, which holds nothing yet."""
+    from cost_insights.store import Store
+
+    with closing(Store(database_url)) as store:
+        store.upgrade()
+        yield store
+
+
+@pytest.fixture
+def acme(store: "Store") -> "Organization":
+    """An organization."""
+    from tests.support.records import new_organization
+
+    return new_organization(store)
+
+
 @pytest.fixture(scope="session")
 def loop_thread() -> "Iterator[LoopThread]":
     """The event loop that servers run in."""
@@ -144,7 +164,7 @@ def server(loop_thread: "LoopThread", database_url: str) -> "Iterator[Service]":
 @pytest.fixture
 def start_server(
     loop_thread: "LoopThread",
-) -> "Callable[..., AbstractContextManager[Service]]":
+) -> "StartServer":
     """Starts a server on a given database, with given settings."""
     from tests.support.service import running
 

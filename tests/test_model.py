@@ -2,8 +2,6 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -19,9 +17,7 @@ from cost_insights.v1 import event_pb2
 from tests.reference import costs as reference
 from tests.support.databases import Databases
 from tests.support.examples import examples
-from tests.support.service import Caller, Service, metrics_on_paper, new_event
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Caller, StartServer, metrics_on_paper, new_event
 
 FIRST = datetime(2026, 3, 27, tzinfo=UTC)
 SPAN = (date(2026, 3, 28), date(2026, 4, 2))

@@ -7,8 +7,7 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,7 @@ from cost_insights.store.schema import organization, segment
 from tests.support.command_line import SECONDS_MAX, Command, program
 from tests.support.databases import Databases
 from tests.support.segments import compact, fill
-from tests.support.service import Service
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Service, StartServer
 
 SUMMARY = re.compile(r"(.*): (\d+) events, (\d+) cells, \d+\.\d seconds\n")
 

@@ -3,8 +3,6 @@
 import datetime
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -27,9 +25,7 @@ from cost_insights.client.options import target_of
 from cost_insights.v1 import event_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.postgresql import free_port
 from tests.support.revenue import money, new_order
-from tests.support.service import Service
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Service, StartServer
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 YESTERDAY = TODAY - datetime.timedelta(days=1)

@@ -1,7 +1,7 @@
 """Questions that are answered from memory: by one statement, and never by an old answer."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, NoReturn
 
 import pytest
@@ -12,9 +12,7 @@ from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import create_organization
 from cost_insights.store import Deadline, Store
 from tests.support.cells import add_batches, packed_cells
-from tests.support.service import Service, lately, new_event
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Service, StartServer, lately, new_event
 
 QUESTIONS: list[dict[str, Any]] = [
     {},
@@ -65,14 +63,6 @@ def test_what_others_store_counts_at_once(service: Service, database_url: str) -
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
         assert cells.compact(other, waiting.organization_number)
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store with nothing but an organization."""
-    with closing(Store(database_url)) as store:
-        store.upgrade()
-        yield store
 
 
 def test_cells_without_a_transaction(store: Store) -> None:

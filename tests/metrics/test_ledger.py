@@ -34,12 +34,6 @@ def store(engine: str, databases: Databases) -> Iterator[Store]:
         yield store
 
 
-@pytest.fixture
-def acme(store: Store) -> Organization:
-    """An organization."""
-    return new_organization(store)
-
-
 def snapshot_of(store: Store, owner: Organization, *, seconds_max: float = 60) -> Snapshot:
     """A snapshot of an organization."""
     caches = Caches(CellCache(0), CustomerCache())

@@ -30,12 +30,6 @@ def store(engine: str, databases: Databases) -> Iterator[Store]:
         yield store
 
 
-@pytest.fixture
-def acme(store: Store) -> Organization:
-    """An organization."""
-    return new_organization(store)
-
-
 def records_count(store: Store, owner: Organization) -> int:
     """The last number that was given to a record."""
     with store.read() as connection:

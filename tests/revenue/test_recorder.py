@@ -45,21 +45,6 @@ ALL = RevenueQuestion(
 )
 
 
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store with its schema, on either engine."""
-    store = Store(database_url)
-    store.upgrade()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def acme(store: Store) -> Organization:
-    """An organization."""
-    return new_organization(store)
-
-
 def rows(store: Store, table: sa.Table) -> list[dict[str, Any]]:
     """Every row of a table."""
     with store.read() as connection:

@@ -4,8 +4,8 @@ import threading
 import time
 import uuid
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 
@@ -30,9 +30,7 @@ from tests.support.segments import (
     fill,
     the_first,
 )
-from tests.support.service import Service
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Service, StartServer
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Writing events: each once, numbers without gaps, all of a transaction or nothing."""
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,22 +19,6 @@ from tests.support.submissions import NOW_US, counts, insert, submission
 MANY = 600
 FEW = 200
 """PostgreSQL is given so many in either of two ways."""
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store with its schema, on either engine."""
-    store = Store(database_url)
-    store.upgrade()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def acme(store: Store) -> Organization:
-    """An organization."""
-    with store.write() as connection:
-        return identity.create_organization(connection, "acme")
 
 
 def count(store: Store, table: sa.Table) -> int:

@@ -6,8 +6,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,11 +17,9 @@ from cost_insights.v1 import revenue_service_pb2
 from tests.support.databases import Databases
 from tests.support.postgresql import Cluster, folder_for_cluster, libpq_url
 from tests.support.revenue import new_order
-from tests.support.service import Caller, Service, new_event, refused
+from tests.support.service import Caller, Service, StartServer, new_event, refused
 
 pytestmark = pytest.mark.slow
-
-StartServer = Callable[..., AbstractContextManager[Service]]
 
 
 @contextlib.contextmanager

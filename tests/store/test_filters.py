@@ -1,11 +1,8 @@
 """Customers are found by both their names, and asked for again only where they are not known."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from cost_insights import identity
@@ -15,14 +12,6 @@ from cost_insights.identity import Organization
 from cost_insights.store import Store
 from tests.support.service import new_event
 from tests.support.submissions import NOW_US, submission
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store of a new database."""
-    with closing(Store(database_url)) as store:
-        store.upgrade()
-        yield store
 
 
 def add(store: Store, organization: Organization, *names: str) -> None:

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cost_insights import identity
 from cost_insights.cells import CellCache, CellReader, StoredCells
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.events import EventWriter
@@ -85,13 +84,6 @@ def store(line: tuple[Line, str]) -> Iterator[Store]:
     store.upgrade()
     yield store
     store.close()
-
-
-@pytest.fixture
-def acme(store: Store) -> Organization:
-    """An organization."""
-    with store.write() as connection:
-        return identity.create_organization(connection, "acme")
 
 
 @pytest.mark.parametrize("again", [0, 1], ids=["all new", "one stored already"])

@@ -4,7 +4,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,9 +28,7 @@ from tests.support.segments import (
     drop,
     the_first,
 )
-from tests.support.service import Caller, Service, new_event, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Caller, Service, StartServer, new_event, refused
 
 BOUNDARY = datetime(2025, 1, 19, tzinfo=UTC)
 

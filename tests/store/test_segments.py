@@ -39,14 +39,6 @@ WAIT_SECONDS_MAX = 30
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store of a new database, with one organization."""
-    with closing(Store(database_url)) as store:
-        store.upgrade()
-        yield store
-
-
-@pytest.fixture
 def organization(store: Store) -> int:
     """The number of an organization."""
     with store.write() as connection:

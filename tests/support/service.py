@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -308,6 +309,10 @@ class Service:
         if not self._stopped:
             self._loop.run(self.server.stop())
         self.store.close()
+
+
+StartServer = Callable[..., AbstractContextManager[Service]]
+"""Starts a server on a given database, with given settings."""
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Refusals of events: by path, value and rule, within 8 KiB."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -16,6 +15,7 @@ from tests.support.service import (
     Caller,
     Refusal,
     Service,
+    StartServer,
     event_of,
     new_event,
     now_us,
@@ -23,8 +23,6 @@ from tests.support.service import (
     refusal_of,
     refused,
 )
-
-StartServer = Callable[..., AbstractContextManager[Service]]
 
 Mix = Callable[[Caller], tuple[list[event_pb2.NewEvent], dict[str, int]]]
 """Makes events, and says what becomes of how many of them."""

@@ -1,8 +1,6 @@
 """Who may call what: tokens, scopes, and the open organization."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -21,14 +19,13 @@ from tests.support.service import (
     METHODS,
     Caller,
     Service,
+    StartServer,
     new_event,
     now_us,
     raw_call,
     refusal_of,
     refused,
 )
-
-StartServer = Callable[..., AbstractContextManager[Service]]
 
 
 def test_every_method_is_an_operation() -> None:

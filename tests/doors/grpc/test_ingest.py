@@ -2,17 +2,22 @@
 
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 
 import pytest
 from google.protobuf import json_format, timestamp_pb2
 
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.support.service import Caller, Service, event_of, lately, new_event, now_us, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import (
+    Caller,
+    Service,
+    StartServer,
+    event_of,
+    lately,
+    new_event,
+    now_us,
+    refused,
+)
 
 
 def timestamp(text: str) -> timestamp_pb2.Timestamp:

@@ -7,8 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -22,9 +21,15 @@ from cost_insights.addresses import AddressError
 from cost_insights.store import Store
 from cost_insights.v1 import event_service_pb2
 from tests.support.postgresql import free_port
-from tests.support.service import METHODS, SERVICES, Caller, Service, new_event, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import (
+    METHODS,
+    SERVICES,
+    Caller,
+    Service,
+    StartServer,
+    new_event,
+    refused,
+)
 
 
 def test_health(service: Service) -> None:

@@ -3,17 +3,13 @@
 import logging
 import queue
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import grpc
 import pytest
 
 from cost_insights.v1 import event_service_pb2
 from tests.support.samples import EVENTS, METRICS, REVENUE, SAMPLES
-from tests.support.service import Caller, Service, new_event, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Caller, StartServer, new_event, refused
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

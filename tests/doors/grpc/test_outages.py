@@ -3,9 +3,8 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import grpc
@@ -16,11 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from cost_insights.v1 import event_service_pb2
 from tests.support.postgresql import Cluster, folder_for_cluster
 from tests.support.samples import EVENTS, METRICS, SAMPLES
-from tests.support.service import SERVICES, Service, refused
+from tests.support.service import SERVICES, Service, StartServer, refused
 
 pytestmark = pytest.mark.slow
-
-StartServer = Callable[..., AbstractContextManager[Service]]
 
 NAMES = ("", *(service.full_name for service in SERVICES))
 SERVING = health_pb2.HealthCheckResponse.SERVING

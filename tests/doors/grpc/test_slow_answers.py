@@ -3,8 +3,7 @@
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -14,9 +13,7 @@ from cost_insights.client import Client, RefusedError
 from cost_insights.store import Store, schema
 from cost_insights.v1 import metrics_service_pb2
 from tests.support.databases import Databases
-from tests.support.service import Service, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import StartServer, refused
 
 REQUEST = metrics_service_pb2.GetMetricsRequest(start_date="2026-11-01", end_date="2026-11-23")
 

@@ -2,17 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
 from cost_insights.v1 import event_pb2, event_service_pb2
-from tests.support.service import Caller, Service, new_event, refused
-
-StartServer = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Caller, Service, StartServer, new_event, refused
 
 
 def message(
