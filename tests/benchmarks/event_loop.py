@@ -16,7 +16,7 @@ WARMUP_REQUESTS = 2_000
 
 
 def event_loops(results: Results, *, seconds: float, rounds: int) -> None:
-    """The same small requests to an empty server on either loop, in turns."""
+    """A row about the same small requests to an empty server on either loop, in turns."""
     rates: dict[str, list[float]] = {name: [] for name in LOOPS}
     prepared = bodies(requests=100, events_each=1, keyed=True)
     with (

@@ -45,12 +45,12 @@ class LoadRow:
     p99_ms: float | None = None
     commit_events: float | None = None
     server_cpu_us: float | None = None
-    """The time of each event, like the next one."""
+    """The CPU time per event, like the next one."""
     database_cpu_us: float | None = None
     load_cores: float | None = None
     """The number of cores that the load generator keeps busy."""
     disk_bytes: float | None = None
-    """The bytes of each event, with its share of the indexes."""
+    """The bytes per event, with its share of the indexes."""
 
 
 @dataclass(frozen=True)

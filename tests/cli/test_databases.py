@@ -332,7 +332,7 @@ def test_a_schema_of_another_version(
 def test_a_file_that_is_no_database(
     quick: Command, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    """What cannot be opened, made or read is told in one line, and nothing is changed."""
+    """A database that cannot be opened, made or read is named in one line and not changed."""
     text = tmp_path / "notes.txt"
     text.write_text("not a database\n" * 100)
     creates = arguments != ("db", "check")

@@ -436,7 +436,7 @@ def test_every_refused_line_is_counted_and_named(
     name: str,
     batch_events: int,
 ) -> None:
-    """However many faults there are, each line that is not stored is in the faults file."""
+    """Each line that is not stored is in the faults file, however many there are."""
     inserted, refused = (200, 800) if name.endswith(".csv") else (0, 1_000)
     content = (FIELD / name).read_bytes()
     header = content[: content.index(b"\n") + 1] if name.endswith(".csv") else b""

@@ -318,7 +318,7 @@ def order(
 
 @pytest.fixture
 def earning(filled: Service) -> Service:
-    """The same service with revenue, and with products."""
+    """The service with revenue, and with products."""
     caller = Caller(filled.channel())
     caller.ingest(
         event_of(day("2026-11-02", "a", "40", "email", product_id="pro")),

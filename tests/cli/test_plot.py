@@ -57,7 +57,7 @@ def test_periods_share_bars_where_there_are_too_many() -> None:
     )
 )
 def test_fits_the_width(width: int, costs: list[Decimal]) -> None:
-    """Whatever the costs are, the plot is as high as it should be and never too wide."""
+    """The plot is as high as it should be and never too wide, whatever the costs are."""
     drawn = plot_costs(days(len(costs)), costs, width=width).splitlines()
     assert max(map(len, drawn)) <= width
     assert len(drawn) == ROWS + 4
@@ -107,7 +107,7 @@ def test_draws_what_is_given_back_below_zero() -> None:
     )
 )
 def test_margins_fit_the_width(width: int, amounts: list[tuple[Decimal, Decimal]]) -> None:
-    """Whatever the amounts are, the bars are never too wide; only the title may be wider."""
+    """The bars are never too wide, whatever the amounts are; only the title may be wider."""
     revenue, costs = zip(*amounts, strict=True)
     drawn = plot_margin(days(len(amounts)), revenue, costs, width=width).splitlines()
     assert max(map(len, drawn[1:])) <= width

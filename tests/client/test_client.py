@@ -367,7 +367,7 @@ def test_exports(service: Service) -> None:
 
 
 async def test_asynchronous_exports(service: Service) -> None:
-    """The same for coroutines."""
+    """The client for coroutines exports rows in the same way."""
     caller = service.caller()
     async with AsyncClient(service.address, token=caller.token) as client:
         await client.ingest(

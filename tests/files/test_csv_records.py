@@ -238,7 +238,7 @@ HEADER = "name,external_customer_id,cost,metadata.note\n"
 def test_lines_that_are_left_out_are_counted(
     text: str, left_out: list[tuple[int, int]], good: list[int]
 ) -> None:
-    """However quotes are damaged, each line is read or counted in a fault."""
+    """Each line is read or counted in a fault, however quotes are damaged."""
     found = records((HEADER + text).encode(errors="surrogateescape"))
     bad = [record for record in found if isinstance(record.event, LineFault)]
     assert [(record.line, record.lines) for record in bad] == left_out

@@ -52,7 +52,7 @@ def token_of(store: Store, name: str) -> str:
 
 
 def test_callers_at_once_share_a_look_up(store: Store) -> None:
-    """However many calls come at once, with a token or without, the database is asked once."""
+    """The database is asked once, however many calls come at once, with a token or without."""
     store.upgrade()
     authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
 

@@ -493,7 +493,7 @@ HISTORIES: Mapping[str, Sequence[str]] = {
     "gross_margin": ["costs", "revenue"],
     "gross_margin_percentage": ["costs", "revenue"],
 }
-"""The metric whose sum before the span each cumulative metric includes."""
+"""The facts of which each cumulative metric includes the time before the span."""
 
 
 class SpanMetrics:
@@ -616,7 +616,7 @@ class Filters:
     billing_types: Collection[str] = ()
 
     def chosen(self, facts: Facts) -> Part:
-        """The facts that remain."""
+        """The facts that remain under these filters."""
         recurring = not self.billing_types or RECURRING in self.billing_types
         billed = billed_products(facts, self.billing_types) if self.billing_types else ()
         return Part(

@@ -175,7 +175,7 @@ class Booking:
 
 
 def adjustment(refund: Refund) -> Fraction:
-    """The cumulative number after the period, less that before it."""
+    """The change of net revenue that a refund makes, in usd."""
     sign = 1 if refund.kind in (REFUND_REVERSAL, DISPUTE_REVERSAL) else -1
     return sign * in_usd(refund.cents, refund.exchange_rate) - Fraction(refund.fee)
 

@@ -29,12 +29,12 @@ class Serving:
 
     @property
     def address(self) -> str:
-        """Where it listens for gRPC."""
+        """The address at which it listens for gRPC."""
         return self.greeting.split(" ")[2]
 
     @property
     def url(self) -> str:
-        """Where it listens for HTTP."""
+        """The URL at which it listens for HTTP."""
         door = self.greeting.split(" · ")[1]
         assert door.startswith("HTTP on "), self.greeting
         return f"http://{door.removeprefix('HTTP on ')}"

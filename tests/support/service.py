@@ -225,12 +225,12 @@ class Service:
 
     @property
     def address(self) -> str:
-        """Where it listens for gRPC."""
+        """The address at which it listens for gRPC."""
         return self.server.grpc_address
 
     @property
     def url(self) -> str:
-        """Where it listens for HTTP, if it does."""
+        """The URL at which it listens for HTTP, if it does."""
         return f"http://{self.server.http_address}"
 
     def channel(self) -> grpc.Channel:
@@ -413,7 +413,7 @@ class Refused:
 
     @property
     def refusal(self) -> Refusal:
-        """The message of the status."""
+        """The refusal that the block ended with."""
         assert self._refusal is not None
         return self._refusal
 

@@ -11,9 +11,9 @@ from cost_insights._native.cells import Kept
 class CellCache:
     """Packed batches and segments by id, shared by all threads, bounded by their bytes.
 
-    What was asked for least recently goes first. An id stands for one content for
-    ever, so nothing in here is ever out of date. It is given as its 16 bytes: an
-    answer looks for hundreds, and a `UUID` is hashed many times slower.
+    The least recently used entry is evicted first. The content of an id never changes, so no entry
+    is ever out of date. Ids are given as their 16 bytes: an answer looks up hundreds, and a `UUID`
+    is hashed many times slower.
     """
 
     _ENTRY_BYTES = 200

@@ -179,8 +179,8 @@ class CellCheck:
         ]
         if self._events_from_us is None or self._events_from_us <= _first_us(month):
             return spans
-        # What is expected of pruned time are the customers' quarters themselves. If some of
-        # them are gone, everyone's cells tell, and must not be made to agree.
+        # In pruned time the customers' quarters themselves are what is expected. If some of
+        # them are gone, everyone's cells show it, and must not be made to agree.
         is_confirmed = any(
             all(one.is_right for one in spans if one.kind == kind)
             for kind in (Kind.QUARTERS, Kind.DAYS)

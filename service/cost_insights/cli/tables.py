@@ -169,7 +169,7 @@ def print_table(
     shown = list(columns)
     while True:
         table = _table(heading, labels, shown, label_columns_max=label_columns_max)
-        # What it takes where there is all the room in the world.
+        # The width of the table if there were room for everything.
         unbounded = out.options.update(max_width=sys.maxsize)
         table.width = rich.measure.Measurement.get(out, unbounded, table).maximum
         least = max(shown, key=lambda column: column.rank)

@@ -18,10 +18,10 @@ _OF_KUBERNETES: Final = re.compile(
 
 
 def warn_of_unknown_variables() -> None:
-    """Names the COST_INSIGHTS_… variables that set nothing, which a typo may have meant to.
+    """Warns of COST_INSIGHTS_… variables that set nothing, such as misspelt ones.
 
-    They are no error: another version may know them, and Kubernetes makes some of its
-    own where a service is called cost-insights.
+    They are not an error: another version may know them, and Kubernetes sets some of its own if a
+    service is called cost-insights.
     """
     known = [f"{_VARIABLES}{name.upper()}" for name in Settings.model_fields] + [_TOKEN_VARIABLE]
     for name in sorted(os.environ):

@@ -92,7 +92,7 @@ class BackgroundClient:
         self.close()
 
     def send(self, event: requests.EventLike) -> None:
-        """Takes an event; raises InvalidEventError if it is no event at all."""
+        """Takes an event; raises InvalidEventError if it cannot be put into a message."""
         self._check_process()
         message = requests.new_event(event)
         if not message.HasField("timestamp"):

@@ -304,9 +304,9 @@ def _drop_blank(row: list[str], keep: int) -> None:
 
 
 def place_of(column: str) -> tuple[str, str] | None:
-    """The object and the field in it that a column fills; None if there is none.
+    """The object and its field that a column fills; None if the column names neither.
 
-    Only the keys of metadata tell upper from lower case.
+    Only the keys of metadata are case-sensitive.
     """
     group, dot, name = column.partition(".")
     group = group.lower()

@@ -185,7 +185,7 @@ class Number(str):
 
 
 def event_of(document: dict[str, Any], convert: Convert = keep) -> NewEvent | LineFault:
-    """The event of a document whose numbers are `Number`s, or why it is none."""
+    """The event of a document whose numbers are `Number`s, or the fault of the document."""
     try:
         convert(document)
         return _event(document)

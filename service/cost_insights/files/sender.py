@@ -382,7 +382,7 @@ class Sender:
             if batch is None or batch.answer is not None:
                 continue
             failure = failure_of_status(heard.error) if heard.HasField("error") else None
-            # What a batch is too large for has not stored it; any other error may come late.
+            # A batch that is too large was not stored; any other error may follow a commit.
             self._certain = self._certain and failure is not None and failure.is_too_large
             if failure is None:
                 batch.answer = heard.batch
@@ -404,7 +404,7 @@ class Sender:
     async def _next_answer(self, call: Any) -> StreamEventsResponse | None:
         """The next acknowledgement; None at the end of the stream."""
         reading = asyncio.ensure_future(call.read())
-        # Where nobody waits for it any more, nobody needs to know how it ends.
+        # If nobody waits for it any more, its error needs no notice.
         reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not (await asyncio.wait({reading}, timeout=ANSWER_SECONDS / 10))[0]:
             oldest = min(

@@ -22,9 +22,9 @@ class SecretError(Exception):
 
 
 def read_secret(file: Path) -> str:
-    """The secret in a file, without blanks around it; raises SecretError if it is none.
+    """The secret in a file, without blanks around it; raises SecretError if it is malformed.
 
-    The message never repeats what the file holds.
+    The message never repeats the contents of the file.
     """
     try:
         with file.open("rb") as opened:

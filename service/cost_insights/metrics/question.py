@@ -213,7 +213,7 @@ def _zones() -> frozenset[str]:
     The folder of a system holds other files too, such as `localtime` and `posixrules`.
     """
     names = importlib.resources.files("tzdata").joinpath("zones").read_text("ascii").split()
-    # What a clock that nobody has set shows is no place.
+    # The zone of a clock that nobody has set.
     return frozenset(names) - {"Factory"}
 
 

@@ -172,7 +172,7 @@ class _Query:
             self._deadline.check()
             earned = self._revenue_facts_of([metric])
             members |= dict.fromkeys(earned.members(sources & LEDGER_SOURCES))
-        # What one source has of them counts where only another one has it in the span.
+        # A key counts with its facts of all sources if any source has it in the span.
         ranks = Ranks(list(members), {}, {}, {})
         if metric.sources & COST_SOURCES:
             ranks = ranks | costs.ranks(ranks.keys)
@@ -189,7 +189,7 @@ class _Query:
         found = self._snapshot.customers(key for key in keys if isinstance(key, int))
         return {number: _Called(one.external_id, one.id) for number, one in found.items()}
 
-    # Where facts come from
+    # Sources of facts
 
     @cached_property
     def _sources(self) -> frozenset[FactSource]:

@@ -323,8 +323,8 @@ subscription = sa.Table(
     sa.Column("ends_us", sa.BigInteger),
     sa.Column("ended_us", sa.BigInteger),
     sa.Column("update_us", sa.BigInteger, nullable=False),
-    # Of this state, in one row of numbers with the ledger: whoever has read up to a
-    # number finds there what came since.
+    # The number of this state, in one sequence with the ledger: a reader who has read up to
+    # a number finds everything newer behind it.
     sa.Column("record_number", sa.BigInteger, nullable=False),
     sa.Index(
         "subscription_organization_number_started_us_subscription_id_idx",
@@ -461,7 +461,7 @@ ledger_entry = sa.Table(
     sa.Column("product_id", Key, nullable=False),
     sa.Column("billing_type", sa.Text, nullable=False),
     sa.Column("subscription_id", Key, nullable=False),
-    # Those of the order, and meaningless where `orders` is 0.
+    # The currency and rate of the order; meaningless where `orders` is 0.
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("exchange_rate_e12", sa.BigInteger, nullable=False),
     # All in usd.

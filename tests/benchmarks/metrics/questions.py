@@ -1,7 +1,7 @@
-"""What is asked, and what is right.
+"""Questions about a data set, and their right answers.
 
-The right answers are computed from the arrays that the requests were written
-from, in integers, for the periods that the slow twin of the service finds.
+The right answers are computed from the arrays that the requests were written from, in integers, for
+the periods that the slow twin of the service finds.
 """
 
 import datetime

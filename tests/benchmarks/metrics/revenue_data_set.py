@@ -49,10 +49,10 @@ NONE = -1
 """The value of the absent place of a record."""
 
 CYCLES_SHARE = Fraction(6, 10)
-"""The greatest share of all orders."""
+"""The greatest share of orders that are cycles of subscriptions."""
 
 REFUNDS_SHARE = Fraction(1, 50)
-"""Next to the orders."""
+"""The number of refunds, next to that of orders."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Subscriptions(Table):
         return np.where(self.trial_end_us != NEVER, self.trial_end_us, self.started_us)
 
     def message(self) -> NewSubscription:
-        """Of a single one, as it is sent."""
+        """The message of a table with a single record."""
         cycle = CYCLES[self.cycles]
         return NewSubscription(
             subscription_id=f"subscription_{self.numbers}",
@@ -197,7 +197,7 @@ class Orders(Table):
     paid_us: Any
 
     def message(self) -> NewOrder:
-        """Of a single one, as it is sent."""
+        """The message of a table with a single record."""
         once = self.subscriptions == NONE
         return NewOrder(
             order_id=f"order_{self.numbers}",
@@ -233,7 +233,7 @@ class Refunds(Table):
     created_us: Any
 
     def message(self) -> Refund:
-        """Of a single one, as it is sent."""
+        """The message of a table with a single record."""
         known = self.orders != NONE
         return Refund(
             refund_id=f"refund_{self.numbers}",

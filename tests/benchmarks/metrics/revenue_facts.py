@@ -1,7 +1,7 @@
-"""What is right about revenue.
+"""The right answers about revenue.
 
-Computed, like the right answers about costs, from the arrays that the requests were
-written from, in integers; where something is rounded, in fractions.
+They are computed, like those about costs, from the arrays that the requests were written from, in
+integers; where something is rounded, in fractions.
 """
 
 import functools

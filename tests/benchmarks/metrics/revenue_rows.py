@@ -53,7 +53,7 @@ def revenue(recorded: Recorded, results: Results, *, seconds: float) -> None:
 
 
 def _narrowed(question: Question) -> Iterator[Question]:
-    """The same database with fewer records."""
+    """The question narrowed to one product, and to one customer."""
     yield replace(question, what=f"{question.what}, one product", product=PLANS[0])
     yield replace(question, what=f"{question.what}, one customer (the biggest)", customer=0)
 

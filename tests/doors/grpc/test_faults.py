@@ -443,7 +443,7 @@ def test_a_request_that_is_too_large(start_server: StartServer, database_url: st
 
 @pytest.mark.parametrize("character", ["x", "ü", "🤖", "\n", "%"])
 def test_many_faults_fit_in_the_trailers(caller: Caller, character: str) -> None:
-    """Of more faults than 8 KiB hold the first are named and all are counted."""
+    """If there are more faults than 8 KiB hold, the first are named and all are counted."""
     key = character * 100
     event = new_event(name=character * 200, external_id=character * 300, cost=character * 90)
     event.metadata.update({key: [1], key + "2": None})

@@ -80,7 +80,8 @@ GROUPINGS: list[tuple[str, list[tuple[str, bool, int, str, int]]]] = [
 def test_groups_by_each_thing(
     caller: Caller, group_by: str, groups: list[tuple[str, bool, int, str, int]]
 ) -> None:
-    """What costs most comes first; a value with events but no costs is a group too."""
+    """The group with the greatest costs comes first; a value with events but no costs is a group
+    too."""
     caller.ingest(*EVENTS)
     answer = caller.get_metrics(
         **SPAN, group_by=group_by, metrics=["costs", "active_user_by_event"]
@@ -172,7 +173,7 @@ def test_groups_add_up(caller: Caller, group_by: str, groups_max: int) -> None:
 
 
 def test_history_without_a_group_is_among_the_others(caller: Caller) -> None:
-    """What values without an event in the span cost before it is a group without members."""
+    """Earlier costs of values without an event in the span are a group without members."""
     caller.ingest(*EVENTS, event(1, "7", "gone"), event(1, "0.5", "gone too"))
     asked = {**SPAN, "group_by": "GROUP_BY_CUSTOMER"}
     others = caller.get_metrics(**asked).groups[-1]
@@ -202,7 +203,7 @@ def test_no_others_where_they_would_hold_nothing(
 
 
 def test_only_history_and_nothing_at_all(caller: Caller) -> None:
-    """Where nothing happened in the span, what was before it is all that is grouped."""
+    """If nothing happened in the span, only what was before it is grouped."""
     asked = {**SPAN, "group_by": "GROUP_BY_EVENT_NAME"}
     assert list(caller.get_metrics(**asked).groups) == []
     caller.ingest(event(1, "7", "c"))

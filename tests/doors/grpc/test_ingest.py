@@ -290,7 +290,7 @@ def test_a_retry_without_timestamp_is_a_duplicate(caller: Caller) -> None:
 
 
 def test_racing_retries_store_each_event_once(service: Service) -> None:
-    """However many callers send the same events at once, each is stored once."""
+    """Each event is stored once, however many callers send it at the same time."""
     owner = service.caller()
     callers = [service.caller(owner.organization) for _ in range(6)]
     events = [new_event(external_id=f"k{n}", cost="0.1") for n in range(200)]

@@ -89,7 +89,7 @@ def test_customers_by_our_id(caller: Caller) -> None:
 
 @pytest.mark.parametrize("page_size", [1, 2, 7, 36, 37, 1_000, 0])
 def test_pages_hold_every_event_once(caller: Caller, page_size: int) -> None:
-    """Whatever the page size, also among events of one time, each event comes once."""
+    """Each event comes once, whatever the page size, also among events of one time."""
     events = store(caller)
     found = []
     token = ""

@@ -917,7 +917,7 @@ def test_customers_by_our_id(caller: Caller) -> None:
 
 @pytest.mark.parametrize("page_size", [1, 4, 27, 28, 1_000, 0])
 def test_pages_hold_every_record_once(caller: Caller, page_size: int) -> None:
-    """Whatever the page size, also among records of one time, each comes once."""
+    """Each record comes once, whatever the page size, also among records of one time."""
     orders = store_many(caller)
     found = [order.order_id for order in list_orders(caller, page_size=page_size)]
     assert sorted(found) == sorted(order.order_id for order in orders)

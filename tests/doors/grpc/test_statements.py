@@ -102,7 +102,7 @@ class Change:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The columns that it sets of the state."""
+        """The fields of the state that the change sets."""
         goes_on: dict[str, Any] = {
             "uncanceled_time": on_day(self.day),
             "ends_time": None,
@@ -224,7 +224,7 @@ def known(caller: Caller) -> tuple[Any, ...]:
 @hypothesis.given(st.tuples(lives("a"), lives("b")), st.randoms(use_true_random=False))
 @hypothesis.settings(max_examples=40)
 def test_any_order(service: Service, lived: Sequence[Life], rng: random.Random) -> None:
-    """However statements come, subscriptions and metrics are those of the states on paper."""
+    """Subscriptions and metrics are those of the states on paper, however statements come."""
     paper = service.caller()
     send(paper, [life.state for life in lived])
     statements = [one for life in lived for one in life.statements]

@@ -487,7 +487,7 @@ LIFE: list[tuple[event_pb2.NewEvent, dict[str, Any]]] = [
         {"uncanceled_time": at(80), "ends_time": None, "ended_time": None},
     ),
 ]
-"""A change of a subscription, and the columns that it changes."""
+"""Changes of a subscription, each with the columns that it sets."""
 
 
 def test_subscriptions(service: Service, caller: Caller) -> None:
@@ -607,7 +607,8 @@ def test_conflicts(service: Service, caller: Caller) -> None:
 def test_an_order_that_was_recorded_whole(
     service: Service, caller: Caller, event: event_pb2.NewEvent
 ) -> None:
-    """A recorded order stays as it is; an event that differs is a conflict, another one is not."""
+    """A recorded order stays as it is: an event that differs is a conflict, one that agrees is a
+    duplicate."""
     record(caller, [new_order(applied_balance="1")])
     before = recorded(service, caller)
     assert caller.ingest(balance(), paid(applied_balance_amount=1)) == Response(duplicates=2)
@@ -1178,7 +1179,7 @@ def test_any_order(
     given_back: Sequence[tuple[event_pb2.NewEvent, revenue_pb2.Refund]],
     rng: random.Random,
 ) -> None:
-    """However events come, what is recorded and what is booked is what the typed calls make."""
+    """The records and bookings are those of the typed calls, however events come."""
     evented, typed = service.caller(), service.caller()
     events = [event for sale in sold for event in sale.events]
     events += [event for event, _ in given_back]

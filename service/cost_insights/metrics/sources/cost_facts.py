@@ -193,7 +193,7 @@ class CostFacts:
         )
         return others, attributed + others
 
-    # What is read
+    # Reading
 
     @cached_property
     def _cells(self) -> PeriodCells:
@@ -249,7 +249,7 @@ class CostFacts:
             return None
         return [(number, _BY_SERIES) for number in self._customers]
 
-    # What it adds up to
+    # Adding up
 
     def _tally(
         self,

@@ -1,4 +1,4 @@
-"""What was said of subscriptions: until now one state of each, which is kept as a statement."""
+"""Statements about subscriptions. The stored state of each becomes a statement."""
 
 import hashlib
 import json
