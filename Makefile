@@ -6,6 +6,9 @@ PROTOS := $(sort $(wildcard proto/cost_insights/v1/*.proto))
 RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 GENERATED := service/cost_insights/v1
 OPENAPI := service/cost_insights/doors/http/rpcs.openapi.json
+# The SDKs of Python that tests run, each in an environment of its own: their versions are the names of the lock files.
+SDK_LOCKS := $(wildcard tests/interop/python/polar-sdk-*.lock)
+SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-fast lint format generate generate-check lock bench bench-metrics clean venv-works
@@ -45,6 +48,11 @@ $(BIN)/python: | venv-works
 	npm ci --prefix .venv/node --ignore-scripts --silent
 	@touch $@
 
+.venv/polar-sdk-%/installed: tests/interop/python/polar-sdk-%.lock | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 setup: .venv/installed ## Creates .venv and builds the native module.
 
 demo: .venv/installed ## Shows the service at work on a generated month of events.
@@ -53,12 +61,12 @@ demo: .venv/installed ## Shows the service at work on a generated month of event
 serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(BIN)/cost-insights serve
 
-test: .venv/installed .venv/go-tools .venv/node-tools ## Runs all tests, on SQLite and on a real PostgreSQL.
+test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	cargo test --quiet
 	$(BIN)/pytest
 
-test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inner loop needs, on all cores; it says what it leaves out.
+test-fast: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs what the inner loop needs, on all cores; it says what it leaves out.
 	sh tests/tools/postgresql.sh
 	$(BIN)/pytest --fast --numprocesses auto --quiet
 
@@ -88,6 +96,9 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
+	for sdk in $(SDK_LOCKS:tests/interop/python/polar-sdk-%.lock=%); do \
+	    echo "polar-sdk==$$sdk" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/interop/python/polar-sdk-$$sdk.lock || exit; \
+	done
 
 .venv/requirements-bench: requirements-bench.lock .venv/requirements
 	@sh tests/tools/pip_install.sh requirements-bench.lock

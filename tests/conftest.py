@@ -32,7 +32,7 @@ CI = hypothesis.settings.get_profile("ci")
 hypothesis.settings.register_profile("thorough", CI, max_examples=5_000)
 hypothesis.settings.register_profile("fast", CI, max_examples=10)
 
-SERVERS = {"server", "service", "start_server", "loop_thread"}
+SERVERS = {"server", "service", "start_server", "start_http", "web", "loop_thread"}
 """The fixtures of tests that talk to a running server."""
 
 
@@ -187,3 +187,23 @@ def service(loop_thread: "LoopThread", engine: str, databases: Databases) -> "It
 def caller(service: "Service") -> "Caller":
     """A caller of a new organization, with every scope."""
     return service.caller()
+
+
+@pytest.fixture
+def start_http(loop_thread: "LoopThread") -> "StartServer":
+    """Starts a server with both doors on a given database, with given settings."""
+    from tests.support.service import running
+
+    return partial(running, loop_thread, http_address="127.0.0.1:0")
+
+
+@pytest.fixture(scope="session")
+def web(loop_thread: "LoopThread", engine: str, databases: Databases) -> "Iterator[Service]":
+    """A server with both doors that many tests share, each as an organization of its own."""
+    from tests.support.service import running
+
+    settings = {"http_address": "127.0.0.1:0", "token_cache_ms": 0}
+    with databases.fresh(engine) as url, running(loop_thread, url, **settings) as service:
+        # From now on nobody is let in without a token.
+        service.caller()
+        yield service

@@ -4,7 +4,7 @@
 #   needs.sh build   Python, its venv module, Rust and a linker
 #   needs.sh venv    that .venv, if there is one, still works
 #   needs.sh go      Go, for the tools of tests, linters and benchmarks
-#   needs.sh node    Node and npm, for a test
+#   needs.sh node    Node and npm, for tests
 #
 # PYTHON names the Python to make .venv with; python3 unless it is set.
 set -u
@@ -102,7 +102,7 @@ check_go() {
 check_node() {
     for program in node npm; do
         command -v "$program" > /dev/null ||
-            lacks "Node: there is no $program; the tests send events with the gRPC client of Node" \
+            lacks "Node: there is no $program; the tests run the clients of Node" \
                 "install it; see https://nodejs.org"
     done
 }

@@ -3,15 +3,11 @@
 import gzip
 import json
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import httpx
 import pytest
 
-from tests.support.service import Service
-
-StartHttp = Callable[..., AbstractContextManager[Service]]
+from tests.support.service import Service, StartServer
 
 SPAN = {"start_date": "2026-11-01", "end_date": "2026-11-02", "interval": "day"}
 METRICS = "/cost_insights.v1.MetricsService/GetMetrics"
@@ -23,7 +19,7 @@ def test_health(stranger: httpx.Client) -> None:
     assert stranger.get("/readyz").json() == {"status": "ready"}
 
 
-def test_not_ready_while_stopping(start_http: StartHttp, database_url: str) -> None:
+def test_not_ready_while_stopping(start_http: StartServer, database_url: str) -> None:
     """A service that stops is not ready, and answers nothing in the end."""
     with start_http(database_url) as service, httpx.Client(base_url=service.url) as client:
         assert client.get("/readyz").status_code == 200
@@ -32,7 +28,7 @@ def test_not_ready_while_stopping(start_http: StartHttp, database_url: str) -> N
             httpx.get(f"{service.url}/readyz")
 
 
-def test_http_can_be_turned_off(start_http: StartHttp, database_url: str) -> None:
+def test_http_can_be_turned_off(start_http: StartServer, database_url: str) -> None:
     """Without an address there is no HTTP server, and gRPC works."""
     with start_http(database_url, http_address="") as service:
         assert service.server.http_address == ""
@@ -135,7 +131,7 @@ def test_large_answers_are_compressed(client: httpx.Client) -> None:
     assert packed.json() == plain.json()
 
 
-def test_pages_of_other_origins(start_http: StartHttp, database_url: str) -> None:
+def test_pages_of_other_origins(start_http: StartServer, database_url: str) -> None:
     """A browser lets pages of an origin call once the setting names it, and not before."""
     headers = {"origin": "https://example.com", "access-control-request-method": "POST"}
     with start_http(database_url) as service:

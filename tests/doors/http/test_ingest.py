@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -23,14 +22,12 @@ from cost_insights import identity
 from cost_insights.store.schema import event
 from cost_insights.v1 import event_service_pb2
 from tests.support.examples import examples
-from tests.support.service import Caller, Service
+from tests.support.service import Caller, Service, StartServer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-StartHttp = Callable[..., AbstractContextManager[Service]]
 
 INGEST = "/v1/events/ingest"
 CONNECT = "/cost_insights.v1.EventService/IngestEvents"
@@ -261,7 +258,7 @@ def test_a_byte_order_mark_is_skipped(client: httpx.Client) -> None:
     assert answer.json() == {"inserted": 1, "duplicates": 0}
 
 
-def test_a_body_that_is_too_large(start_http: StartHttp, database_url: str) -> None:
+def test_a_body_that_is_too_large(start_http: StartServer, database_url: str) -> None:
     """A body over the limit is 413, whether its length is announced or not."""
     with (
         start_http(database_url, request_bytes_max=10_000) as service,
@@ -311,7 +308,7 @@ def test_other_types_and_encodings(client: httpx.Client) -> None:
     assert answer.headers["accept-encoding"] == "gzip, zstd"
 
 
-def test_a_slow_body(start_http: StartHttp, database_url: str) -> None:
+def test_a_slow_body(start_http: StartServer, database_url: str) -> None:
     """A body that does not end in time is 408, and meanwhile others are answered."""
     with start_http(database_url, http_body_seconds=1) as service:
         host, port = service.server.http_address.split(":")
