@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use cost_insights_native::ledger::{
-    Entry, FACTS, Keys, Ledger, Question, QuestionError, RecordError, State, Tally, TallyError,
+    CheckoutState, Entry, FACTS, Keys, Ledger, Question, QuestionError, RecordError, Records,
+    SeatState, State, Tally, TallyError,
 };
 use cost_insights_native::time::DAY_US;
 use proptest::prelude::*;
@@ -62,6 +63,30 @@ impl Asked {
     }
 }
 
+/// All that was recorded: of what has states, the latest ones.
+#[derive(Debug, Default)]
+struct All {
+    entries: Vec<Entry>,
+    states: BTreeMap<String, State>,
+    checkouts: BTreeMap<String, CheckoutState>,
+    seats: BTreeMap<String, SeatState>,
+}
+
+impl All {
+    fn add(&mut self, records: Records) {
+        self.entries.extend(records.entries);
+        for state in records.subscriptions {
+            self.states.insert(state.subscription_id.clone(), state);
+        }
+        for state in records.checkouts {
+            self.checkouts.insert(state.checkout_id.clone(), state);
+        }
+        for state in records.seats {
+            self.seats.insert(state.seat_id.clone(), state);
+        }
+    }
+}
+
 /// All records, and each formula as it is written down.
 struct Twin<'a> {
     /// Whatever counts.
@@ -70,16 +95,19 @@ struct Twin<'a> {
     /// Of recorded subscriptions, whatever counts.
     started: BTreeMap<&'a str, i64>,
     states: Vec<&'a State>,
+    checkouts: Vec<&'a CheckoutState>,
+    seats: Vec<&'a SeatState>,
     asked: &'a Asked,
 }
 
 impl<'a> Twin<'a> {
-    fn new(
-        entries: &'a [Entry],
-        states: &'a BTreeMap<String, State>,
-        asked: &'a Asked,
-        is_of_group: impl Fn(i32, &str) -> bool,
-    ) -> Self {
+    fn new(all: &'a All, asked: &'a Asked, is_of_group: impl Fn(i32, &str) -> bool) -> Self {
+        let All {
+            entries,
+            states,
+            checkouts,
+            seats,
+        } = all;
         let counts = |customer: i32, product: &str, billing_type: &str| {
             asked.lets_through(customer, product, billing_type) && is_of_group(customer, product)
         };
@@ -93,6 +121,14 @@ impl<'a> Twin<'a> {
                 .map(|one| (one.subscription_id.as_str(), one.started_us))
                 .collect(),
             states: states.values().filter(of_state).collect(),
+            checkouts: checkouts
+                .values()
+                .filter(|one| counts(one.customer, &one.product_id, &one.billing_type))
+                .collect(),
+            seats: seats
+                .values()
+                .filter(|one| counts(one.customer, &one.product_id, &one.billing_type))
+                .collect(),
             asked,
         }
     }
@@ -111,7 +147,36 @@ impl<'a> Twin<'a> {
         let is_within =
             |one: &&&Entry| span.contains(&one.revenue_us) || span.contains(&one.order_us);
         let within = self.entries.iter().filter(is_within);
-        within.map(|one| one.records).sum::<i64>() > 0 || self.present_states() > 0
+        within.map(|one| one.records).sum::<i64>() > 0
+            || self.present_states() > 0
+            || self.checkouts_within(&span).count() > 0
+            || self.present_seats() > 0
+    }
+
+    fn checkouts_within(&self, clipped: &Range<i64>) -> impl Iterator<Item = &'a CheckoutState> {
+        let is_within = |one: &&CheckoutState| {
+            one.counted_us
+                .is_some_and(|counted| clipped.contains(&counted))
+        };
+        self.checkouts.iter().copied().filter(is_within)
+    }
+
+    fn present_seats(&self) -> i128 {
+        let whole = &self.asked.whole;
+        let (start, end) = (whole[0], whole[whole.len() - 1]);
+        let is_present = |one: &&&SeatState| {
+            one.created_us < end && one.revoked_us.is_none_or(|revoked| revoked >= start)
+        };
+        self.seats.iter().filter(is_present).count() as i128
+    }
+
+    /// The seats of each customer.
+    fn seats_by_customer(&self) -> BTreeMap<i32, Vec<&'a SeatState>> {
+        let mut seats: BTreeMap<i32, Vec<&SeatState>> = BTreeMap::new();
+        for seat in &self.seats {
+            seats.entry(seat.customer).or_default().push(seat);
+        }
+        seats
     }
 
     fn present_states(&self) -> i128 {
@@ -190,6 +255,14 @@ impl<'a> Twin<'a> {
                 whole.start - 30 * DAY_US..whole.start,
             ),
         };
+        let seats = || -> Vec<&SeatState> {
+            let is_there = |one: &&SeatState| {
+                one.created_us < whole.end
+                    && one.created_us < span.end
+                    && one.revoked_us.is_none_or(|revoked| revoked >= whole.end)
+            };
+            self.seats.iter().copied().filter(is_there).collect()
+        };
         match name {
             "entries" => {
                 let is_counted = |one: &&&Entry| match span.contains(&one.revenue_us) {
@@ -250,6 +323,37 @@ impl<'a> Twin<'a> {
                 self.states.iter().filter(is_active).count() as i128
             }
             "canceled" => canceled(&clipped, "any"),
+            "checkouts" => self.checkouts_within(&clipped).count() as i128,
+            "succeeded_checkouts" => {
+                let within = self.checkouts_within(&clipped);
+                within.filter(|one| one.status == "succeeded").count() as i128
+            }
+            "seats" => self.present_seats(),
+            "seats_total" => seats().len() as i128,
+            "seats_claimed" => {
+                let is_claimed =
+                    |one: &&&SeatState| one.claimed_us.is_some_and(|claimed| claimed < whole.end);
+                seats().iter().filter(is_claimed).count() as i128
+            }
+            "seat_customers" => {
+                let customers: BTreeSet<i32> = seats().iter().map(|one| one.customer).collect();
+                customers.len() as i128
+            }
+            "new_seat_customers" => {
+                let is_new = |seats: &&Vec<&SeatState>| {
+                    let first = seats.iter().map(|one| one.created_us).min().unwrap();
+                    whole.contains(&first) && first < span.end
+                };
+                self.seats_by_customer().values().filter(is_new).count() as i128
+            }
+            "churned_seat_customers" => {
+                let is_churned = |seats: &&Vec<&SeatState>| {
+                    let revoked: Option<Vec<i64>> =
+                        seats.iter().map(|one| one.revoked_us).collect();
+                    revoked.is_some_and(|all| whole.contains(all.iter().max().unwrap()))
+                };
+                self.seats_by_customer().values().filter(is_churned).count() as i128
+            }
             reason => canceled(&clipped, reason.strip_prefix("canceled_").unwrap()),
         }
     }
@@ -335,7 +439,7 @@ fn assert_group(
     assert_eq!((history_of("revenue"), history_of("net_revenue")), history);
 }
 
-const LASTING: [&str; 10] = [
+const LASTING: [&str; 14] = [
     "subscriptions",
     "active_subscriptions",
     "committed_subscriptions",
@@ -346,6 +450,10 @@ const LASTING: [&str; 10] = [
     "active_customers",
     "churn_canceled",
     "churn_base",
+    "seats",
+    "seats_total",
+    "seats_claimed",
+    "seat_customers",
 ];
 
 /// The only slot of a ranking.
@@ -361,17 +469,12 @@ fn of_ranking(twin: &Twin<'_>, name: &str) -> i128 {
 type IsOfGroup<'a> = &'a dyn Fn(i32, &str) -> bool;
 
 /// All answers of a ledger are those of the twin.
-fn assert_like_twin(
-    ledger: &Ledger,
-    entries: &[Entry],
-    states: &BTreeMap<String, State>,
-    asked: &Asked,
-) {
+fn assert_like_twin(ledger: &Ledger, all: &All, asked: &Asked) {
     let question = asked.question();
     let assert_groups = |tally: &Tally, of_groups: &[IsOfGroup<'_>]| {
         assert_eq!(tally.groups, of_groups.len());
         for (group, is_of_group) in of_groups.iter().enumerate() {
-            let twin = Twin::new(entries, states, asked, is_of_group);
+            let twin = Twin::new(all, asked, is_of_group);
             let expected = |name: &str, slot| twin.fact(name, slot);
             assert_group(tally, group, expected, twin.history());
         }
@@ -400,7 +503,7 @@ fn assert_like_twin(
     );
 
     let (customers, tally) = ledger.rank_customers(&question).unwrap();
-    let twin_of = |customer| Twin::new(entries, states, asked, move |one, _| one == customer);
+    let twin_of = |customer| Twin::new(all, asked, move |one, _| one == customer);
     let present: Vec<i32> = (0..5).filter(|&one| twin_of(one).is_present()).collect();
     assert_eq!(customers, present);
     for (group, &customer) in customers.iter().enumerate() {
@@ -413,8 +516,7 @@ fn assert_like_twin(
         );
     }
     let (products, tally) = ledger.rank_products(&question).unwrap();
-    let twin_of =
-        |product: &'static str| Twin::new(entries, states, asked, move |_, one| one == product);
+    let twin_of = |product: &'static str| Twin::new(all, asked, move |_, one| one == product);
     let present: Vec<&str> = PRODUCTS
         .into_iter()
         .filter(|one| twin_of(one).is_present())
@@ -436,6 +538,8 @@ fn assert_like_twin(
 
 const PRODUCTS: [&str; 3] = ["", "p", "q"];
 const SUBSCRIPTIONS: [&str; 5] = ["", "s", "t", "u", "v"];
+const BILLING_TYPES: [&str; 3] = ["", "one_time", "recurring"];
+const IDS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 const CURRENCIES: [&str; 3] = ["usd", "eur", "jpy"];
 
 fn text(values: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -459,7 +563,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     let who = (
         -1_i32..5,
         text(&PRODUCTS),
-        text(&["", "one_time", "recurring"]),
+        text(&BILLING_TYPES),
         text(&SUBSCRIPTIONS),
     );
     let rate = (
@@ -535,6 +639,53 @@ fn state() -> impl Strategy<Value = State> {
     })
 }
 
+fn checkout() -> impl Strategy<Value = CheckoutState> {
+    let whose = (-1_i32..5, text(&PRODUCTS), text(&BILLING_TYPES));
+    let status = text(&["open", "failed", "succeeded"]);
+    let counted = prop::option::weighted(0.8, time());
+    (text(&IDS), whose, status, counted).prop_map(|(id, whose, status, counted_us)| CheckoutState {
+        checkout_id: id,
+        customer: whose.0,
+        product_id: whose.1,
+        billing_type: whose.2,
+        status,
+        counted_us,
+    })
+}
+
+fn seat() -> impl Strategy<Value = SeatState> {
+    let whose = (-1_i32..5, text(&PRODUCTS), text(&BILLING_TYPES));
+    let times = (
+        time(),
+        prop::option::weighted(0.6, time()),
+        prop::option::weighted(0.6, time()),
+    );
+    (text(&IDS), whose, times).prop_map(|(id, whose, times)| SeatState {
+        seat_id: id,
+        customer: whose.0,
+        product_id: whose.1,
+        billing_type: whose.2,
+        created_us: times.0,
+        claimed_us: times.1,
+        revoked_us: times.2,
+    })
+}
+
+fn records() -> impl Strategy<Value = Records> {
+    let lists = (
+        prop::collection::vec(entry(), 0..20),
+        prop::collection::vec(state(), 0..5),
+        prop::collection::vec(checkout(), 0..8),
+        prop::collection::vec(seat(), 0..8),
+    );
+    lists.prop_map(|(entries, subscriptions, checkouts, seats)| Records {
+        entries,
+        subscriptions,
+        checkouts,
+        seats,
+    })
+}
+
 fn asked() -> impl Strategy<Value = Asked> {
     let bounds = prop::collection::btree_set(0_i64..12 * 120, 2..8);
     let cut = (0_i64..100, 0_i64..100, prop::bool::weighted(0.1));
@@ -573,22 +724,16 @@ proptest! {
     /// what its formula says.
     #[test]
     fn like_the_formulas(
-        adds in prop::collection::vec(
-            (prop::collection::vec(entry(), 0..20), prop::collection::vec(state(), 0..5)),
-            1..4,
-        ),
+        adds in prop::collection::vec(records(), 1..4),
         asked in asked(),
     ) {
         let mut ledger = Ledger::default();
-        let (mut entries, mut states) = (Vec::new(), BTreeMap::new());
-        for (position, (new_entries, new_states)) in (1..).zip(adds) {
-            ledger.add(&new_entries, &new_states, position).unwrap();
+        let mut all = All::default();
+        for (position, records) in (1..).zip(adds) {
+            ledger.add(&records, position).unwrap();
             prop_assert_eq!(ledger.position(), position);
-            entries.extend(new_entries);
-            for state in new_states {
-                states.insert(state.subscription_id.clone(), state);
-            }
-            assert_like_twin(&ledger, &entries, &states, &asked);
+            all.add(records);
+            assert_like_twin(&ledger, &all, &asked);
         }
     }
 }
@@ -632,6 +777,41 @@ fn plain_state() -> State {
     }
 }
 
+fn plain_checkout() -> CheckoutState {
+    CheckoutState {
+        checkout_id: "k".to_owned(),
+        customer: 1,
+        product_id: "p".to_owned(),
+        billing_type: "one_time".to_owned(),
+        status: "succeeded".to_owned(),
+        counted_us: Some(0),
+    }
+}
+
+fn plain_seat() -> SeatState {
+    SeatState {
+        seat_id: "z".to_owned(),
+        customer: 1,
+        product_id: "p".to_owned(),
+        billing_type: "one_time".to_owned(),
+        created_us: 0,
+        claimed_us: Some(5),
+        revoked_us: None,
+    }
+}
+
+fn of_entries(entries: &[Entry]) -> Records {
+    of(entries, &[])
+}
+
+fn of(entries: &[Entry], subscriptions: &[State]) -> Records {
+    Records {
+        entries: entries.to_vec(),
+        subscriptions: subscriptions.to_vec(),
+        ..Records::default()
+    }
+}
+
 fn question(bounds: &[i64]) -> Question {
     Question::new(bounds.to_vec(), bounds.to_vec(), false).unwrap()
 }
@@ -667,7 +847,6 @@ fn many_entries_out_of_order() {
             ..plain_entry()
         });
     }
-    let states = BTreeMap::from([("s".to_owned(), plain_state())]);
     let asked = Asked {
         bounds: vec![5 * DAY_US, 8 * DAY_US, 31 * DAY_US, 40 * DAY_US + HOUR_US],
         whole: vec![0, 8 * DAY_US, 31 * DAY_US, 50 * DAY_US],
@@ -676,24 +855,28 @@ fn many_entries_out_of_order() {
         products: None,
         billing_types: None,
     };
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut all) = (Ledger::default(), All::default());
     for (position, part) in (1..).zip(entries.chunks(777)) {
-        ledger.add(part, &[plain_state()], position).unwrap();
+        let records = of(part, &[plain_state()]);
+        ledger.add(&records, position).unwrap();
+        all.add(records);
     }
-    assert_like_twin(&ledger, &entries, &states, &asked);
+    assert_like_twin(&ledger, &all, &asked);
 }
 
 /// What is added a second time changes nothing, and nothing is added of what has a fault.
 #[test]
 fn all_or_none() {
     let mut ledger = Ledger::default();
-    ledger.add(&[plain_entry()], &[], 2).unwrap();
-    ledger.add(&[plain_entry()], &[], 2).unwrap();
+    ledger.add(&of_entries(&[plain_entry()]), 2).unwrap();
+    ledger.add(&of_entries(&[plain_entry()]), 2).unwrap();
     let late = Entry {
         order_us: 253_402_300_800_000_000,
         ..plain_entry()
     };
-    let error = ledger.add(&[plain_entry(), late], &[], 3).unwrap_err();
+    let error = ledger
+        .add(&of_entries(&[plain_entry(), late]), 3)
+        .unwrap_err();
     assert_eq!(error, RecordError::Time(253_402_300_800_000_000));
     assert_eq!(ledger.position(), 2);
     let tally = ledger.tally(&question(&[0, 1]), &Keys::Nothing).unwrap();
@@ -706,13 +889,33 @@ fn records_are_checked() {
     let of_entry = |change: fn(&mut Entry)| {
         let mut entry = plain_entry();
         change(&mut entry);
-        let error = Ledger::default().add(&[entry], &[], 1).unwrap_err();
+        let error = Ledger::default().add(&of_entries(&[entry]), 1).unwrap_err();
         error.to_string()
     };
     let of_state = |change: fn(&mut State)| {
         let mut state = plain_state();
         change(&mut state);
-        let error = Ledger::default().add(&[], &[state], 1).unwrap_err();
+        let error = Ledger::default().add(&of(&[], &[state]), 1).unwrap_err();
+        error.to_string()
+    };
+    let of_checkout = |change: fn(&mut CheckoutState)| {
+        let mut state = plain_checkout();
+        change(&mut state);
+        let records = Records {
+            checkouts: vec![state],
+            ..Records::default()
+        };
+        let error = Ledger::default().add(&records, 1).unwrap_err();
+        error.to_string()
+    };
+    let of_seat = |change: fn(&mut SeatState)| {
+        let mut state = plain_seat();
+        change(&mut state);
+        let records = Records {
+            seats: vec![state],
+            ..Records::default()
+        };
+        let error = Ledger::default().add(&records, 1).unwrap_err();
         error.to_string()
     };
     for (words, expected) in [
@@ -747,6 +950,22 @@ fn records_are_checked() {
         (
             of_state(|state| state.amount = 10_i128.pow(28) + 1),
             "a subscription of 10000000000000000000000000001 picocents; at most 10^28 are allowed",
+        ),
+        (
+            of_checkout(|state| state.counted_us = Some(i64::MAX)),
+            "the time 9223372036854775807 is not of the years 1 to 9999",
+        ),
+        (
+            of_checkout(|state| state.customer = -2),
+            "there is no customer -2; -1 or more is allowed",
+        ),
+        (
+            of_seat(|state| state.revoked_us = Some(i64::MIN)),
+            "the time -9223372036854775808 is not of the years 1 to 9999",
+        ),
+        (
+            of_seat(|state| state.customer = i32::MIN),
+            "there is no customer -2147483648; -1 or more is allowed",
         ),
     ] {
         assert_eq!(words, expected);
@@ -803,7 +1022,7 @@ fn no_period() {
         revenue: 7,
         ..plain_entry()
     };
-    ledger.add(&[before], &[], 1).unwrap();
+    ledger.add(&of_entries(&[before]), 1).unwrap();
     let asked = question(&[10]);
     let tally = ledger.tally(&asked, &Keys::Nothing).unwrap();
     assert_eq!(tally.slots, 0);
@@ -833,7 +1052,12 @@ fn facts_alone() {
         ..plain_state()
     };
     let entries = [plain_entry(), subscribed, renewed];
-    ledger.add(&entries, &[state], 1).unwrap();
+    let records = Records {
+        checkouts: vec![plain_checkout()],
+        seats: vec![plain_seat()],
+        ..of(&entries, &[state])
+    };
+    ledger.add(&records, 1).unwrap();
     let asked = question(&[0, 10, 20, 30]);
     let all = ledger.tally(&asked, &Keys::Nothing).unwrap();
     for name in FACTS {
@@ -858,7 +1082,7 @@ fn sums_have_an_end() {
         ..huge.clone()
     };
     let mut ledger = Ledger::default();
-    ledger.add(&[huge, later], &[], 1).unwrap();
+    ledger.add(&of_entries(&[huge, later]), 1).unwrap();
     let of = |bounds: &[i64]| ledger.tally(&question(bounds), &Keys::Nothing);
     assert_eq!(column(&of(&[0, 1, 2]).unwrap(), "revenue"), [i128::MAX; 2]);
     for bounds in [&[0, 2][..], &[2, 3]] {
@@ -871,7 +1095,8 @@ fn sums_have_an_end() {
     }
 }
 
-/// Products are known by the types of their orders, and of the subscriptions to them.
+/// Products are known by the types of their orders, and of the subscriptions to them; not by
+/// checkouts, which may come to nothing, nor by seats.
 #[test]
 fn billed_products() {
     let mut ledger = Ledger::default();
@@ -899,7 +1124,18 @@ fn billed_products() {
         ..taken_back.clone()
     };
     let entries = [plain_entry(), refund, nothing, renewal, taken_back, back];
-    ledger.add(&entries, &[plain_state()], 1).unwrap();
+    let records = Records {
+        checkouts: vec![CheckoutState {
+            product_id: "checked out".to_owned(),
+            ..plain_checkout()
+        }],
+        seats: vec![SeatState {
+            product_id: "seated".to_owned(),
+            ..plain_seat()
+        }],
+        ..of(&entries, &[plain_state()])
+    };
+    ledger.add(&records, 1).unwrap();
     let of = |types: &[&str]| {
         let types: Vec<String> = types.iter().map(|&one| one.to_owned()).collect();
         ledger.billed_products(&types).join(" ")

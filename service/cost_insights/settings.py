@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """The size of the cache of sums in a process, in bytes."""
 
     ledger_bytes_max: int = Field(default=512 * 1024 * 1024, ge=0)
-    """The size of the cache of orders and subscriptions in a process, in bytes. It holds the most
+    """The size of the cache of revenue in a process, in bytes. It holds the most
     recently used organizations, and at least one of them, whatever its size."""
 
     database_retry_seconds: float = Field(default=10, ge=0, le=300)

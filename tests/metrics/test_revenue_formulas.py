@@ -13,7 +13,7 @@ import pytest
 
 from tests.reference.costs import Event
 from tests.reference.metrics import METRICS, Filters, Group, Metrics, Unattributed
-from tests.reference.revenue import Facts, Order, Refund, Subscription
+from tests.reference.revenue import Checkout, Facts, Order, Refund, Seat, Subscription
 from tests.support.facts import (
     Question,
     numbers_of,
@@ -32,6 +32,7 @@ Vector = Mapping[str, Any]
 TIMES = {
     *("timestamp", "created", "paid"),
     *("started", "trial_end", "canceled", "uncanceled", "ends", "ended"),
+    *("opened", "claimed", "revoked"),
 }
 QUESTION_FIELDS = ("zone", "metrics", "group_by", "order_by", "groups_max")
 AMOUNTS = {"cents", "exchange_rate", "applied_balance", "fee"}
@@ -73,6 +74,8 @@ def facts_of(vector: Vector) -> Facts:
             Subscription(**one)
             for one in each("subscriptions", subscription_id="subscription {}", customer="c1")
         ],
+        checkouts=[Checkout(**one) for one in each("checkouts", checkout_id="checkout {}")],
+        seats=[Seat(**one) for one in each("seats", seat_id="seat {}", customer="c1")],
     )
 
 

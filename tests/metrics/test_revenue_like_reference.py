@@ -24,12 +24,15 @@ from tests.reference.metrics import (
 from tests.reference.revenue import (
     BILLING_TYPES,
     CANCEL_REASONS,
+    CHECKOUT_STATUSES,
     ONE_TIME,
     RECURRING,
     REFUND_KINDS,
+    Checkout,
     Facts,
     Order,
     Refund,
+    Seat,
     Subscription,
 )
 from tests.support.cost_questions import (
@@ -48,12 +51,16 @@ from tests.support.cost_questions import (
 from tests.support.facts import (
     Question,
     record,
+    record_checkouts,
     record_orders,
     record_refunds,
+    record_seats,
     record_subscriptions,
     sent,
+    sent_checkout,
     sent_order,
     sent_refund,
+    sent_seat,
     sent_subscription,
     zone_of,
 )
@@ -68,26 +75,31 @@ NOW = datetime.now(UTC) - timedelta(seconds=1)
 
 # What is recorded
 
+State = Subscription | Checkout | Seat
+
 
 @dataclass
 class Recorded:
-    """The records of an organization: the first of each order and refund, the latest state of each
-    subscription."""
+    """The records of an organization: the first of each order and refund, the latest state of
+    whatever has states."""
 
     events: list[reference.Event] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
-    subscriptions: dict[str, tuple[datetime, Subscription]] = field(default_factory=dict)
-    states: dict[tuple[str, datetime], Subscription] = field(default_factory=dict)
+    latest: dict[tuple[type, str], tuple[datetime, State]] = field(default_factory=dict)
+    states: dict[tuple[type, str, datetime], State] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:
         """The facts in the form that the twin takes."""
+        latest = self.latest.values()
         return Facts(
             events=self.events,
             orders=list(self.orders.values()),
             refunds=list(self.refunds.values()),
-            subscriptions=[subscription for _, subscription in self.subscriptions.values()],
+            subscriptions=[one for _, one in latest if isinstance(one, Subscription)],
+            checkouts=[one for _, one in latest if isinstance(one, Checkout)],
+            seats=[one for _, one in latest if isinstance(one, Seat)],
         )
 
     def record(self, caller: Caller, batch: Sequence[Any]) -> None:
@@ -108,12 +120,34 @@ class Recorded:
             batch = [
                 (updated, one)
                 for updated, one in batch
-                if self.states.setdefault((one.subscription_id, updated), one) == one
+                if self.states.setdefault((type(one), id_of(one), updated), one) == one
             ]
-            for updated, subscription in batch:
-                known = self.subscriptions.get(subscription.subscription_id)
+            for updated, one in batch:
+                known = self.latest.get((type(one), id_of(one)))
                 if known is None or updated > known[0]:
-                    self.subscriptions[subscription.subscription_id] = updated, subscription
+                    self.latest[type(one), id_of(one)] = updated, one
+            record_states(caller, batch)
+
+
+def id_of(state: State) -> str:
+    """The id of what has a state."""
+    match state:
+        case Subscription():
+            return state.subscription_id
+        case Checkout():
+            return state.checkout_id
+        case Seat():
+            return state.seat_id
+
+
+def record_states(caller: Caller, batch: Sequence[tuple[datetime, Any]]) -> None:
+    """Sends states of one kind, if any are left, in one call."""
+    match batch:
+        case [(_, Checkout()), *_]:
+            record_checkouts(caller, [sent_checkout(one, updated) for updated, one in batch])
+        case [(_, Seat()), *_]:
+            record_seats(caller, [sent_seat(one, updated) for updated, one in batch])
+        case _:
             record_subscriptions(
                 caller, [sent_subscription(one, updated) for updated, one in batch]
             )
@@ -187,6 +221,12 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
         amounts = {name: one for name, one in amounts.items() if name != "exchange_rate"}
         return updated, Subscription(**fields, **amounts)
 
+    def checkout(updated: datetime, **fields: Any) -> Any:
+        return updated, Checkout(**fields)
+
+    def seat(updated: datetime, **fields: Any) -> Any:
+        return updated, Seat(**fields)
+
     kinds: list[st.SearchStrategy[Any]] = [
         st.builds(
             event,
@@ -234,6 +274,28 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
             uncanceled=maybe_past,
             ends=maybe,
             ended=maybe_past,
+            updated=past,
+        ),
+        st.builds(
+            checkout,
+            checkout_id=st.sampled_from(["checkout 1", "checkout 2", "checkout 3"]),
+            customer=st.sampled_from(["", *CUSTOMERS]),
+            product=products,
+            billing_type=st.sampled_from(["", *BILLING_TYPES]),
+            status=st.sampled_from(CHECKOUT_STATUSES),
+            created=past,
+            opened=maybe_past,
+            updated=past,
+        ),
+        st.builds(
+            seat,
+            seat_id=st.sampled_from([f"seat {number}" for number in range(6)]),
+            customer=customers,
+            product=products,
+            subscription_id=st.sampled_from(["", *SUBSCRIPTIONS]),
+            created=past,
+            claimed=maybe_past,
+            revoked=maybe_past,
             updated=past,
         ),
     ]
@@ -385,7 +447,50 @@ def business(seed: int) -> Facts:
         )
         for _ in range(100)
     ]
-    return Facts(events=events, orders=orders, refunds=refunds, subscriptions=subscriptions)
+    return Facts(
+        events=events,
+        orders=orders,
+        refunds=refunds,
+        subscriptions=subscriptions,
+        checkouts=[some_checkout(dice, number, customers, moment) for number in range(40)],
+        seats=[some_seat(dice, number, subscriptions, moment) for number in range(50)],
+    )
+
+
+def some_checkout(
+    dice: random.Random, number: int, customers: Sequence[str], moment: Callable[..., datetime]
+) -> Checkout:
+    """One that was opened or not, and paid or not, by somebody or nobody."""
+    created = moment()
+    return Checkout(
+        checkout_id=f"checkout {number}",
+        customer=dice.choice(["", *customers]),
+        product=dice.choice(PRODUCTS),
+        billing_type=dice.choice(BILLING_TYPES),
+        status=dice.choice(CHECKOUT_STATUSES),
+        created=created,
+        opened=created + timedelta(minutes=dice.randrange(60)) if dice.random() < 0.8 else None,
+    )
+
+
+def some_seat(
+    dice: random.Random,
+    number: int,
+    subscriptions: Sequence[Subscription],
+    moment: Callable[..., datetime],
+) -> Seat:
+    """One of a subscription or of an order, claimed or not, which stays or is revoked."""
+    owner = dice.choice(subscriptions)
+    created = moment(owner.started)
+    return Seat(
+        seat_id=f"seat {number}",
+        customer=owner.customer,
+        product=owner.product,
+        subscription_id=dice.choice([owner.subscription_id, ""]),
+        created=created,
+        claimed=moment(created) if dice.random() < 0.7 else None,
+        revoked=moment(created) if dice.random() < 0.6 else None,
+    )
 
 
 def some_subscription(
@@ -488,6 +593,8 @@ def moved(facts: Facts, by: timedelta) -> Facts:
         orders=[times_moved(one) for one in facts.orders],
         refunds=[times_moved(one) for one in facts.refunds],
         subscriptions=[times_moved(one) for one in facts.subscriptions],
+        checkouts=[times_moved(one) for one in facts.checkouts],
+        seats=[times_moved(one) for one in facts.seats],
     )
 
 
@@ -504,9 +611,12 @@ def test_two_servers_answer_alike(
         (updated - timedelta(days=1), replace(one, product="p1", cents=Decimal(7), canceled=None))
         for one in facts.subscriptions
     ]
+    checkouts = [(updated, one) for one in facts.checkouts]
+    seats = [(updated, one) for one in facts.seats]
+    seats += [(updated - timedelta(days=1), replace(one, revoked=None)) for one in facts.seats]
     batches = [
         batch
-        for kind in (facts.events, facts.orders, facts.refunds, states)
+        for kind in (facts.events, facts.orders, facts.refunds, states, checkouts, seats)
         for batch in in_batches(dice, kind)
     ]
     dice.shuffle(batches)

@@ -15,6 +15,8 @@ SUBSCRIPTION: tuple[Any, ...] = (
     *("s", 2, "q", "eur", 1_000, "month", 1, 0),
     *(None, None, "", None, None, None),
 )
+CHECKOUT: tuple[Any, ...] = ("k", -1, "q", "recurring", "succeeded", 5)
+SEAT: tuple[Any, ...] = ("z", 2, "q", "one_time", 5, 12, None)
 QUESTION = LedgerQuestion(bounds_us=[0, 10, 20], whole_bounds_us=[-5, 10, 30], by_year=False)
 
 
@@ -22,7 +24,7 @@ QUESTION = LedgerQuestion(bounds_us=[0, 10, 20], whole_bounds_us=[-5, 10, 30], b
 def ledger() -> Ledger:
     """A ledger of one entry and one subscription."""
     ledger = Ledger()
-    ledger.add([ENTRY], [SUBSCRIPTION], 2)
+    ledger.add(2, entries=[ENTRY], subscriptions=[SUBSCRIPTION])
     return ledger
 
 
@@ -41,6 +43,27 @@ def test_columns_by_group_and_slot(ledger: Ledger) -> None:
     assert tally.column("active_subscriptions") == [0, 0, 0, 0, 1, 1]
     tally = ledger.tally(QUESTION, by="product", keys=("q",))
     assert tally.column("orders") == [0, 0, 1, 0]
+
+
+def test_checkouts_and_seats() -> None:
+    """States replace what was known of the same id; a checkout may have no customer."""
+    ledger = Ledger()
+    ledger.add(2, checkouts=[CHECKOUT, ("l", 1, "p", "", "open", None)], seats=[SEAT])
+    tally = ledger.tally(QUESTION)
+    assert tally.column("checkouts") == tally.column("succeeded_checkouts") == [1, 0]
+    assert (tally.column("seats_total"), tally.column("seats_claimed")) == ([1, 1], [0, 1])
+    tally = ledger.tally(QUESTION, by="customer", keys=[2])
+    assert tally.column("checkouts") == [0, 0, 1, 0]
+    assert tally.column("new_seat_customers") == [1, 0, 0, 0]
+    assert ledger.rank(QUESTION, by="customer")[0] == [2]
+
+    bytes_before = ledger.bytes
+    ledger.add(3, checkouts=[(*CHECKOUT[:5], 15)], seats=[(*SEAT[:6], 25)])
+    tally = ledger.tally(QUESTION)
+    assert (tally.column("checkouts"), tally.column("seats_total")) == ([0, 1], [1, 0])
+    assert tally.column("churned_seat_customers") == [0, 1]
+    ledger.add(4, seats=[(f"{number}", *SEAT[1:]) for number in range(1_000)])
+    assert ledger.bytes > bytes_before + 40_000
 
 
 def test_history(ledger: Ledger) -> None:
@@ -118,7 +141,7 @@ def test_nothing_of_what_has_a_fault(
     """A record without a meaning is refused, with all that came along."""
     entry = tuple(changed.get(place, item) for place, item in enumerate(ENTRY))
     with pytest.raises(error) as caught:
-        ledger.add([ENTRY, entry], [], 4)  # type: ignore[list-item]
+        ledger.add(4, entries=[ENTRY, entry])  # type: ignore[list-item]
     assert not words or str(caught.value) == words
     assert (ledger.position, ledger.tally(QUESTION).column("orders")) == (2, [1, 0])
 
@@ -126,9 +149,13 @@ def test_nothing_of_what_has_a_fault(
 def test_records_have_a_length(ledger: Ledger) -> None:
     """Tuples that are too short or too long are refused."""
     with pytest.raises(ValueError, match=r"^a record of 13 items; there must be 14\b"):
-        ledger.add([ENTRY[:-1]], [], 4)
+        ledger.add(4, entries=[ENTRY[:-1]])
     with pytest.raises(ValueError, match=r"^a record of 15 items; there must be 14\b"):
-        ledger.add([], [(*SUBSCRIPTION, 1)], 4)
+        ledger.add(4, subscriptions=[(*SUBSCRIPTION, 1)])
+    with pytest.raises(ValueError, match=r"^a record of 5 items; there must be 6\b"):
+        ledger.add(4, checkouts=[CHECKOUT[:-1]])
+    with pytest.raises(ValueError, match=r"^a record of 8 items; there must be 7\b"):
+        ledger.add(4, seats=[(*SEAT, 1)])
 
 
 def test_groups_have_keys(ledger: Ledger) -> None:
@@ -147,7 +174,7 @@ def test_groups_have_keys(ledger: Ledger) -> None:
 def test_a_sum_too_great(ledger: Ledger) -> None:
     """A sum that does not fit is an error, never a wrong number."""
     huge = (*ENTRY[:8], 2**127 - 1, *ENTRY[9:])
-    ledger.add([huge], [], 3)
+    ledger.add(3, entries=[huge])
     with pytest.raises(OverflowError, match=r"^a sum of the ledger has more than 127 bits$"):
         ledger.tally(QUESTION)
 
@@ -167,7 +194,7 @@ def test_threads_ask_while_another_adds() -> None:
     for thread in threads:
         thread.start()
     for position in range(1, 201):
-        ledger.add([ENTRY, ENTRY], [], position)
+        ledger.add(position, entries=[ENTRY, ENTRY])
     for thread in threads:
         thread.join()
     assert wrong == []

@@ -20,8 +20,10 @@ from tests.reference.revenue import (
     CANCEL_REASONS,
     RECURRING,
     Booking,
+    Checkout,
     Facts,
     Order,
+    Seat,
     Subscription,
     add,
     billed_products,
@@ -40,8 +42,10 @@ class Part:
     """The facts that a number is of."""
 
     events: Sequence[Event]
-    bookings: Sequence[Booking]
-    subscriptions: Sequence[Subscription]
+    bookings: Sequence[Booking] = ()
+    subscriptions: Sequence[Subscription] = ()
+    checkouts: Sequence[Checkout] = ()
+    seats: Sequence[Seat] = ()
 
 
 @dataclass(frozen=True)
@@ -381,6 +385,91 @@ class PeriodMetrics:
     def canceled_subscriptions_other(self) -> int:
         return self._canceled_for("other")
 
+    # Checkouts, at the time that they were opened
+
+    @property
+    def _checkouts(self) -> list[Checkout]:
+        return [
+            one
+            for one in self._part.checkouts
+            if one.counted is not None and self._within(one.counted)
+        ]
+
+    @property
+    def checkouts(self) -> int:
+        return len(self._checkouts)
+
+    @property
+    def succeeded_checkouts(self) -> int:
+        return sum(one.status == "succeeded" for one in self._checkouts)
+
+    @property
+    def checkouts_conversion(self) -> Fraction:
+        return divide(self.succeeded_checkouts, self.checkouts)
+
+    # Seats, as they are at the end of the period
+
+    @cached_property
+    def _seats(self) -> list[Seat]:
+        return [
+            one
+            for one in self._part.seats
+            if one.created < self._window.end
+            and one.created < self._span.upper
+            and (one.revoked is None or one.revoked >= self._window.end)
+        ]
+
+    @property
+    def seats_total(self) -> int:
+        return len(self._seats)
+
+    @property
+    def seats_claimed(self) -> int:
+        return sum(
+            one.claimed is not None and one.claimed < self._window.end for one in self._seats
+        )
+
+    @property
+    def seats_pending(self) -> int:
+        return sum(one.claimed is None or one.claimed >= self._window.end for one in self._seats)
+
+    @property
+    def seat_customers(self) -> int:
+        return len({one.customer for one in self._seats})
+
+    @property
+    def average_seats_per_customer(self) -> Fraction:
+        return divide(self.seats_total, self.seat_customers)
+
+    @property
+    def seat_utilization_rate(self) -> Fraction:
+        return divide(self.seats_claimed, self.seats_total)
+
+    # Customers of seats who come and go
+
+    @property
+    def new_seat_customers(self) -> int:
+        created = [
+            min(one.created for one in self._part.seats if one.customer == customer)
+            for customer in {one.customer for one in self._part.seats}
+        ]
+        return sum(self._in_whole(first) and first < self._span.upper for first in created)
+
+    @property
+    def churned_seat_customers(self) -> int:
+        there = {one.customer for one in self._part.seats if one.revoked is None}
+        gone = {one.customer for one in self._part.seats} - there
+        return sum(
+            self._in_whole(
+                max(
+                    one.revoked
+                    for one in self._part.seats
+                    if one.customer == customer and one.revoked is not None
+                )
+            )
+            for customer in gone
+        )
+
     # What follows from the others
 
     @property
@@ -408,6 +497,8 @@ class PeriodMetrics:
 EVENTS = frozenset({"events"})
 ORDERS = frozenset({"orders"})
 SUBSCRIPTIONS = frozenset({"subscriptions"})
+CHECKOUTS = frozenset({"checkouts"})
+SEATS = frozenset({"seats"})
 """The facts that a metric depends on, so that it has groups of their values."""
 
 SUM, LAST, FORMULA = "sum", "last", "formula"
@@ -466,6 +557,17 @@ METRICS: Mapping[str, Metric] = {
     "gross_margin": Metric(EVENTS | ORDERS, LAST),
     "gross_margin_percentage": Metric(EVENTS | ORDERS, LAST),
     "cashflow": Metric(EVENTS | ORDERS, SUM),
+    "checkouts": Metric(CHECKOUTS, SUM, COUNT),
+    "succeeded_checkouts": Metric(CHECKOUTS, SUM, COUNT),
+    "checkouts_conversion": Metric(CHECKOUTS, FORMULA),
+    "seats_total": Metric(SEATS, LAST, COUNT),
+    "seats_claimed": Metric(SEATS, LAST, COUNT),
+    "seats_pending": Metric(SEATS, LAST, COUNT),
+    "seat_customers": Metric(SEATS, LAST, COUNT),
+    "new_seat_customers": Metric(SEATS, SUM, COUNT),
+    "churned_seat_customers": Metric(SEATS, SUM, COUNT),
+    "average_seats_per_customer": Metric(SEATS, LAST),
+    "seat_utilization_rate": Metric(SEATS, LAST),
 }
 """Every metric by its slug, in the order of answers."""
 
@@ -482,6 +584,12 @@ NOT_ADDITIVE = frozenset(
         "churn_rate",
         "ltv",
         "gross_margin_percentage",
+        "checkouts_conversion",
+        "seat_customers",
+        "new_seat_customers",
+        "churned_seat_customers",
+        "average_seats_per_customer",
+        "seat_utilization_rate",
     }
 )
 """Numbers of distinct customers, and quotients: those of groups do not add up."""
@@ -521,6 +629,9 @@ class SpanMetrics:
             "average_order_value": lambda: divide(self._sum("revenue"), self._sum("orders")),
             "net_average_order_value": lambda: divide(
                 self._sum("net_revenue"), self._sum("orders")
+            ),
+            "checkouts_conversion": lambda: divide(
+                self._sum("succeeded_checkouts"), self._sum("checkouts")
             ),
         }[slug]()
 
@@ -640,6 +751,15 @@ class Filters:
                 and allows(self.products, subscription.product)
                 and recurring
             ],
+            [one for one in facts.checkouts if self._allows_purchase(one)],
+            [one for one in facts.seats if self._allows_purchase(one)],
+        )
+
+    def _allows_purchase(self, one: Checkout | Seat) -> bool:
+        return (
+            allows(self.customers, one.customer)
+            and allows(self.products, one.product)
+            and allows(self.billing_types, one.billing_type)
         )
 
     def events_of_any_product(self, facts: Facts) -> list[Event]:
@@ -692,7 +812,10 @@ GROUPINGS: Mapping[str, str] = {
 REVENUE_GROUPINGS = ("customer", "product")
 
 
-def value_of(fact: Event | Booking | Subscription, group_by: str) -> str:
+Fact = Event | Booking | Subscription | Checkout | Seat
+
+
+def value_of(fact: Fact, group_by: str) -> str:
     """The value that a fact is grouped by."""
     value: str = getattr(fact, GROUPINGS[group_by])
     return value
@@ -702,18 +825,20 @@ def part_of(part: Part, group_by: str, belongs: Callable[[str], bool]) -> Part:
     """The facts of some values; revenue has no event name, vendor or model."""
     events = [one for one in part.events if belongs(value_of(one, group_by))]
     if group_by not in REVENUE_GROUPINGS:
-        return Part(events, (), ())
+        return Part(events)
     return Part(
         events,
         [one for one in part.bookings if belongs(value_of(one, group_by))],
         [one for one in part.subscriptions if belongs(value_of(one, group_by))],
+        [one for one in part.checkouts if belongs(value_of(one, group_by))],
+        [one for one in part.seats if belongs(value_of(one, group_by))],
     )
 
 
 def members_of(part: Part, span: Span, group_by: str, slugs: Iterable[str]) -> set[str]:
     """The values with anything in the span that one of the metrics depends on."""
     families = frozenset[str]().union(*(METRICS[slug].families for slug in slugs))
-    facts: list[Event | Booking | Subscription] = []
+    facts: list[Fact] = []
     if families & EVENTS:
         facts += [one for one in part.events if span.holds(one.timestamp)]
     if families & ORDERS:
@@ -727,8 +852,22 @@ def members_of(part: Part, span: Span, group_by: str, slugs: Iterable[str]) -> s
             for one in part.subscriptions
             if one.started < span.upper and (one.end is None or one.end >= span.lower)
         ]
+    if families & CHECKOUTS:
+        facts += [
+            one
+            for one in part.checkouts
+            if span.windows and one.counted is not None and span.holds(one.counted)
+        ]
+    if families & SEATS and span.windows:
+        facts += [
+            one
+            for one in part.seats
+            if one.created < span.windows[-1].end
+            and (one.revoked is None or one.revoked >= span.windows[0].start)
+        ]
     values = {value_of(one, group_by) for one in facts}
-    # A refund of an order that nobody knows is of no customer, so of the others.
+    # A refund of an order that nobody knows is of no customer, so of the others; so is a checkout
+    # of nobody.
     return values - {""} if group_by == "customer" else values
 
 
@@ -745,7 +884,7 @@ def groups_of(
     """The groups in their order, the one of the others last."""
     if group_by not in REVENUE_GROUPINGS:
         slugs = [slug for slug in slugs if slug in COSTS]
-        part = Part(part.events, (), ())
+        part = Part(part.events)
 
     def metrics_where(belongs: Callable[[str], bool]) -> SpanMetrics:
         return SpanMetrics(facts, part_of(part, group_by, belongs), span)

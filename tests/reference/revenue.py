@@ -1,4 +1,4 @@
-"""The slow twin of revenue: what orders, refunds and subscriptions come to.
+"""The slow twin of revenue: what orders, refunds, subscriptions, checkouts and seats come to.
 
 Like `tests.reference.costs`, which knows amounts, it imports nothing of the product. Numbers
 are fractions of cents, so that nothing is rounded but where a formula says so.
@@ -111,6 +111,50 @@ class Subscription:
         return lower <= self.canceled < upper
 
 
+CHECKOUT_STATUSES = ("open", "confirmed", "expired", "failed", "succeeded")
+
+OPENINGS_RECORDED = datetime(2026, 1, 22, 12, 13, tzinfo=UTC)
+"""Since when it is known which checkouts are opened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """The latest state of a checkout; one of nobody has an empty customer."""
+
+    checkout_id: str
+    created: datetime
+    customer: str = ""
+    product: str = ""
+    billing_type: str = ""
+    status: str = "open"
+    opened: datetime | None = None
+
+    @property
+    def counted(self) -> datetime | None:
+        """When it counts, if it does."""
+        if self.opened is None and self.created < OPENINGS_RECORDED:
+            return self.created
+        return self.opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """The latest state of a seat; without a subscription an order paid for it."""
+
+    seat_id: str
+    customer: str
+    created: datetime
+    product: str = ""
+    subscription_id: str = ""
+    claimed: datetime | None = None
+    revoked: datetime | None = None
+
+    @property
+    def billing_type(self) -> str:
+        """How often it is paid for."""
+        return RECURRING if self.subscription_id else ONE_TIME
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """All that an organization has recorded."""
@@ -119,6 +163,8 @@ class Facts:
     orders: Sequence[Order] = ()
     refunds: Sequence[Refund] = ()
     subscriptions: Sequence[Subscription] = ()
+    checkouts: Sequence[Checkout] = ()
+    seats: Sequence[Seat] = ()
 
 
 # Numbers

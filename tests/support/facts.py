@@ -14,7 +14,7 @@ from cost_insights.v1 import event_pb2, metrics_service_pb2, revenue_pb2, revenu
 from tests.reference import costs as reference
 from tests.reference import metrics as reference_metrics
 from tests.reference.metrics import EVERYTHING, METRICS, Filters, Metrics
-from tests.reference.revenue import Facts, Order, Refund, Subscription
+from tests.reference.revenue import Checkout, Facts, Order, Refund, Seat, Subscription
 from tests.support.service import Caller, new_event
 
 
@@ -92,6 +92,41 @@ def sent_subscription(subscription: Subscription, updated: datetime) -> revenue_
     )
 
 
+def sent_checkout(checkout: Checkout, updated: datetime) -> revenue_pb2.NewCheckout:
+    """The state of the checkout as it is sent."""
+    billing_type = (checkout.billing_type or "unspecified").upper()
+    message = revenue_pb2.NewCheckout(
+        checkout_id=checkout.checkout_id,
+        product_id=checkout.product,
+        billing_type=revenue_pb2.BillingType.Value(f"BILLING_TYPE_{billing_type}"),
+        status=revenue_pb2.CheckoutStatus.Value(f"CHECKOUT_STATUS_{checkout.status.upper()}"),
+        created_time=stamp_of(checkout.created),
+        opened_time=optional_stamp_of(checkout.opened),
+        update_time=stamp_of(updated),
+    )
+    if checkout.customer:
+        message.external_customer_id = checkout.customer
+    return message
+
+
+def sent_seat(seat: Seat, updated: datetime) -> revenue_pb2.NewSeat:
+    """The state of the seat as it is sent; that of no subscription is one of an order."""
+    message = revenue_pb2.NewSeat(
+        seat_id=seat.seat_id,
+        external_customer_id=seat.customer,
+        product_id=seat.product,
+        created_time=stamp_of(seat.created),
+        claimed_time=optional_stamp_of(seat.claimed),
+        revoked_time=optional_stamp_of(seat.revoked),
+        update_time=stamp_of(updated),
+    )
+    if seat.subscription_id:
+        message.subscription_id = seat.subscription_id
+    else:
+        message.order_id = "order"
+    return message
+
+
 def money_of(cents: Decimal, currency: str) -> revenue_pb2.Money:
     """The amount as it is sent."""
     return revenue_pb2.Money(amount=reference.format_amount(cents), currency=currency)
@@ -134,6 +169,18 @@ def record_subscriptions(
     caller.revenue.RecordSubscriptions(request, metadata=caller.metadata)
 
 
+def record_checkouts(caller: Caller, checkouts: Iterable[revenue_pb2.NewCheckout]) -> None:
+    """Records states of checkouts in one call."""
+    request = revenue_service_pb2.RecordCheckoutsRequest(checkouts=checkouts)
+    caller.revenue.RecordCheckouts(request, metadata=caller.metadata)
+
+
+def record_seats(caller: Caller, seats: Iterable[revenue_pb2.NewSeat]) -> None:
+    """Records states of seats in one call."""
+    request = revenue_service_pb2.RecordSeatsRequest(seats=seats)
+    caller.revenue.RecordSeats(request, metadata=caller.metadata)
+
+
 def record(caller: Caller, facts: Facts) -> None:
     """Sends everything, each kind that there is in one call."""
     if facts.events:
@@ -142,11 +189,15 @@ def record(caller: Caller, facts: Facts) -> None:
         record_orders(caller, map(sent_order, facts.orders))
     if facts.refunds:
         record_refunds(caller, map(sent_refund, facts.refunds))
+    long_ago = datetime(2001, 9, 9, tzinfo=UTC)
     if facts.subscriptions:
-        long_ago = datetime(2001, 9, 9, tzinfo=UTC)
         record_subscriptions(
             caller, [sent_subscription(one, long_ago) for one in facts.subscriptions]
         )
+    if facts.checkouts:
+        record_checkouts(caller, [sent_checkout(one, long_ago) for one in facts.checkouts])
+    if facts.seats:
+        record_seats(caller, [sent_seat(one, long_ago) for one in facts.seats])
 
 
 # Questions and answers

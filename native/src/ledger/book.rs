@@ -9,12 +9,13 @@ use foldhash::fast::RandomState;
 use super::chunk::{Chunk, Kind, Row};
 use super::error::{RecordError, SUBSCRIPTION_PICOCENTS_MAX};
 use super::interned::{Interned, Slot};
+use super::latest::{Checkout, Latest, Seat};
 use super::rates::Rates;
-use super::record::{Entry, State};
+use super::record::{CheckoutState, Entry, Records, SeatState, State};
 use super::subscription::{RecurringInterval, Subscription};
 use crate::time::{TIME_US_MAX, TIME_US_MIN, month_and_year_of, utc_day_of};
 
-/// The entries and subscriptions of one organization.
+/// The entries, subscriptions, checkouts and seats of one organization.
 #[derive(Debug)]
 pub struct Ledger {
     pub(super) position: i64,
@@ -22,7 +23,7 @@ pub struct Ledger {
     pub(super) products: Interned<Box<str>>,
     pub(super) billing_types: Interned<Box<str>>,
     pub(super) currencies: Interned<Box<str>>,
-    /// (product, billing type) of entries.
+    /// (product, billing type) of entries, checkouts and seats.
     pub(super) offers: Interned<(Slot, Slot)>,
     /// How often each offer was ordered.
     pub(super) ordered: HashMap<Slot, i64, RandomState>,
@@ -32,6 +33,10 @@ pub struct Ledger {
     pub(super) subscriptions: Vec<Option<Subscription>>,
     /// The slots of recorded subscriptions, those of one customer together.
     pub(super) by_customer: Vec<Slot>,
+    pub(super) checkouts: Latest<Checkout>,
+    pub(super) seats: Latest<Seat>,
+    /// The slots of seats, those of one customer together.
+    pub(super) seats_by_customer: Vec<Slot>,
     pub(super) chunks: BTreeMap<(Kind, i32), Chunk>,
     /// By currency; none of usd.
     pub(super) rates: Vec<Rates>,
@@ -47,6 +52,9 @@ pub(super) const USD: Slot = 0;
 
 /// The billing type of all subscriptions.
 pub(super) const RECURRING: &str = "recurring";
+
+/// The status of checkouts that were paid.
+const SUCCEEDED: &str = "succeeded";
 
 /// About what an entry of a table of texts takes beside the text, twice.
 const TEXT_BYTES: usize = 64;
@@ -65,6 +73,9 @@ impl Default for Ledger {
             started_us: Vec::new(),
             subscriptions: Vec::new(),
             by_customer: Vec::new(),
+            checkouts: Latest::default(),
+            seats: Latest::default(),
+            seats_by_customer: Vec::new(),
             chunks: BTreeMap::new(),
             rates: Vec::new(),
             texts_bytes: 0,
@@ -87,31 +98,42 @@ impl Ledger {
         let rates: usize = self.rates.iter().map(Rates::bytes).sum();
         let of_subscription = size_of::<Option<Subscription>>() + size_of::<(i64, Slot)>();
         let subscriptions = self.subscriptions.capacity() * of_subscription;
-        size_of::<Self>() + chunks + rates + subscriptions + self.texts_bytes
+        let seats = self.seats.bytes() + self.seats_by_customer.capacity() * size_of::<Slot>();
+        let others = chunks + rates + subscriptions + self.checkouts.bytes() + seats;
+        size_of::<Self>() + others + self.texts_bytes
     }
 
     /// Adds the records up to a position, all or none; does nothing where they are in
     /// it already.
-    pub fn add(
-        &mut self,
-        entries: &[Entry],
-        states: &[State],
-        position: i64,
-    ) -> Result<(), RecordError> {
+    pub fn add(&mut self, records: &Records, position: i64) -> Result<(), RecordError> {
         if position <= self.position {
             return Ok(());
         }
-        entries.iter().try_for_each(check_entry)?;
+        let states = &records.subscriptions;
+        records.entries.iter().try_for_each(check_entry)?;
+        records.checkouts.iter().try_for_each(check_checkout)?;
+        records.seats.iter().try_for_each(check_seat)?;
         let intervals: Vec<RecurringInterval> =
             states.iter().map(check_state).collect::<Result<_, _>>()?;
-        for entry in entries {
+        for entry in &records.entries {
             self.add_entry(entry);
         }
         for (state, interval) in states.iter().zip(intervals) {
             self.put_state(state, interval);
         }
+        for state in &records.checkouts {
+            self.put_checkout(state);
+        }
+        for state in &records.seats {
+            self.put_seat(state);
+        }
         if !states.is_empty() {
             self.sort_by_customer();
+        }
+        if !records.seats.is_empty() {
+            let seats = &self.seats;
+            let customer_of = |&slot: &Slot| seats.get(slot).customer;
+            self.seats_by_customer.sort_by_key(customer_of);
         }
         self.position = position;
         Ok(())
@@ -140,9 +162,7 @@ impl Ledger {
     }
 
     fn add_entry(&mut self, entry: &Entry) {
-        let product = self.product(&entry.product_id);
-        let billing_type = self.billing_types.slot_of_text(&entry.billing_type);
-        let offer = self.offers.slot(&(product, billing_type));
+        let offer = self.offer(&entry.product_id, &entry.billing_type);
         let subscription = match entry.subscription_id.as_str() {
             "" => None,
             id => Some(self.subscription(id)),
@@ -195,6 +215,28 @@ impl Ledger {
         }
     }
 
+    fn put_checkout(&mut self, state: &CheckoutState) {
+        let checkout = Checkout {
+            counted_us: state.counted_us,
+            has_succeeded: state.status == SUCCEEDED,
+            customer: self.customer(state.customer),
+            offer: self.offer(&state.product_id, &state.billing_type),
+        };
+        self.checkouts.put(&state.checkout_id, checkout);
+    }
+
+    fn put_seat(&mut self, state: &SeatState) {
+        let seat = Seat {
+            created_us: state.created_us,
+            claimed_us: state.claimed_us,
+            revoked_us: state.revoked_us,
+            customer: self.customer(state.customer),
+            offer: self.offer(&state.product_id, &state.billing_type),
+        };
+        let new = self.seats.put(&state.seat_id, seat);
+        self.seats_by_customer.extend(new);
+    }
+
     /// Mostly a few have come to many that are in order, which is done in one pass.
     fn sort_by_customer(&mut self) {
         let subscriptions = &self.subscriptions;
@@ -216,6 +258,12 @@ impl Ledger {
             self.texts_bytes += 2 * id.len() + TEXT_BYTES;
         }
         slot
+    }
+
+    fn offer(&mut self, product_id: &str, billing_type: &str) -> Slot {
+        let product = self.product(product_id);
+        let billing_type = self.billing_types.slot_of_text(billing_type);
+        self.offers.slot(&(product, billing_type))
     }
 
     fn currency(&mut self, text: &str) -> Slot {
@@ -275,6 +323,17 @@ fn check_state(state: &State) -> Result<RecurringInterval, RecordError> {
         return Err(RecordError::Amount(state.amount));
     }
     RecurringInterval::of(&state.recurring_interval, state.recurring_interval_count)
+}
+
+fn check_checkout(state: &CheckoutState) -> Result<(), RecordError> {
+    state.counted_us.map_or(Ok(()), check_time)?;
+    check_customer(state.customer)
+}
+
+fn check_seat(state: &SeatState) -> Result<(), RecordError> {
+    let times = [Some(state.created_us), state.claimed_us, state.revoked_us];
+    times.into_iter().flatten().try_for_each(check_time)?;
+    check_customer(state.customer)
 }
 
 fn check_time(time_us: i64) -> Result<(), RecordError> {

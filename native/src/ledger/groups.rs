@@ -66,7 +66,7 @@ pub struct Tables {
     /// Of subscriptions, if they count.
     pub products: Table,
     pub subscriptions_count: bool,
-    /// Of entries, by product and billing type.
+    /// Of entries, checkouts and seats, by product and billing type.
     pub offers: Table,
     pub count: usize,
 }
@@ -143,9 +143,12 @@ impl Tables {
 
     #[inline]
     pub fn of_entry(&self, chunk: &Chunk, place: usize) -> Option<usize> {
-        let by_customer = self.customers.group(chunk.customers[place]);
-        let by_offer = self.offers.group(chunk.offers[place]);
-        group_of_both(by_customer, by_offer)
+        self.of_offer(chunk.customers[place], chunk.offers[place])
+    }
+
+    #[inline]
+    pub fn of_offer(&self, customer: Slot, offer: Slot) -> Option<usize> {
+        group_of_both(self.customers.group(customer), self.offers.group(offer))
     }
 
     pub fn of_subscription(&self, subscription: &Subscription) -> Option<usize> {

@@ -55,6 +55,14 @@ facts! {
     CanceledTooExpensive "canceled_too_expensive",
     CanceledUnused "canceled_unused",
     CanceledOther "canceled_other",
+    Checkouts "checkouts",
+    SucceededCheckouts "succeeded_checkouts",
+    Seats "seats",
+    SeatsTotal "seats_total",
+    SeatsClaimed "seats_claimed",
+    SeatCustomers "seat_customers",
+    NewSeatCustomers "new_seat_customers",
+    ChurnedSeatCustomers "churned_seat_customers",
 }
 
 impl Fact {
@@ -187,6 +195,11 @@ impl Question {
         facts.iter().any(|&fact| self.asked[fact as usize])
     }
 
+    /// From where the first period begins to where the last one ends.
+    pub(super) fn whole_span_us(&self) -> Range<i64> {
+        self.whole_bounds_us[0]..self.whole_bounds_us[self.whole_bounds_us.len() - 1]
+    }
+
     pub(super) fn bounds_of(&self, period: usize) -> Range<i64> {
         self.bounds_us[period]..self.bounds_us[period + 1]
     }
@@ -199,6 +212,12 @@ impl Question {
     pub(super) fn period_of(&self, time_us: i64) -> Option<usize> {
         let is_within = self.span_us.contains(&time_us);
         is_within.then(|| self.ends_us.up_to(time_us))
+    }
+
+    /// The period that holds a time, also where the span cuts it.
+    pub(super) fn whole_period_of(&self, time_us: i64) -> Option<usize> {
+        let is_within = self.whole_span_us().contains(&time_us);
+        is_within.then(|| self.whole_ends_us.up_to(time_us))
     }
 }
 
@@ -266,7 +285,7 @@ fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
 }
 
 /// What is true from one period to another.
-pub const LASTING: [Fact; 10] = [
+pub const LASTING: [Fact; 14] = [
     Fact::Subscriptions,
     Fact::ActiveSubscriptions,
     Fact::CommittedSubscriptions,
@@ -277,6 +296,10 @@ pub const LASTING: [Fact; 10] = [
     Fact::ActiveCustomers,
     Fact::ChurnCanceled,
     Fact::ChurnBase,
+    Fact::Seats,
+    Fact::SeatsTotal,
+    Fact::SeatsClaimed,
+    Fact::SeatCustomers,
 ];
 
 /// What must be looked at.
@@ -287,6 +310,8 @@ pub struct Wants {
     pub orders: bool,
     pub classes: bool,
     pub subscriptions: bool,
+    pub checkouts: bool,
+    pub seats: bool,
 }
 
 impl Wants {
@@ -306,16 +331,14 @@ impl Wants {
             Fact::OneTimeRevenue,
             Fact::OneTimeNetRevenue,
         ]);
-        let subscriptions = LASTING
-            .into_iter()
-            .chain([Fact::NewSubscriptions, Fact::Churned]);
-        let subscriptions: Vec<Fact> = subscriptions.chain(CANCELED).collect();
         Self {
             entries: is_ranking || question.asks_any(&[Fact::Entries]),
             revenue: question.asks_any(&[Fact::Revenue, Fact::NetRevenue]),
             orders: orders || classes,
             classes,
-            subscriptions: is_ranking || question.asks_any(&subscriptions),
+            subscriptions: is_ranking || question.asks_any(&SUBSCRIPTIONS),
+            checkouts: is_ranking || question.asks_any(&CHECKOUTS),
+            seats: is_ranking || question.asks_any(&SEATS),
         }
     }
 
@@ -324,7 +347,19 @@ impl Wants {
     }
 }
 
-const CANCELED: [Fact; 9] = [
+const SUBSCRIPTIONS: [Fact; 21] = [
+    Fact::Subscriptions,
+    Fact::NewSubscriptions,
+    Fact::ActiveSubscriptions,
+    Fact::CommittedSubscriptions,
+    Fact::Mrr,
+    Fact::CommittedMrr,
+    Fact::TrialMrr,
+    Fact::TrialCommittedMrr,
+    Fact::ActiveCustomers,
+    Fact::Churned,
+    Fact::ChurnCanceled,
+    Fact::ChurnBase,
     Fact::Canceled,
     Fact::CanceledCustomerService,
     Fact::CanceledLowQuality,
@@ -334,4 +369,15 @@ const CANCELED: [Fact; 9] = [
     Fact::CanceledTooExpensive,
     Fact::CanceledUnused,
     Fact::CanceledOther,
+];
+
+const CHECKOUTS: [Fact; 2] = [Fact::Checkouts, Fact::SucceededCheckouts];
+
+const SEATS: [Fact; 6] = [
+    Fact::Seats,
+    Fact::SeatsTotal,
+    Fact::SeatsClaimed,
+    Fact::SeatCustomers,
+    Fact::NewSeatCustomers,
+    Fact::ChurnedSeatCustomers,
 ];

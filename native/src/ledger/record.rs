@@ -1,6 +1,16 @@
 //! Records, as they are added to a ledger.
 #![forbid(unsafe_code)]
 
+/// Records of one organization.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is said by its type")]
+pub struct Records {
+    pub entries: Vec<Entry>,
+    pub subscriptions: Vec<State>,
+    pub checkouts: Vec<CheckoutState>,
+    pub seats: Vec<SeatState>,
+}
+
 /// What an order or a refund adds to metrics. Amounts are picocents of usd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of a ledger entry")]
@@ -42,4 +52,30 @@ pub struct State {
     pub uncanceled_us: Option<i64>,
     pub ends_us: Option<i64>,
     pub ended_us: Option<i64>,
+}
+
+/// The state of a checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of a checkout")]
+pub struct CheckoutState {
+    pub checkout_id: String,
+    /// −1 where it has none.
+    pub customer: i32,
+    pub product_id: String,
+    pub billing_type: String,
+    pub status: String,
+    pub counted_us: Option<i64>,
+}
+
+/// The state of a seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of a seat")]
+pub struct SeatState {
+    pub seat_id: String,
+    pub customer: i32,
+    pub product_id: String,
+    pub billing_type: String,
+    pub created_us: i64,
+    pub claimed_us: Option<i64>,
+    pub revoked_us: Option<i64>,
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use super::book::{Ledger, USD};
+use super::book::{Ledger, NOBODY, USD};
 use super::groups::Tables;
 use super::interned::Slot;
 use super::question::{Fact, Question};
@@ -53,7 +53,7 @@ impl<'a> States<'a, '_> {
         }
         let ledger = self.ledger;
         let mut foreign: Vec<Foreign<'a>> = Vec::new();
-        let mut customers = ActiveCustomers::default();
+        let mut customers = ActiveCustomers::new(Fact::ActiveCustomers);
         for &slot in &ledger.by_customer {
             let Some(subscription) = &ledger.subscriptions[slot as usize] else {
                 continue;
@@ -71,7 +71,8 @@ impl<'a> States<'a, '_> {
                 continue;
             };
             self.add_active(subscription, &active)?;
-            customers.add(self.sums, subscription.customer, &active)?;
+            let periods = (group, active.trial.start, active.paid.end);
+            customers.add(self.sums, subscription.customer, periods)?;
             if subscription.currency != USD {
                 foreign.push(Foreign {
                     subscription,
@@ -235,28 +236,42 @@ impl PeriodRates {
     }
 }
 
-/// Counts customers once in a group and period, however many subscriptions they have.
-/// Those of one customer must come together.
-#[derive(Debug, Default)]
-struct ActiveCustomers {
+/// Counts customers once in a group and period, however many subscriptions or seats they
+/// have. Those of one customer must come together.
+#[derive(Debug)]
+pub struct ActiveCustomers {
+    fact: Fact,
     customer: Slot,
-    /// Group, and first period and end of a subscription of the customer.
+    /// Group, and first period and end of what the customer has.
     active: Vec<(usize, usize, usize)>,
 }
 
 impl ActiveCustomers {
-    fn add(&mut self, sums: &mut Sums, customer: Slot, active: &Active) -> Result<(), Overflow> {
+    /// The fact is what the customers are counted as.
+    pub fn new(fact: Fact) -> Self {
+        Self {
+            fact,
+            customer: NOBODY,
+            active: Vec::new(),
+        }
+    }
+
+    pub fn add(
+        &mut self,
+        sums: &mut Sums,
+        customer: Slot,
+        active: (usize, usize, usize),
+    ) -> Result<(), Overflow> {
         if customer != self.customer {
             self.book(sums)?;
             self.customer = customer;
         }
-        let of_subscription = (active.group, active.trial.start, active.paid.end);
-        self.active.push(of_subscription);
+        self.active.push(active);
         Ok(())
     }
 
     /// Books the last customer.
-    fn book(&mut self, sums: &mut Sums) -> Result<(), Overflow> {
+    pub fn book(&mut self, sums: &mut Sums) -> Result<(), Overflow> {
         self.active.sort_unstable();
         let mut counted = (usize::MAX, 0);
         for (group, first, end) in self.active.drain(..) {
@@ -264,7 +279,7 @@ impl ActiveCustomers {
                 counted = (group, 0);
             }
             let periods = first.max(counted.1)..end;
-            sums.add_lasting(group, &periods, Fact::ActiveCustomers, 1)?;
+            sums.add_lasting(group, &periods, self.fact, 1)?;
             counted.1 = counted.1.max(end);
         }
         Ok(())

@@ -11,6 +11,7 @@ use super::error::TallyError;
 use super::groups::{Keys, LEFT_OUT, Table, Tables};
 use super::orders::{OrderSums, Scan, Subscriptions};
 use super::question::{Fact, Question, QuestionError, Wants};
+use super::seats::Seats;
 use super::states::States;
 use super::sums::{Overflow, Sums};
 use crate::amount::sum::{GroupError, zeros};
@@ -147,19 +148,18 @@ impl<'a> Tallying<'a> {
             self.book_orders(period)?;
             self.orders.fill(OrderSums::default());
         }
-        let mut present = Vec::new();
-        self.add_subscriptions(&mut present)?;
+        self.add_states(&mut [])?;
         self.finish()
     }
 
-    /// A tally of one slot, and whether each group has an entry or a subscription.
+    /// A tally of one slot, and whether each group has a record.
     fn rank(mut self) -> Result<(Tally, Vec<bool>), TallyError> {
         for period in 0..self.question.periods() {
             self.add_entries(period)?;
         }
         self.book_orders(0)?;
         let mut present: Vec<bool> = self.orders.iter().map(|one| one.entries > 0).collect();
-        self.add_subscriptions(&mut present)?;
+        self.add_states(&mut present)?;
         Ok((self.finish()?, present))
     }
 
@@ -237,18 +237,32 @@ impl Tallying<'_> {
         groups.try_for_each(|(group, orders)| orders.book(group, period, &mut self.sums))
     }
 
-    /// Notes in `present`, if it has a place for each group, which have a subscription in
-    /// the span.
-    fn add_subscriptions(&mut self, present: &mut [bool]) -> Result<(), Overflow> {
-        if !self.wants.subscriptions {
-            return Ok(());
+    /// Adds subscriptions, checkouts and seats. Notes in `present`, if it has a place for
+    /// each group, which have one of them in the span.
+    fn add_states(&mut self, present: &mut [bool]) -> Result<(), Overflow> {
+        let (ledger, question, tables) = (self.ledger, self.question, self.tables);
+        let sums = &mut self.sums;
+        if self.wants.checkouts {
+            ledger.add_checkouts(question, tables, sums, present)?;
         }
-        let mut states = States {
-            ledger: self.ledger,
-            question: self.question,
-            tables: self.tables,
-            sums: &mut self.sums,
-        };
-        states.add(present)
+        if self.wants.seats {
+            let mut seats = Seats {
+                ledger,
+                question,
+                tables,
+                sums,
+            };
+            seats.add(present)?;
+        }
+        if self.wants.subscriptions {
+            let mut states = States {
+                ledger,
+                question,
+                tables,
+                sums,
+            };
+            states.add(present)?;
+        }
+        Ok(())
     }
 }

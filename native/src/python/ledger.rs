@@ -1,4 +1,4 @@
-//! `_native.ledger`: the orders and subscriptions of one organization.
+//! `_native.ledger`: the revenue records of one organization.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -79,7 +79,7 @@ impl LedgerTally {
     }
 }
 
-/// The orders and subscriptions of one organization.
+/// The revenue records of one organization.
 #[pyclass(frozen, module = "cost_insights._native.ledger")]
 pub struct Ledger(RwLock<ledger::Ledger>);
 
@@ -106,18 +106,35 @@ impl Ledger {
         self.read(py, ledger::Ledger::bytes)
     }
 
+    #[pyo3(
+        signature = (
+            position,
+            *,
+            entries = vec![],
+            subscriptions = vec![],
+            checkouts = vec![],
+            seats = vec![],
+        ),
+        text_signature = "(self, position, *, entries=(), subscriptions=(), checkouts=(), seats=())",
+    )]
     fn add(
         &self,
         py: Python<'_>,
+        position: i64,
         entries: Vec<LedgerEntry>,
         subscriptions: Vec<LedgerSubscription>,
-        position: i64,
+        checkouts: Vec<LedgerCheckout>,
+        seats: Vec<LedgerSeat>,
     ) -> PyResult<()> {
         py.detach(|| {
-            let entries: Vec<_> = entries.into_iter().map(|entry| entry.0).collect();
-            let states: Vec<_> = subscriptions.into_iter().map(|state| state.0).collect();
+            let records = ledger::Records {
+                entries: entries.into_iter().map(|entry| entry.0).collect(),
+                subscriptions: subscriptions.into_iter().map(|state| state.0).collect(),
+                checkouts: checkouts.into_iter().map(|state| state.0).collect(),
+                seats: seats.into_iter().map(|state| state.0).collect(),
+            };
             let mut ledger = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            ledger.add(&entries, &states, position)
+            ledger.add(&records, position)
         })
         .map_err(value_error)
     }
@@ -251,6 +268,45 @@ impl<'py> FromPyObject<'_, 'py> for LedgerSubscription {
             uncanceled_us: items.next()?,
             ends_us: items.next()?,
             ended_us: items.next()?,
+        }))
+    }
+}
+
+/// A state of a checkout, as a tuple.
+struct LedgerCheckout(ledger::CheckoutState);
+
+impl<'py> FromPyObject<'_, 'py> for LedgerCheckout {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut items = Items::of(&object, 6)?;
+        Ok(Self(ledger::CheckoutState {
+            checkout_id: items.next()?,
+            customer: items.next()?,
+            product_id: items.next()?,
+            billing_type: items.next()?,
+            status: items.next()?,
+            counted_us: items.next()?,
+        }))
+    }
+}
+
+/// A state of a seat, as a tuple.
+struct LedgerSeat(ledger::SeatState);
+
+impl<'py> FromPyObject<'_, 'py> for LedgerSeat {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut items = Items::of(&object, 7)?;
+        Ok(Self(ledger::SeatState {
+            seat_id: items.next()?,
+            customer: items.next()?,
+            product_id: items.next()?,
+            billing_type: items.next()?,
+            created_us: items.next()?,
+            claimed_us: items.next()?,
+            revoked_us: items.next()?,
         }))
     }
 }

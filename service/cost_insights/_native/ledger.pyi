@@ -1,4 +1,4 @@
-"""The orders and subscriptions of one organization, and what they add up to."""
+"""The revenue records of one organization, and what they add up to."""
 
 from collections.abc import Sequence
 from typing import Final, final
@@ -15,7 +15,8 @@ LEDGER_FACTS: Final[tuple[str, ...]]
 its own, and over periods they add up, but for these, which are of the end of a period:
 subscriptions (the same in each, those of the whole span), active_subscriptions,
 committed_subscriptions, mrr, committed_mrr, trial_mrr, trial_committed_mrr,
-active_customers, churn_canceled, churn_base."""
+active_customers, churn_canceled, churn_base, seats (as subscriptions), seats_total,
+seats_claimed, seat_customers."""
 
 @final
 class LedgerQuestion:
@@ -60,7 +61,7 @@ class LedgerTally:
 
 @final
 class Ledger:
-    """The orders and subscriptions of one organization, ready to be added up.
+    """The revenue records of one organization, ready to be added up.
 
     Several threads may use it: additions wait for each other and for answers.
     """
@@ -74,6 +75,8 @@ class Ledger:
         """Roughly how much memory it takes."""
     def add(
         self,
+        position: int,
+        *,
         entries: Sequence[
             tuple[
                 int,
@@ -91,7 +94,7 @@ class Ledger:
                 int | str,
                 int,
             ]
-        ],
+        ] = (),
         subscriptions: Sequence[
             tuple[
                 str,
@@ -109,8 +112,9 @@ class Ledger:
                 int | None,
                 int | None,
             ]
-        ],
-        position: int,
+        ] = (),
+        checkouts: Sequence[tuple[str, int, str, str, str, int | None]] = (),
+        seats: Sequence[tuple[str, int, str, str, int, int | None, int | None]] = (),
     ) -> None:
         """Adds the records up to a position, all or none.
 
@@ -121,6 +125,10 @@ class Ledger:
         (subscription id, customer number, product id, currency, amount in picocents,
         recurring interval, its count, started_us, trial_end_us, canceled_us, cancel reason,
         uncanceled_us, ends_us, ended_us), and replace what was known of the subscription.
+        Checkouts are (checkout id, customer number or −1, product id, billing type, status,
+        the time at which it counts or None), and seats (seat id, customer number, product
+        id, billing type, created_us, claimed_us, revoked_us); they replace what was known
+        as well.
         Nothing happens where the position is not beyond that of the ledger. Raises
         ValueError where a number has no meaning, OverflowError where one is too great.
         """
@@ -141,7 +149,7 @@ class Ledger:
     def rank(
         self, question: LedgerQuestion, *, by: str
     ) -> tuple[list[int] | list[str], LedgerTally]:
-        """Each customer number or product id of an entry or a subscription of the span, in
-        ascending order, and its group in a tally of one slot: sums over the periods or,
-        of facts of the end of a period, that of the last. What has no customer is left
-        out. Raises as `tally` does."""
+        """Each customer number or product id of a record of the span, in ascending order,
+        and its group in a tally of one slot: sums over the periods or, of facts of the end
+        of a period, that of the last. What has no customer is left out. Raises as `tally`
+        does."""

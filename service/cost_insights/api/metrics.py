@@ -298,7 +298,7 @@ def _add_numbers(
     columns = [
         (
             _PERIOD_FIELDS[metric.slug].number,
-            metric.type is not MetricType.SCALAR,
+            not metric.is_count,
             numbers.columns[metric.slug],
         )
         for metric in metrics

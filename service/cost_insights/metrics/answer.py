@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cost_insights.amounts import format_amount
-from cost_insights.metrics.definitions import METRICS, Metric, MetricType
+from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.sources.facts import Sums, Total
 
 
@@ -39,7 +39,7 @@ class Numbers:
 
 
 def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:
-    if metric.type is MetricType.SCALAR:
+    if metric.is_count:
         return numbers
     return [format_amount(number) for number in numbers]
 

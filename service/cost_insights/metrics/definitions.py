@@ -38,7 +38,8 @@ class Metric:
     slug: str
     display_name: str
     type: MetricType
-    """A count where it is scalar; else picocents, or a fraction times 10¹²."""
+    """Picocents of a currency, a fraction times 10¹², or a scalar: a count or, if it is a
+    quotient, a number times 10¹²."""
 
     inputs: Sequence[str]
     """Slugs, or facts where no metric other than this one has the name."""
@@ -76,7 +77,13 @@ class Metric:
     @property
     def is_additive(self) -> bool:
         """Whether the numbers of disjoint parts add up to the number of the whole."""
-        return self.total is not Total.DISTINCT and self.formula in {None, difference, times_12}
+        counts_customers = self.total is Total.DISTINCT or self.slug in _SEAT_CUSTOMERS
+        return not counts_customers and self.formula in {None, difference, times_12}
+
+    @property
+    def is_count(self) -> bool:
+        """Whether its numbers are counts; all others are written with their decimals."""
+        return self.type is MetricType.SCALAR and self.formula is not fraction
 
     @property
     def is_of_costs_alone(self) -> bool:
@@ -91,6 +98,9 @@ def _plain(slug: str, display_name: str, kind: MetricType, fact: str) -> Metric:
 
 _SCALAR, _CURRENCY, _PERCENTAGE = MetricType.SCALAR, MetricType.CURRENCY, MetricType.PERCENTAGE
 _SUB_CENT = MetricType.CURRENCY_SUB_CENT
+
+_SEAT_CUSTOMERS = frozenset({"seat_customers", "new_seat_customers", "churned_seat_customers"})
+"""Numbers of customers, who may have seats of several products."""
 
 METRICS: Mapping[str, Metric] = {
     metric.slug: metric
@@ -266,6 +276,45 @@ METRICS: Mapping[str, Metric] = {
             margin_fraction,
         ),
         Metric("cashflow", "Cashflow", _CURRENCY, ("revenue", "costs"), Total.SUM, difference),
+        _plain("checkouts", "Checkouts", _SCALAR, "checkouts"),
+        _plain("succeeded_checkouts", "Succeeded Checkouts", _SCALAR, "succeeded_checkouts"),
+        Metric(
+            "checkouts_conversion",
+            "Checkouts Conversion Rate",
+            _PERCENTAGE,
+            ("succeeded_checkouts", "checkouts"),
+            ("succeeded_checkouts", "checkouts"),
+            fraction,
+        ),
+        _plain("seats_total", "Seat Count", _SCALAR, "seats_total"),
+        _plain("seats_claimed", "Claimed Seats", _SCALAR, "seats_claimed"),
+        Metric(
+            "seats_pending",
+            "Pending Seats",
+            _SCALAR,
+            ("seats_total", "seats_claimed"),
+            Total.LAST,
+            difference,
+        ),
+        _plain("seat_customers", "Active Customers", _SCALAR, "seat_customers"),
+        _plain("new_seat_customers", "New Customers", _SCALAR, "new_seat_customers"),
+        _plain("churned_seat_customers", "Churned Customers", _SCALAR, "churned_seat_customers"),
+        Metric(
+            "average_seats_per_customer",
+            "Average Seats per Customer",
+            _SCALAR,
+            ("seats_total", "seat_customers"),
+            Total.LAST,
+            fraction,
+        ),
+        Metric(
+            "seat_utilization_rate",
+            "Seat Utilization Rate",
+            _PERCENTAGE,
+            ("seats_claimed", "seats_total"),
+            Total.LAST,
+            fraction,
+        ),
     )
 }
 """Every metric, in the order of answers."""

@@ -22,9 +22,9 @@ def lifetime_value(revenue_per_user: int, cost_per_user: int, churn_rate: int) -
     return max(0, divide_half_even((revenue_per_user - cost_per_user) * ONE_E12, churn_rate))
 
 
-def difference(revenue: int, costs: int) -> int:
-    """Revenue less costs."""
-    return revenue - costs
+def difference(whole: int, part: int) -> int:
+    """The whole less a part, such as revenue less costs."""
+    return whole - part
 
 
 def times_12(amount: int) -> int:

@@ -39,7 +39,7 @@ class MetricsReader:
         self._store = store
         self._caches = caches
         self.ledgers = ledgers
-        """The cached orders and subscriptions of organizations."""
+        """The cached revenue records of organizations."""
 
     def answer(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline

@@ -117,7 +117,7 @@ class _MetricTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricType
     METRIC_TYPE_UNSPECIFIED: _MetricType.ValueType  # 0
     """Never sent."""
     METRIC_TYPE_SCALAR: _MetricType.ValueType  # 1
-    """A count."""
+    """A count, or an average of counts."""
     METRIC_TYPE_CURRENCY: _MetricType.ValueType  # 2
     """Cents, usually whole."""
     METRIC_TYPE_CURRENCY_SUB_CENT: _MetricType.ValueType  # 3
@@ -131,7 +131,7 @@ class MetricType(_MetricType, metaclass=_MetricTypeEnumTypeWrapper):
 METRIC_TYPE_UNSPECIFIED: MetricType.ValueType  # 0
 """Never sent."""
 METRIC_TYPE_SCALAR: MetricType.ValueType  # 1
-"""A count."""
+"""A count, or an average of counts."""
 METRIC_TYPE_CURRENCY: MetricType.ValueType  # 2
 """Cents, usually whole."""
 METRIC_TYPE_CURRENCY_SUB_CENT: MetricType.ValueType  # 3
@@ -529,6 +529,17 @@ class MetricsPeriod(_message.Message):
     GROSS_MARGIN_FIELD_NUMBER: _builtins.int
     GROSS_MARGIN_PERCENTAGE_FIELD_NUMBER: _builtins.int
     CASHFLOW_FIELD_NUMBER: _builtins.int
+    CHECKOUTS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_CHECKOUTS_FIELD_NUMBER: _builtins.int
+    CHECKOUTS_CONVERSION_FIELD_NUMBER: _builtins.int
+    SEATS_TOTAL_FIELD_NUMBER: _builtins.int
+    SEATS_CLAIMED_FIELD_NUMBER: _builtins.int
+    SEATS_PENDING_FIELD_NUMBER: _builtins.int
+    SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    NEW_SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    CHURNED_SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    AVERAGE_SEATS_PER_CUSTOMER_FIELD_NUMBER: _builtins.int
+    SEAT_UTILIZATION_RATE_FIELD_NUMBER: _builtins.int
     timestamp: _builtins.str
     """When the period starts, in the requested time zone with its offset, such as
     `2026-11-23T00:00:00-05:00`.
@@ -700,6 +711,40 @@ class MetricsPeriod(_message.Message):
     """
     cashflow: _builtins.str
     """Slug `cashflow`: `revenue` less `costs`, in cents."""
+    checkouts: _builtins.int
+    """Slug `checkouts`: the number of checkouts that were opened."""
+    succeeded_checkouts: _builtins.int
+    """Slug `succeeded_checkouts`: of these, the number that were paid."""
+    checkouts_conversion: _builtins.str
+    """Slug `checkouts_conversion`: `succeeded_checkouts` as a fraction of
+    `checkouts`, to 12 decimals half-even; 0 without checkouts.
+    """
+    seats_total: _builtins.int
+    """Slug `seats_total`: the number of seats that had been created and not
+    revoked at the end of the period.
+    """
+    seats_claimed: _builtins.int
+    """Slug `seats_claimed`: of these, the number that had been claimed."""
+    seats_pending: _builtins.int
+    """Slug `seats_pending`: of these, the number that had not been claimed."""
+    seat_customers: _builtins.int
+    """Slug `seat_customers`: the number of customers who paid for these seats."""
+    new_seat_customers: _builtins.int
+    """Slug `new_seat_customers`: the number of customers whose first seat was
+    created in the period.
+    """
+    churned_seat_customers: _builtins.int
+    """Slug `churned_seat_customers`: the number of customers whose last seat was
+    revoked in the period, and who have none left.
+    """
+    average_seats_per_customer: _builtins.str
+    """Slug `average_seats_per_customer`: `seats_total` divided by
+    `seat_customers`, to 12 decimals half-even; 0 without seats.
+    """
+    seat_utilization_rate: _builtins.str
+    """Slug `seat_utilization_rate`: `seats_claimed` as a fraction of
+    `seats_total`, to 12 decimals half-even; 0 without seats.
+    """
     def __init__(
         self,
         *,
@@ -748,10 +793,21 @@ class MetricsPeriod(_message.Message):
         gross_margin: _builtins.str | None = ...,
         gross_margin_percentage: _builtins.str | None = ...,
         cashflow: _builtins.str | None = ...,
+        checkouts: _builtins.int | None = ...,
+        succeeded_checkouts: _builtins.int | None = ...,
+        checkouts_conversion: _builtins.str | None = ...,
+        seats_total: _builtins.int | None = ...,
+        seats_claimed: _builtins.int | None = ...,
+        seats_pending: _builtins.int | None = ...,
+        seat_customers: _builtins.int | None = ...,
+        new_seat_customers: _builtins.int | None = ...,
+        churned_seat_customers: _builtins.int | None = ...,
+        average_seats_per_customer: _builtins.str | None = ...,
+        seat_utilization_rate: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_average_seats_per_customer", b"_average_seats_per_customer", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_checkouts", b"_checkouts", "_checkouts_conversion", b"_checkouts_conversion", "_churn_rate", b"_churn_rate", "_churned_seat_customers", b"_churned_seat_customers", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_seat_customers", b"_new_seat_customers", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_seat_customers", b"_seat_customers", "_seat_utilization_rate", b"_seat_utilization_rate", "_seats_claimed", b"_seats_claimed", "_seats_pending", b"_seats_pending", "_seats_total", b"_seats_total", "_succeeded_checkouts", b"_succeeded_checkouts", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "average_seats_per_customer", b"average_seats_per_customer", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "checkouts", b"checkouts", "checkouts_conversion", b"checkouts_conversion", "churn_rate", b"churn_rate", "churned_seat_customers", b"churned_seat_customers", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_seat_customers", b"new_seat_customers", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "seat_customers", b"seat_customers", "seat_utilization_rate", b"seat_utilization_rate", "seats_claimed", b"seats_claimed", "seats_pending", b"seats_pending", "seats_total", b"seats_total", "succeeded_checkouts", b"succeeded_checkouts", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "timestamp", b"timestamp", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_average_seats_per_customer", b"_average_seats_per_customer", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_checkouts", b"_checkouts", "_checkouts_conversion", b"_checkouts_conversion", "_churn_rate", b"_churn_rate", "_churned_seat_customers", b"_churned_seat_customers", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_seat_customers", b"_new_seat_customers", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_seat_customers", b"_seat_customers", "_seat_utilization_rate", b"_seat_utilization_rate", "_seats_claimed", b"_seats_claimed", "_seats_pending", b"_seats_pending", "_seats_total", b"_seats_total", "_succeeded_checkouts", b"_succeeded_checkouts", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "average_seats_per_customer", b"average_seats_per_customer", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "checkouts", b"checkouts", "checkouts_conversion", b"checkouts_conversion", "churn_rate", b"churn_rate", "churned_seat_customers", b"churned_seat_customers", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_seat_customers", b"new_seat_customers", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "seat_customers", b"seat_customers", "seat_utilization_rate", b"seat_utilization_rate", "seats_claimed", b"seats_claimed", "seats_pending", b"seats_pending", "seats_total", b"seats_total", "succeeded_checkouts", b"succeeded_checkouts", "timestamp", b"timestamp", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_subscriptions: _TypeAlias = _typing.Literal["active_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__active_subscriptions: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions"]  # noqa: Y015
@@ -763,6 +819,8 @@ class MetricsPeriod(_message.Message):
     _WhichOneofArgType__average_order_value: _TypeAlias = _typing.Literal["_average_order_value", b"_average_order_value"]  # noqa: Y015
     _WhichOneofReturnType__average_revenue_per_user: _TypeAlias = _typing.Literal["average_revenue_per_user"]  # noqa: Y015
     _WhichOneofArgType__average_revenue_per_user: _TypeAlias = _typing.Literal["_average_revenue_per_user", b"_average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofReturnType__average_seats_per_customer: _TypeAlias = _typing.Literal["average_seats_per_customer"]  # noqa: Y015
+    _WhichOneofArgType__average_seats_per_customer: _TypeAlias = _typing.Literal["_average_seats_per_customer", b"_average_seats_per_customer"]  # noqa: Y015
     _WhichOneofReturnType__canceled_subscriptions: _TypeAlias = _typing.Literal["canceled_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__canceled_subscriptions: _TypeAlias = _typing.Literal["_canceled_subscriptions", b"_canceled_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["canceled_subscriptions_customer_service"]  # noqa: Y015
@@ -783,8 +841,14 @@ class MetricsPeriod(_message.Message):
     _WhichOneofArgType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["_canceled_subscriptions_unused", b"_canceled_subscriptions_unused"]  # noqa: Y015
     _WhichOneofReturnType__cashflow: _TypeAlias = _typing.Literal["cashflow"]  # noqa: Y015
     _WhichOneofArgType__cashflow: _TypeAlias = _typing.Literal["_cashflow", b"_cashflow"]  # noqa: Y015
+    _WhichOneofReturnType__checkouts: _TypeAlias = _typing.Literal["checkouts"]  # noqa: Y015
+    _WhichOneofArgType__checkouts: _TypeAlias = _typing.Literal["_checkouts", b"_checkouts"]  # noqa: Y015
+    _WhichOneofReturnType__checkouts_conversion: _TypeAlias = _typing.Literal["checkouts_conversion"]  # noqa: Y015
+    _WhichOneofArgType__checkouts_conversion: _TypeAlias = _typing.Literal["_checkouts_conversion", b"_checkouts_conversion"]  # noqa: Y015
     _WhichOneofReturnType__churn_rate: _TypeAlias = _typing.Literal["churn_rate"]  # noqa: Y015
     _WhichOneofArgType__churn_rate: _TypeAlias = _typing.Literal["_churn_rate", b"_churn_rate"]  # noqa: Y015
+    _WhichOneofReturnType__churned_seat_customers: _TypeAlias = _typing.Literal["churned_seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__churned_seat_customers: _TypeAlias = _typing.Literal["_churned_seat_customers", b"_churned_seat_customers"]  # noqa: Y015
     _WhichOneofReturnType__churned_subscriptions: _TypeAlias = _typing.Literal["churned_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__churned_subscriptions: _TypeAlias = _typing.Literal["_churned_subscriptions", b"_churned_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["committed_annual_recurring_revenue"]  # noqa: Y015
@@ -815,6 +879,8 @@ class MetricsPeriod(_message.Message):
     _WhichOneofArgType__net_cumulative_revenue: _TypeAlias = _typing.Literal["_net_cumulative_revenue", b"_net_cumulative_revenue"]  # noqa: Y015
     _WhichOneofReturnType__net_revenue: _TypeAlias = _typing.Literal["net_revenue"]  # noqa: Y015
     _WhichOneofArgType__net_revenue: _TypeAlias = _typing.Literal["_net_revenue", b"_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_seat_customers: _TypeAlias = _typing.Literal["new_seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__new_seat_customers: _TypeAlias = _typing.Literal["_new_seat_customers", b"_new_seat_customers"]  # noqa: Y015
     _WhichOneofReturnType__new_subscriptions: _TypeAlias = _typing.Literal["new_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__new_subscriptions: _TypeAlias = _typing.Literal["_new_subscriptions", b"_new_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["new_subscriptions_net_revenue"]  # noqa: Y015
@@ -837,6 +903,18 @@ class MetricsPeriod(_message.Message):
     _WhichOneofArgType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue"]  # noqa: Y015
     _WhichOneofReturnType__revenue: _TypeAlias = _typing.Literal["revenue"]  # noqa: Y015
     _WhichOneofArgType__revenue: _TypeAlias = _typing.Literal["_revenue", b"_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__seat_customers: _TypeAlias = _typing.Literal["seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__seat_customers: _TypeAlias = _typing.Literal["_seat_customers", b"_seat_customers"]  # noqa: Y015
+    _WhichOneofReturnType__seat_utilization_rate: _TypeAlias = _typing.Literal["seat_utilization_rate"]  # noqa: Y015
+    _WhichOneofArgType__seat_utilization_rate: _TypeAlias = _typing.Literal["_seat_utilization_rate", b"_seat_utilization_rate"]  # noqa: Y015
+    _WhichOneofReturnType__seats_claimed: _TypeAlias = _typing.Literal["seats_claimed"]  # noqa: Y015
+    _WhichOneofArgType__seats_claimed: _TypeAlias = _typing.Literal["_seats_claimed", b"_seats_claimed"]  # noqa: Y015
+    _WhichOneofReturnType__seats_pending: _TypeAlias = _typing.Literal["seats_pending"]  # noqa: Y015
+    _WhichOneofArgType__seats_pending: _TypeAlias = _typing.Literal["_seats_pending", b"_seats_pending"]  # noqa: Y015
+    _WhichOneofReturnType__seats_total: _TypeAlias = _typing.Literal["seats_total"]  # noqa: Y015
+    _WhichOneofArgType__seats_total: _TypeAlias = _typing.Literal["_seats_total", b"_seats_total"]  # noqa: Y015
+    _WhichOneofReturnType__succeeded_checkouts: _TypeAlias = _typing.Literal["succeeded_checkouts"]  # noqa: Y015
+    _WhichOneofArgType__succeeded_checkouts: _TypeAlias = _typing.Literal["_succeeded_checkouts", b"_succeeded_checkouts"]  # noqa: Y015
     _WhichOneofReturnType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_committed_monthly_recurring_revenue"]  # noqa: Y015
     _WhichOneofArgType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue"]  # noqa: Y015
     _WhichOneofReturnType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_monthly_recurring_revenue"]  # noqa: Y015
@@ -851,6 +929,8 @@ class MetricsPeriod(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__average_order_value) -> _WhichOneofReturnType__average_order_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__average_revenue_per_user) -> _WhichOneofReturnType__average_revenue_per_user | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_seats_per_customer) -> _WhichOneofReturnType__average_seats_per_customer | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions) -> _WhichOneofReturnType__canceled_subscriptions | None: ...
     @_typing.overload
@@ -872,7 +952,13 @@ class MetricsPeriod(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cashflow) -> _WhichOneofReturnType__cashflow | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__checkouts) -> _WhichOneofReturnType__checkouts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__checkouts_conversion) -> _WhichOneofReturnType__checkouts_conversion | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__churn_rate) -> _WhichOneofReturnType__churn_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_seat_customers) -> _WhichOneofReturnType__churned_seat_customers | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_subscriptions) -> _WhichOneofReturnType__churned_subscriptions | None: ...
     @_typing.overload
@@ -904,6 +990,8 @@ class MetricsPeriod(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__net_revenue) -> _WhichOneofReturnType__net_revenue | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_seat_customers) -> _WhichOneofReturnType__new_seat_customers | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions) -> _WhichOneofReturnType__new_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_net_revenue) -> _WhichOneofReturnType__new_subscriptions_net_revenue | None: ...
@@ -925,6 +1013,18 @@ class MetricsPeriod(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_revenue) -> _WhichOneofReturnType__renewed_subscriptions_revenue | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revenue) -> _WhichOneofReturnType__revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat_customers) -> _WhichOneofReturnType__seat_customers | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat_utilization_rate) -> _WhichOneofReturnType__seat_utilization_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_claimed) -> _WhichOneofReturnType__seats_claimed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_pending) -> _WhichOneofReturnType__seats_pending | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_total) -> _WhichOneofReturnType__seats_total | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__succeeded_checkouts) -> _WhichOneofReturnType__succeeded_checkouts | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_committed_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_committed_monthly_recurring_revenue | None: ...
     @_typing.overload
@@ -984,6 +1084,17 @@ class MetricsTotals(_message.Message):
     GROSS_MARGIN_FIELD_NUMBER: _builtins.int
     GROSS_MARGIN_PERCENTAGE_FIELD_NUMBER: _builtins.int
     CASHFLOW_FIELD_NUMBER: _builtins.int
+    CHECKOUTS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_CHECKOUTS_FIELD_NUMBER: _builtins.int
+    CHECKOUTS_CONVERSION_FIELD_NUMBER: _builtins.int
+    SEATS_TOTAL_FIELD_NUMBER: _builtins.int
+    SEATS_CLAIMED_FIELD_NUMBER: _builtins.int
+    SEATS_PENDING_FIELD_NUMBER: _builtins.int
+    SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    NEW_SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    CHURNED_SEAT_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    AVERAGE_SEATS_PER_CUSTOMER_FIELD_NUMBER: _builtins.int
+    SEAT_UTILIZATION_RATE_FIELD_NUMBER: _builtins.int
     costs: _builtins.str
     """Slug `costs`: the sum over the periods, in cents."""
     cumulative_costs: _builtins.str
@@ -1088,6 +1199,31 @@ class MetricsTotals(_message.Message):
     """Slug `gross_margin_percentage`: that of the last period."""
     cashflow: _builtins.str
     """Slug `cashflow`: the sum over the periods, in cents."""
+    checkouts: _builtins.int
+    """Slug `checkouts`: the sum over the periods."""
+    succeeded_checkouts: _builtins.int
+    """Slug `succeeded_checkouts`: the sum over the periods."""
+    checkouts_conversion: _builtins.str
+    """Slug `checkouts_conversion`: `succeeded_checkouts` as a fraction of
+    `checkouts`, both of the whole span, to 12 decimals half-even; 0 without
+    checkouts.
+    """
+    seats_total: _builtins.int
+    """Slug `seats_total`: that of the last period."""
+    seats_claimed: _builtins.int
+    """Slug `seats_claimed`: that of the last period."""
+    seats_pending: _builtins.int
+    """Slug `seats_pending`: that of the last period."""
+    seat_customers: _builtins.int
+    """Slug `seat_customers`: that of the last period."""
+    new_seat_customers: _builtins.int
+    """Slug `new_seat_customers`: the sum over the periods."""
+    churned_seat_customers: _builtins.int
+    """Slug `churned_seat_customers`: the sum over the periods."""
+    average_seats_per_customer: _builtins.str
+    """Slug `average_seats_per_customer`: that of the last period."""
+    seat_utilization_rate: _builtins.str
+    """Slug `seat_utilization_rate`: that of the last period."""
     def __init__(
         self,
         *,
@@ -1135,10 +1271,21 @@ class MetricsTotals(_message.Message):
         gross_margin: _builtins.str | None = ...,
         gross_margin_percentage: _builtins.str | None = ...,
         cashflow: _builtins.str | None = ...,
+        checkouts: _builtins.int | None = ...,
+        succeeded_checkouts: _builtins.int | None = ...,
+        checkouts_conversion: _builtins.str | None = ...,
+        seats_total: _builtins.int | None = ...,
+        seats_claimed: _builtins.int | None = ...,
+        seats_pending: _builtins.int | None = ...,
+        seat_customers: _builtins.int | None = ...,
+        new_seat_customers: _builtins.int | None = ...,
+        churned_seat_customers: _builtins.int | None = ...,
+        average_seats_per_customer: _builtins.str | None = ...,
+        seat_utilization_rate: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_average_seats_per_customer", b"_average_seats_per_customer", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_checkouts", b"_checkouts", "_checkouts_conversion", b"_checkouts_conversion", "_churn_rate", b"_churn_rate", "_churned_seat_customers", b"_churned_seat_customers", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_seat_customers", b"_new_seat_customers", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_seat_customers", b"_seat_customers", "_seat_utilization_rate", b"_seat_utilization_rate", "_seats_claimed", b"_seats_claimed", "_seats_pending", b"_seats_pending", "_seats_total", b"_seats_total", "_succeeded_checkouts", b"_succeeded_checkouts", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "average_seats_per_customer", b"average_seats_per_customer", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "checkouts", b"checkouts", "checkouts_conversion", b"checkouts_conversion", "churn_rate", b"churn_rate", "churned_seat_customers", b"churned_seat_customers", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_seat_customers", b"new_seat_customers", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "seat_customers", b"seat_customers", "seat_utilization_rate", b"seat_utilization_rate", "seats_claimed", b"seats_claimed", "seats_pending", b"seats_pending", "seats_total", b"seats_total", "succeeded_checkouts", b"succeeded_checkouts", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_churn_rate", b"_churn_rate", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "churn_rate", b"churn_rate", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions", "_active_user_by_event", b"_active_user_by_event", "_annual_recurring_revenue", b"_annual_recurring_revenue", "_average_order_value", b"_average_order_value", "_average_revenue_per_user", b"_average_revenue_per_user", "_average_seats_per_customer", b"_average_seats_per_customer", "_canceled_subscriptions", b"_canceled_subscriptions", "_canceled_subscriptions_customer_service", b"_canceled_subscriptions_customer_service", "_canceled_subscriptions_low_quality", b"_canceled_subscriptions_low_quality", "_canceled_subscriptions_missing_features", b"_canceled_subscriptions_missing_features", "_canceled_subscriptions_other", b"_canceled_subscriptions_other", "_canceled_subscriptions_switched_service", b"_canceled_subscriptions_switched_service", "_canceled_subscriptions_too_complex", b"_canceled_subscriptions_too_complex", "_canceled_subscriptions_too_expensive", b"_canceled_subscriptions_too_expensive", "_canceled_subscriptions_unused", b"_canceled_subscriptions_unused", "_cashflow", b"_cashflow", "_checkouts", b"_checkouts", "_checkouts_conversion", b"_checkouts_conversion", "_churn_rate", b"_churn_rate", "_churned_seat_customers", b"_churned_seat_customers", "_churned_subscriptions", b"_churned_subscriptions", "_committed_annual_recurring_revenue", b"_committed_annual_recurring_revenue", "_committed_monthly_recurring_revenue", b"_committed_monthly_recurring_revenue", "_committed_subscriptions", b"_committed_subscriptions", "_cost_per_user", b"_cost_per_user", "_costs", b"_costs", "_cumulative_costs", b"_cumulative_costs", "_cumulative_revenue", b"_cumulative_revenue", "_gross_margin", b"_gross_margin", "_gross_margin_percentage", b"_gross_margin_percentage", "_ltv", b"_ltv", "_monthly_recurring_revenue", b"_monthly_recurring_revenue", "_net_average_order_value", b"_net_average_order_value", "_net_cumulative_revenue", b"_net_cumulative_revenue", "_net_revenue", b"_net_revenue", "_new_seat_customers", b"_new_seat_customers", "_new_subscriptions", b"_new_subscriptions", "_new_subscriptions_net_revenue", b"_new_subscriptions_net_revenue", "_new_subscriptions_revenue", b"_new_subscriptions_revenue", "_one_time_products", b"_one_time_products", "_one_time_products_net_revenue", b"_one_time_products_net_revenue", "_one_time_products_revenue", b"_one_time_products_revenue", "_orders", b"_orders", "_renewed_subscriptions", b"_renewed_subscriptions", "_renewed_subscriptions_net_revenue", b"_renewed_subscriptions_net_revenue", "_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue", "_revenue", b"_revenue", "_seat_customers", b"_seat_customers", "_seat_utilization_rate", b"_seat_utilization_rate", "_seats_claimed", b"_seats_claimed", "_seats_pending", b"_seats_pending", "_seats_total", b"_seats_total", "_succeeded_checkouts", b"_succeeded_checkouts", "_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue", "_trial_monthly_recurring_revenue", b"_trial_monthly_recurring_revenue", "active_subscriptions", b"active_subscriptions", "active_user_by_event", b"active_user_by_event", "annual_recurring_revenue", b"annual_recurring_revenue", "average_order_value", b"average_order_value", "average_revenue_per_user", b"average_revenue_per_user", "average_seats_per_customer", b"average_seats_per_customer", "canceled_subscriptions", b"canceled_subscriptions", "canceled_subscriptions_customer_service", b"canceled_subscriptions_customer_service", "canceled_subscriptions_low_quality", b"canceled_subscriptions_low_quality", "canceled_subscriptions_missing_features", b"canceled_subscriptions_missing_features", "canceled_subscriptions_other", b"canceled_subscriptions_other", "canceled_subscriptions_switched_service", b"canceled_subscriptions_switched_service", "canceled_subscriptions_too_complex", b"canceled_subscriptions_too_complex", "canceled_subscriptions_too_expensive", b"canceled_subscriptions_too_expensive", "canceled_subscriptions_unused", b"canceled_subscriptions_unused", "cashflow", b"cashflow", "checkouts", b"checkouts", "checkouts_conversion", b"checkouts_conversion", "churn_rate", b"churn_rate", "churned_seat_customers", b"churned_seat_customers", "churned_subscriptions", b"churned_subscriptions", "committed_annual_recurring_revenue", b"committed_annual_recurring_revenue", "committed_monthly_recurring_revenue", b"committed_monthly_recurring_revenue", "committed_subscriptions", b"committed_subscriptions", "cost_per_user", b"cost_per_user", "costs", b"costs", "cumulative_costs", b"cumulative_costs", "cumulative_revenue", b"cumulative_revenue", "gross_margin", b"gross_margin", "gross_margin_percentage", b"gross_margin_percentage", "ltv", b"ltv", "monthly_recurring_revenue", b"monthly_recurring_revenue", "net_average_order_value", b"net_average_order_value", "net_cumulative_revenue", b"net_cumulative_revenue", "net_revenue", b"net_revenue", "new_seat_customers", b"new_seat_customers", "new_subscriptions", b"new_subscriptions", "new_subscriptions_net_revenue", b"new_subscriptions_net_revenue", "new_subscriptions_revenue", b"new_subscriptions_revenue", "one_time_products", b"one_time_products", "one_time_products_net_revenue", b"one_time_products_net_revenue", "one_time_products_revenue", b"one_time_products_revenue", "orders", b"orders", "renewed_subscriptions", b"renewed_subscriptions", "renewed_subscriptions_net_revenue", b"renewed_subscriptions_net_revenue", "renewed_subscriptions_revenue", b"renewed_subscriptions_revenue", "revenue", b"revenue", "seat_customers", b"seat_customers", "seat_utilization_rate", b"seat_utilization_rate", "seats_claimed", b"seats_claimed", "seats_pending", b"seats_pending", "seats_total", b"seats_total", "succeeded_checkouts", b"succeeded_checkouts", "trial_committed_monthly_recurring_revenue", b"trial_committed_monthly_recurring_revenue", "trial_monthly_recurring_revenue", b"trial_monthly_recurring_revenue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_subscriptions: _TypeAlias = _typing.Literal["active_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__active_subscriptions: _TypeAlias = _typing.Literal["_active_subscriptions", b"_active_subscriptions"]  # noqa: Y015
@@ -1150,6 +1297,8 @@ class MetricsTotals(_message.Message):
     _WhichOneofArgType__average_order_value: _TypeAlias = _typing.Literal["_average_order_value", b"_average_order_value"]  # noqa: Y015
     _WhichOneofReturnType__average_revenue_per_user: _TypeAlias = _typing.Literal["average_revenue_per_user"]  # noqa: Y015
     _WhichOneofArgType__average_revenue_per_user: _TypeAlias = _typing.Literal["_average_revenue_per_user", b"_average_revenue_per_user"]  # noqa: Y015
+    _WhichOneofReturnType__average_seats_per_customer: _TypeAlias = _typing.Literal["average_seats_per_customer"]  # noqa: Y015
+    _WhichOneofArgType__average_seats_per_customer: _TypeAlias = _typing.Literal["_average_seats_per_customer", b"_average_seats_per_customer"]  # noqa: Y015
     _WhichOneofReturnType__canceled_subscriptions: _TypeAlias = _typing.Literal["canceled_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__canceled_subscriptions: _TypeAlias = _typing.Literal["_canceled_subscriptions", b"_canceled_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__canceled_subscriptions_customer_service: _TypeAlias = _typing.Literal["canceled_subscriptions_customer_service"]  # noqa: Y015
@@ -1170,8 +1319,14 @@ class MetricsTotals(_message.Message):
     _WhichOneofArgType__canceled_subscriptions_unused: _TypeAlias = _typing.Literal["_canceled_subscriptions_unused", b"_canceled_subscriptions_unused"]  # noqa: Y015
     _WhichOneofReturnType__cashflow: _TypeAlias = _typing.Literal["cashflow"]  # noqa: Y015
     _WhichOneofArgType__cashflow: _TypeAlias = _typing.Literal["_cashflow", b"_cashflow"]  # noqa: Y015
+    _WhichOneofReturnType__checkouts: _TypeAlias = _typing.Literal["checkouts"]  # noqa: Y015
+    _WhichOneofArgType__checkouts: _TypeAlias = _typing.Literal["_checkouts", b"_checkouts"]  # noqa: Y015
+    _WhichOneofReturnType__checkouts_conversion: _TypeAlias = _typing.Literal["checkouts_conversion"]  # noqa: Y015
+    _WhichOneofArgType__checkouts_conversion: _TypeAlias = _typing.Literal["_checkouts_conversion", b"_checkouts_conversion"]  # noqa: Y015
     _WhichOneofReturnType__churn_rate: _TypeAlias = _typing.Literal["churn_rate"]  # noqa: Y015
     _WhichOneofArgType__churn_rate: _TypeAlias = _typing.Literal["_churn_rate", b"_churn_rate"]  # noqa: Y015
+    _WhichOneofReturnType__churned_seat_customers: _TypeAlias = _typing.Literal["churned_seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__churned_seat_customers: _TypeAlias = _typing.Literal["_churned_seat_customers", b"_churned_seat_customers"]  # noqa: Y015
     _WhichOneofReturnType__churned_subscriptions: _TypeAlias = _typing.Literal["churned_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__churned_subscriptions: _TypeAlias = _typing.Literal["_churned_subscriptions", b"_churned_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__committed_annual_recurring_revenue: _TypeAlias = _typing.Literal["committed_annual_recurring_revenue"]  # noqa: Y015
@@ -1202,6 +1357,8 @@ class MetricsTotals(_message.Message):
     _WhichOneofArgType__net_cumulative_revenue: _TypeAlias = _typing.Literal["_net_cumulative_revenue", b"_net_cumulative_revenue"]  # noqa: Y015
     _WhichOneofReturnType__net_revenue: _TypeAlias = _typing.Literal["net_revenue"]  # noqa: Y015
     _WhichOneofArgType__net_revenue: _TypeAlias = _typing.Literal["_net_revenue", b"_net_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__new_seat_customers: _TypeAlias = _typing.Literal["new_seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__new_seat_customers: _TypeAlias = _typing.Literal["_new_seat_customers", b"_new_seat_customers"]  # noqa: Y015
     _WhichOneofReturnType__new_subscriptions: _TypeAlias = _typing.Literal["new_subscriptions"]  # noqa: Y015
     _WhichOneofArgType__new_subscriptions: _TypeAlias = _typing.Literal["_new_subscriptions", b"_new_subscriptions"]  # noqa: Y015
     _WhichOneofReturnType__new_subscriptions_net_revenue: _TypeAlias = _typing.Literal["new_subscriptions_net_revenue"]  # noqa: Y015
@@ -1224,6 +1381,18 @@ class MetricsTotals(_message.Message):
     _WhichOneofArgType__renewed_subscriptions_revenue: _TypeAlias = _typing.Literal["_renewed_subscriptions_revenue", b"_renewed_subscriptions_revenue"]  # noqa: Y015
     _WhichOneofReturnType__revenue: _TypeAlias = _typing.Literal["revenue"]  # noqa: Y015
     _WhichOneofArgType__revenue: _TypeAlias = _typing.Literal["_revenue", b"_revenue"]  # noqa: Y015
+    _WhichOneofReturnType__seat_customers: _TypeAlias = _typing.Literal["seat_customers"]  # noqa: Y015
+    _WhichOneofArgType__seat_customers: _TypeAlias = _typing.Literal["_seat_customers", b"_seat_customers"]  # noqa: Y015
+    _WhichOneofReturnType__seat_utilization_rate: _TypeAlias = _typing.Literal["seat_utilization_rate"]  # noqa: Y015
+    _WhichOneofArgType__seat_utilization_rate: _TypeAlias = _typing.Literal["_seat_utilization_rate", b"_seat_utilization_rate"]  # noqa: Y015
+    _WhichOneofReturnType__seats_claimed: _TypeAlias = _typing.Literal["seats_claimed"]  # noqa: Y015
+    _WhichOneofArgType__seats_claimed: _TypeAlias = _typing.Literal["_seats_claimed", b"_seats_claimed"]  # noqa: Y015
+    _WhichOneofReturnType__seats_pending: _TypeAlias = _typing.Literal["seats_pending"]  # noqa: Y015
+    _WhichOneofArgType__seats_pending: _TypeAlias = _typing.Literal["_seats_pending", b"_seats_pending"]  # noqa: Y015
+    _WhichOneofReturnType__seats_total: _TypeAlias = _typing.Literal["seats_total"]  # noqa: Y015
+    _WhichOneofArgType__seats_total: _TypeAlias = _typing.Literal["_seats_total", b"_seats_total"]  # noqa: Y015
+    _WhichOneofReturnType__succeeded_checkouts: _TypeAlias = _typing.Literal["succeeded_checkouts"]  # noqa: Y015
+    _WhichOneofArgType__succeeded_checkouts: _TypeAlias = _typing.Literal["_succeeded_checkouts", b"_succeeded_checkouts"]  # noqa: Y015
     _WhichOneofReturnType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_committed_monthly_recurring_revenue"]  # noqa: Y015
     _WhichOneofArgType__trial_committed_monthly_recurring_revenue: _TypeAlias = _typing.Literal["_trial_committed_monthly_recurring_revenue", b"_trial_committed_monthly_recurring_revenue"]  # noqa: Y015
     _WhichOneofReturnType__trial_monthly_recurring_revenue: _TypeAlias = _typing.Literal["trial_monthly_recurring_revenue"]  # noqa: Y015
@@ -1238,6 +1407,8 @@ class MetricsTotals(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__average_order_value) -> _WhichOneofReturnType__average_order_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__average_revenue_per_user) -> _WhichOneofReturnType__average_revenue_per_user | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_seats_per_customer) -> _WhichOneofReturnType__average_seats_per_customer | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__canceled_subscriptions) -> _WhichOneofReturnType__canceled_subscriptions | None: ...
     @_typing.overload
@@ -1259,7 +1430,13 @@ class MetricsTotals(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cashflow) -> _WhichOneofReturnType__cashflow | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__checkouts) -> _WhichOneofReturnType__checkouts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__checkouts_conversion) -> _WhichOneofReturnType__checkouts_conversion | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__churn_rate) -> _WhichOneofReturnType__churn_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_seat_customers) -> _WhichOneofReturnType__churned_seat_customers | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__churned_subscriptions) -> _WhichOneofReturnType__churned_subscriptions | None: ...
     @_typing.overload
@@ -1291,6 +1468,8 @@ class MetricsTotals(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__net_revenue) -> _WhichOneofReturnType__net_revenue | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_seat_customers) -> _WhichOneofReturnType__new_seat_customers | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions) -> _WhichOneofReturnType__new_subscriptions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__new_subscriptions_net_revenue) -> _WhichOneofReturnType__new_subscriptions_net_revenue | None: ...
@@ -1312,6 +1491,18 @@ class MetricsTotals(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__renewed_subscriptions_revenue) -> _WhichOneofReturnType__renewed_subscriptions_revenue | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revenue) -> _WhichOneofReturnType__revenue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat_customers) -> _WhichOneofReturnType__seat_customers | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat_utilization_rate) -> _WhichOneofReturnType__seat_utilization_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_claimed) -> _WhichOneofReturnType__seats_claimed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_pending) -> _WhichOneofReturnType__seats_pending | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seats_total) -> _WhichOneofReturnType__seats_total | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__succeeded_checkouts) -> _WhichOneofReturnType__succeeded_checkouts | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trial_committed_monthly_recurring_revenue) -> _WhichOneofReturnType__trial_committed_monthly_recurring_revenue | None: ...
     @_typing.overload

@@ -8,7 +8,7 @@ import pytest
 
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.events import event
-from tests.support.revenue import money, new_order
+from tests.support.revenue import at, money, new_order, new_seat
 from tests.support.service import METHODS, Caller, refused
 
 METHOD = "/cost_insights.v1.MetricsService/ExportMetrics"
@@ -45,6 +45,32 @@ def test_csv(filled: Caller) -> None:
         "2026-11-01T00:00:00+00:00,-2.999999999999,2,0,0,0\r\n"
         "2026-11-02T00:00:00+00:00,20,1,1000,1,0.983\r\n"
     )
+
+
+def test_counts_and_averages(caller: Caller) -> None:
+    """Counts are numbers in JSON; an average of counts is text, as it has decimals."""
+    seats = [
+        new_seat("a", claimed_time=at(0)),
+        new_seat("b"),
+        new_seat("c", external_customer_id="other"),
+    ]
+    caller.revenue.RecordSeats(
+        revenue_service_pb2.RecordSeatsRequest(seats=seats), metadata=caller.metadata
+    )
+    asked: dict[str, Any] = {
+        "metrics": ["seats_total", "average_seats_per_customer", "seat_utilization_rate"],
+        "interval": "INTERVAL_MONTH",
+    }
+    assert text(caller, **asked) == (
+        "Timestamp,Seat Count,Average Seats per Customer,Seat Utilization Rate\r\n"
+        "2026-11-01T00:00:00+00:00,3,1.5,0.333333333333\r\n"
+    )
+    assert json.loads(text(caller, "json_lines", **asked)) == {
+        "timestamp": "2026-11-01T00:00:00+00:00",
+        "seats_total": 3,
+        "average_seats_per_customer": "1.5",
+        "seat_utilization_rate": "0.333333333333",
+    }
 
 
 def test_csv_of_groups(filled: Caller) -> None:

@@ -11,6 +11,7 @@ from cost_insights.v1 import metrics_service_pb2
 from tests.reference import costs as reference
 from tests.support.events import event
 from tests.support.service import Caller, refused
+from tests.support.vectors import vectors
 
 SLUGS = [field.name for field in metrics_service_pb2.MetricsPeriod.DESCRIPTOR.fields][1:]
 """Every metric, in the order of answers."""
@@ -90,6 +91,24 @@ def test_cost_per_user_is_rounded_half_even(
     )
     answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
     assert answer.periods[0].cost_per_user == answer.totals.cost_per_user == each
+
+
+def test_metrics_are_those_of_the_compatible_api(caller: Caller) -> None:
+    """Each slug of that API is answered, with its name and its type there, and no other."""
+    answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
+    found = [
+        {
+            "slug": one.slug,
+            "display_name": one.display_name,
+            "type": metrics_service_pb2.MetricType.Name(one.type)
+            .removeprefix("METRIC_TYPE_")
+            .lower(),
+        }
+        for one in answer.metrics
+    ]
+    known = [case.values[0] for case in vectors("metrics.jsonl")]
+    assert len(known) == 55
+    assert [{**one, "why": one["slug"]} for one in found] == known
 
 
 def test_nothing_at_all(caller: Caller) -> None:
@@ -432,7 +451,7 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["?"])
     assert call.refusal.message == (
-        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 44"
+        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 55"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)

@@ -21,12 +21,16 @@ class FactSource(enum.Enum):
     """Ledger entries: orders, refunds and the like."""
 
     SUBSCRIPTIONS = "subscriptions"
+    CHECKOUTS = "checkouts"
+    SEATS = "seats"
 
 
 COST_SOURCES = frozenset({FactSource.COSTS, FactSource.COST_HISTORY, FactSource.ACTIVE_CUSTOMERS})
 """The sources that are read from events."""
 
-LEDGER_SOURCES = frozenset({FactSource.ENTRIES, FactSource.SUBSCRIPTIONS})
+LEDGER_SOURCES = frozenset(
+    {FactSource.ENTRIES, FactSource.SUBSCRIPTIONS, FactSource.CHECKOUTS, FactSource.SEATS}
+)
 
 
 class Total(enum.Enum):
@@ -107,6 +111,9 @@ FACTS: Mapping[str, Fact] = {
         "churn_canceled",
         "churn_base",
     ),
+    **_facts(FactSource.CHECKOUTS, Total.SUM, "checkouts", "succeeded_checkouts"),
+    **_facts(FactSource.SEATS, Total.LAST, "seats_total", "seats_claimed", "seat_customers"),
+    **_facts(FactSource.SEATS, Total.SUM, "new_seat_customers", "churned_seat_customers"),
 }
 """Every fact by its name."""
 
@@ -121,7 +128,7 @@ CUMULATIVE: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Sums:
-    """The facts of some events, orders and subscriptions."""
+    """The facts of some events and revenue."""
 
     columns: Mapping[str, Sequence[int]]
     """One number per period of each fact that was read."""

@@ -1,4 +1,4 @@
-"""The orders and subscriptions of organizations, kept in memory and up to date.
+"""The revenue records of organizations, kept in memory and up to date.
 
 The database numbers what is recorded of an organization, without gaps and in the order
 of commits, so that whoever has read up to a number has everything before it.
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from cost_insights._native.ledger import Ledger
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.metrics.sources.snapshot import Snapshot
-from cost_insights.store.schema import ledger_entry, subscription
+from cost_insights.store.schema import checkout, ledger_entry, seat, subscription
 
 _RECORDS_AT_ONCE = 20_000
 """The number of records that are read and added at a time."""
@@ -89,7 +89,13 @@ class _Kept:
                 deadline.check()
                 last = min(position + _RECORDS_AT_ONCE, count)
                 records = _Records(connection, snapshot.organization_number, position, last)
-                self.ledger.add(records.entries(), records.subscriptions(), last)
+                self.ledger.add(
+                    last,
+                    entries=records.entries(),
+                    subscriptions=records.subscriptions(),
+                    checkouts=records.checkouts(),
+                    seats=records.seats(),
+                )
             return self.ledger
         finally:
             self.bytes = self.ledger.bytes
@@ -149,6 +155,35 @@ class _Records:
             columns.uncanceled_us,
             columns.ends_us,
             columns.ended_us,
+        )
+
+    def checkouts(self) -> Sequence[tuple[Any, ...]]:
+        """The states of checkouts, as `Ledger.add` takes them."""
+        columns = checkout.c
+        return self._rows(
+            columns.organization_number,
+            columns.record_number,
+            columns.checkout_id,
+            columns.customer_number,
+            columns.product_id,
+            columns.billing_type,
+            columns.status,
+            columns.counted_us,
+        )
+
+    def seats(self) -> Sequence[tuple[Any, ...]]:
+        """The states of seats, as `Ledger.add` takes them."""
+        columns = seat.c
+        return self._rows(
+            columns.organization_number,
+            columns.record_number,
+            columns.seat_id,
+            columns.customer_number,
+            columns.product_id,
+            columns.billing_type,
+            columns.created_us,
+            columns.claimed_us,
+            columns.revoked_us,
         )
 
     def _rows(

@@ -1,4 +1,4 @@
-"""Facts of the ledger: orders, refunds and subscriptions."""
+"""Facts of the ledger: orders, refunds, subscriptions, checkouts and seats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -20,12 +20,14 @@ from cost_insights.store import chunks
 _MEMBERS: Mapping[FactSource, str] = {
     FactSource.ENTRIES: "entries",
     FactSource.SUBSCRIPTIONS: "subscriptions",
+    FactSource.CHECKOUTS: "checkouts",
+    FactSource.SEATS: "seats",
 }
 """The ledger column that counts the records of a source, by source."""
 
 
 class RevenueFacts:
-    """The facts of the orders and subscriptions that a question is about."""
+    """The facts of the revenue that a question is about."""
 
     def __init__(
         self,
