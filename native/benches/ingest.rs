@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cost_insights_native::amount::{self, sum};
-use cost_insights_native::cells::cached::Kept;
+use cost_insights_native::cells::cached::CachedCells;
 use cost_insights_native::cells::cell::{self, Cell};
 use cost_insights_native::cells::cover::Cover;
 use cost_insights_native::cells::kind::Kind;
 use cost_insights_native::cells::segment;
 use cost_insights_native::cells::tally::{self, Selection, Sources};
-use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::commit::batches::{Commit, Member};
 use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::decode;
 use cost_insights_native::time::QUARTER_US;
@@ -39,20 +39,20 @@ fn main() {
     report("decode 1000 events with external ids", decoded, keyed.len());
 
     let batch = Arc::new(decode::decode(&request, &context));
-    let group = || {
+    let commit = || {
         let customers = vec![1; batch.customer_count()];
         let member = Member::new(batch.clone(), 1, customers, vec![1; batch.series_count()]);
-        Group::new(
+        Commit::new(
             vec![member.expect("as many numbers as the batch needs")],
             &HashSet::new(),
         )
     };
-    report("group 1000 events", median(group), 0);
-    let group = group();
-    let payload = pg_copy::payload(&group);
+    report("commit 1000 events", median(commit), 0);
+    let commit = commit();
+    let payload = pg_copy::payload(&commit);
     report(
         "copy payload of 1000 events",
-        median(|| pg_copy::payload(&group)),
+        median(|| pg_copy::payload(&commit)),
         payload.len(),
     );
     report(
@@ -120,8 +120,8 @@ fn main() {
     let unpack = || cell::unpack_all([black_box(&packed[..])]);
     report("unpack them", median(unpack), packed.len());
     let cover = Cover::new(vec![0, 2_880 * QUARTER_US]).expect("bounds ascend");
-    let kept = Kept::new(packed[..].into());
-    let segments = [(Kind::CustomerQuarters, &kept)];
+    let cached = CachedCells::new(packed[..].into());
+    let segments = [(Kind::CustomerQuarters, &cached)];
     let sources = Sources {
         segments: &segments,
         batches: &[],
@@ -141,8 +141,8 @@ fn main() {
     let of_one = || tally::tally(&cover, black_box(&sources), &one, true);
     report("add up one customer", median(of_one), packed.len());
     let days = || {
-        let kept = Kept::new(packed[..].into());
-        kept.days().is_ok() && kept.days().is_ok()
+        let cached = CachedCells::new(packed[..].into());
+        cached.days().is_ok() && cached.days().is_ok()
     };
     report("add them up to days", median(days), packed.len());
     let compaction = || segment::Compaction::new(black_box(&cells));

@@ -39,8 +39,8 @@ pub mod events {
 
 /// What one transaction stores, in the forms that databases take in.
 pub mod commit {
+    pub mod batches;
     pub mod columns;
-    pub mod group;
     pub mod numbers;
     pub mod pg_array;
     pub mod pg_copy;

@@ -50,7 +50,7 @@ fn what_is_not_asked_for_is_forgotten() {
     assert!((99_000..100_000).contains(&first), "{first} is kept");
 }
 
-/// The numbers of a batch come in the order of its lists, and a group needs all of them.
+/// The numbers of a batch come in the order of its lists, and a commit needs all of them.
 #[test]
 fn numbers_of_a_batch() {
     let uuid = "1dbfc517-0bbf-4301-9ba8-555ca42b9737";

@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::commit::batches::{Commit, Member};
 use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
@@ -97,15 +97,15 @@ fn check_rows(batch: Arc<EventBatch>) {
     let customers = vec![1; batch.customer_count()];
     let series = vec![1; batch.series_count()];
     let member = Member::new(batch.clone(), 1, customers, series).unwrap();
-    let group = Group::new(vec![member], &HashSet::new());
-    let receipt = &group.receipts()[0];
-    assert_eq!(receipt.inserted, group.len());
+    let commit = Commit::new(vec![member], &HashSet::new());
+    let receipt = &commit.receipts()[0];
+    assert_eq!(receipt.inserted, commit.len());
     assert_eq!(
         receipt.inserted + receipt.duplicates + receipt.conflicts.len(),
         batch.rows.len()
     );
-    assert_eq!(group.records().count(), group.len());
-    assert!(pg_copy::payload(&group).ends_with(&[0xff, 0xff]));
+    assert_eq!(commit.records().count(), commit.len());
+    assert!(pg_copy::payload(&commit).ends_with(&[0xff, 0xff]));
     let unknown: Vec<usize> = (0..batch.customer_ids.len()).collect();
     let rest = batch.without_customers(&unknown);
     assert_eq!(

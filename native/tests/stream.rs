@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::commit::group::{Group, Member};
+use cost_insights_native::commit::batches::{Commit, Member};
 use cost_insights_native::events::decode::{self, StreamedBatch};
 use cost_insights_native::ids::{self, Uuid};
 use proptest::prelude::*;
@@ -97,21 +97,21 @@ fn no_event_is_its_own_parent() {
 /// where the content of its place is another.
 #[test]
 fn streamed_again() {
-    let group = |request: &[u8]| {
+    let commit = |request: &[u8]| {
         let batch = Arc::new(decode(request).batch);
         let customers = vec![1; batch.customer_count()];
         let series = vec![1; batch.series_count()];
         let member = Member::new(batch, 1, customers, series).unwrap();
-        Group::new(vec![member], &HashSet::new())
+        Commit::new(vec![member], &HashSet::new())
     };
-    let first = group(&streamed("s", 1, &[named(), named()]));
+    let first = commit(&streamed("s", 1, &[named(), named()]));
     assert_eq!(first.keyed_ids().count(), 2);
     let stored: Vec<(Uuid, i64)> = first
         .records()
         .map(|record| (*record.id, record.content_digest))
         .collect();
     let other = message([named(), field(7, "member")]);
-    let mut again = group(&streamed("s", 1, &[other, named()]));
+    let mut again = commit(&streamed("s", 1, &[other, named()]));
     again.set_aside(&stored);
     let [receipt] = &again.receipts()[..] else {
         panic!("one member, one receipt");

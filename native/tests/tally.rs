@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cost_insights_native::cells::cached::Kept;
+use cost_insights_native::cells::cached::CachedCells;
 use cost_insights_native::cells::cell::{self, Cell};
 use cost_insights_native::cells::cover::Cover;
 use cost_insights_native::cells::kind::Kind;
@@ -83,7 +83,12 @@ impl Database {
     }
 
     /// The segments that a cover needs, by the rules that the stub documents.
-    fn segments(&self, cover: &Cover, by_customer: bool, by_series: bool) -> Vec<(Kind, Kept)> {
+    fn segments(
+        &self,
+        cover: &Cover,
+        by_customer: bool,
+        by_series: bool,
+    ) -> Vec<(Kind, CachedCells)> {
         let year = 1970 + cover.history_month() / 12;
         let days: HashSet<i32> = cover.cut_days().into_iter().collect();
         let (first, last) = cover.months();
@@ -105,7 +110,7 @@ impl Database {
         self.segments
             .iter()
             .filter(|segment| needed(&segment.span))
-            .map(|segment| (segment.span.0, kept(&segment.packed)))
+            .map(|segment| (segment.span.0, cached(&segment.packed)))
             .collect()
     }
 
@@ -116,12 +121,15 @@ impl Database {
     }
 }
 
-fn kept(packed: &[u8]) -> Kept {
-    Kept::new(packed.into())
+fn cached(packed: &[u8]) -> CachedCells {
+    CachedCells::new(packed.into())
 }
 
-fn borrowed(segments: &[(Kind, Kept)]) -> Vec<(Kind, &Kept)> {
-    segments.iter().map(|(kind, kept)| (*kind, kept)).collect()
+fn borrowed(segments: &[(Kind, CachedCells)]) -> Vec<(Kind, &CachedCells)> {
+    segments
+        .iter()
+        .map(|(kind, cached)| (*kind, cached))
+        .collect()
 }
 
 /// What a tally is, also when the same is asked again and some of it is known by then.
@@ -237,8 +245,8 @@ proptest! {
             }
         }
         let cover = Cover::new(bounds).unwrap();
-        let batches: Vec<Kept> = database.batches.iter().map(|packed| kept(packed)).collect();
-        let batches: Vec<&Kept> = batches.iter().collect();
+        let batches: Vec<CachedCells> = database.batches.iter().map(|packed| cached(packed)).collect();
+        let batches: Vec<&CachedCells> = batches.iter().collect();
         let loose = database.loose(&cover);
         let selection = Selection {
             series_groups: &series_groups,

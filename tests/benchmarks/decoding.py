@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights._native.events import EventBatch, Limits, decode_events, decode_events_json
 from tests.benchmarks import bodies, json_models, python_decoder
 from tests.benchmarks.results import Row, check_equal
@@ -78,7 +78,7 @@ def json_decoding(seconds: float) -> Iterator[Row]:
         check_equal("events decoded", (len(batch), len(decoded.events)), (EVENTS, EVENTS))
         rows = [
             (row[EVENT_COLUMNS.index("cost_picocents")], json.loads(str(row[-1])))
-            for row in _group(batch).rows()
+            for row in _commit(batch).rows()
         ]
         models = [
             (event.metadata.cost.picocents, event.metadata.values)
@@ -105,13 +105,13 @@ def _with_keys(request: bytes) -> bytes:
 
 def _rows(batch: EventBatch, keyed: bool) -> list[python_decoder.Row]:
     """The rows of a batch, its lists' places for numbers, without the organization."""
-    return _comparable([(id_, *rest) for id_, _, *rest in _group(batch).rows()], keyed)
+    return _comparable([(id_, *rest) for id_, _, *rest in _commit(batch).rows()], keyed)
 
 
-def _group(batch: EventBatch) -> Group:
+def _commit(batch: EventBatch) -> Commit:
     """A batch with its lists' places for numbers."""
     customers = len(batch.external_customer_ids) + len(batch.customer_ids)
-    return Group([(batch, 1, list(range(customers)), list(range(len(batch.series))))])
+    return Commit([(batch, 1, list(range(customers)), list(range(len(batch.series))))])
 
 
 def _comparable(rows: Sequence[python_decoder.Row], keyed: bool) -> list[python_decoder.Row]:

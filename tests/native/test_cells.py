@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cost_insights._native.cells import (
     SEGMENT_KINDS,
+    CachedCells,
     Compaction,
     Cover,
-    Kept,
     Sources,
     list_cells,
     rank_cells,
@@ -59,8 +59,8 @@ def sources_of(
 ) -> Sources:
     """Packed segments and batches, as if they were just read."""
     return Sources(
-        segments=[(kind, Kept(packed)) for kind, packed in segments],
-        batches=[Kept(packed) for packed in batches],
+        segments=[(kind, CachedCells(packed)) for kind, packed in segments],
+        batches=[CachedCells(packed) for packed in batches],
     )
 
 

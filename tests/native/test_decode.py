@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Commit
 from cost_insights._native.events import EventBatch, Limits, decode_events
 from cost_insights._native.faults import REASONS
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
@@ -93,7 +93,7 @@ def check_stored(
     # Half of the uncertain parents turn out to be events.
     known = sorted(batch.uncertain_parents)[::2]
 
-    group = Group(
+    commit = Commit(
         [
             (
                 batch,
@@ -121,9 +121,9 @@ def check_stored(
             identity = decoding.event_id(ORGANIZATION, one.external_id)
             conflicts.append((index, one.external_id, identity))
     rows: list[dict[str, Any]] = [
-        dict(zip(EVENT_COLUMNS, row, strict=True)) for row in group.rows()
+        dict(zip(EVENT_COLUMNS, row, strict=True)) for row in commit.rows()
     ]
-    assert len(group) == len(rows) == len(expected)
+    assert len(commit) == len(rows) == len(expected)
     assert rows == sorted(rows, key=lambda row: row["id"]), "not in the order of the ids"
     # Made ids ascend in the order of the events; the others are in the order of a digest.
     by_external_id = {one.external_id: one for one in expected if one.external_id is not None}
@@ -131,11 +131,11 @@ def check_stored(
     for row in rows:
         one = next(made) if row["external_id"] is None else by_external_id.pop(row["external_id"])
         check_row(row, one, customers, batch.series, known)
-    (receipt,) = group.receipts()
+    (receipt,) = commit.receipts()
     assert (receipt.inserted, receipt.duplicates) == (len(expected), duplicates)
     assert receipt.conflicts == conflicts
     keyed = [decoding.event_id(ORGANIZATION, one) for one in first]
-    assert sorted(group.keyed_ids()) == sorted(keyed)
+    assert sorted(commit.keyed_ids()) == sorted(keyed)
 
 
 def is_version(text: str, version: int) -> bool:
@@ -419,7 +419,7 @@ def test_ids_without_external_id_are_new_each_time() -> None:
     seen: list[bytes] = []
     for entropy in (bytes(32), bytes([1] * 32)):
         batch = decode(request, decoding.Limits(), entropy=entropy)
-        ids = [row[0] for row in Group([(batch, 1, [0], [0])]).rows()]
+        ids = [row[0] for row in Commit([(batch, 1, [0], [0])]).rows()]
         assert ids == sorted(ids, key=bytes)  # type: ignore[arg-type]
         seen += ids  # type: ignore[arg-type]
     assert len(set(seen)) == 2_000
@@ -435,21 +435,21 @@ def test_stored_events_are_set_aside(keyed: list[tuple[event_pb2.NewEvent, str]]
     request = event_service_pb2.IngestEventsRequest(events=events).SerializeToString()
     batch = decode(request)
 
-    def group() -> Group:
+    def commit() -> Commit:
         numbers = range(len(batch.external_customer_ids) + len(batch.customer_ids))
-        return Group([(batch, 1, list(numbers), list(range(len(batch.series))))])
+        return Commit([(batch, 1, list(numbers), list(range(len(batch.series))))])
 
     place = EVENT_COLUMNS.index("content_digest")
-    first = group()
+    first = commit()
     stored = {row[0]: row[place] for row in first.rows()}
     ids = first.keyed_ids()
-    again = group()
+    again = commit()
     again.set_aside([(one, stored[one]) for one in ids])  # type: ignore[misc]
     (before,), (after,) = first.receipts(), again.receipts()
     assert after.inserted == before.inserted - len(ids)
     assert after.duplicates == before.duplicates + len(ids)
     assert after.conflicts == before.conflicts
-    other = group()
+    other = commit()
     other.set_aside([(one, stored[one] ^ 1) for one in ids])  # type: ignore[operator]
     (changed,) = other.receipts()
     assert changed.inserted == before.inserted - len(ids)
@@ -475,11 +475,11 @@ def test_copy_and_rows_hold_the_same() -> None:
         event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
         decoding.Limits(),
     )
-    group = Group([(batch, 3, list(range(10)), [0])])
-    payload = group.copy_payload()
+    commit = Commit([(batch, 3, list(range(10)), [0])])
+    payload = commit.copy_payload()
     assert payload.startswith(b"PGCOPY\n\xff\r\n\0" + bytes(8))
     place = 19
-    for row in group.rows():
+    for row in commit.rows():
         assert int.from_bytes(payload[place : place + 2]) == len(EVENT_COLUMNS)
         place += 2
         for name, value in zip(EVENT_COLUMNS, row, strict=True):
@@ -514,15 +514,15 @@ def test_arrays_and_copy_hold_the_same() -> None:
         event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
         decoding.Limits(),
     )
-    group = Group([(batch, 3, list(range(10)), [0])])
-    arrays = group.arrays()
+    commit = Commit([(batch, 3, list(range(10)), [0])])
+    arrays = commit.arrays()
     assert len(arrays) == len(EVENT_COLUMNS)
     oids = {"uuid": 2950, "int4": 23, "int8": 20, "text": 25, "json": 114}
     for array, kind in zip(arrays, EVENT_COLUMN_TYPES, strict=True):
         # One dimension, nulls allowed, the type, the length, counted from 1.
         assert struct.unpack(">iiIii", array[:20]) == (1, 1, oids[kind], 10, 1)
     elements = [elements_of(array[20:]) for array in arrays]
-    payload = group.copy_payload()[19:-2]
+    payload = commit.copy_payload()[19:-2]
     copied = b"".join(len(row).to_bytes(2) + b"".join(row) for row in zip(*elements, strict=True))
     assert copied == payload
 
@@ -538,12 +538,12 @@ def elements_of(array: bytes) -> list[bytes]:
 
 
 def test_numbers_must_fit_the_batch() -> None:
-    """A group made with too few numbers is a mistake of the caller."""
+    """A commit made with too few numbers is a mistake of the caller."""
     event = event_pb2.NewEvent(name="a", external_customer_id="c")
     batch = decode(event_service_pb2.IngestEventsRequest(events=[event]).SerializeToString())
     for customers, series in itertools.product(([], [1], [1, 2]), repeat=2):
         if (len(customers), len(series)) == (1, 1):
-            Group([(batch, 1, customers, series)])
+            Commit([(batch, 1, customers, series)])
         else:
             with pytest.raises(ValueError, match="numbers"):
-                Group([(batch, 1, customers, series)])
+                Commit([(batch, 1, customers, series)])

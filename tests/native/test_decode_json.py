@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights._native.events import EventBatch, Limits, decode_events, decode_events_json
 from cost_insights._native.faults import REASONS
 from cost_insights.v1 import event_pb2, event_service_pb2
@@ -58,13 +58,13 @@ def event(**fields: str) -> str:
 def stored(batch: EventBatch) -> list[Any]:
     """All that a batch stores, digests and ids included."""
     customers = [*batch.external_customer_ids, *batch.customer_ids]
-    group = Group(
+    commit = Commit(
         [(batch, 7, list(range(1, len(customers) + 1)), list(range(1, len(batch.series) + 1)))],
         batch.uncertain_parents[::2],
     )
-    (receipt,) = group.receipts()
+    (receipt,) = commit.receipts()
     told = (receipt.inserted, receipt.duplicates, receipt.conflicts)
-    return [list(group.rows()), told, customers, batch.series, batch.uncertain_parents]
+    return [list(commit.rows()), told, customers, batch.series, batch.uncertain_parents]
 
 
 def check_same(found: EventBatch, wanted: EventBatch) -> None:
@@ -92,7 +92,7 @@ def test_request_vectors(case: dict[str, Any]) -> None:
 def row(batch: EventBatch) -> dict[str, Any]:
     """The only row of a batch without faults."""
     assert not [str(fault) for fault in batch.faults]
-    (found,) = Group([(batch, 7, [1], [1])], []).rows()
+    (found,) = Commit([(batch, 7, [1], [1])], []).rows()
     return dict(zip(EVENT_COLUMNS, found, strict=True))
 
 

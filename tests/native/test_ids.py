@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights._native.events import Limits, decode_events
 from cost_insights._native.ids import customer_id, event_id
 from cost_insights.v1 import event_pb2, event_service_pb2
@@ -45,5 +45,5 @@ def test_content_digests(case: dict[str, str]) -> None:
         limits=Limits(),
     )
     assert batch.faults == []
-    ((*row,),) = Group([(batch, 1, [0], [0])]).rows()
+    ((*row,),) = Commit([(batch, 1, [0], [0])]).rows()
     assert row[EVENT_COLUMNS.index("content_digest")] == int(case["content_digest"])

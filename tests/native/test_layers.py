@@ -118,4 +118,4 @@ def test_the_test_sees_uses() -> None:
     assert ("amount",) in uses(("events", "check", "cost"))
     assert ("events", "fault") in uses(("events", "check"))
     assert ("amount", "error") in uses(("amount",))
-    assert ("commit", "group") in uses(("commit", "pg_copy"))
+    assert ("commit", "batches") in uses(("commit", "pg_copy"))

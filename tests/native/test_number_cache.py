@@ -45,7 +45,7 @@ def test_known_numbers_stand_in_the_order_of_the_lists(cache: NumberCache) -> No
 
 
 def test_a_group_of_known_numbers(cache: NumberCache) -> None:
-    """A group is made where all numbers are known, with the numbers in its rows."""
+    """A commit is made where all numbers are known, with the numbers in its rows."""
     known = batch_of(
         event_pb2.NewEvent(name="a", external_customer_id="c"),
         event_pb2.NewEvent(
@@ -55,22 +55,22 @@ def test_a_group_of_known_numbers(cache: NumberCache) -> None:
             product_id="p",
         ),
     )
-    group = cache.group([(known, 7), (batch_of(), 8)])
-    assert group is not None
-    assert len(group.receipts()) == 2
+    commit = cache.commit_of([(known, 7), (batch_of(), 8)])
+    assert commit is not None
+    assert len(commit.receipts()) == 2
     columns = ("organization_number", "customer_number", "series_number")
     places = [EVENT_COLUMNS.index(column) for column in columns]
-    rows = [tuple(row[place] for place in places) for row in group.rows()]
+    rows = [tuple(row[place] for place in places) for row in commit.rows()]
     assert rows == [(7, 1, 3), (7, 2, 4)]
 
     unknown = batch_of(event_pb2.NewEvent(name="a", external_customer_id="d"))
-    assert cache.group([(known, 7), (unknown, 7)]) is None
-    assert cache.group([(known, 8)]) is None
+    assert cache.commit_of([(known, 7), (unknown, 7)]) is None
+    assert cache.commit_of([(known, 8)]) is None
 
 
 def test_an_uncertain_parent_needs_the_database(cache: NumberCache) -> None:
-    """No group is made where only the database can tell whose id a parent is."""
+    """No commit is made where only the database can tell whose id a parent is."""
     child = event_pb2.NewEvent(name="a", external_customer_id="c", parent_id=UNCERTAIN_PARENT)
-    assert cache.group([(batch_of(child), 7)]) is None
+    assert cache.commit_of([(batch_of(child), 7)]) is None
     child.parent_id = "an external id"
-    assert cache.group([(batch_of(child), 7)]) is not None
+    assert cache.commit_of([(batch_of(child), 7)]) is not None

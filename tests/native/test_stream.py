@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights._native.events import (
     EventBatch,
     Limits,
@@ -82,15 +82,15 @@ def place_id(organization_id: bytes, stream_id: str, sequence: int, index: int) 
     return bytes(digest)
 
 
-def group_of(batch: EventBatch) -> Group:
+def commit_of(batch: EventBatch) -> Commit:
     """The batch alone."""
     customers = range(len(batch.external_customer_ids) + len(batch.customer_ids))
-    return Group([(batch, 1, list(customers), list(range(len(batch.series))))])
+    return Commit([(batch, 1, list(customers), list(range(len(batch.series))))])
 
 
 def rows_of(batch: EventBatch) -> list[dict[str, Any]]:
     """The rows that are inserted of the batch."""
-    return [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in group_of(batch).rows()]
+    return [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in commit_of(batch).rows()]
 
 
 @pytest.mark.parametrize("case", vectors("stream_id.jsonl"))
@@ -165,7 +165,7 @@ def check_like_a_call(
     assert batch.uncertain_parents == called.uncertain_parents
 
     rows, expected = rows_of(batch), rows_of(called)
-    assert sorted(group_of(batch).keyed_ids()) == [row["id"] for row in rows]
+    assert sorted(commit_of(batch).keyed_ids()) == [row["id"] for row in rows]
     assert rows == sorted(rows, key=lambda row: row["id"])
     by_place = {row["id"]: row for row in rows if row["external_id"] is None}
     assert by_place.keys() <= set(places)
@@ -280,26 +280,26 @@ def test_too_many_events() -> None:
 def test_streamed_again() -> None:
     """A stream sent again stores nothing twice; other content in a place is a conflict."""
     events = [EVENT, event_pb2.NewEvent(name="b", external_customer_id="c", external_id="k"), EVENT]
-    first = group_of(decode(message(events)).batch)
+    first = commit_of(decode(message(events)).batch)
     stored = [
         (row[EVENT_COLUMNS.index("id")], row[EVENT_COLUMNS.index("content_digest")])
         for row in first.rows()
     ]
     assert len({digest for _, digest in stored}) == 2, "the same content has the same digest"
 
-    again = group_of(decode(message(events)).batch)
+    again = commit_of(decode(message(events)).batch)
     again.set_aside(stored)  # type: ignore[arg-type]
     (receipt,) = again.receipts()
     assert (receipt.inserted, receipt.duplicates, receipt.conflicts) == (0, 3, [])
     assert (len(again), again.keyed_ids(), again.rows()) == (0, [], [])
 
-    other = group_of(decode(message([events[1], *events[1:]])).batch)
+    other = commit_of(decode(message([events[1], *events[1:]])).batch)
     other.set_aside(stored)  # type: ignore[arg-type]
     (receipt,) = other.receipts()
     assert (receipt.inserted, receipt.duplicates) == (0, 3), "the external id identifies, not place"
 
     changed = event_pb2.NewEvent(name="changed", external_customer_id="c")
-    other = group_of(decode(message([*events[:2], changed])).batch)
+    other = commit_of(decode(message([*events[:2], changed])).batch)
     other.set_aside(stored)  # type: ignore[arg-type]
     (receipt,) = other.receipts()
     assert (receipt.inserted, receipt.duplicates) == (0, 2)

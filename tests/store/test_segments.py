@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights import cells, identity
-from cost_insights._native.cells import Compaction, Cover, Kept, Sources, tally_cells
+from cost_insights._native.cells import CachedCells, Compaction, Cover, Sources, tally_cells
 from cost_insights.cells import CellCache, CellReader, Kind, Needed, pending_batches
 from cost_insights.cells.compaction import prepare_compaction, write_compaction
 from cost_insights.cells.rows import OvertakenError
@@ -64,7 +64,7 @@ def test_kinds_are_those_of_native() -> None:
 
     def is_known(number: int) -> bool:
         try:
-            Sources(segments=[(number, Kept(b""))], batches=[])
+            Sources(segments=[(number, CachedCells(b""))], batches=[])
         except ValueError:
             return False
         return True
@@ -201,7 +201,7 @@ def test_one_statement_reads_what_is_remembered(store: Store, organization: int)
             found = reader.cells(connection, organization, needed)
         selects = [one for one in statements if one.startswith("SELECT")]
         assert len(selects) == expected
-        assert [one.bytes for one in found.batches] == [Kept(pending).bytes]
+        assert [one.bytes for one in found.batches] == [CachedCells(pending).bytes]
         assert sorted(kind for kind, _ in found.segments) == [Kind.DAYS, Kind.YEARS]
         assert found.series_count == 0  # none was numbered
 
@@ -377,17 +377,17 @@ def test_the_cache_is_bounded() -> None:
     cache = CellCache(10_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
-    kept = cache.remember({favourite: contents[favourite]})
+    cached = cache.remember({favourite: contents[favourite]})
     for one in others:
         cache.remember({one: contents[one]})
         assert bytes_of(cache.known(contents)) <= 10_000
-        assert cache.known([favourite]) == kept
+        assert cache.known([favourite]) == cached
     assert others[-1] in cache.known(contents)
 
 
-def bytes_of(known: Mapping[bytes, Kept]) -> int:
+def bytes_of(known: Mapping[bytes, CachedCells]) -> int:
     """The bytes that entries of the cache count for."""
-    return sum(kept.bytes + 200 for kept in known.values())
+    return sum(cached.bytes + 200 for cached in known.values())
 
 
 def test_what_is_found_out_counts() -> None:
@@ -396,21 +396,21 @@ def test_what_is_found_out_counts() -> None:
     assert compaction.plan([]) == []
     (packed,) = (one[4] for one in compaction.merge([]) if one[0] == Kind.CUSTOMER_QUARTERS)
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache = CellCache(2 * (Kept(packed).bytes + 200))
-    kept = cache.remember({one: packed, other: packed})
-    assert cache.known([one, other]) == kept
-    assert kept[one].bytes == Kept(packed).bytes
+    cache = CellCache(2 * (CachedCells(packed).bytes + 200))
+    cached = cache.remember({one: packed, other: packed})
+    assert cache.known([one, other]) == cached
+    assert cached[one].bytes == CachedCells(packed).bytes
     for _ in range(2):  # what is asked for once is not worth it
         tally_cells(
             Cover([0, 31 * 86_400_000_000]),
-            Sources(segments=[(Kind.CUSTOMER_QUARTERS, kept[one])], batches=[]),
+            Sources(segments=[(Kind.CUSTOMER_QUARTERS, cached[one])], batches=[]),
             series_groups=array("i", [0]),
             groups=1,
             customer_groups=[(3, 0)],
             customers_wanted=False,
         )
-    assert kept[one].bytes > Kept(packed).bytes
-    assert cache.known([one]) == {one: kept[one]}
+    assert cached[one].bytes > CachedCells(packed).bytes
+    assert cache.known([one]) == {one: cached[one]}
     assert cache.known([other]) == {}
 
 
@@ -418,11 +418,11 @@ def test_what_does_not_fit_is_not_remembered() -> None:
     """A content larger than the cache leaves it empty; no bytes at all keep nothing."""
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache = CellCache(1_000)
-    empty = Kept(b"").bytes
+    empty = CachedCells(b"").bytes
     cache.remember({one: bytes(801 - empty)})
     assert cache.known([one]) == {}
-    kept = cache.remember({other: bytes(800 - empty)})
-    assert cache.known([one, other]) == kept
+    cached = cache.remember({other: bytes(800 - empty)})
+    assert cache.known([one, other]) == cached
     nothing = CellCache(0)
     nothing.remember({one: b""})
     assert nothing.known([one]) == {}
@@ -432,15 +432,15 @@ def test_the_cache_is_shared_by_threads() -> None:
     """Any id has its own content and every byte is counted, whatever threads do at once."""
     cache = CellCache(30_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(200)}
-    sizes = {one: Kept(packed).bytes for one, packed in contents.items()}
+    sizes = {one: CachedCells(packed).bytes for one, packed in contents.items()}
 
     def work(seed: int) -> None:
         rng = random.Random(seed)
         for _ in range(2_000):
             some = rng.sample(list(contents), 5)
             cache.remember({one: contents[one] for one in some})
-            for one, kept in cache.known(rng.sample(list(contents), 5)).items():
-                assert kept.bytes == sizes[one]
+            for one, cached in cache.known(rng.sample(list(contents), 5)).items():
+                assert cached.bytes == sizes[one]
             cache.forget(some[:3])
 
     with ThreadPoolExecutor(8) as pool:
@@ -450,10 +450,10 @@ def test_the_cache_is_shared_by_threads() -> None:
     # Bytes that are still counted would leave no room for this, bytes counted too
     # few would leave room for more.
     whole, one_more = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache.remember({whole: bytes(30_000 - 200 - Kept(b"").bytes)})
+    cache.remember({whole: bytes(30_000 - 200 - CachedCells(b"").bytes)})
     assert cache.known([whole])
-    kept = cache.remember({one_more: b""})
-    assert cache.known([whole, one_more]) == kept
+    cached = cache.remember({one_more: b""})
+    assert cache.known([whole, one_more]) == cached
 
 
 def test_a_service_remembers_no_more_than_it_may(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from cost_insights._native.commit import Group
+from cost_insights._native.commit import Commit
 from cost_insights._native.events import Limits, decode_events
 from cost_insights.cells.batches import new_batches
 from cost_insights.store import Store
@@ -33,7 +33,7 @@ def packed_cells(events: Iterable[tuple[int, int, int, str]]) -> bytes:
     assert not events_.faults
     customers = [int(text) for text in events_.external_customer_ids]
     series_numbers = [int(name) for name, *_ in events_.series]
-    ((_, packed),) = Group([(events_, 1, customers, series_numbers)]).cells()
+    ((_, packed),) = Commit([(events_, 1, customers, series_numbers)]).cells()
     return packed
 
 

@@ -16,11 +16,11 @@ use crate::time::day_of;
 
 /// A packed list of cells, or packed activity, in memory.
 #[derive(Debug)]
-pub struct Kept {
+pub struct CachedCells {
     sealed: Box<[u8]>,
     is_whole: OnceLock<bool>,
     marks: FromTheSecond<Box<[Mark]>>,
-    days: FromTheSecond<Box<Kept>>,
+    days: FromTheSecond<Box<CachedCells>>,
 }
 
 /// What is found out when it is asked for the second time: what is read only once, as
@@ -66,7 +66,7 @@ struct Mark {
 /// After so many cells there is a mark, where the next customer begins.
 const MARK_CELLS: usize = 128;
 
-impl Kept {
+impl CachedCells {
     /// Looks at nothing yet.
     pub fn new(sealed: Box<[u8]>) -> Self {
         Self {
@@ -233,13 +233,13 @@ mod tests {
     use super::*;
     use crate::cells::cell::{self, combine};
 
-    fn cells_of(kept: &Kept, customers: &[u32]) -> Result<Vec<Cell>, Damaged> {
+    fn cells_of(cached: &CachedCells, customers: &[u32]) -> Result<Vec<Cell>, Damaged> {
         let mut found = Vec::new();
         let push = |cell| {
             found.push(cell);
             Ok(())
         };
-        kept.for_each_of(customers, push)?;
+        cached.for_each_of(customers, push)?;
         Ok(found)
     }
 
@@ -259,32 +259,32 @@ mod tests {
         let mut other = packed.clone();
         other[500] ^= 1;
         for bytes in [&other[..], &packed[..packed.len() - 1], &[]] {
-            let kept = Kept::new(bytes.into());
+            let cached = CachedCells::new(bytes.into());
             for _ in 0..2 {
-                assert!(kept.cells().is_err());
-                assert!(kept.entries().is_err());
-                assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+                assert!(cached.cells().is_err());
+                assert!(cached.entries().is_err());
+                assert_eq!(cells_of(&cached, &[1]), Err(Damaged));
             }
         }
         // Two cells are said to be there, and one is.
         let mut short = vec![packed[0], 2, 0, 0];
         crate::cells::codec::seal(&mut short);
-        let kept = Kept::new(short.into());
+        let cached = CachedCells::new(short.into());
         for _ in 0..2 {
-            assert_eq!(cells_of(&kept, &[1]), Err(Damaged));
+            assert_eq!(cells_of(&cached, &[1]), Err(Damaged));
         }
-        assert!(kept.days().unwrap().is_none());
-        assert!(kept.days().is_err());
+        assert!(cached.days().unwrap().is_none());
+        assert!(cached.days().is_err());
     }
 
     /// The second time a customer is found without a look at all before.
     #[test]
     fn others_are_passed_over() {
-        let kept = Kept::new(cell::pack(&one_each(0..10_000)).into());
-        let mut seeker = kept.seeker().unwrap();
+        let cached = CachedCells::new(cell::pack(&one_each(0..10_000)).into());
+        let mut seeker = cached.seeker().unwrap();
         seeker.go_to(9_000);
         assert_eq!(seeker.cells.left(), 10_000);
-        let mut seeker = kept.seeker().unwrap();
+        let mut seeker = cached.seeker().unwrap();
         seeker.go_to(9_000);
         assert!(seeker.cells.left() <= 1_000 + MARK_CELLS);
         // Never back.
@@ -308,10 +308,10 @@ mod tests {
             combine(&mut cells);
             customers.sort_unstable();
             customers.dedup();
-            let kept = Kept::new(cell::pack(&cells).into());
+            let cached = CachedCells::new(cell::pack(&cells).into());
             cells.retain(|cell| customers.contains(&cell.customer));
             for _ in 0..2 {
-                prop_assert_eq!(cells_of(&kept, &customers), Ok(cells.clone()));
+                prop_assert_eq!(cells_of(&cached, &customers), Ok(cells.clone()));
             }
         }
     }

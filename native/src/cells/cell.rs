@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::codec::{Damaged, Unpacker, push_unsigned, seal};
-use crate::commit::group::Group;
+use crate::commit::batches::Commit;
 use crate::time::quarter_of;
 
 /// The aggregate of some events.
@@ -58,11 +58,11 @@ pub fn combine(cells: &mut Vec<Cell>) {
     cells.retain(|cell| !cell.is_empty());
 }
 
-/// The packed cells of what a group inserts, by organization: those of each customer,
+/// The packed cells of what a commit inserts, by organization: those of each customer,
 /// quarter of an hour and series.
-pub fn of_group(group: &Group) -> BTreeMap<i32, Vec<u8>> {
+pub fn of_commit(commit: &Commit) -> BTreeMap<i32, Vec<u8>> {
     let mut by_organization: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
-    for record in group.records() {
+    for record in commit.records() {
         let cells = by_organization
             .entry(record.organization_number)
             .or_default();

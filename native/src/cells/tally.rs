@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::activity::Set;
-use super::cached::Kept;
+use super::cached::CachedCells;
 use super::cell::{Cell, combine};
 use super::codec::Damaged;
 use super::cover::{Cover, Slot};
@@ -22,9 +22,9 @@ use crate::amount::sum::{GroupError, zeros};
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// Segments of everyone, or of customers, but not of both.
-    pub segments: &'a [(Kind, &'a Kept)],
+    pub segments: &'a [(Kind, &'a CachedCells)],
     /// The cells of batches that are in no segment yet.
-    pub batches: &'a [&'a Kept],
+    pub batches: &'a [&'a CachedCells],
     /// Events of quarters that a bound cuts in two.
     pub events: &'a [LooseEvent],
 }
@@ -287,37 +287,37 @@ fn for_each_cell(
 ) -> Result<(), Damaged> {
     let chosen = wanted.customers.as_deref();
     let by_day = !wanted.by_series && cover.cut_days().is_empty();
-    for &(kind, kept) in sources.segments {
+    for &(kind, cached) in sources.segments {
         match kind {
             Kind::Quarters => {
                 let slot_of = |quarter| cover.slot_of_edge_quarter(quarter);
-                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(cached, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Days => {
                 let slot_of = |day| cover.slot_of_day(day);
-                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(cached, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::Years => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(kept, None, slot_of, |slot, cell| each(slot, cell, false))?;
+                cells_of(cached, None, slot_of, |slot, cell| each(slot, cell, false))?;
             }
             Kind::CustomerQuarters => {
-                let days = if by_day { kept.days()? } else { None };
+                let days = if by_day { cached.days()? } else { None };
                 if let Some(days) = days {
                     let slot_of = |day| cover.slot_of_uncut_day(day);
                     cells_of(days, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
                 } else {
                     let slot_of = |quarter| cover.slot_of_quarter(quarter);
-                    cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                    cells_of(cached, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
                 }
             }
             Kind::CustomerMonths => {
                 let slot_of = |month| cover.history_of_month(month);
-                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(cached, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::CustomerYears => {
                 let slot_of = |year| cover.history_of_year(year);
-                cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+                cells_of(cached, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
             }
             Kind::QuarterCustomers
             | Kind::DayCustomers
@@ -325,9 +325,9 @@ fn for_each_cell(
             | Kind::HourEveryone => {}
         }
     }
-    for kept in sources.batches {
+    for cached in sources.batches {
         let slot_of = |quarter| cover.slot_of_quarter(quarter);
-        cells_of(kept, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
+        cells_of(cached, chosen, slot_of, |slot, cell| each(slot, cell, true))?;
     }
     for event in sources.events {
         if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
@@ -346,7 +346,7 @@ fn for_each_cell(
 
 #[inline(always)]
 fn cells_of(
-    kept: &Kept,
+    cached: &CachedCells,
     chosen: Option<&[u32]>,
     slot_of: impl Fn(i32) -> Option<Slot>,
     mut each: impl FnMut(Slot, &Cell) -> Result<(), Damaged>,
@@ -363,23 +363,23 @@ fn cells_of(
         }
     };
     match chosen {
-        Some(customers) => kept.for_each_of(customers, in_slot),
-        None => kept.cells()?.for_each(in_slot),
+        Some(customers) => cached.for_each_of(customers, in_slot),
+        None => cached.cells()?.for_each(in_slot),
     }
 }
 
 fn collect_activity(
     cover: &Cover,
-    segments: &[(Kind, &Kept)],
+    segments: &[(Kind, &CachedCells)],
     selection: &Selection<'_>,
     active: &mut [Set],
 ) -> Result<(), Damaged> {
     let grouping = Grouping::of(selection);
-    for &(kind, kept) in segments {
+    for &(kind, cached) in segments {
         if !kind.is_activity() {
             continue;
         }
-        let mut entries = kept.entries()?;
+        let mut entries = cached.entries()?;
         while let Some(entry) = entries.next_entry()? {
             let slot = match kind {
                 Kind::QuarterCustomers => cover.slot_of_edge_quarter(entry.bucket),

@@ -1,7 +1,7 @@
 //! The columns of a stored event: one table of names, types and values.
 #![forbid(unsafe_code)]
 
-use super::group::Record;
+use super::batches::Record;
 use crate::ids::Uuid;
 
 /// The type of a column.

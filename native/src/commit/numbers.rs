@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::group::Member;
+use super::batches::Member;
 use crate::events::batch::{EventBatch, SeriesTexts};
 use crate::ids::Uuid;
 
@@ -109,7 +109,7 @@ impl NumberCache {
     }
 
     /// Batches, each with the number of its organization, and with all others that a
-    /// group needs; `None` where one is not known, or where only the database can
+    /// commit needs; `None` where one is not known, or where only the database can
     /// tell whose id a parent is.
     pub fn members(
         &mut self,

@@ -5,19 +5,19 @@
 //! along with the other statements of its transaction.
 #![forbid(unsafe_code)]
 
+use super::batches::Commit;
 use super::columns::{COLUMNS, TABLE, Value};
-use super::group::Group;
 
 const DIMENSIONS: i32 = 1;
 const MAY_HOLD_NULL: i32 = 1;
 const LOWER_BOUND: i32 = 1;
 const NULL: i32 = -1;
 
-/// The events of a group that are left to insert, as an array for each column.
-pub fn columns(group: &Group) -> [Vec<u8>; COLUMNS] {
-    let events = group.len() as i32;
+/// The events of a commit that are left to insert, as an array for each column.
+pub fn columns(commit: &Commit) -> [Vec<u8>; COLUMNS] {
+    let events = commit.len() as i32;
     let mut columns = TABLE.map(|(_, kind)| header(kind.oid(), events));
-    for record in group.records() {
+    for record in commit.records() {
         for (column, value) in columns.iter_mut().zip(record.values()) {
             push(column, value);
         }

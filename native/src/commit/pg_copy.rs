@@ -2,8 +2,8 @@
 //! and numbers of events that `COPY (…) TO STDOUT (FORMAT binary)` writes.
 #![forbid(unsafe_code)]
 
+use super::batches::{Commit, Record};
 use super::columns::COLUMNS;
-use super::group::{Group, Record};
 
 /// The signature, no flags, no header extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -14,12 +14,12 @@ const NULL: i32 = -1;
 /// UUIDs, three numbers of four bytes and three of eight.
 const FIXED_BYTES_MAX: usize = 2 + 4 * COLUMNS + 2 * 16 + 3 * 4 + 3 * 8;
 
-/// The events of a group that are left to insert.
-pub fn payload(group: &Group) -> Vec<u8> {
-    let size = group.len() * FIXED_BYTES_MAX + group.texts_bytes();
+/// The events of a commit that are left to insert.
+pub fn payload(commit: &Commit) -> Vec<u8> {
+    let size = commit.len() * FIXED_BYTES_MAX + commit.texts_bytes();
     let mut out = Vec::with_capacity(HEADER.len() + size + size_of_val(&TRAILER));
     out.extend(HEADER);
-    for record in group.records() {
+    for record in commit.records() {
         push_row(&mut out, &record);
     }
     out.extend(TRAILER.to_be_bytes());

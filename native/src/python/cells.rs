@@ -93,13 +93,13 @@ impl SegmentKind {
 
 /// Packed cells or activity that stay in memory.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
-pub struct Kept(cached::Kept);
+pub struct CachedCells(cached::CachedCells);
 
 #[pymethods]
-impl Kept {
+impl CachedCells {
     #[new]
     fn new(packed: PyBackedBytes) -> Self {
-        Self(cached::Kept::new(Box::from(&packed[..])))
+        Self(cached::CachedCells::new(Box::from(&packed[..])))
     }
 
     #[getter]
@@ -111,8 +111,8 @@ impl Kept {
 /// What is added up.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Sources {
-    segments: Vec<(Kind, Py<Kept>)>,
-    batches: Vec<Py<Kept>>,
+    segments: Vec<(Kind, Py<CachedCells>)>,
+    batches: Vec<Py<CachedCells>>,
     events: Vec<tally::LooseEvent>,
 }
 
@@ -124,13 +124,13 @@ impl Sources {
         text_signature = "(*, segments, batches, events=())",
     )]
     fn new(
-        segments: Vec<(i16, Py<Kept>)>,
-        batches: Vec<Py<Kept>>,
+        segments: Vec<(i16, Py<CachedCells>)>,
+        batches: Vec<Py<CachedCells>>,
         events: Vec<(i64, i64, u32, u32)>,
     ) -> PyResult<Self> {
         let segments = segments
             .into_iter()
-            .map(|(kind, kept)| Ok((kind_of(kind)?, kept)))
+            .map(|(kind, cached)| Ok((kind_of(kind)?, cached)))
             .collect::<PyResult<_>>()?;
         let events = events
             .into_iter()
@@ -153,12 +153,13 @@ impl Sources {
 
 impl Sources {
     fn with<T>(&self, work: impl FnOnce(&tally::Sources<'_>) -> T) -> T {
-        let segments: Vec<(Kind, &cached::Kept)> = self
+        let segments: Vec<(Kind, &cached::CachedCells)> = self
             .segments
             .iter()
-            .map(|(kind, kept)| (*kind, &kept.get().0))
+            .map(|(kind, cached)| (*kind, &cached.get().0))
             .collect();
-        let batches: Vec<&cached::Kept> = self.batches.iter().map(|kept| &kept.get().0).collect();
+        let batches: Vec<&cached::CachedCells> =
+            self.batches.iter().map(|cached| &cached.get().0).collect();
         work(&tally::Sources {
             segments: &segments,
             batches: &batches,

@@ -13,7 +13,7 @@ use super::events::EventBatch;
 use crate::cells::cell;
 use crate::commit::columns::Value;
 use crate::commit::numbers::{self, Numbered};
-use crate::commit::{group, pg_array, pg_copy};
+use crate::commit::{batches, pg_array, pg_copy};
 use crate::ids::Uuid;
 
 /// The numbers of customers and series that the process knows.
@@ -40,14 +40,14 @@ impl NumberCache {
         (known.external_customers, known.customers, known.series)
     }
 
-    fn group(&self, py: Python<'_>, batches: Vec<(Py<EventBatch>, i32)>) -> Option<Group> {
+    fn commit_of(&self, py: Python<'_>, batches: Vec<(Py<EventBatch>, i32)>) -> Option<Commit> {
         let batches: Vec<_> = batches
             .into_iter()
             .map(|(batch, organization_number)| (batch.get().0.clone(), organization_number))
             .collect();
         py.detach(|| {
             let members = self.lock().members(batches)?;
-            Some(Group(group::Group::new(members, &HashSet::new())))
+            Some(Commit(batches::Commit::new(members, &HashSet::new())))
         })
     }
 
@@ -77,7 +77,7 @@ impl NumberCache {
 
 /// What became of the events of one batch.
 #[pyclass(frozen, module = "cost_insights._native.commit")]
-pub struct Receipt(group::Receipt);
+pub struct Receipt(batches::Receipt);
 
 #[pymethods]
 impl Receipt {
@@ -106,21 +106,21 @@ type Member = (Py<EventBatch>, i32, Vec<i32>, Vec<i32>);
 
 /// The batches that one transaction stores.
 #[pyclass(module = "cost_insights._native.commit")]
-pub struct Group(group::Group);
+pub struct Commit(batches::Commit);
 
 #[pymethods]
-impl Group {
+impl Commit {
     #[new]
     #[pyo3(signature = (members, known_parents = Vec::new()), text_signature = "(members, known_parents=())")]
     fn new(py: Python<'_>, members: Vec<Member>, known_parents: Vec<Uuid>) -> PyResult<Self> {
         let members = members
             .into_iter()
             .map(|(batch, organization, customers, series)| {
-                group::Member::new(batch.get().0.clone(), organization, customers, series)
+                batches::Member::new(batch.get().0.clone(), organization, customers, series)
             })
             .collect::<Result<_, _>>()
             .map_err(
-                |group::WrongCount {
+                |batches::WrongCount {
                      what,
                      expected,
                      actual,
@@ -132,7 +132,7 @@ impl Group {
             )?;
         let known_parents = HashSet::from_iter(known_parents);
         Ok(Self(
-            py.detach(|| group::Group::new(members, &known_parents)),
+            py.detach(|| batches::Commit::new(members, &known_parents)),
         ))
     }
 
@@ -171,7 +171,7 @@ impl Group {
     }
 
     fn cells<'py>(&self, py: Python<'py>) -> Vec<(i32, Bound<'py, PyBytes>)> {
-        let by_organization = py.detach(|| cell::of_group(&self.0));
+        let by_organization = py.detach(|| cell::of_commit(&self.0));
         by_organization
             .into_iter()
             .map(|(organization, packed)| (organization, PyBytes::new(py, &packed)))

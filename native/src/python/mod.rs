@@ -70,9 +70,10 @@ mod _native {
 
         #[pymodule_export]
         use crate::python::cells::{
-            Compaction, Cover, Kept, SegmentKind, Sources, Tally, cells_before, cells_by_month,
-            cells_of_copy, cells_of_events, compare_segments, derive_segments, events_before,
-            is_sound_segment, list_cells, merge_cells, pack_segments, rank_cells, tally_cells,
+            CachedCells, Compaction, Cover, SegmentKind, Sources, Tally, cells_before,
+            cells_by_month, cells_of_copy, cells_of_events, compare_segments, derive_segments,
+            events_before, is_sound_segment, list_cells, merge_cells, pack_segments, rank_cells,
+            tally_cells,
         };
 
         #[pymodule_init]
@@ -90,7 +91,7 @@ mod _native {
         use crate::commit::columns;
 
         #[pymodule_export]
-        use crate::python::commit::{Group, NumberCache, Receipt};
+        use crate::python::commit::{Commit, NumberCache, Receipt};
 
         #[pymodule_init]
         fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

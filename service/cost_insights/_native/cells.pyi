@@ -7,9 +7,9 @@ from typing_extensions import Buffer
 
 __all__ = [
     "SEGMENT_KINDS",
+    "CachedCells",
     "Compaction",
     "Cover",
-    "Kept",
     "SegmentKind",
     "Sources",
     "Tally",
@@ -86,12 +86,12 @@ SEGMENT_KINDS: Final[tuple[SegmentKind, ...]]
 """Every kind of segments, in the order of their numbers."""
 
 @final
-class Kept:
+class CachedCells:
     """Packed cells or activity that stay in memory and answer many questions: their
     checksum is looked at once, and what is asked for again is remembered: where the cells
     of customers are, and what their quarters of an hour add up to by day."""
 
-    def __new__(cls, packed: bytes) -> Kept:
+    def __new__(cls, packed: bytes) -> CachedCells:
         """Copies the bytes, which may be damaged: whoever adds them up is told."""
     @property
     def bytes(self) -> int:
@@ -99,13 +99,13 @@ class Kept:
 
 @final
 class Sources:
-    """What is added up; packed as `Compaction` and `Group.cells` have packed it."""
+    """What is added up; packed as `Compaction` and `Commit.cells` have packed it."""
 
     def __new__(
         cls,
         *,
-        segments: Sequence[tuple[int, Kept]],
-        batches: Sequence[Kept],
+        segments: Sequence[tuple[int, CachedCells]],
+        batches: Sequence[CachedCells],
         events: Sequence[tuple[int, int, int, int]] = (),
     ) -> Sources:
         """`segments` are (kind, packed contents), `events` (timestamp in microseconds,
@@ -218,7 +218,7 @@ class Compaction:
 def cells_of_events(
     timestamps_us: Buffer, costs_picocents: Buffer, customers: Buffer, series: Buffer
 ) -> bytes:
-    """The packed cells of events, as `Group.cells` packs them: of each customer, quarter
+    """The packed cells of events, as `Commit.cells` packs them: of each customer, quarter
     of an hour and series.
 
     The first two buffers are native i64, the others native i32. All are contiguous and

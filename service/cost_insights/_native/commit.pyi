@@ -8,7 +8,7 @@ from cost_insights._native.events import EventBatch
 __all__ = [
     "EVENT_COLUMNS",
     "EVENT_COLUMN_TYPES",
-    "Group",
+    "Commit",
     "NumberCache",
     "Receipt",
 ]
@@ -27,8 +27,8 @@ class NumberCache:
     ) -> tuple[list[int | None], list[int | None], list[int | None]]:
         """The numbers of the batch's `external_customer_ids`, of its `customer_ids`
         and of its `series`; None where one is not known."""
-    def group(self, batches: Sequence[tuple[EventBatch, int]]) -> Group | None:
-        """The group of these batches, each with the number of its organization; None
+    def commit_of(self, batches: Sequence[tuple[EventBatch, int]]) -> Commit | None:
+        """A commit of these batches, each with the number of its organization; None
         where another number is not known, or where a batch has `uncertain_parents`."""
     def add(
         self,
@@ -53,10 +53,10 @@ class Receipt:
         whose external id is taken by other content."""
 
 @final
-class Group:
+class Commit:
     """The batches that one transaction stores.
 
-    Of events with one id in one group the first is kept; each later one is a
+    Of events with one id in one commit the first is kept; each later one is a
     duplicate if its content is the same, else a conflict.
     """
 
@@ -64,7 +64,7 @@ class Group:
         cls,
         members: Sequence[tuple[EventBatch, int, Sequence[int], Sequence[int]]],
         known_parents: Sequence[bytes] = (),
-    ) -> Group:
+    ) -> Commit:
         """Each member is (batch, organization number, customer numbers, series
         numbers), the numbers in the order of the batch's lists. `known_parents`
         are those of the `uncertain_parents` that are ids of events of the

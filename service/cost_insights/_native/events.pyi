@@ -78,7 +78,7 @@ class EventBatch:
     def uncertain_parents(self) -> list[bytes]:
         """The distinct UUIDs of version 7 given as `parent_id`, 16 bytes each.
         Only a look-up can tell whether such a UUID is the id or the external id
-        of an event; see `known_parents` of `Group`."""
+        of an event; see `known_parents` of `Commit`."""
     def without_customers(self, unknown: Sequence[int]) -> EventBatch:
         """The batch without the events of these places in `customer_ids`, which
         turn into faults `CUSTOMER_NOT_FOUND`, merged into `faults` in order.

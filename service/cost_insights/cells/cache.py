@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cost_insights._native.cells import Kept
+from cost_insights._native.cells import CachedCells
 
 
 class CellCache:
@@ -25,25 +25,25 @@ class CellCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known(self, ids: Iterable[bytes]) -> dict[bytes, Kept]:
+    def known(self, ids: Iterable[bytes]) -> dict[bytes, CachedCells]:
         """The cached ids among these, with their contents."""
-        known: dict[bytes, Kept] = {}
+        known: dict[bytes, CachedCells] = {}
         with self._lock:
             for one in ids:
                 if (entry := self._entries.get(one)) is not None:
                     self._entries.move_to_end(one)
                     self._count(entry)
-                    known[one] = entry.kept
+                    known[one] = entry.cached
             self._make_room()
         return known
 
-    def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, Kept]:
+    def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, CachedCells]:
         """Adds committed contents, and returns them as they are cached."""
-        added = {one: Kept(packed) for one, packed in contents.items()}
+        added = {one: CachedCells(packed) for one, packed in contents.items()}
         with self._lock:
-            for one, kept in added.items():
+            for one, cached in added.items():
                 if one not in self._entries:
-                    self._entries[one] = entry = _Entry(kept)
+                    self._entries[one] = entry = _Entry(cached)
                     self._bytes += self._ENTRY_BYTES
                     self._count(entry)
             self._make_room()
@@ -58,7 +58,7 @@ class CellCache:
 
     def _count(self, entry: "_Entry") -> None:
         """Updates the counted size of an entry."""
-        counted, entry.bytes = entry.bytes, entry.kept.bytes
+        counted, entry.bytes = entry.bytes, entry.cached.bytes
         self._bytes += entry.bytes - counted
 
     def _make_room(self) -> None:
@@ -71,6 +71,6 @@ class CellCache:
 class _Entry:
     """The cached content of one id."""
 
-    kept: Kept
+    cached: CachedCells
     bytes: int = 0
     """The counted bytes of the content, which grows while questions use it."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native.cells import Kept
+from cost_insights._native.cells import CachedCells
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.kinds import Needed
 from cost_insights.cells.rows import read_packed
@@ -26,10 +26,10 @@ class StoredCells(NamedTuple):
     records_count: int
     """The number of recorded orders, refunds and subscriptions."""
 
-    batches: Sequence[Kept]
+    batches: Sequence[CachedCells]
     """The cells of all pending batches."""
 
-    segments: Sequence[tuple[int, Kept]]
+    segments: Sequence[tuple[int, CachedCells]]
     """(kind, packed contents)"""
 
 
@@ -63,7 +63,7 @@ class CellReader:
         needed: Iterable[Needed],
         *,
         customers: Sequence[int] | None = None,
-    ) -> Sequence[tuple[int, Kept]]:
+    ) -> Sequence[tuple[int, CachedCells]]:
         """The segments that a question needs, as (kind, contents), without batches."""
         look_up = _LookUp(organization_number, tuple(needed), customers, only_segments=True)
         return self._read(connection, look_up).segments
@@ -92,13 +92,13 @@ class CellReader:
 
     def contents(
         self, connection: sa.Connection, organization_number: int, ids: Sequence[uuid.UUID]
-    ) -> list[Kept]:
+    ) -> list[CachedCells]:
         """The contents of segments. What is not in the cache stays out of it: whoever reads
         all there is would drive out what is needed again and again."""
         known = self._cache.known([one.bytes for one in ids])
         missing = [one for one in ids if one.bytes not in known]
         read = read_packed(connection, segment, organization_number, missing) if missing else {}
-        return [known.get(one.bytes) or Kept(read[one]) for one in ids]
+        return [known.get(one.bytes) or CachedCells(read[one]) for one in ids]
 
     def _read(self, connection: sa.Connection, look_up: "_LookUp") -> StoredCells:
         statement, values = look_up.statement(self._store.dialect)
@@ -204,7 +204,7 @@ class _Found:
         """The ids of all batches and segments."""
         return self.batch_ids + self.segment_ids
 
-    def stored_cells(self, contents: Mapping[bytes, Kept]) -> StoredCells:
+    def stored_cells(self, contents: Mapping[bytes, CachedCells]) -> StoredCells:
         """The cells, given the contents of all rows."""
         return StoredCells(
             self.series_count,

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights._native.commit import Group, NumberCache, Receipt
+from cost_insights._native.commit import Commit, NumberCache, Receipt
 from cost_insights._native.events import EventBatch
 from cost_insights.cells.batches import new_batches
 from cost_insights.cells.cache import CellCache
@@ -54,13 +54,13 @@ class _Grouped(NamedTuple):
 
     batches: Sequence[EventBatch]
     refused: frozenset[int]
-    """The indexes of the submissions that are not in the group."""
+    """The indexes of the submissions that are not in the commit."""
 
-    group: Group
+    commit: Commit
 
     def outcomes(self) -> list[Outcome]:
-        """One for each submission, on the supposition that the group is inserted."""
-        receipts = iter(self.group.receipts())
+        """One for each submission, on the supposition that the commit is inserted."""
+        receipts = iter(self.commit.receipts())
         return [
             Outcome(batch, None if place in self.refused else next(receipts))
             for place, batch in enumerate(self.batches)
@@ -76,7 +76,7 @@ class Prepared:
     """None if customers, series or parents must be looked up in the database."""
 
     encoded: object
-    """The events of the group, as the dialect inserts them."""
+    """The events of the commit, as the dialect inserts them."""
 
     cells: Sequence[tuple[int, bytes]]
     """The packed cells of these events, by organization."""
@@ -124,11 +124,13 @@ class EventInsertion:
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Does the work that needs no database; any thread may call it."""
-        group = self._cache.group([(one.batch, one.organization_number) for one in submissions])
-        if group is None:
+        commit = self._cache.commit_of(
+            [(one.batch, one.organization_number) for one in submissions]
+        )
+        if commit is None:
             return Prepared(submissions, None, None, ())
-        grouped = _Grouped([one.batch for one in submissions], frozenset(), group)
-        return Prepared(submissions, grouped, self._dialect.encode_events(group), group.cells())
+        grouped = _Grouped([one.batch for one in submissions], frozenset(), commit)
+        return Prepared(submissions, grouped, self._dialect.encode_events(commit), commit.cells())
 
     def write(self, connection: sa.Connection, prepared: Prepared, *, now_us: int) -> Written:
         """Writes the events of the submissions into a transaction, which it begins.
@@ -138,7 +140,7 @@ class EventInsertion:
         """
         # Insert first and look afterwards. Looking first would cost every event a
         # look-up, and two processes could both see nothing; the primary key decides
-        # instead. The price is one failed transaction for a group that holds an event
+        # instead. The price is one failed transaction for a commit that holds an event
         # which is stored already; what others store between the look and the insert
         # is found by another look.
         looks = False
@@ -152,21 +154,21 @@ class EventInsertion:
                 if looks or prepared.grouped is None:
                     self._dialect.begin(connection)
                 grouped = prepared.grouped or self._number(connection, prepared.submissions, now_us)
-                group, encoded, cells = grouped.group, prepared.encoded, prepared.cells
+                commit, encoded, cells = grouped.commit, prepared.encoded, prepared.cells
                 if looks:
-                    group.set_aside(_stored_digests(connection, group.keyed_ids()))
-                    group.set_aside(pruned_digests(connection, group))
+                    commit.set_aside(_stored_digests(connection, commit.keyed_ids()))
+                    commit.set_aside(pruned_digests(connection, commit))
                     encoded = None
-                left = len(group)
+                left = len(commit)
                 if left and encoded is None:
-                    encoded, cells = self._dialect.encode_events(group), group.cells()
-                event_id = group.any_id()
+                    encoded, cells = self._dialect.encode_events(commit), commit.cells()
+                event_id = commit.any_id()
                 if event_id is not None:
                     batches = new_batches(cells, now_us=now_us)
                     inserted = self._dialect.insert(connection, encoded, batches)
                     # What is pruned just now can be inserted only once that is committed,
                     # and from then on it is found.
-                    if inserted.has_pruned and pruned_digests(connection, group):
+                    if inserted.has_pruned and pruned_digests(connection, commit):
                         raise PrunedError
                     self._batches = {one.id.bytes: one.cells for one in batches}
                     trace = TransactionTrace(event_id, inserted.transaction_id)
@@ -256,8 +258,8 @@ class EventInsertion:
                     ],
                     _filled(batch.series, known[place].series, found.series),
                 )
-        group = Group([members[place] for place in sorted(members)], known_parents)
-        return _Grouped(batches, frozenset(refused), group)
+        commit = Commit([members[place] for place in sorted(members)], known_parents)
+        return _Grouped(batches, frozenset(refused), commit)
 
 
 def _missing(lists: Iterable[tuple[Sequence[_K], Sequence[int | None]]]) -> list[_K]:

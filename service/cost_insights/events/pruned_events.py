@@ -8,7 +8,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from cost_insights._native.commit import Group
+from cost_insights._native.commit import Commit
 from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import pruned_event
 
@@ -17,11 +17,11 @@ class PrunedError(Exception):
     """An event that was stored before and pruned would be inserted again."""
 
 
-def pruned_digests(connection: sa.Connection, group: Group) -> list[tuple[bytes, int]]:
-    """(id, content digest) of those events left in a group that were stored once and are
+def pruned_digests(connection: sa.Connection, commit: Commit) -> list[tuple[bytes, int]]:
+    """(id, content digest) of those events left in a commit that were stored once and are
     pruned."""
     pruned: list[tuple[bytes, int]] = []
-    for chunk in chunks(group.keyed_ids()):
+    for chunk in chunks(commit.keyed_ids()):
         rows = connection.execute(
             sa.select(pruned_event.c.id, pruned_event.c.content_digest).where(
                 pruned_event.c.id.in_([uuid.UUID(bytes=one) for one in chunk])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from cost_insights._native.commit import Group
+from cost_insights._native.commit import Commit
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 
@@ -103,8 +103,8 @@ class Dialect(Protocol):
         of its own: by the shortest way there is. It is stopped where the deadline is
         cancelled."""
 
-    def encode_events(self, group: Group) -> object:
-        """The remaining events of the group, as `insert` takes them."""
+    def encode_events(self, commit: Commit) -> object:
+        """The remaining events of the commit, as `insert` takes them."""
 
     def begin(self, connection: sa.Connection) -> None:
         """Begins the transaction of the connection, for statements before `insert`."""

@@ -16,7 +16,7 @@ import psycopg
 import sqlalchemy as sa
 
 from cost_insights._native.cells import cells_of_copy
-from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Commit
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import EVENTS_AT_ONCE, Inserted, NewBatch, TransactionTrace
@@ -207,10 +207,10 @@ class Postgresql:
         ):
             line.shutdown(socket.SHUT_RDWR)
 
-    def encode_events(self, group: Group) -> object:
-        if len(group) >= self._COPY_EVENTS_MIN:
-            return group.copy_payload()
-        return [_Array(column) for column in group.arrays()]
+    def encode_events(self, commit: Commit) -> object:
+        if len(commit) >= self._COPY_EVENTS_MIN:
+            return commit.copy_payload()
+        return [_Array(column) for column in commit.arrays()]
 
     def begin(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(self._BEGIN)

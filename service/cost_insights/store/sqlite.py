@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import stamina
 
 from cost_insights._native.cells import cells_of_events
-from cost_insights._native.commit import EVENT_COLUMNS, Group
+from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import (
@@ -151,8 +151,8 @@ class Sqlite:
         f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
     )
 
-    def encode_events(self, group: Group) -> object:
-        return group.rows()
+    def encode_events(self, commit: Commit) -> object:
+        return commit.rows()
 
     def begin(self, connection: sa.Connection) -> None:
         """Does nothing: SQLAlchemy has begun it."""

@@ -52,7 +52,7 @@ class PeriodCells:
         """The cells of the periods that are each customer's own, of one of these ranges. Of
         others there may be some too."""
         contents = self._snapshot.segment_contents(customers.segment_ids)
-        segments = [(int(Kind.CUSTOMER_QUARTERS), kept) for kept in contents]
+        segments = [(int(Kind.CUSTOMER_QUARTERS), cached) for cached in contents]
         batches = self._any_stored().batches
         return Sources(segments=segments, batches=batches, events=self._loose_events)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native.cells import Kept
+from cost_insights._native.cells import CachedCells
 from cost_insights.cells import CellCache, CellReader, Needed, StoredCells
 from cost_insights.customers import CustomerCache
 from cost_insights.events import EventFilter
@@ -108,13 +108,13 @@ class Snapshot(AbstractContextManager["Snapshot"]):
 
     def segments(
         self, needed: Iterable[Needed], customers: Sequence[int] | None = None
-    ) -> Sequence[tuple[int, Kept]]:
+    ) -> Sequence[tuple[int, CachedCells]]:
         """The segments that are needed, without batches, as (kind, contents)."""
         return self._cell_reader.segments(
             self._connection_of_cells, self.organization_number, needed, customers=customers
         )
 
-    def segment_contents(self, ids: Sequence[uuid.UUID]) -> Sequence[Kept]:
+    def segment_contents(self, ids: Sequence[uuid.UUID]) -> Sequence[CachedCells]:
         """The contents of these segments."""
         return self._cell_reader.contents(self._connection_of_cells, self.organization_number, ids)
 

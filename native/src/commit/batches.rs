@@ -66,7 +66,7 @@ impl Member {
     }
 }
 
-/// The one event of a group that may be inserted under its id.
+/// The one event of a commit that may be inserted under its id.
 #[derive(Debug)]
 struct Claim {
     id: Uuid,
@@ -109,7 +109,7 @@ pub struct Receipt {
 
 /// Several batches, with each id once.
 #[derive(Debug)]
-pub struct Group {
+pub struct Commit {
     members: Vec<Member>,
     claims: Vec<Claim>,
     /// The claim on each id.
@@ -118,7 +118,7 @@ pub struct Group {
     met: Vec<u32>,
 }
 
-impl Group {
+impl Commit {
     /// Finds the events that have one id. `known_parents` are those of the
     /// uncertain parents that are ids of events.
     pub fn new(mut members: Vec<Member>, known_parents: &HashSet<Uuid>) -> Self {

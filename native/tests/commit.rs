@@ -1,11 +1,11 @@
-//! Groups: who is inserted, who is a duplicate, who is in conflict, and the rows.
+//! Commits: which events are inserted, are duplicates or are in conflict, and their rows.
 
 mod support;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cost_insights_native::commit::group::{Group, Member, Receipt, WrongCount};
+use cost_insights_native::commit::batches::{Commit, Member, Receipt, WrongCount};
 use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
@@ -45,8 +45,8 @@ fn member(batch: &Arc<EventBatch>) -> Member {
     Member::new(batch.clone(), 7, customers, series).unwrap()
 }
 
-fn group(batches: &[&Arc<EventBatch>]) -> Group {
-    Group::new(
+fn commit(batches: &[&Arc<EventBatch>]) -> Commit {
+    Commit::new(
         batches.iter().map(|batch| member(batch)).collect(),
         &HashSet::new(),
     )
@@ -76,25 +76,25 @@ fn one_id_once() {
         ("", "a"),
         ("l", "a"),
     ]);
-    let group = group(&[&batch]);
-    assert_eq!(group.receipts(), [receipt(4, 1, &[(2, "k")])]);
-    assert_eq!(group.len(), 4);
+    let commit = commit(&[&batch]);
+    assert_eq!(commit.receipts(), [receipt(4, 1, &[(2, "k")])]);
+    assert_eq!(commit.len(), 4);
     assert_eq!(
-        group.keyed_ids().copied().collect::<Vec<_>>(),
+        commit.keyed_ids().copied().collect::<Vec<_>>(),
         [own_id("k"), own_id("l")]
     );
 }
 
-/// Batches of one group are taken in order, each with a receipt of its own.
+/// Batches of one commit are taken in order, each with a receipt of its own.
 #[test]
 fn one_id_once_among_members() {
     let (first, second) = (
         batch(&[("k", "a")]),
         batch(&[("k", "b"), ("k", "a"), ("l", "a")]),
     );
-    let receipts = group(&[&first, &second]).receipts();
+    let receipts = commit(&[&first, &second]).receipts();
     assert_eq!(receipts, [receipt(1, 0, &[]), receipt(1, 1, &[(0, "k")])]);
-    let receipts = group(&[&second, &first]).receipts();
+    let receipts = commit(&[&second, &first]).receipts();
     assert_eq!(
         receipts,
         [receipt(2, 0, &[(1, "k")]), receipt(0, 0, &[(0, "k")])]
@@ -108,9 +108,9 @@ fn organizations_do_not_meet() {
         batch(&[("k", "a")]),
         of_organization([9; 16], &[("k", "b")]),
     );
-    let group = group(&[&ours, &theirs]);
-    assert_eq!(group.receipts(), [receipt(1, 0, &[]), receipt(1, 0, &[])]);
-    assert_eq!(group.len(), 2);
+    let commit = commit(&[&ours, &theirs]);
+    assert_eq!(commit.receipts(), [receipt(1, 0, &[]), receipt(1, 0, &[])]);
+    assert_eq!(commit.len(), 2);
 }
 
 /// Events that are stored already are compared with what is stored, not with each other.
@@ -118,23 +118,23 @@ fn organizations_do_not_meet() {
 fn stored_events_are_set_aside() {
     let batch = batch(&[("k", "b"), ("k", "a"), ("l", "a"), ("m", "a")]);
     let digest = |row: usize| batch.rows[row].content_digest;
-    let mut group = group(&[&batch]);
-    assert_eq!(group.receipts(), [receipt(3, 0, &[(1, "k")])]);
+    let mut commit = commit(&[&batch]);
+    assert_eq!(commit.receipts(), [receipt(3, 0, &[(1, "k")])]);
     // `k` is stored with the content of the second event that has it.
-    group.set_aside(&[
+    commit.set_aside(&[
         (own_id("k"), digest(1)),
         (own_id("l"), digest(2)),
         (own_id("?"), 1),
     ]);
-    assert_eq!(group.receipts(), [receipt(1, 2, &[(0, "k")])]);
-    assert_eq!((group.len(), group.is_empty()), (1, false));
+    assert_eq!(commit.receipts(), [receipt(1, 2, &[(0, "k")])]);
+    assert_eq!((commit.len(), commit.is_empty()), (1, false));
     assert_eq!(
-        group.keyed_ids().copied().collect::<Vec<_>>(),
+        commit.keyed_ids().copied().collect::<Vec<_>>(),
         [own_id("m")]
     );
-    group.set_aside(&[(own_id("m"), 0)]);
-    assert_eq!(group.receipts(), [receipt(0, 2, &[(0, "k"), (3, "m")])]);
-    assert!(group.is_empty() && group.records().next().is_none());
+    commit.set_aside(&[(own_id("m"), 0)]);
+    assert_eq!(commit.receipts(), [receipt(0, 2, &[(0, "k"), (3, "m")])]);
+    assert!(commit.is_empty() && commit.records().next().is_none());
 }
 
 /// Conflicts tell where the event stands in its request, faulty events counted.
@@ -143,7 +143,7 @@ fn conflicts_tell_the_index_in_the_request() {
     let event = |name: &str| request(message([field(1, name), field(2, "u"), field(5, "k")]));
     let events = [request(""), event("a"), request(""), event("b")];
     let batch = Arc::new(decode::decode(&events.concat(), &context()));
-    assert_eq!(group(&[&batch]).receipts(), [receipt(1, 0, &[(3, "k")])]);
+    assert_eq!(commit(&[&batch]).receipts(), [receipt(1, 0, &[(3, "k")])]);
 }
 
 /// A record has the numbers that were given for the places of the batch.
@@ -154,8 +154,8 @@ fn records_have_their_numbers() {
     let events = [event("a", 3, uuid), event("b", 2, "x"), event("a", 2, "y")];
     let batch = Arc::new(decode::decode(&events.concat(), &context()));
     let member = Member::new(batch, 7, vec![10, 11, 12], vec![20, 21]).unwrap();
-    let group = Group::new(vec![member], &HashSet::new());
-    let numbers: Vec<_> = group
+    let commit = Commit::new(vec![member], &HashSet::new());
+    let numbers: Vec<_> = commit
         .records()
         .map(|record| {
             (
@@ -195,8 +195,8 @@ fn uncertain_parents_are_settled() {
     let event = |parent| request([named(), field(6, parent)].concat());
     let batch = Arc::new(decode::decode(&texts.map(event).concat(), &context()));
     let known = HashSet::from([ids::parse(texts[1]).unwrap()]);
-    let group = Group::new(vec![member(&batch)], &known);
-    let parents: Vec<_> = group.records().map(|record| record.parent_id).collect();
+    let commit = Commit::new(vec![member(&batch)], &known);
+    let parents: Vec<_> = commit.records().map(|record| record.parent_id).collect();
     assert_eq!(parents, [Some(own_id(texts[0])), ids::parse(texts[1])]);
 }
 
@@ -207,8 +207,8 @@ fn rows_stand_in_the_order_of_ids() {
     let keys = ["a", "b", "c", "d", "e", "f"];
     let first = batch(&keys.map(|key| (key, "x")));
     let second = batch(&[("g", "x"), ("", "x")]);
-    let group = group(&[&first, &second]);
-    let ids: Vec<Uuid> = group.records().map(|record| *record.id).collect();
+    let commit = commit(&[&first, &second]);
+    let ids: Vec<Uuid> = commit.records().map(|record| *record.id).collect();
     assert_eq!(ids.len(), 8);
     assert!(ids.is_sorted());
 }
@@ -268,15 +268,15 @@ fn copy_payload() {
         Some("{\"ä\":1}".as_bytes()),
     ]);
     expected.extend((-1_i16).to_be_bytes());
-    assert_eq!(pg_copy::payload(&group(&[&batch])), expected);
+    assert_eq!(pg_copy::payload(&commit(&[&batch])), expected);
 }
 
-/// A group of nothing is a header and a trailer.
+/// A commit of no events is a header and a trailer.
 #[test]
 fn empty_groups() {
-    let empty = Group::new(vec![], &HashSet::new());
+    let empty = Commit::new(vec![], &HashSet::new());
     assert_eq!(empty.receipts(), []);
     assert_eq!(pg_copy::payload(&empty).len(), 19 + 2);
-    let group = group(&[&batch(&[])]);
-    assert_eq!(group.receipts(), [receipt(0, 0, &[])]);
+    let commit = commit(&[&batch(&[])]);
+    assert_eq!(commit.receipts(), [receipt(0, 0, &[])]);
 }
