@@ -5,14 +5,23 @@ No SDK sends another content type than JSON, so that none of them can meet 415.
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from cost_insights.v1.event_service_pb2 import IngestEventsRequest
 from tests.support.postgresql import Cluster, folder_for_cluster, free_port
 from tests.support.sdks import SdkClient, SdkError, SdkProcess
-from tests.support.service import LoopThread, Service, StartServer, running
+from tests.support.service import (
+    LoopThread,
+    Service,
+    StartServer,
+    new_event,
+    running,
+    writes_blocked,
+)
 
 SPAN = {"start_date": "2025-10-01", "end_date": "2025-10-02", "interval": "day"}
 EVENT = {"name": "llm.inference", "external_customer_id": "user_123"}
@@ -31,6 +40,10 @@ CLIENT_ERRORS = {
 }
 """What each family of SDKs makes of a 4xx that it has no class of its own for."""
 
+RATE_LIMIT_ERRORS = CLIENT_ERRORS | {
+    "node 1": "PolarRateLimitError",
+    "python 1": "PolarRateLimitError",
+}
 SERVER_ERRORS = CLIENT_ERRORS | {"node 1": "PolarServerError", "python 1": "PolarServerError"}
 NETWORK_ERRORS = {
     "node 1": "PolarNetworkError",
@@ -124,6 +137,38 @@ def test_faults_of_a_query(client: SdkClient) -> None:
     )
 
 
+def test_faults_of_events(client: SdkClient) -> None:
+    """Of events that are refused every fault is named, with the place where it is."""
+    error = refused(
+        client,
+        "events.ingest",
+        events=[
+            EVENT | {"metadata": {"_cost": {"amount": "1.1.1", "currency": "usd"}}},
+            EVENT | {"name": "n" * 129},
+            EVENT | {"metadata": {"_cost": {"amount": 1, "currency": "eur"}}},
+            EVENT,
+        ],
+    )
+    assert (error.name, error.status) == ("HTTPValidationError", 422)
+    assert [(fault["type"], fault["loc"], fault["msg"]) for fault in error.detail] == [
+        (
+            "amount_malformed",
+            ["body", "events", 0, "metadata", "_cost", "amount"],
+            'the amount "1.1.1" is not a decimal number such as 0.025',
+        ),
+        (
+            "text_too_long",
+            ["body", "events", 1, "name"],
+            "the name has 129 characters; at most 128 are allowed",
+        ),
+        (
+            "currency_unsupported",
+            ["body", "events", 2, "metadata", "_cost", "currency"],
+            'the currency "eur" is not supported; only usd is allowed',
+        ),
+    ]
+
+
 def test_a_large_body(sdk_process: SdkProcess, start_http: StartServer, database_url: str) -> None:
     """A body above the limit is 413, which names the limit."""
     with start_http(database_url, request_bytes_max=100_000) as service:
@@ -131,6 +176,27 @@ def test_a_large_body(sdk_process: SdkProcess, start_http: StartServer, database
         error = refused(client, "events.ingest", events=[EVENT] * 2_000)
         assert (error.name, error.status) == (CLIENT_ERRORS[client.sdk.family], 413)
         assert content(error)["error"] == "PayloadTooLarge"
+
+
+def test_overload(sdk_process: SdkProcess, start_http: StartServer, database_url: str) -> None:
+    """While more waits than is held, a call is 429 with the seconds to wait; then it is taken."""
+    with start_http(database_url, waiting_events_max=1) as service:
+        caller = service.caller()
+        client = SdkClient(sdk_process, service.url, caller.token)
+        waiting = []
+        with writes_blocked(service.store):
+            for number in range(2):
+                request = IngestEventsRequest(events=[new_event(name=f"waiting {number}")])
+                waiting.append(
+                    caller.events.IngestEvents.future(request, metadata=caller.metadata, timeout=60)
+                )
+                # One after the other: the first is being written, the second waits.
+                time.sleep(0.2)
+            error = refused(client, "events.ingest", events=[EVENT])
+        assert (error.name, error.status) == (RATE_LIMIT_ERRORS[client.sdk.family], 429)
+        assert int(error.retry_after or 0) == 1
+        assert [call.result().inserted for call in waiting] == [1, 1]
+        assert client.ingest(EVENT)["inserted"] == 1
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import grpc
+import sqlalchemy as sa
 import uvloop
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -325,6 +326,15 @@ def running(loop: LoopThread, database_url: str, **settings: Any) -> Iterator[Se
         yield service
     finally:
         service.close()
+
+
+@contextlib.contextmanager
+def writes_blocked(store: Store) -> Iterator[None]:
+    """Keeps everybody else from writing events for the time of the block."""
+    with store.write() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("LOCK TABLE event IN EXCLUSIVE MODE"))
+        yield
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from tests.support.service import (
     StartServer,
     new_event,
     refused,
+    writes_blocked,
 )
 
 
@@ -50,15 +51,6 @@ def test_reflection(service: Service) -> None:
         (described,) = [each for each in file.service if each.name == one.name]
         paths = {f"/{one.full_name}/{method.name}" for method in described.method}
         assert paths == {path for path in METHODS if path.startswith(f"/{one.full_name}/")}
-
-
-@contextlib.contextmanager
-def writes_blocked(store: Store) -> Iterator[None]:
-    """Keeps everybody else from writing events for the time of the block."""
-    with store.write() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("LOCK TABLE event IN EXCLUSIVE MODE"))
-        yield
 
 
 def test_a_graceful_stop_finishes_what_runs(start_server: StartServer, database_url: str) -> None:
