@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from cost_insights.api.compatible import compatible_calls
+from cost_insights.api.compatible import CompatibleParts, compatible_calls
 from cost_insights.api.events import event_calls
 from cost_insights.api.exporting import Exports
 from cost_insights.api.health import Health
@@ -16,11 +16,18 @@ from cost_insights.api.system_events import system_event_call
 from cost_insights.api.work import Work
 from cost_insights.cells import CellCache
 from cost_insights.cells.compactor import Compactor
-from cost_insights.customers import CustomerCache
-from cost_insights.events import EventReader, EventWriter, Ingestor
+from cost_insights.customers import CustomerCache, CustomerReader
+from cost_insights.events import (
+    EventNameReader,
+    EventReader,
+    EventSearcher,
+    EventTypes,
+    EventWriter,
+    Ingestor,
+)
 from cost_insights.identity import Authenticator
 from cost_insights.jobs import Runner
-from cost_insights.metrics import Caches, LedgerCache, MetricsExporter, MetricsReader
+from cost_insights.metrics import Caches, Dashboards, LedgerCache, MetricsExporter, MetricsReader
 from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -59,14 +66,21 @@ class App:
             else []
         )
         events = EventReader(self.store)
+        names = EventNameReader(self.store, self.caches.cells)
         metrics = MetricsReader(self.store, self.caches, LedgerCache(settings.ledger_bytes_max))
-        self.calls = self._calls(events, metrics)
+        self.calls = self._calls(events, names, metrics)
         """The implementation of each operation, by its path."""
 
         self.compatible_calls = compatible_calls(
             cast("BytesCall", self.calls["/cost_insights.v1.EventService/IngestEvents"]),
-            events,
-            metrics,
+            CompatibleParts(
+                events=events,
+                searcher=EventSearcher(self.store, self.caches.cells),
+                types=EventTypes(self.store, names),
+                customers=CustomerReader(self.store),
+                metrics=metrics,
+                dashboards=Dashboards(self.store),
+            ),
             self._work,
         )
         """The implementation of each endpoint of the compatible API, by its name."""
@@ -91,7 +105,9 @@ class App:
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 
-    def _calls(self, events: EventReader, metrics: MetricsReader) -> Mapping[str, Call]:
+    def _calls(
+        self, events: EventReader, names: EventNameReader, metrics: MetricsReader
+    ) -> Mapping[str, Call]:
         settings, store, work = self.settings, self.store, self._work
         recorder = Recorder(store)
         exports = Exports(
@@ -105,7 +121,14 @@ class App:
             recorder, work, clock_skew_ms=settings.clock_skew_ms
         )
         return {
-            **event_calls(self._ingestor, events, work, self.stopping, record_system_events),
+            **event_calls(
+                self._ingestor,
+                events,
+                names,
+                work,
+                stopping=self.stopping,
+                record_system_events=record_system_events,
+            ),
             **metrics_calls(metrics, exports, work),
             **revenue_calls(
                 recorder, RevenueReader(store), work, clock_skew_ms=settings.clock_skew_ms

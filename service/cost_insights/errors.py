@@ -223,6 +223,7 @@ REASONS = frozenset(
         "PAGE_TOKEN_INVALID",
         "QUERY_TOO_SLOW",
         "REQUEST_TOO_LARGE",
+        "RESOURCE_NOT_FOUND",
         "SCOPE_MISSING",
         "SHUTTING_DOWN",
         "SPAN_REVERSED",

@@ -53,7 +53,14 @@ METHODS = {
 """Every RPC of the contract by its path, with its descriptor."""
 
 EVERY_SCOPE = frozenset(
-    {"events:write", "events:read", "metrics:read", "revenue:write", "revenue:read"}
+    {
+        "events:write",
+        "events:read",
+        "metrics:read",
+        "metrics:write",
+        "revenue:write",
+        "revenue:read",
+    }
 )
 
 CALL_SECONDS_MAX = 60

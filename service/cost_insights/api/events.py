@@ -19,6 +19,7 @@ from cost_insights.events import (
     Acknowledgement,
     EventFilter,
     EventName,
+    EventNameReader,
     EventQuestion,
     EventReader,
     EventStream,
@@ -38,7 +39,9 @@ _SERVICE = "/cost_insights.v1.EventService"
 def event_calls(
     ingestor: Ingestor,
     reader: EventReader,
+    names: EventNameReader,
     work: Work,
+    *,
     stopping: asyncio.Event,
     record_system_events: RecordSystemEvents,
 ) -> Mapping[str, Call]:
@@ -90,7 +93,7 @@ def event_calls(
     list_event_names = list_call(
         work,
         lambda checks, request: checks.text("query", request.query, chars_max=_NAME_CHARS_MAX),
-        reader.names,
+        names.names,
         lambda names, next_page_token: event_service_pb2.ListEventNamesResponse(
             names=map(_event_name, names), next_page_token=next_page_token
         ),

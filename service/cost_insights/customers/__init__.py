@@ -2,5 +2,13 @@
 
 from cost_insights.customers.cache import CustomerCache, CustomerName
 from cost_insights.customers.lookup import customer_numbers, parse_uuid
+from cost_insights.customers.reader import CustomerReader, StoredCustomer
 
-__all__ = ["CustomerCache", "CustomerName", "customer_numbers", "parse_uuid"]
+__all__ = [
+    "CustomerCache",
+    "CustomerName",
+    "CustomerReader",
+    "StoredCustomer",
+    "customer_numbers",
+    "parse_uuid",
+]

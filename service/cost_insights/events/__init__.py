@@ -1,35 +1,83 @@
 """Events: storing many in one commit, reading one or a page of them, and pruning."""
 
+from cost_insights.events.conditions import (
+    ALWAYS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Condition,
+    Operator,
+    condition_on_event,
+)
 from cost_insights.events.filter import EventFilter
 from cost_insights.events.ingestor import Ingestor, IngestResult
 from cost_insights.events.insertion import Outcome, Prepared, Submission
+from cost_insights.events.names import EventName, EventNameReader, NameSearch
 from cost_insights.events.prune import count_events_before, limit_boundary, prune_events
 from cost_insights.events.reader import (
-    EventName,
     EventQuestion,
     EventReader,
     StoredEvent,
     any_event,
 )
+from cost_insights.events.search import (
+    EventPage,
+    EventSearch,
+    EventSearcher,
+    FoundEvent,
+    PageCursor,
+    PageNumber,
+    id_of_event,
+)
 from cost_insights.events.stream import Acknowledgement, EventStream
+from cost_insights.events.types import (
+    EventType,
+    EventTypes,
+    TypeChange,
+    TypeSearch,
+    event_label,
+    event_type_id,
+)
 from cost_insights.events.writer import EventWriter
 
 __all__ = [
+    "ALWAYS",
     "Acknowledgement",
+    "AllOf",
+    "AnyOf",
+    "Comparison",
+    "Condition",
     "EventFilter",
     "EventName",
+    "EventNameReader",
+    "EventPage",
     "EventQuestion",
     "EventReader",
+    "EventSearch",
+    "EventSearcher",
     "EventStream",
+    "EventType",
+    "EventTypes",
     "EventWriter",
+    "FoundEvent",
     "IngestResult",
     "Ingestor",
+    "NameSearch",
+    "Operator",
     "Outcome",
+    "PageCursor",
+    "PageNumber",
     "Prepared",
     "StoredEvent",
     "Submission",
+    "TypeChange",
+    "TypeSearch",
     "any_event",
+    "condition_on_event",
     "count_events_before",
+    "event_label",
+    "event_type_id",
+    "id_of_event",
     "limit_boundary",
     "prune_events",
 ]

@@ -32,14 +32,23 @@ class EventFilter:
         customers = self.customer_numbers(lambda: connection, organization_number)
         if customers is not None:
             conditions.append(event.c.customer_number.in_(customers))
-        if self.chooses_series:
-            numbers = connection.scalars(
-                sa.select(series.c.number).where(
-                    series.c.organization_number == organization_number, *self.series_conditions()
-                )
-            )
-            conditions.append(event.c.series_number.in_(numbers.all()))
+        numbers = self.series_numbers(connection, organization_number)
+        if numbers is not None:
+            conditions.append(event.c.series_number.in_(numbers))
         return conditions
+
+    def series_numbers(
+        self, connection: sa.Connection, organization_number: int
+    ) -> Sequence[int] | None:
+        """The numbers of the series; None if all are meant."""
+        if not self.chooses_series:
+            return None
+        numbers = connection.scalars(
+            sa.select(series.c.number).where(
+                series.c.organization_number == organization_number, *self.series_conditions()
+            )
+        )
+        return numbers.all()
 
     def customer_numbers(
         self,

@@ -1,9 +1,8 @@
-"""Reading events: one event, a page of events, or their names."""
+"""Reading events: one event, or a page of events."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +15,6 @@ from cost_insights.paging import (
     decode_page_token,
     encode_page_token,
     int64_part,
-    text_part,
     uuid_part,
 )
 from cost_insights.store import Store
@@ -41,16 +39,7 @@ class StoredEvent:
     llm: dict[str, Any] | None
     product_id: str
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class EventName:
-    """A name of events."""
-
-    name: str
-    occurrences: int
-    first_seen_us: int
-    last_seen_us: int
+    customer_created_us: int
 
 
 @dataclass(frozen=True)
@@ -101,24 +90,14 @@ class EventReader:
         after = decode_page_token(page_token, ("events", asked), (int64_part, uuid_part))
         return self._events(organization, asked, page_size, after)
 
-    def names(
-        self, organization: Organization, query: str, *, page_size: int, page_token: str
-    ) -> tuple[list[EventName], str]:
-        """A page of the names that contain a text, in order, and the token of the next page.
-
-        Raises InvalidRequestError if the token is not of the same question.
-        """
-        after = decode_page_token(page_token, ("names", query), (text_part,))
-        return self._names(organization, query, page_size, after)
-
     def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
         with self._store.read() as connection:
             row = connection.execute(
-                _SELECT.where(
+                SELECT_EVENT.where(
                     event.c.organization_number == organization.number, event.c.id == event_id
                 )
             ).one_or_none()
-        return None if row is None else _stored_event(row)
+        return None if row is None else stored_event(row)
 
     def _events(
         self,
@@ -128,7 +107,9 @@ class EventReader:
         after: Sequence[Any] | None,
     ) -> tuple[list[StoredEvent], str]:
         with self._store.read() as connection:
-            statement = _SELECT.where(*asked.filter.conditions(connection, organization.number))
+            statement = SELECT_EVENT.where(
+                *asked.filter.conditions(connection, organization.number)
+            )
             if asked.start_us is not None:
                 statement = statement.where(event.c.timestamp_us >= asked.start_us)
             if asked.end_us is not None:
@@ -144,65 +125,14 @@ class EventReader:
                     page_size + 1
                 )
             ).all()
-        events = [_stored_event(row) for row in rows[:page_size]]
+        events = [stored_event(row) for row in rows[:page_size]]
         if len(rows) <= page_size:
             return events, ""
         place = (events[-1].timestamp_us, str(events[-1].id))
         return events, encode_page_token(("events", asked), place)
 
-    def _names(
-        self,
-        organization: Organization,
-        query: str,
-        page_size: int,
-        after: Sequence[Any] | None,
-    ) -> tuple[list[EventName], str]:
-        statement = (
-            sa.select(
-                series.c.event_name,
-                sa.func.count(),
-                sa.func.min(event.c.timestamp_us),
-                sa.func.max(event.c.timestamp_us),
-            )
-            .join(
-                event,
-                (event.c.organization_number == series.c.organization_number)
-                & (event.c.series_number == series.c.number),
-            )
-            .where(series.c.organization_number == organization.number)
-            .group_by(series.c.event_name)
-            .order_by(series.c.event_name)
-        )
-        rows: list[sa.Row[str, int, int, int]] = []
-        with self._store.read() as connection:
-            candidates = iter(_names_with(connection, organization, query, after))
-            # If every event with a name was a conflict, no event has the name.
-            while len(rows) <= page_size and (part := list(islice(candidates, page_size + 1))):
-                rows += connection.execute(statement.where(series.c.event_name.in_(part)))
-        names = [EventName(*row) for row in rows[:page_size]]
-        if len(rows) <= page_size:
-            return names, ""
-        return names, encode_page_token(("names", query), (names[-1].name,))
 
-
-def _names_with(
-    connection: sa.Connection, organization: Organization, query: str, after: Sequence[Any] | None
-) -> list[str]:
-    statement = (
-        sa.select(series.c.event_name)
-        .where(series.c.organization_number == organization.number)
-        .distinct()
-        .order_by(series.c.event_name)
-    )
-    if after is not None:
-        statement = statement.where(series.c.event_name > after[0])
-    # Compared here, because to SQLite, and to PostgreSQL in the order of characters,
-    # only ASCII has letter case.
-    wanted = query.casefold()
-    return [name for name in connection.scalars(statement) if wanted in name.casefold()]
-
-
-_SELECT = (
+SELECT_EVENT = (
     sa.select(
         event.c.id,
         series.c.event_name,
@@ -218,6 +148,7 @@ _SELECT = (
         event.c.llm,
         series.c.product_id,
         event.c.metadata,
+        customer.c.created_us,
     )
     .select_from(event)
     .join(
@@ -231,7 +162,9 @@ _SELECT = (
         & (customer.c.number == event.c.customer_number),
     )
 )
+"""Selects events as `stored_event` reads them."""
 
 
-def _stored_event(row: sa.Row[*tuple[Any, ...]]) -> StoredEvent:
+def stored_event(row: sa.Row[*tuple[Any, ...]]) -> StoredEvent:
+    """The event of a row of `SELECT_EVENT`."""
     return StoredEvent(*row)

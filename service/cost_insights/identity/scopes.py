@@ -3,8 +3,11 @@
 EVENTS_READ = "events:read"
 EVENTS_WRITE = "events:write"
 METRICS_READ = "metrics:read"
+METRICS_WRITE = "metrics:write"
 REVENUE_READ = "revenue:read"
 REVENUE_WRITE = "revenue:write"
 
-SCOPES = frozenset({EVENTS_READ, EVENTS_WRITE, METRICS_READ, REVENUE_READ, REVENUE_WRITE})
+SCOPES = frozenset(
+    {EVENTS_READ, EVENTS_WRITE, METRICS_READ, METRICS_WRITE, REVENUE_READ, REVENUE_WRITE}
+)
 """Every scope that a token can have."""

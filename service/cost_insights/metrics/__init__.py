@@ -6,6 +6,7 @@ from cost_insights.metrics.answer import (
     Numbers,
     Unattributed,
 )
+from cost_insights.metrics.dashboards import Dashboard, DashboardChange, Dashboards
 from cost_insights.metrics.definitions import METRICS, Metric, MetricType
 from cost_insights.metrics.exports.writer import ExportFormat, MetricsExporter
 from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
@@ -22,6 +23,9 @@ __all__ = [
     "SUGGESTED_DATE_MIN",
     "Answer",
     "Caches",
+    "Dashboard",
+    "DashboardChange",
+    "Dashboards",
     "ExportFormat",
     "Group",
     "GroupBy",

@@ -158,8 +158,42 @@ event = sa.Table(
     sa.Column("llm", sa.JSON),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Index("event_organization_number_timestamp_us_idx", "organization_number", "timestamp_us"),
+    # Only of events with a parent: all others cost nothing.
+    sa.Index(
+        "event_parent_id_idx",
+        "parent_id",
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    ),
 )
 """The events. Rows never change; pruning deletes old ones."""
+
+event_type = sa.Table(
+    "event_type",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("event_name", Key, primary_key=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("label_property", sa.Text, nullable=False),  # none where empty
+    sa.Column("modified_us", sa.BigInteger, nullable=False),
+)
+"""The labels of names of events, of those names that a caller gave one."""
+
+metric_dashboard = sa.Table(
+    "metric_dashboard",
+    metadata,
+    sa.Column(
+        "organization_number", sa.Integer, sa.ForeignKey("organization.number"), primary_key=True
+    ),
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),  # an array of slugs
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("modified_us", sa.BigInteger),  # never where null
+)
+"""Named lists of metrics that callers saved."""
 
 pruned_event = sa.Table(
     "pruned_event",

@@ -285,6 +285,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "TIMESTAMP_MALFORMED", "domain": "cost-insights",
           "metadata": { "path": "events[0].timestamp", "value": "2026-11-23" } }
     """
+    ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """The organization has nothing of that kind with this id.
+
+        { "reason": "RESOURCE_NOT_FOUND", "domain": "cost-insights",
+          "metadata": { "kind": "dashboard", "id": "0192f0c1-0000-4000-8000-000000000000" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -558,5 +564,11 @@ since 1970.
 
     { "reason": "TIMESTAMP_MALFORMED", "domain": "cost-insights",
       "metadata": { "path": "events[0].timestamp", "value": "2026-11-23" } }
+"""
+ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 44
+"""The organization has nothing of that kind with this id.
+
+    { "reason": "RESOURCE_NOT_FOUND", "domain": "cost-insights",
+      "metadata": { "kind": "dashboard", "id": "0192f0c1-0000-4000-8000-000000000000" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -3,7 +3,7 @@
 Its paths, parameters and shapes are those that the published SDKs of that API send and accept.
 """
 
-from cost_insights.api.compatible.calls import compatible_calls
+from cost_insights.api.compatible.calls import CompatibleParts, compatible_calls
 from cost_insights.api.compatible.endpoints import (
     ENDPOINTS,
     CompatibleAnswer,
@@ -16,6 +16,7 @@ __all__ = [
     "ENDPOINTS",
     "CompatibleAnswer",
     "CompatibleCall",
+    "CompatibleParts",
     "CompatibleRequest",
     "Endpoint",
     "compatible_calls",

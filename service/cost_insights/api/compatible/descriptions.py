@@ -74,13 +74,111 @@ _ORGANIZATION: Final = _many(
     "organization_id", "The organization of the access token; no other is allowed."
 )
 _PAGE: Final = (
-    _parameter("page", "The number of the page.", {"type": "integer", "minimum": 1, "default": 1}),
+    _parameter(
+        "page",
+        "The number of the page.",
+        {"type": "integer", "minimum": 1, "maximum": 1_000_000_000, "default": 1},
+    ),
     _parameter(
         "limit",
         "The size of a page; more than 100 means 100.",
-        {"type": "integer", "minimum": 1, "default": 10},
+        {"type": "integer", "minimum": 1, "maximum": 1_000_000_000, "default": 10},
     ),
 )
+
+_CUSTOMERS: Final = (
+    _many("customer_id", "Events of these customers, by id or by the caller's own identifiers."),
+    _many("external_customer_id", "Events of these customers, by the caller's own identifiers."),
+)
+_SOURCE: Final = _many(
+    "source",
+    "System events are recorded as revenue, and no event is stored of them.",
+    {"type": "string", "enum": ["user", "system"]},
+)
+_PARENT: Final = _parameter(
+    "parent_id", "The children of this event, by its id or its external id.", _TEXT
+)
+
+_EVENTS: Final = (
+    *_PAGE,
+    _parameter("start_timestamp", "Events after this time, with its offset.", _TIME),
+    _parameter("end_timestamp", "Events before this time, with its offset.", _TIME),
+    *_CUSTOMERS,
+    _many("name", "Events with these names."),
+    _SOURCE,
+    _parameter("event_type_id", "Events of this type.", _TEXT),
+    _parameter(
+        "query",
+        "A text in the name, the external id of the event or the customer, or the metadata; ASCII "
+        "letters match in any case.",
+        {"type": "string", "minLength": 3, "maxLength": 256},
+    ),
+    _PARENT,
+    _parameter(
+        "depth",
+        "The number of levels below the parent; without one, of ancestors at most.",
+        {"type": "integer", "minimum": 0, "maximum": 5},
+    ),
+    {
+        **_parameter(
+            "metadata",
+            "Values of properties, as in `metadata[feature]=chat`: any value of a key, all keys.",
+            {"type": "object", "additionalProperties": {"type": "string"}},
+        ),
+        "style": "deepObject",
+        "explode": True,
+    },
+    _parameter(
+        "filter",
+        'JSON such as `{"conjunction": "and", "clauses": [{"property": "_cost.amount", '
+        '"operator": "gt", "value": "0.1"}]}`. Operators are eq, ne, gt, gte, lt, lte, like and '
+        "not_like; a clause may be a filter itself.",
+        {"type": "string", "maxLength": 16_384},
+    ),
+    _many(
+        "aggregate_fields",
+        "Properties whose sums over the event and its descendants take the place of its own.",
+        {"type": "string", "pattern": "^[a-zA-Z0-9_.]{1,255}$"},
+    ),
+    _parameter(
+        "sorting",
+        "The latest first, or the earliest.",
+        {"type": "string", "enum": ["-timestamp", "timestamp"], "default": "-timestamp"},
+    ),
+    _parameter(
+        "cursor_pagination",
+        "Whether the answer holds a cursor of the next page.",
+        {"type": "boolean", "default": False},
+    ),
+    _parameter(
+        "cursor", "The `next_cursor` of another page.", {"type": "string", "maxLength": 1_000}
+    ),
+    _ORGANIZATION,
+)
+
+_NAMES: Final = (
+    *_PAGE,
+    *_CUSTOMERS,
+    _SOURCE,
+    _parameter("query", "A text in the name, in any letter case.", _TEXT),
+    _parameter(
+        "sorting",
+        "The order, descending after a `-`.",
+        {
+            "type": "string",
+            "enum": [
+                f"{sign}{key}"
+                for key in ("name", "occurrences", "first_seen", "last_seen")
+                for sign in ("", "-")
+            ],
+            "default": "-last_seen",
+        },
+    ),
+    _ORGANIZATION,
+)
+
+_OF_BODIES: Final = (400, 408, 413, 415, 422)
+"""The statuses of errors of endpoints with a body."""
 
 _QUESTION: Final = (
     _parameter("start_date", "The first day, in `timezone`.", _DATE, required=True),
@@ -114,6 +212,15 @@ _NUMBERS: Final[Schema] = {
         slug: {"type": "number", "description": metric.display_name}
         for slug, metric in METRICS.items()
     },
+}
+
+_NAME_FIELDS: Final[Mapping[str, Schema]] = {
+    "name": {"type": "string"},
+    "label": {"type": "string"},
+    "source": {"type": "string", "enum": ["user"]},
+    "occurrences": _COUNT,
+    "first_seen": _TIME,
+    "last_seen": _TIME,
 }
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -199,7 +306,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         timestamp=_TIME,
         organization_id=_ID,
         customer_id=_or_null(_ID),
-        customer={"type": ["object", "null"]},
+        customer=_reference("Customer"),
         external_customer_id={"type": ["string", "null"]},
         member_id={"type": ["string", "null"]},
         external_member_id={"type": ["string", "null"]},
@@ -275,7 +382,47 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             ),
         },
     ),
-    "Pagination": _object(["total_count", "max_page"], total_count=_COUNT, max_page=_COUNT),
+    "EventName": _object(
+        ["name", "label", "source", "occurrences", "first_seen", "last_seen"], **_NAME_FIELDS
+    ),
+    "EventType": _object(
+        ["id", "created_at", "modified_at", "organization_id", *_NAME_FIELDS],
+        id=_ID,
+        created_at=_TIME,
+        modified_at=_or_null(_TIME),
+        label_property_selector={"type": ["string", "null"]},
+        organization_id=_ID,
+        **_NAME_FIELDS,
+    ),
+    "Dashboard": _object(
+        ["id", "created_at", "modified_at", "name", "metrics", "organization_id"],
+        id=_ID,
+        created_at=_TIME,
+        modified_at=_or_null(_TIME),
+        name={"type": "string"},
+        metrics={"type": "array", "items": {"type": "string"}},
+        organization_id=_ID,
+    ),
+    "Customer": {
+        **_object(
+            ["id", "created_at", "external_id", "email", "organization_id", "avatar_url"],
+            id=_ID,
+            created_at=_TIME,
+            external_id={"type": "string"},
+            email={"type": "string"},
+            organization_id=_ID,
+            avatar_url={"type": "string"},
+        ),
+        "description": "Nothing but the external id is kept of a customer: `email` and "
+        "`avatar_url` are made up, under a domain that does not exist.",
+    },
+    "Pagination": _object(
+        ["total_count", "max_page", "has_next_page"],
+        total_count=_COUNT,
+        max_page=_COUNT,
+        has_next_page={"type": "boolean"},
+        next_cursor={"type": ["string", "null"]},
+    ),
     "ValidationError": {
         **_object(
             ["error", "detail"],
@@ -306,6 +453,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 }
 """The schemas that descriptions refer to."""
 
+_DASHBOARD: Final[Mapping[str, Schema]] = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 256},
+    "metrics": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 128},
+        "maxItems": 10,
+    },
+}
+
 DESCRIPTIONS: Final[Mapping[str, Description]] = {
     "events.ingest": Description(
         "Stores events, all of them or none",
@@ -327,6 +483,117 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
         "events",
         answer=_reference("StoredEventJson"),
         errors=(404,),
+    ),
+    "events.list": Description(
+        "Lists events",
+        "events",
+        "`total_count` is exact where only times, names and customers are chosen, else at least so "
+        "great.",
+        parameters=_EVENTS,
+        answer=_list_of(_reference("StoredEventJson")),
+        errors=(422, 504),
+    ),
+    "events.names": Description(
+        "Lists the names of events",
+        "events",
+        parameters=_NAMES,
+        answer=_list_of(_reference("EventName")),
+        errors=(422, 504),
+    ),
+    "event_types.list": Description(
+        "Lists the names of events with their labels",
+        "events",
+        parameters=(
+            *_NAMES,
+            _PARENT,
+            _parameter(
+                "root_events",
+                "Whether only events without a parent count.",
+                {"type": "boolean", "default": False},
+            ),
+        ),
+        answer=_list_of(_reference("EventType")),
+        errors=(422, 504),
+    ),
+    "event_types.change": Description(
+        "Changes the label of a name of events",
+        "events",
+        body=_object(
+            [],
+            label={"type": ["string", "null"], "minLength": 1, "maxLength": 128},
+            label_property_selector={
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": 256,
+                "description": "The property of an event that is its label, if it is a text.",
+            },
+        ),
+        answer=_reference("EventType"),
+        errors=(*_OF_BODIES, 404, 429, 504),
+    ),
+    "dashboards.list": Description(
+        "Lists the saved dashboards",
+        "metrics",
+        parameters=(_ORGANIZATION,),
+        answer={"type": "array", "items": _reference("Dashboard")},
+    ),
+    "dashboards.create": Description(
+        "Saves a dashboard",
+        "metrics",
+        "Slugs are not looked at.",
+        body=_object(["name"], **_DASHBOARD),
+        answer=_reference("Dashboard"),
+        status=201,
+        errors=(*_OF_BODIES, 429),
+    ),
+    "dashboards.get": Description(
+        "Returns a saved dashboard",
+        "metrics",
+        answer=_reference("Dashboard"),
+        errors=(404,),
+    ),
+    "dashboards.change": Description(
+        "Changes a saved dashboard",
+        "metrics",
+        body=_object([], **_DASHBOARD),
+        answer=_reference("Dashboard"),
+        errors=(*_OF_BODIES, 404, 429),
+    ),
+    "dashboards.delete": Description(
+        "Deletes a saved dashboard", "metrics", status=204, errors=(404, 429)
+    ),
+    "customers.list": Description(
+        "Lists customers",
+        "customers",
+        parameters=(
+            *_PAGE,
+            {
+                **_many("external_id", "Only these, by the caller's own identifiers."),
+                "schema": {"type": "array", "items": _TEXT, "maxItems": 100},
+            },
+            _ORGANIZATION,
+        ),
+        answer=_list_of(_reference("Customer")),
+    ),
+    "customers.create": Description(
+        "Registers a customer, unless there is one with the external id",
+        "customers",
+        "Events register customers too. Fields but `external_id` are not kept.",
+        body=_object(
+            ["external_id"], external_id={"type": "string", "minLength": 1, "maxLength": 256}
+        ),
+        answer=_reference("Customer"),
+        status=201,
+        errors=(*_OF_BODIES, 429),
+    ),
+    "customers.get_external": Description(
+        "Returns the customer with an external id",
+        "customers",
+        answer=_reference("Customer"),
+        errors=(404,),
+    ),
+    "customers.get": Description(
+        "Returns a customer", "customers", answer=_reference("Customer"), errors=(404,)
     ),
     "metrics.get": Description(
         "Returns metrics per period and in total",

@@ -10,6 +10,7 @@ from cost_insights.identity.scopes import (
     EVENTS_READ,
     EVENTS_WRITE,
     METRICS_READ,
+    METRICS_WRITE,
     REVENUE_WRITE,
 )
 
@@ -68,16 +69,38 @@ class Endpoint:
 
 
 _READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
+_WRITES_EVENTS = frozenset({EVENTS_WRITE})
 _READS_METRICS = frozenset({METRICS_READ})
+_WRITES_METRICS = frozenset({METRICS_WRITE})
+_READS_CUSTOMERS = frozenset({EVENTS_READ, EVENTS_WRITE, METRICS_READ})
 
 ENDPOINTS: Sequence[Endpoint] = (
     # The first scope is for events, the second for system events.
     Endpoint(
         "events.ingest", "POST", "/v1/events/ingest", frozenset({EVENTS_WRITE, REVENUE_WRITE})
     ),
+    Endpoint("events.list", "GET", "/v1/events/", _READS_EVENTS),
+    Endpoint("events.names", "GET", "/v1/events/names", _READS_EVENTS),
     Endpoint("events.get", "GET", "/v1/events/{id}", _READS_EVENTS),
     Endpoint("metrics.get", "GET", "/v1/metrics/", _READS_METRICS),
     Endpoint("metrics.limits", "GET", "/v1/metrics/limits", _READS_METRICS),
     Endpoint("metrics.export", "GET", "/v1/metrics/export", _READS_METRICS),
+    Endpoint("event_types.list", "GET", "/v1/event-types/", _READS_EVENTS),
+    Endpoint("event_types.change", "PATCH", "/v1/event-types/{id}", _WRITES_EVENTS),
+    Endpoint("dashboards.list", "GET", "/v1/metrics/dashboards", _READS_METRICS),
+    Endpoint("dashboards.create", "POST", "/v1/metrics/dashboards", _WRITES_METRICS),
+    Endpoint("dashboards.get", "GET", "/v1/metrics/dashboards/{id}", _READS_METRICS),
+    Endpoint("dashboards.change", "PATCH", "/v1/metrics/dashboards/{id}", _WRITES_METRICS),
+    Endpoint("dashboards.delete", "DELETE", "/v1/metrics/dashboards/{id}", _WRITES_METRICS),
+    # What events and metrics need of customers is what events say, so their scopes allow it.
+    Endpoint("customers.list", "GET", "/v1/customers/", _READS_CUSTOMERS),
+    Endpoint("customers.create", "POST", "/v1/customers/", _WRITES_EVENTS),
+    Endpoint(
+        "customers.get_external",
+        "GET",
+        "/v1/customers/external/{external_id}",
+        _READS_CUSTOMERS,
+    ),
+    Endpoint("customers.get", "GET", "/v1/customers/{id}", _READS_CUSTOMERS),
 )
 """Every endpoint. Where two paths take the same request, the first one answers."""

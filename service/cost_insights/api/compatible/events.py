@@ -1,25 +1,53 @@
 """Events of the compatible API."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from cost_insights.amounts import format_amount
+from cost_insights.api.compatible.documents import event_document, listed, written
 from cost_insights.api.compatible.endpoints import (
     CompatibleAnswer,
     CompatibleCall,
     CompatibleRequest,
 )
+from cost_insights.api.compatible.filters import read_filter
+from cost_insights.api.compatible.reading import Query, in_query
 from cost_insights.api.operations import BytesCall, JsonRequest
-from cost_insights.api.times import rfc3339
 from cost_insights.api.work import Work
-from cost_insights.events import EventReader, StoredEvent
+from cost_insights.events import (
+    ALWAYS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Condition,
+    EventFilter,
+    EventReader,
+    EventSearch,
+    EventSearcher,
+    EventTypes,
+    FoundEvent,
+    Operator,
+    PageCursor,
+    PageNumber,
+    event_label,
+    id_of_event,
+)
 from cost_insights.identity import Caller, Organization
+from cost_insights.store import Deadline
 from cost_insights.v1.event_service_pb2 import IngestEventsResponse
+
+_DEPTH_MAX: Final = 5
+_TEXT_CHARS_MIN: Final = 3
+_SUMMED_MAX: Final = 20
+_PROPERTY: Final = re.compile(r"[a-zA-Z0-9_.]{1,255}", re.ASCII)
 
 
 def event_calls(
-    ingest_events: BytesCall, reader: EventReader, work: Work
+    ingest_events: BytesCall,
+    reader: EventReader,
+    searcher: EventSearcher,
+    types: EventTypes,
+    work: Work,
 ) -> Mapping[str, CompatibleCall]:
     """The calls of events; `ingest_events` is the operation of `EventService`."""
 
@@ -29,10 +57,119 @@ def event_calls(
         return CompatibleAnswer(_ingested(answer))
 
     async def get(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
-        event = await work.read(lambda: reader.event(caller.organization, request.path["id"]))
-        return CompatibleAnswer(written(document(event, caller.organization)))
+        owner = caller.organization
 
-    return {"events.ingest": ingest, "events.get": get}
+        def read() -> str:
+            found = searcher.found(owner, reader.event(owner, request.path["id"]))
+            (document,) = _documents(types, owner, [found])
+            return written(document)
+
+        return CompatibleAnswer(await work.read(read))
+
+    async def list_events(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
+        asked = _Asked(caller.organization, Query(request.query))
+        return CompatibleAnswer(
+            await work.answer(lambda deadline: asked.answer(searcher, types, deadline))
+        )
+
+    return {"events.ingest": ingest, "events.get": get, "events.list": list_events}
+
+
+class _Asked:
+    """A question for a page of events, read from a query."""
+
+    def __init__(self, owner: Organization, query: Query) -> None:
+        self._owner = owner
+        query.check_organization(owner)
+        self._limit = query.limit()
+        self._uses_cursor = query.flag("cursor_pagination")
+        page, cursor = query.page(), query.text("cursor", chars_max=1_000)
+        if cursor:
+            self._uses_cursor = True
+        self._place = PageCursor(cursor) if cursor else PageNumber((page - 1) * self._limit)
+        self._summed = query.texts("aggregate_fields", values_max=_SUMMED_MAX)
+        for one in self._summed:
+            if not _PROPERTY.fullmatch(one):
+                message = f"{one[:64]!r} is not 1 to 255 of a–z, A–Z, 0–9, _ and ."
+                query.fault("aggregate_fields", "TEXT_MALFORMED", message, one)
+        sources = query.some_of("source", ("user", "system"))
+        # System events are recorded as revenue, and no event is stored of them.
+        self._finds_nothing = bool(sources) and "user" not in sources
+        self._type_id = query.text("event_type_id")
+        self._search = _search(owner, query)
+        query.finish()
+
+    def answer(self, searcher: EventSearcher, types: EventTypes, deadline: Deadline) -> str:
+        """The page."""
+        search: EventSearch | None = self._search
+        if self._type_id:
+            name = types.name_of(self._owner, self._type_id)
+            search = None if name is None else self._search.of_name(name)
+        if self._finds_nothing or search is None:
+            return listed([], total=0, limit=self._limit, has_next_page=False)
+        with in_query({"page_token": "cursor"}):
+            page = searcher.page(
+                self._owner,
+                search,
+                self._place,
+                deadline,
+                size=self._limit,
+                summed=self._summed,
+            )
+        more: dict[str, Any] = {"has_next_page": bool(page.next_cursor)}
+        if self._uses_cursor:
+            more["next_cursor"] = page.next_cursor or None
+        items = _documents(types, self._owner, page.events)
+        return listed(items, total=page.total, limit=self._limit, **more)
+
+
+def _documents(
+    types: EventTypes, owner: Organization, events: Sequence[FoundEvent]
+) -> list[dict[str, Any]]:
+    """Events as callers get them, with their labels."""
+    types_by_name = types.of_names(owner, [one.event.name for one in events])
+    documents = []
+    for one in events:
+        document = event_document(one, owner)
+        document["label"] = event_label(types_by_name[one.event.name], document["metadata"])
+        documents.append(document)
+    return documents
+
+
+def _search(owner: Organization, query: Query) -> EventSearch:
+    if query.texts("meter_id"):
+        query.fault(
+            "meter_id",
+            "VALUE_UNKNOWN",
+            "there are no meters here; choose events by name, metadata or filter",
+        )
+    text = query.text("query")
+    if 0 < len(text) < _TEXT_CHARS_MIN:
+        message = f"the text has {len(text)} characters; at least {_TEXT_CHARS_MIN} are needed"
+        query.fault("query", "TEXT_MALFORMED", message, text)
+    depth = query.number("depth", -1, least=0, most=_DEPTH_MAX)
+    sorting = query.one_of("sorting", ("-timestamp", "timestamp"), "-timestamp")
+    conditions: list[Condition] = [
+        AnyOf(tuple(Comparison(f"metadata.{key}", Operator.EQ, one) for one in values))
+        for key, values in query.members("metadata", members_max=100).items()
+    ]
+    chosen = read_filter(query)
+    if chosen != ALWAYS:
+        conditions.append(chosen)
+    return EventSearch(
+        filter=EventFilter(
+            customer_ids=query.texts("customer_id"),
+            external_customer_ids=query.texts("external_customer_id"),
+            event_names=query.texts("name"),
+        ),
+        after_us=query.time_us("start_timestamp"),
+        before_us=query.time_us("end_timestamp"),
+        condition=AllOf(tuple(conditions)),
+        text=text,
+        parent=id_of_event(owner, parent) if (parent := query.text("parent_id")) else None,
+        depth=None if depth < 0 else depth,
+        descending=sorting == "-timestamp",
+    )
 
 
 def _ingested(answer: IngestEventsResponse) -> str:
@@ -54,35 +191,3 @@ def _ingested(answer: IngestEventsResponse) -> str:
             for one in answer.faults
         ]
     return written(counts)
-
-
-def document(event: StoredEvent, organization: Organization) -> dict[str, Any]:
-    """An event as callers get it. Amounts are texts, because SDKs read numbers as doubles."""
-    metadata = dict(event.metadata)
-    if event.cost_picocents is not None:
-        metadata["_cost"] = {"amount": format_amount(event.cost_picocents), "currency": "usd"}
-    if event.llm is not None:
-        metadata["_llm"] = {"vendor": event.llm_vendor, "model": event.llm_model, **event.llm}
-    return {
-        "id": str(event.id),
-        "timestamp": rfc3339(event.timestamp_us),
-        "organization_id": str(organization.id),
-        "customer_id": str(event.customer_id),
-        "customer": None,
-        "external_customer_id": event.external_customer_id,
-        "member_id": None,
-        "external_member_id": event.external_member_id or None,
-        "external_id": event.external_id or None,
-        "product_id": event.product_id or None,
-        "child_count": 0,
-        "parent_id": None if event.parent_id is None else str(event.parent_id),
-        "label": event.name,
-        "source": "user",
-        "name": event.name,
-        "metadata": metadata,
-    }
-
-
-def written(content: Any) -> str:
-    """JSON in as few characters as possible."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

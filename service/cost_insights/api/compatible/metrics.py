@@ -5,12 +5,12 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from cost_insights.api.compatible.documents import written
 from cost_insights.api.compatible.endpoints import (
     CompatibleAnswer,
     CompatibleCall,
     CompatibleRequest,
 )
-from cost_insights.api.compatible.events import written
 from cost_insights.api.compatible.reading import Query, in_query
 from cost_insights.api.work import Work
 from cost_insights.events import EventFilter

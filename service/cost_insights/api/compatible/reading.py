@@ -1,7 +1,9 @@
 """Reading the parameters of a query, and checking them."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cost_insights.api.reading import Checks
@@ -10,6 +12,11 @@ from cost_insights.identity import Organization
 
 _VALUES_MAX = 1_000
 _CHARS_MAX = 256
+_PAGE_MAX = 1_000_000_000
+_LIMIT_DEFAULT = 10
+_LIMIT_MAX = 100
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MEMBER = re.compile(r"([a-z_]+)\[(.*)\]", re.DOTALL)
 
 
 class Query:
@@ -51,6 +58,74 @@ class Query:
             self.unknown(name, value, allowed)
         return value
 
+    def flag(self, name: str) -> bool:
+        """The value of a parameter that is true or false, and false if it is absent."""
+        return self.one_of(name, ("true", "false", "1", "0"), "false") in {"true", "1"}
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        """The value of a parameter that is a whole number."""
+        value = self.text(name)
+        if not value:
+            return default
+        # A number of thousands of digits would not be read at all.
+        if not re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) or not least <= int(value) <= most:
+            self.fault(
+                name,
+                "NUMBER_OUT_OF_RANGE",
+                f"{value[:64]!r} is not a whole number from {least} to {most}",
+                value,
+            )
+            return default
+        return int(value)
+
+    def page(self) -> int:
+        """The number of the page, from 1 on."""
+        return self.number("page", 1, least=1, most=_PAGE_MAX)
+
+    def limit(self) -> int:
+        """The number of items of a page. More than 100 are 100, without a fault: that is
+        what the SDKs of the API count on."""
+        return min(self.number("limit", _LIMIT_DEFAULT, least=1, most=_PAGE_MAX), _LIMIT_MAX)
+
+    def time_us(self, name: str) -> int | None:
+        """A time with its offset, in microseconds since 1970; None if it is absent."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            moment = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fault(
+                name,
+                "TEXT_MALFORMED",
+                f"{value[:64]!r} is not a time with an offset, such as 2026-11-23T10:00:00Z",
+                value,
+            )
+            return None
+        return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+
+    def members(self, name: str, *, members_max: int) -> dict[str, tuple[str, ...]]:
+        """The values by key of a parameter that is an object, written `name[key]=value`."""
+        members: dict[str, list[str]] = {}
+        values = 0
+        for found, value in self._parameters:
+            match = _MEMBER.fullmatch(found)
+            if match is not None and match[1] == name:
+                values += 1
+                if values <= members_max:
+                    members.setdefault(match[2], []).append(value)
+        self.checks.values(f"query.{name}", range(values), values_max=members_max)
+        for key in members:
+            self.checks.text(f"query.{name}", key, chars_max=_CHARS_MAX)
+        return {
+            key: self.checks.texts(
+                f"query.{name}.{key}", found, values_max=members_max, chars_max=2_000
+            )
+            for key, found in members.items()
+        }
+
     def some_of(self, name: str, allowed: Sequence[str]) -> tuple[str, ...]:
         """The values of a parameter that has a few values."""
         values = self.texts(name)
@@ -87,10 +162,14 @@ class Query:
 
 
 @contextmanager
-def in_query() -> Iterator[None]:
-    """Turns the faults of fields into faults of the parameters of the same names."""
+def in_query(names: Mapping[str, str] = {}) -> Iterator[None]:
+    """Turns the faults of fields into faults of parameters: of those of the same names, or of
+    those that `names` says."""
     try:
         yield
     except InvalidRequestError as error:
-        faults = [dataclasses.replace(one, path=f"query.{one.path}") for one in error.faults]
+        faults = [
+            dataclasses.replace(one, path=f"query.{names.get(one.path, one.path)}")
+            for one in error.faults
+        ]
         raise InvalidRequestError(faults) from None

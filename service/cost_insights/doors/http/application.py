@@ -57,7 +57,9 @@ def application(
     for endpoint in ENDPOINTS:
         handle = _handler(endpoint, compatible_calls[endpoint.name], authenticator, limits)
         # Collections are documented with a slash at the end; both forms are meant.
-        paths = {endpoint.path, endpoint.path.rstrip("/")}
+        # A caller's own identifiers may hold slashes.
+        path = endpoint.path.replace("{external_id}", "{external_id:path}")
+        paths = {path, path.rstrip("/")}
         routes += [Route(path, handle, methods=[endpoint.method]) for path in paths]
     middleware = [Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES_MIN)]
     if cors_origins:

@@ -1,0 +1,90 @@
+"""Counting stored events by their cells, without reading them."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+import sqlalchemy as sa
+
+from cost_insights._native.cells import Cover, Sources, tally_cells
+from cost_insights.cells.kinds import Kind, Needed
+from cost_insights.cells.reading import CellReader
+
+QUARTER_US = 900_000_000
+"""The length of the shortest buckets: a quarter of an hour."""
+
+
+class EventCounter:
+    """Counts the events of one organization in one transaction."""
+
+    def __init__(
+        self, reader: CellReader, connection: sa.Connection, organization_number: int
+    ) -> None:
+        self._reader = reader
+        self._connection = connection
+        self._organization_number = organization_number
+
+    def counts(
+        self,
+        bounds_us: Sequence[int],
+        *,
+        customers: Sequence[int] | None = None,
+        series: Iterable[int] | None = None,
+    ) -> Sequence[int]:
+        """The number of events of each period: from one bound up to, not including, the next.
+
+        Bounds ascend and begin quarters of an hour. Only events of `customers`, in ascending
+        order, and of `series` count, or those of all where they are None. Raises ValueError if
+        a cell is damaged.
+        """
+        groups = None if series is None else [(one, 0) for one in series]
+        return self.counts_of_groups(bounds_us, customers=customers, groups=groups, count=1)[0]
+
+    def counts_of_groups(
+        self,
+        bounds_us: Sequence[int],
+        *,
+        customers: Sequence[int] | None = None,
+        groups: Iterable[tuple[int, int]] | None,
+        count: int,
+    ) -> list[Sequence[int]]:
+        """The same of each of `count` groups of series, given as (series, group)."""
+        cover = Cover(bounds_us)
+        needed = tuple(
+            _needed_of_everyone(cover)
+            if customers is None
+            else [Needed(Kind.CUSTOMER_QUARTERS, *cover.months)]
+        )
+        stored = self._reader.cells(
+            self._connection, self._organization_number, needed, customers=customers
+        )
+        if groups is None:
+            series_groups = array("i", [0]) * stored.series_count
+        else:
+            series_groups = array("i", [-1]) * stored.series_count
+            for one, group in groups:
+                series_groups[one] = group
+        tally = tally_cells(
+            cover,
+            Sources(segments=stored.segments, batches=stored.batches),
+            series_groups=series_groups,
+            groups=count,
+            customer_groups=None if customers is None else [(one, -1) for one in customers],
+            customers_wanted=False,
+        )
+        events = tally.events
+        # The first slot of each group is the time before all periods.
+        return [
+            events[group * tally.slots + 1 : (group + 1) * tally.slots] for group in range(count)
+        ]
+
+
+def _needed_of_everyone(cover: Cover) -> Iterator[Needed]:
+    yield Needed(Kind.DAYS, *cover.months)
+    first = last = None
+    for day in cover.cut_days:
+        if first is not None and last is not None and day > last + 1:
+            yield Needed(Kind.QUARTERS, first, last)
+            first = day
+        first, last = day if first is None else first, day
+    if first is not None and last is not None:
+        yield Needed(Kind.QUARTERS, first, last)

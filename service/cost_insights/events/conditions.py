@@ -1,0 +1,222 @@
+"""Conditions on single events: properties compared with values, joined by and and or.
+
+A property is `name`, `source`, `timestamp` in seconds since 1970, `_cost.amount` in cents,
+`_cost.currency`, a field of `_llm` such as `_llm.model`, or a key of the metadata. `metadata.`
+may stand before it, and must where a key is called as one of the first three. A condition on a
+property that an event lacks does not hold, whatever its operator.
+
+Texts are compared by their code points, and `_cost.amount` and `timestamp` exactly. A text that
+is a decimal number equals a number, and `true` and `false` equal booleans, so that what a
+URL says finds what JSON said. Numbers of the metadata are doubles, and are compared as such.
+Values of different kinds are unequal and have no order.
+"""
+
+import enum
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from cost_insights.store.expressions import MemberKind, contains, member
+from cost_insights.store.schema import event, series
+
+
+class Operator(enum.Enum):
+    """The comparison of a condition."""
+
+    EQ = "eq"
+    NE = "ne"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    LIKE = "like"
+    """The property contains the text; no character has a special meaning."""
+    NOT_LIKE = "not_like"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A property of an event, compared with a value."""
+
+    property: str
+    operator: Operator
+    value: str | int | bool
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Holds if all members hold, as it does where there are none."""
+
+    members: Sequence["Condition"]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Holds if any member holds, or where there are none."""
+
+    members: Sequence["Condition"]
+
+
+Condition = Comparison | AllOf | AnyOf
+
+ALWAYS: Final = AllOf(())
+"""The condition that holds for every event."""
+
+SOURCE: Final = "user"
+"""The source of every stored event: system events are recorded as revenue instead."""
+
+
+def condition_on_event(condition: Condition) -> sa.ColumnElement[bool]:
+    """The condition on a row of `event` joined with `series`; null where it does not hold."""
+    match condition:
+        case Comparison(name, operator, value):
+            return _comparison(name, operator, value)
+        case AllOf(members):
+            return sa.and_(sa.true(), *map(condition_on_event, members))
+        case AnyOf(members):
+            if not members:
+                return sa.true()
+            return sa.or_(sa.false(), *map(condition_on_event, members))
+
+
+def _comparison(name: str, operator: Operator, value: str | int | bool) -> sa.ColumnElement[bool]:
+    name = _OF_EVENT.get(name) or name.removeprefix("metadata.")
+    if (exact := _EXACT.get(name)) is not None:
+        column, factor = exact
+        return _exact_comparison(column, factor, operator, value)
+    stored = _stored(name)
+    if operator in {Operator.LIKE, Operator.NOT_LIKE}:
+        return _contains(stored, _text_of(value), is_wanted=operator is Operator.LIKE)
+    asked = _values_of(value)
+    compare = _COMPARE[operator]
+    conditions = [
+        compare(stored[kind], sa.literal(one, _TYPES[kind]))
+        for kind, one in asked.items()
+        if kind in stored and (kind != "boolean" or operator in {Operator.EQ, Operator.NE})
+    ]
+    if operator is Operator.NE:
+        conditions += [one.is_not(None) for kind, one in stored.items() if kind not in asked]
+    return sa.or_(sa.false(), *conditions)
+
+
+def _contains(
+    stored: Mapping[MemberKind, sa.ColumnElement[Any]], part: str, *, is_wanted: bool
+) -> sa.ColumnElement[bool]:
+    """Whether a property is a text that contains a part, or is something else or does not."""
+    found = contains(stored["text"], sa.literal(part, sa.Text))
+    if is_wanted:
+        return found
+    others = [one.is_not(None) for kind, one in stored.items() if kind != "text"]
+    return sa.or_(sa.not_(found), *others)
+
+
+def _stored(name: str) -> Mapping[MemberKind, sa.ColumnElement[Any]]:
+    """A property as each kind that it may have, null where it has another."""
+    if (text := _TEXTS.get(name)) is not None:
+        return {"text": text}
+    column, key = event.c.metadata, name
+    if name.startswith("_llm."):
+        column, key = event.c.llm, name.removeprefix("_llm.")
+    return {kind: member(kind, column, key) for kind in _TYPES}
+
+
+_TYPES: Final[Mapping[MemberKind, sa.types.TypeEngine[Any]]] = {
+    "text": sa.Text(),
+    "number": sa.Double(),
+    "boolean": sa.Boolean(),
+}
+
+_OF_EVENT: Final = {one: f"\0{one}" for one in ("name", "source", "timestamp")}
+"""Properties that are not of the metadata, by what no key of the metadata is called."""
+
+_TEXTS: Final[Mapping[str, sa.ColumnElement[Any]]] = {
+    _OF_EVENT["name"]: series.c.event_name,
+    _OF_EVENT["source"]: sa.literal(SOURCE, sa.Text),
+    "_cost.currency": sa.case((event.c.cost_picocents.is_not(None), "usd")),
+    "_llm.vendor": sa.func.nullif(series.c.llm_vendor, ""),
+    "_llm.model": sa.func.nullif(series.c.llm_model, ""),
+}
+
+_EXACT: Final[Mapping[str, tuple[sa.Column[int], int]]] = {
+    "_cost.amount": (event.c.cost_picocents, 10**12),
+    _OF_EVENT["timestamp"]: (event.c.timestamp_us, 10**6),
+}
+"""Properties that are stored as integers, and how many of these are 1."""
+
+_COMPARE: Final[Mapping[Operator, Callable[[Any, Any], sa.ColumnElement[bool]]]] = {
+    Operator.EQ: lambda column, value: column == value,
+    Operator.NE: lambda column, value: column != value,
+    Operator.GT: lambda column, value: column > value,
+    Operator.GTE: lambda column, value: column >= value,
+    Operator.LT: lambda column, value: column < value,
+    Operator.LTE: lambda column, value: column <= value,
+}
+
+
+def _exact_comparison(
+    column: sa.Column[int], factor: int, operator: Operator, value: str | int | bool
+) -> sa.ColumnElement[bool]:
+    number = None if isinstance(value, bool) else decimal_number(str(value))
+    if number is None or operator in {Operator.LIKE, Operator.NOT_LIKE}:
+        # Nothing that is no number is equal to one, greater, or a part of it.
+        holds = operator in {Operator.NE, Operator.NOT_LIKE}
+        return column.is_not(None) if holds else sa.false()
+    scaled = _WIDE.multiply(number, Decimal(factor))
+    # Clamped to one beyond what is stored, so that it compares as the number would.
+    floor, ceiling = (
+        max(-(2**63) + 1, min(2**63 - 1, int(scaled.to_integral_value(rounding, _WIDE))))
+        for rounding in (ROUND_FLOOR, ROUND_CEILING)
+    )
+    match operator:
+        case Operator.EQ:
+            return column == floor if floor == ceiling else sa.false()
+        case Operator.NE:
+            return column != floor if floor == ceiling else column.is_not(None)
+        case Operator.GT | Operator.LTE:
+            return _COMPARE[operator](column, floor)
+        case _:
+            return _COMPARE[operator](column, ceiling)
+
+
+_WIDE: Final = Context(prec=1_100)
+"""Wide enough for every number that `decimal_number` returns to stay exact."""
+
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+_DECIMAL_CHARS_MAX: Final = 64
+
+
+def decimal_number(text: str) -> Decimal | None:
+    """The number that a text is, at most 64 characters; None if it is none."""
+    if len(text) > _DECIMAL_CHARS_MAX or not _DECIMAL.fullmatch(text):
+        return None
+    return Decimal(text)
+
+
+def _values_of(value: str | int | bool) -> Mapping[MemberKind, Any]:
+    """A value as each kind that it may be meant as."""
+    if isinstance(value, bool):
+        return {"boolean": value}
+    if isinstance(value, int):
+        return {"number": float(value)}
+    values: dict[MemberKind, Any] = {"text": value}
+    number = decimal_number(value)
+    if number is not None and math.isfinite(double := float(number)):
+        values["number"] = double
+    if value in _BOOLEANS:
+        values["boolean"] = _BOOLEANS[value]
+    return values
+
+
+_BOOLEANS: Final = {"true": True, "false": False}
+
+
+def _text_of(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
