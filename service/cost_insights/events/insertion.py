@@ -49,17 +49,19 @@ class Outcome(NamedTuple):
     """None if nothing was stored, because of a fault in a request without `accept_valid`."""
 
 
-class _Grouped(NamedTuple):
-    """Submissions that have all their numbers."""
+class _SubmissionCommit(NamedTuple):
+    """The commit of several submissions, with what their outcomes are made of."""
 
     batches: Sequence[EventBatch]
+    """The batch of each submission, without the events that name an unknown `customer_id`."""
+
     refused: frozenset[int]
     """The indexes of the submissions that are not in the commit."""
 
     commit: Commit
 
     def outcomes(self) -> list[Outcome]:
-        """One for each submission, on the supposition that the commit is inserted."""
+        """The outcome of each submission, provided that the commit is inserted."""
         receipts = iter(self.commit.receipts())
         return [
             Outcome(batch, None if place in self.refused else next(receipts))
@@ -72,7 +74,7 @@ class Prepared:
     """Submissions, prepared as far as possible without the database."""
 
     submissions: Sequence[Submission]
-    grouped: _Grouped | None
+    submission_commit: _SubmissionCommit | None
     """None if customers, series or parents must be looked up in the database."""
 
     encoded: object
@@ -129,8 +131,12 @@ class EventInsertion:
         )
         if commit is None:
             return Prepared(submissions, None, None, ())
-        grouped = _Grouped([one.batch for one in submissions], frozenset(), commit)
-        return Prepared(submissions, grouped, self._dialect.encode_events(commit), commit.cells())
+        submission_commit = _SubmissionCommit(
+            [one.batch for one in submissions], frozenset(), commit
+        )
+        return Prepared(
+            submissions, submission_commit, self._dialect.encode_events(commit), commit.cells()
+        )
 
     def write(self, connection: sa.Connection, prepared: Prepared, *, now_us: int) -> Written:
         """Writes the events of the submissions into a transaction, which it begins.
@@ -151,10 +157,12 @@ class EventInsertion:
             left_before, left = left, None
             trace: TransactionTrace | None = None
             try:
-                if looks or prepared.grouped is None:
+                if looks or prepared.submission_commit is None:
                     self._dialect.begin(connection)
-                grouped = prepared.grouped or self._number(connection, prepared.submissions, now_us)
-                commit, encoded, cells = grouped.commit, prepared.encoded, prepared.cells
+                submission_commit = prepared.submission_commit or self._number(
+                    connection, prepared.submissions, now_us
+                )
+                commit, encoded, cells = submission_commit.commit, prepared.encoded, prepared.cells
                 if looks:
                     commit.set_aside(_stored_digests(connection, commit.keyed_ids()))
                     commit.set_aside(pruned_digests(connection, commit))
@@ -180,7 +188,7 @@ class EventInsertion:
                     raise
                 looks = True
             else:
-                return Written(transaction, grouped.outcomes(), trace)
+                return Written(transaction, submission_commit.outcomes(), trace)
 
     def committed(self) -> None:
         """Remembers the numbers that the last transaction handed out."""
@@ -195,7 +203,7 @@ class EventInsertion:
 
     def _number(
         self, connection: sa.Connection, submissions: Sequence[Submission], now_us: int
-    ) -> _Grouped:
+    ) -> _SubmissionCommit:
         batches = [submission.batch for submission in submissions]
         by_organization: dict[int, list[int]] = {}
         for place, submission in enumerate(submissions):
@@ -259,7 +267,7 @@ class EventInsertion:
                     _filled(batch.series, known[place].series, found.series),
                 )
         commit = Commit([members[place] for place in sorted(members)], known_parents)
-        return _Grouped(batches, frozenset(refused), commit)
+        return _SubmissionCommit(batches, frozenset(refused), commit)
 
 
 def _missing(lists: Iterable[tuple[Sequence[_K], Sequence[int | None]]]) -> list[_K]:
