@@ -1,0 +1,141 @@
+//! The cells of events and batches: counted anew, cut at a quarter and merged.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::soundness::sound_cells;
+use crate::cells::cell::{self, Cell, combine, unpack_all};
+use crate::cells::codec::Damaged;
+use crate::time::{day_of, month_and_year_of, quarter_of};
+
+/// The columns of events are not equally long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthsDiffer;
+
+impl std::fmt::Display for LengthsDiffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the columns of events must be equally long")
+    }
+}
+
+/// The packed cells of events, whose numbers are counted from 0.
+pub fn of_events(
+    timestamps_us: &[i64],
+    costs_picocents: &[i64],
+    customers: &[i32],
+    series: &[i32],
+) -> Result<Vec<u8>, LengthsDiffer> {
+    let lengths = [costs_picocents.len(), customers.len(), series.len()];
+    if lengths.iter().any(|&length| length != timestamps_us.len()) {
+        return Err(LengthsDiffer);
+    }
+    let mut cells: Vec<Cell> = timestamps_us
+        .iter()
+        .zip(costs_picocents)
+        .zip(customers.iter().zip(series))
+        .map(|((&time_us, &cost), (&customer, &series))| Cell {
+            customer: customer as u32,
+            bucket: quarter_of(time_us),
+            series: series as u32,
+            events: 1,
+            cost: i128::from(cost),
+        })
+        .collect();
+    combine(&mut cells);
+    Ok(cell::pack(&cells))
+}
+
+/// The cells of batches by month, and the places of batches that are damaged. Those
+/// of quarters before the first are left out.
+pub fn by_month(batches: &[&[u8]], first_quarter: i32) -> (BTreeMap<i32, Vec<u8>>, Vec<usize>) {
+    let mut months: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
+    let mut damaged = Vec::new();
+    for (place, &packed) in batches.iter().enumerate() {
+        match sound_cells(packed) {
+            Ok(cells) => {
+                for cell in cells {
+                    if cell.bucket >= first_quarter {
+                        months.entry(month_of(&cell)).or_default().push(cell);
+                    }
+                }
+            }
+            Err(Damaged) => damaged.push(place),
+        }
+    }
+    let packed = months.into_iter().map(|(month, mut cells)| {
+        combine(&mut cells);
+        (month, cell::pack(&cells))
+    });
+    (packed.collect(), damaged)
+}
+
+fn month_of(cell: &Cell) -> i32 {
+    month_and_year_of(day_of(cell.bucket)).0
+}
+
+/// The cells of quarters before this one.
+pub fn before(packed: &[u8], quarter: i32) -> Result<Vec<u8>, Damaged> {
+    let mut cells = unpack_all([packed])?;
+    cells.retain(|cell| cell.bucket < quarter);
+    Ok(cell::pack(&cells))
+}
+
+/// How many events the cells of quarters before this one count.
+pub fn events_before(lists: &[&[u8]], quarter: i32) -> Result<i64, Damaged> {
+    let cells = unpack_all(lists.iter().copied())?;
+    let earlier = cells.iter().filter(|cell| cell.bucket < quarter);
+    Ok(earlier.map(|cell| cell.events).sum())
+}
+
+/// Packed lists of cells as one.
+pub fn merge(lists: &[&[u8]]) -> Result<Vec<u8>, Damaged> {
+    Ok(cell::pack(&unpack_all(lists.iter().copied())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cells::check::tests::events;
+    use crate::time::{DAY_US, QUARTER_US};
+
+    /// Events are counted up to a quarter, and not those of the quarter itself.
+    #[test]
+    fn events_of_earlier_quarters() {
+        let (one, other) = (events(1), events(2));
+        let quarter = |day: i64| quarter_of(day * DAY_US + 3 * QUARTER_US);
+        for (end, expected) in [
+            (0, 0),
+            (quarter(0), 0),
+            (quarter(0) + 1, 2),
+            (quarter(400), 6),
+        ] {
+            assert_eq!(events_before(&[&one, &other], end), Ok(expected), "{end}");
+        }
+        assert_eq!(events_before(&[&one[1..]], 0), Err(Damaged));
+    }
+
+    /// Months are told apart, what is before the first quarter is left out, and damage
+    /// hides nothing else.
+    #[test]
+    fn batches_by_month() {
+        let batch = events(0);
+        let (months, damaged) = by_month(&[&batch, b"?", &batch], i32::MIN);
+        assert_eq!(damaged, [1]);
+        assert_eq!(months.keys().copied().collect::<Vec<_>>(), [0, 1, 13]);
+        let events_of = |packed: &[u8]| -> i64 {
+            let cells = unpack_all([packed]).unwrap();
+            cells.iter().map(|cell| cell.events).sum()
+        };
+        assert_eq!(events_of(&months[&1]), 4);
+        let (later, _) = by_month(&[&batch], 40 * 96 + 3);
+        assert_eq!(later.keys().copied().collect::<Vec<_>>(), [1, 13]);
+        assert_eq!(events_of(&before(&batch, 40 * 96 + 3).unwrap()), 1);
+    }
+
+    /// Columns of events belong together.
+    #[test]
+    fn columns_are_equally_long() {
+        assert_eq!(of_events(&[1], &[], &[1], &[1]), Err(LengthsDiffer));
+        assert_eq!(of_events(&[1], &[1], &[1], &[1, 2]), Err(LengthsDiffer));
+    }
+}
