@@ -17,7 +17,8 @@ from tests.support.service import Caller, Service, event_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-ADDRESS = "127.0.0.1:50051"
+GRPC_ADDRESS = "127.0.0.1:50051"
+HTTP_ADDRESS = "127.0.0.1:8080"
 
 
 def blocks(language: str) -> list[str]:
@@ -36,7 +37,11 @@ def test_its_commands_work(
     commands = [block for block in blocks("sh") if not re.search(r"^make ", block, re.MULTILINE)]
     assert len(commands) >= 6
     assert sum(block.count("grpcurl ") for block in commands) >= 4
-    with databases.fresh("sqlite") as url, start_server(url) as service:
+    assert sum(block.count("curl --fail") for block in commands) >= 3
+    with (
+        databases.fresh("sqlite") as url,
+        start_server(url, http_address="127.0.0.1:0") as service,
+    ):
         env = {name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name}
         env |= {
             "COST_INSIGHTS_DATABASE_URL": url,
@@ -44,8 +49,9 @@ def test_its_commands_work(
             "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{env['PATH']}",
         }
         for block in commands:
+            line = block.replace(GRPC_ADDRESS, service.address)
             done = subprocess.run(
-                ["sh", "-e", "-c", block.replace(ADDRESS, service.address)],
+                ["sh", "-e", "-c", line.replace(HTTP_ADDRESS, service.server.http_address)],
                 cwd=tmp_path,
                 env=env,
                 capture_output=True,
