@@ -30,12 +30,13 @@ _ERRORS: Final = {
     415: "The content-type or the content-encoding is not supported.",
     422: "The request has faults, which are listed.",
     429: "Too much is waiting; try again after `Retry-After` seconds.",
+    431: "The head of the request is too large.",
     500: "The service failed; its log says why under the incident that is named.",
     503: "The database does not answer, or the service is stopping; try again.",
     504: "The answer takes too long; ask for less.",
 }
 
-_ALWAYS: Final = (401, 403, 500, 503)
+_ALWAYS: Final = (401, 403, 431, 500, 503)
 """The errors that every call may answer."""
 
 _HEADERS: Final = {
@@ -185,6 +186,7 @@ def _connect_errors() -> Mapping[str, Any]:
             for status in statuses
         },
         "415": _error(415),
+        "431": _error(431),
     }
 
 
