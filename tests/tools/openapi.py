@@ -119,12 +119,14 @@ class Protos:
     def _schema_of(self, name: str) -> Schema:
         if name in _WELL_KNOWN:
             return dict(_WELL_KNOWN[name])
-        short = name.rpartition(".")[2]
-        if short not in self._needed:
+        full_name = name.removeprefix(".")
+        if full_name not in self._needed:
             # Entered first, because a message may hold itself.
-            self._needed[short] = {}
-            self._needed[short] = self._enum(name) if name in self._enums else self._message(name)
-        return {"$ref": f"#/components/schemas/{short}"}
+            self._needed[full_name] = {}
+            self._needed[full_name] = (
+                self._enum(name) if name in self._enums else self._message(name)
+            )
+        return {"$ref": f"#/components/schemas/{full_name}"}
 
     def _message(self, name: str) -> Schema:
         file, path, message = self._messages[name]

@@ -35,7 +35,7 @@ def test_every_answer_is_documented(
                 *("run", f"{service.url}/openapi.json"),
                 *("--checks", ",".join(CHECKS)),
                 *("--phases", "coverage,fuzzing"),
-                *("--max-examples", "50"),
+                *("--max-examples", "20"),
                 *("--header", f"Authorization: Bearer {token}"),
                 *("--request-timeout", "60"),
                 *("--suppress-health-check", "all"),
@@ -46,6 +46,7 @@ def test_every_answer_is_documented(
             text=True,
             check=False,
         )
-    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
+    _, _, report = done.stdout.partition("= FAILURES =")
+    assert done.returncode == 0, (report or done.stdout)[:10_000] + done.stderr
     (cases,) = re.findall(r"^  (\d+) generated", done.stdout, re.MULTILINE)
-    assert int(cases) >= 1_500
+    assert int(cases) >= 2_000
