@@ -41,7 +41,8 @@ def try_everything(out: str, env: dict[str, str]) -> None:
     [serve] = re.findall(r"^  (.* serve .*|.* serve)$", suggestions, re.MULTILINE)
     [metrics] = re.findall(r"^  (.* metrics .*)$", suggestions, re.MULTILINE)
     [grpcurl] = re.findall(r"^  (\S*grpcurl .*)$", suggestions, re.MULTILINE)
-    snippet = suggestions[suggestions.index("  ", suggestions.index(grpcurl) + len(grpcurl)) :]
+    [curl] = re.findall(r"^  (curl .*)$", suggestions, re.MULTILINE)
+    snippet = suggestions[suggestions.index("  ", suggestions.index(curl) + len(curl)) :]
     assert snippet.endswith("END\n")
     with subprocess.Popen(
         ["sh", "-c", f"exec {serve}"], env=env, stdout=subprocess.PIPE, text=True
@@ -51,6 +52,7 @@ def try_everything(out: str, env: dict[str, str]) -> None:
             assert serving.stdout.readline().startswith("gRPC on ")
             assert f" {total} " in pasted(metrics, env)
             assert json.loads(pasted(grpcurl, env))["totals"]["costs"] == plain
+            assert f'"totals":{{"costs":{plain}}}' in pasted(curl, env)
             assert pasted(snippet, env) == f"{plain} cents\n"
         finally:
             serving.terminate()
@@ -74,6 +76,7 @@ def pasted(text: str, env: dict[str, str]) -> str:
 def address(clean_env: dict[str, str]) -> str:
     """The address of the demo; demos that run side by side do not share a port."""
     clean_env["COST_INSIGHTS_GRPC_ADDRESS"] = free_address()
+    clean_env["COST_INSIGHTS_HTTP_ADDRESS"] = free_address()
     return clean_env["COST_INSIGHTS_GRPC_ADDRESS"]
 
 

@@ -289,17 +289,24 @@ def test_the_first_token_comes_from_a_file(
                 assert process.stdout is not None
                 greeting = process.stdout.readline()
                 port = greeting.split(" ")[2].rpartition(":")[2]
+                http = f"http://{greeting.split(' ')[6]}"
                 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                     assert Caller(channel, secret).list_events() == []
                     with refused("TOKEN_MISSING"):
                         Caller(channel).list_events()
+                # Each connection may lead to another worker.
+                for _ in range(8):
+                    headers = {"authorization": f"Bearer {secret}"}
+                    answer = httpx.get(f"{http}/v1/metrics/limits", headers=headers)
+                    assert answer.status_code == 200
+                    assert httpx.get(f"{http}/v1/metrics/limits").status_code == 401
                 process.terminate()
                 out, err = process.communicate(timeout=SECONDS_MAX)
             assert process.returncode == 0
             assert content not in greeting + out + err
             assert ("the database already holds others" in err) == (content != secret)
         [token] = json.loads(quick("token", "list", "--json", env=env).stdout)
-        assert (token["organization"], len(token["scopes"])) == ("default", 5)
+        assert (token["organization"], len(token["scopes"])) == ("default", 6)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"short", b"x" * 31, b"a b" * 20, b"\xff" * 40])

@@ -196,7 +196,9 @@ async def _play(stage: _Stage, *, seed: int, events: int) -> None:
         say(f"gRPC on {server.grpc_address} · database {database_shown(stage.settings)}")
         async with service.aio_channel() as channel:
             try:
-                await _perform(channel, service, stage, seed=seed, events=events)
+                await _perform(
+                    channel, service, server.http_address, stage, seed=seed, events=events
+                )
             except grpc.RpcError as error:
                 raise command_error(failure_of(error), service) from None
     finally:
@@ -204,7 +206,13 @@ async def _play(stage: _Stage, *, seed: int, events: int) -> None:
 
 
 async def _perform(
-    channel: grpc.aio.Channel, service: Service, stage: _Stage, *, seed: int, events: int
+    channel: grpc.aio.Channel,
+    service: Service,
+    http_address: str,
+    stage: _Stage,
+    *,
+    seed: int,
+    events: int,
 ) -> None:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     first_day = yesterday - dt.timedelta(days=DAYS - 1)
@@ -227,7 +235,7 @@ async def _perform(
     out.print()
     show(answer, IntervalName.DAY, without_events=lambda: "the service has no events")
     _compare(answer, month)
-    _suggest(stage, service, first_day, last_day)
+    _suggest(stage, service, http_address, first_day, last_day)
 
 
 async def _send_examples(channel: grpc.aio.Channel, service: Service) -> None:
@@ -306,7 +314,9 @@ def _compare(answer: GetMetricsResponse, month: Sequence[DemoEvent]) -> None:
     say(f"exact: equals the sum on paper, {Decimal(totals.costs):,f} cents")
 
 
-def _suggest(stage: _Stage, service: Service, first_day: dt.date, last_day: dt.date) -> None:
+def _suggest(
+    stage: _Stage, service: Service, http_address: str, first_day: dt.date, last_day: dt.date
+) -> None:
     python = shown_path(sys.executable)
     serve = shlex.join([*program(), "serve", *stage.serve_flags])
     span = {"start_date": first_day.isoformat(), "end_date": last_day.isoformat()}
@@ -317,6 +327,8 @@ def _suggest(stage: _Stage, service: Service, first_day: dt.date, last_day: dt.d
     metrics = shlex.join(
         [*program(), "metrics", "--start", str(first_day), "--end", str(last_day), *address]
     )
+    query = f"start_date={first_day}&end_date={last_day}&interval=day&metrics=costs"
+    curl = f"curl {header}'http://{http_address}/v1/metrics/?{query}'\n\n  " if http_address else ""
     metadata = f', metadata=[("authorization", "Bearer {service.token}")]' if service.token else ""
     out.print(
         f"""
@@ -333,7 +345,7 @@ and ask it from another terminal, in any of these ways:
   {_grpcurl()} -plaintext {header}-d '{json.dumps(span)}' \
 {service.address} cost_insights.v1.MetricsService/GetMetrics
 
-  {shlex.quote(python)} - <<'END'
+  {curl}{shlex.quote(python)} - <<'END'
 import grpc
 from cost_insights.v1.metrics_service_pb2 import GetMetricsRequest
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
