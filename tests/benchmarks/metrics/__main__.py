@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.benchmarks.metrics import revenue_rows, rows
+from tests.benchmarks.metrics import revenue_rows, rows, web_rows
 from tests.benchmarks.metrics.data_set import BLOCK_EVENTS, DataSet
 from tests.benchmarks.metrics.peers import clickhouse, event_table
 from tests.benchmarks.metrics.recorded import recorded
@@ -104,6 +104,8 @@ _NAMES = (
     "sql",
     "clickhouse",
     "groups",
+    "http",
+    "lists",
     "beside-ingest",
     "compaction",
     "disk",
@@ -151,6 +153,8 @@ def _benchmarks(
         sql,
         beside_clickhouse,
         lambda: rows.groups(large(), results, seconds=seconds),
+        lambda: web_rows.over_http(large(), results, seconds=seconds, rounds=rounds),
+        lambda: web_rows.newest_events(large(), results, seconds=seconds),
         lambda: rows.beside_ingest(databases, large(), results, seconds=seconds),
         compaction,
         lambda: rows.disk(large(), results),
