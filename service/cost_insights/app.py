@@ -65,7 +65,7 @@ class App:
             if settings.compact
             else []
         )
-        events = EventReader(self.store)
+        events = EventReader(self.store, self.caches.cells)
         names = EventNameReader(self.store, self.caches.cells)
         metrics = MetricsReader(self.store, self.caches, LedgerCache(settings.ledger_bytes_max))
         self.calls = self._calls(events, names, metrics)

@@ -7,9 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cost_insights.cells import CellCache, CellReader
+from cost_insights.cells.counting import EventCounter
 from cost_insights.customers import parse_uuid
 from cost_insights.errors import NotFoundError
 from cost_insights.events.filter import EventFilter
+from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.identity import Organization
 from cost_insights.paging import (
     decode_page_token,
@@ -63,8 +66,9 @@ def any_event(store: Store) -> bool:
 class EventReader:
     """Reads the events of one organization at a time, from one snapshot each."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, cell_cache: CellCache) -> None:
         self._store = store
+        self._cells = CellReader(store, cell_cache)
 
     def event(self, organization: Organization, event_id: str) -> StoredEvent:
         """The event with this id; raises NotFoundError if the organization has none."""
@@ -106,24 +110,33 @@ class EventReader:
         page_size: int,
         after: Sequence[Any] | None,
     ) -> tuple[list[StoredEvent], str]:
+        number = organization.number
+        from_us, end_us = asked.start_us, asked.end_us
         with self._store.read() as connection:
-            statement = SELECT_EVENT.where(
-                *asked.filter.conditions(connection, organization.number)
-            )
-            if asked.start_us is not None:
-                statement = statement.where(event.c.timestamp_us >= asked.start_us)
-            if asked.end_us is not None:
-                statement = statement.where(event.c.timestamp_us < asked.end_us)
+            conditions = asked.filter.conditions(connection, number)
+            if from_us is not None:
+                conditions.append(event.c.timestamp_us >= from_us)
             if after is not None:
                 timestamp_us, event_id = after
-                statement = statement.where(
-                    event.c.timestamp_us <= timestamp_us,
-                    (event.c.timestamp_us < timestamp_us) | (event.c.id < event_id),
-                )
+                end_us = timestamp_us + 1 if end_us is None else min(end_us, timestamp_us + 1)
+                conditions.append((event.c.timestamp_us < timestamp_us) | (event.c.id < event_id))
+            if end_us is not None:
+                conditions.append(event.c.timestamp_us < end_us)
+            wanted = Wanted(
+                asked.filter.customer_numbers(lambda: connection, number),
+                asked.filter.series_numbers(connection, number),
+                from_us,
+                end_us,
+                descending=True,
+            )
+            places = EventPlaces(connection, number, EventCounter(self._cells, connection, number))
+            ids = places.first_ids(wanted, conditions, page_size + 1)
+            if ids is not None:
+                conditions = [event.c.id.in_(ids)]
             rows = connection.execute(
-                statement.order_by(event.c.timestamp_us.desc(), event.c.id.desc()).limit(
-                    page_size + 1
-                )
+                SELECT_EVENT.where(*conditions)
+                .order_by(event.c.timestamp_us.desc(), event.c.id.desc())
+                .limit(page_size + 1)
             ).all()
         events = [stored_event(row) for row in rows[:page_size]]
         if len(rows) <= page_size:

@@ -15,6 +15,7 @@ from cost_insights.customers import parse_uuid
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.events.conditions import ALWAYS, Condition, condition_on_event
 from cost_insights.events.filter import EventFilter
+from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.events.reader import SELECT_EVENT, StoredEvent, stored_event
 from cost_insights.events.span import event_span
 from cost_insights.identity import Organization
@@ -204,7 +205,7 @@ class _Question:
         self, after: Sequence[Any] | None, *, skipped: int, count: int
     ) -> Sequence[sa.Row[*tuple[Any, ...]]]:
         """Some rows of `SELECT_EVENT` in order, from a place on."""
-        statement = SELECT_EVENT.where(*self._indexed_conditions(), *self._other_conditions())
+        conditions = [*self._indexed_conditions(), *self._other_conditions()]
         time_us, one = event.c.timestamp_us, event.c.id
         if after is not None:
             after_us, after_id = after
@@ -212,30 +213,44 @@ class _Question:
                 beyond = (time_us <= after_us, (time_us < after_us) | (one < after_id))
             else:
                 beyond = (time_us >= after_us, (time_us > after_us) | (one > after_id))
-            statement = statement.where(*beyond)
+            conditions += beyond
+        if self._asked.is_countable:
+            places = EventPlaces(self._connection, self._organization_number, self._counter)
+            ids = places.first_ids(self._wanted(after), conditions, skipped + count)
+            if ids is not None:
+                skipped, conditions = 0, [event.c.id.in_(ids[skipped:])]
+        statement = SELECT_EVENT.where(*conditions)
         order = (time_us.desc(), one.desc()) if self._asked.descending else (time_us, one)
         return self._connection.execute(
             statement.order_by(*order).offset(skipped or None).limit(count)
         ).all()
 
+    def _wanted(self, after: Sequence[Any] | None) -> Wanted:
+        from_us, end_us = self._from_us, self._end_us
+        if after is not None:
+            if self._asked.descending:
+                end_us = after[0] + 1
+            else:
+                from_us = after[0]
+        return Wanted(self._customers, self._series, from_us, end_us, self._asked.descending)
+
     def counted_total(self) -> int:
         """The number of matching events among the first ones that could match."""
         order = event.c.timestamp_us.desc() if self._asked.descending else event.c.timestamp_us
+        matches = sa.and_(sa.true(), *self._other_conditions()).label("matches")
         # A subquery with a limit of its own: what is looked at stays the same however few match.
-        candidates = (
-            sa.select(event.c.id)
+        examined = (
+            sa.select(matches)
+            .select_from(event)
+            .join(series, _OF_SERIES)
+            .join(customer, _OF_CUSTOMER)
             .where(*self._indexed_conditions())
             .order_by(order)
             .limit(EXAMINED_EVENTS_MAX)
             .subquery()
         )
         return self._connection.scalars(
-            sa.select(sa.func.count())
-            .select_from(candidates)
-            .join(event, event.c.id == candidates.c.id)
-            .join(series, _OF_SERIES)
-            .join(customer, _OF_CUSTOMER)
-            .where(*self._other_conditions())
+            sa.select(sa.func.count()).select_from(examined).where(examined.c.matches)
         ).one()
 
     def exact_total(self) -> int:

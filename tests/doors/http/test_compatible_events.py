@@ -1,6 +1,7 @@
 """`GET /v1/events/` and `GET /v1/events/{id}`: shapes, parameters, faults, pages, isolation."""
 
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -668,3 +669,60 @@ def test_isolation(member: Member, new_member: Callable[[], Member]) -> None:
         assert member.get(EVENTS, **parameters)["pagination"]["total_count"] == 0
     send(member, {"externalId": "r"})
     assert [one["child_count"] for one in member.get(EVENTS)["items"]] == [0]
+
+
+@pytest.mark.parametrize("sorting", ["timestamp", "-timestamp"])
+def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
+    """Events of a customer or a name are found in order wherever they lie, page by page."""
+    chance = random.Random(5)
+    days = ["2024-02-29", "2026-10-30", "2026-10-31", "2026-11-01", "2026-11-02"]
+    send(
+        member,
+        *(
+            {
+                "name": chance.choice("aab"),
+                "externalCustomerId": chance.choice(["x", "x", "y", "z"]),
+                "externalId": f"{place}",
+                "timestamp": f"{chance.choice(days)}T{chance.choice([0, 11, 23]):02}:"
+                f"{chance.choice([0, 14, 15, 44, 59]):02}:{chance.choice([0, 59]):02}Z",
+            }
+            for place in range(150)
+        ),
+    )
+    everything = member.get(EVENTS, limit=100, sorting=sorting)["items"]
+    everything += member.get(EVENTS, limit=100, page=2, sorting=sorting)["items"]
+    assert len(everything) == 150
+    start, end = "2026-10-30T23:14:59Z", "2026-11-02T11:44:00Z"
+    for choice in (
+        {"external_customer_id": "y"},
+        {"external_customer_id": ["y", "z"], "name": "b"},
+        {"name": "b"},
+        {"name": ["a", "b"], "start_timestamp": start},
+        {"external_customer_id": "x", "start_timestamp": start, "end_timestamp": end},
+        {"external_customer_id": "z", "end_timestamp": end},
+    ):
+        expected = [
+            one["external_id"]
+            for one in everything
+            if one["external_customer_id"] in choice.get("external_customer_id", "xyz")
+            and one["name"] in choice.get("name", "ab")
+            and choice.get("start_timestamp", "") < one["timestamp"]
+            and one["timestamp"] < choice.get("end_timestamp", "3")
+        ]
+        numbered: list[str] = []
+        page = 1
+        while some := found(member, **choice, sorting=sorting, limit=7, page=page):
+            numbered += some
+            page += 1
+        assert numbered == expected
+        followed: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = member.get(
+                EVENTS, **choice, **cursor, sorting=sorting, limit=7, cursor_pagination=True
+            )
+            followed += [one["external_id"] for one in answer["items"]]
+            if not answer["pagination"]["has_next_page"]:
+                break
+            cursor = {"cursor": answer["pagination"]["next_cursor"]}
+        assert followed == expected
