@@ -8,14 +8,16 @@ from tests.support.sdks import SDKS, Sdk, SdkClient, SdkProcess
 from tests.support.service import Service
 
 
-@pytest.fixture(scope="session", params=SDKS, ids=lambda sdk: sdk.name)
+# Of a package, not of the session: so the databases come first in the order of tests, and servers
+# are started once, not once for each SDK.
+@pytest.fixture(scope="package", params=SDKS, ids=lambda sdk: sdk.name)
 def sdk(request: pytest.FixtureRequest) -> Sdk:
     """Each of the SDKs: what uses this runs once with each."""
     sdk: Sdk = request.param
     return sdk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sdk_process(sdk: Sdk) -> Iterator[SdkProcess]:
     """A program that makes calls with the SDK."""
     process = SdkProcess(sdk)

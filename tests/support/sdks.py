@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Sdk:
 
     version: str
     lacks: frozenset[str] = frozenset()
-    """Calls and parameters that came with a later version."""
+    """Calls, parameters and fields that came with a later version."""
 
     @property
     def python(self) -> str:
@@ -42,6 +43,7 @@ class Sdk:
         return [self.python, str(INTEROP / "python" / "sdk.py"), self.module]
 
 
+PYTHON_1 = Sdk("python 1.0.2", "python 1", "polar.v2026_10", "1.0.2")
 PYTHON_0 = Sdk("python 0.32.0", "python 0", "polar_sdk", "0.32.0")
 SDKS = (
     Sdk("node 1.0.1", "node 1", "@polar-sh/sdk/2026-10", "1.0.1"),
@@ -52,11 +54,18 @@ SDKS = (
         "node 0",
         "polar-sdk-041",
         "0.41.5",
-        frozenset({"depth", "event_types", "metrics.export", "min_days"}),
+        frozenset({"dashboards", "depth", "event_types", "label", "metrics.export", "min_days"}),
     ),
-    Sdk("python 1.0.2", "python 1", "polar.v2026_10", "1.0.2"),
+    PYTHON_1,
     PYTHON_0,
 )
+OTHER_DATES = (
+    Sdk("node 1.0.1 of 2026-04", "node 1", "@polar-sh/sdk/2026-04", "1.0.1"),
+    Sdk("node 1.0.1 of 2027-01", "node 1", "@polar-sh/sdk/2027-01", "1.0.1"),
+    Sdk("python 1.0.2 of 2026-04", "python 1", "polar.v2026_04", "1.0.2"),
+    Sdk("python 1.0.2 of 2027-01", "python 1", "polar.v2027_01", "1.0.2"),
+)
+"""The same SDKs for other dated versions of the API, which they name in each request."""
 
 
 def node_environment() -> Mapping[str, str]:
@@ -121,7 +130,8 @@ class SdkProcess:
                 error.get("detail"),
                 error.get("retry_after"),
             )
-        return outcome["answer"]
+        # Some calls answer nothing.
+        return outcome.get("answer")
 
     def close(self) -> None:
         """Ends the program."""
@@ -153,3 +163,8 @@ class SdkClient:
         """The items of one page of a list."""
         items: list[Any] = self(call, **arguments)["items"]
         return items
+
+
+def instant(text: str) -> datetime:
+    """The moment that a timestamp names: SDKs write it with different offsets and digits."""
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -22,15 +22,24 @@ async function everyItem(pages) {
 
 // Version 1: names are those of HTTP, and times are text.
 const CALLS_1 = {
+  "customers.create": (client, body) => client.customers.create(body),
+  "customers.every": (client, query) => everyItem(client.customers.iterList(query)),
+  "customers.get": (client, { id }) => client.customers.get(id),
   "customers.get_external": (client, { external_id }) => client.customers.getExternal(external_id),
   "customers.list": (client, query) => client.customers.list(query),
   "event_types.every": (client, query) => everyItem(client.eventTypes.iterList(query)),
   "event_types.list": (client, query) => client.eventTypes.list(query),
+  "event_types.update": (client, { id, ...body }) => client.eventTypes.update(id, body),
   "events.every_name": (client, query) => everyItem(client.events.iterListNames(query)),
   "events.get": (client, { id }) => client.events.get(id),
   "events.ingest": (client, body) => client.events.ingest(body),
   "events.list": (client, query) => client.events.list(query),
   "events.list_names": (client, query) => client.events.listNames(query),
+  "metrics.create_dashboard": (client, body) => client.metrics.createDashboard(body),
+  "metrics.delete_dashboard": (client, { id }) => client.metrics.deleteDashboard(id),
+  "metrics.get_dashboard": (client, { id }) => client.metrics.getDashboard(id),
+  "metrics.list_dashboards": (client, query) => client.metrics.listDashboards(query),
+  "metrics.update_dashboard": (client, { id, ...body }) => client.metrics.updateDashboard(id, body),
   "meters.list": (client, query) => client.meters.list(query),
   "metrics.export": (client, query) => client.metrics.export(query),
   "metrics.get": (client, query) => client.metrics.get(query),
@@ -39,16 +48,27 @@ const CALLS_1 = {
 
 // Versions 0.x: names are in camel case, times are dates, and some lists are iterators of pages.
 const CALLS_0 = {
+  "customers.create": (client, body) => client.customers.create(body),
+  "customers.every": (client, query) => everyItem(client.customers.list(query)),
+  "customers.get": (client, query) => client.customers.get(query),
   "customers.get_external": (client, query) => client.customers.getExternal(query),
   "customers.list": (client, query) => client.customers.list(query),
   "event_types.every": (client, query) => everyItem(client.eventTypes.list(query)),
   "event_types.list": (client, query) => client.eventTypes.list(query),
+  "event_types.update": (client, { id, ...eventTypeUpdate }) =>
+    client.eventTypes.update({ id, eventTypeUpdate }),
   "events.every": (client, query) => everyItem(client.events.list(query)),
   "events.every_name": (client, query) => everyItem(client.events.listNames(query)),
   "events.get": (client, query) => client.events.get(query),
   "events.ingest": (client, body) => client.events.ingest(body),
   "events.list": (client, query) => client.events.list(query),
   "events.list_names": (client, query) => client.events.listNames(query),
+  "metrics.create_dashboard": (client, body) => client.metrics.createDashboard(body),
+  "metrics.delete_dashboard": (client, query) => client.metrics.deleteDashboard(query),
+  "metrics.get_dashboard": (client, query) => client.metrics.getDashboard(query),
+  "metrics.list_dashboards": (client, query) => client.metrics.listDashboards(query),
+  "metrics.update_dashboard": (client, { id, ...metricDashboardUpdate }) =>
+    client.metrics.updateDashboard({ id, metricDashboardUpdate }),
   "meters.list": (client, query) => client.meters.list(query),
   "metrics.export": (client, query) => client.metrics.export(query),
   "metrics.get": (client, query) => client.metrics.get(query),
@@ -62,7 +82,7 @@ function call1({ url, token, call, arguments: given }) {
 async function call0({ url, token, call, arguments: given }) {
   const client = new sdk.Polar({ accessToken: token, serverURL: url });
   const answer = await CALLS_0[call](client, camelCase(given));
-  return snakeCase(answer.result ?? answer);
+  return snakeCase(answer?.result ?? answer);
 }
 
 function camelCase(value) {
@@ -98,7 +118,7 @@ function inCamelCase(key, value) {
 function snakeCase(value) {
   if (Array.isArray(value)) return value.map(snakeCase);
   // Dates write themselves.
-  if (value === null || typeof value !== "object" || "toJSON" in value) return value;
+  if (typeof value !== "object" || value === null || "toJSON" in value) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, one]) => [
       key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
