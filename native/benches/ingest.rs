@@ -1,4 +1,4 @@
-//! What one core does: `cargo bench -p cost-insights-native`.
+//! The speed of one core: `cargo bench -p cost-insights-native`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! Ids of events and customers, and the digest of an event's content.
 //!
-//! All of them are stored: none may ever be computed in another way. `tests/vectors` pins
+//! All ids are stored, so the way they are computed must never change. `tests/vectors` pins
 //! each. Ids of records of revenue are made in Python, in `revenue/ids.py`.
 #![forbid(unsafe_code)]
 
@@ -107,7 +107,8 @@ impl IdMaker {
 
 /// Writes version and variant over the bits that RFC 9562 gives them.
 ///
-/// As a number, because bytes that were written one by one are slow to move on.
+/// The UUID of these bits with a version. It is built as a number, because bytes that were
+/// written one by one are slow to move.
 fn stamp(bits: u128, version: u8) -> Uuid {
     const VERSION_AT: u32 = 76;
     const VARIANT_AT: u32 = 62;
@@ -157,13 +158,13 @@ pub fn format(id: &Uuid) -> String {
 /// A customer, as an event names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedCustomer<'a> {
-    /// By the caller's own identifier.
+    /// A customer named by the caller's own identifier.
     External(&'a str),
-    /// By the UUID that we gave.
+    /// A customer named by the UUID that the service gave.
     Id(Uuid),
 }
 
-/// What an event says, its identity aside. Absent texts are empty.
+/// The content of an event, without its identity. Absent texts are empty.
 #[derive(Clone, Copy, Debug)]
 #[expect(
     missing_docs,
@@ -172,24 +173,24 @@ pub enum NamedCustomer<'a> {
 pub struct Content<'a> {
     pub name: &'a str,
     pub customer: NamedCustomer<'a>,
-    /// Only if the caller gave one: the time of arrival is no content.
+    /// The time that the caller gave, if any: the time of arrival is not content.
     pub timestamp_us: Option<i64>,
     pub cost_picocents: Option<i64>,
     pub vendor: &'a str,
     pub model: &'a str,
-    /// As it is stored.
+    /// The LLM call as it is stored.
     pub llm: &'a str,
     pub product_id: &'a str,
-    /// As it was named.
+    /// The parent as the caller named it.
     pub parent: &'a str,
     pub external_member_id: &'a str,
-    /// As it is stored.
+    /// The metadata as it is stored.
     pub metadata: &'a str,
 }
 
 impl Content<'_> {
-    /// By which two events with one external id are told apart: the first eight
-    /// bytes of SHA-256 over the fields.
+    /// The digest that tells apart events with one external id: the first eight bytes of
+    /// SHA-256 over the fields.
     ///
     /// A length stands before each text and a tag before whatever may be absent,
     /// so two contents never run together.

@@ -18,7 +18,7 @@ use bumpalo::collections::Vec as ArenaVec;
 pub struct Malformed {
     /// The byte at which something else is expected.
     pub at: usize,
-    /// What is expected there.
+    /// The grammar that is expected there, in words.
     pub expected: &'static str,
 }
 
@@ -66,7 +66,7 @@ impl Value<'_> {
     }
 }
 
-/// What stands between two quotes; its escapes are known to be well-formed.
+/// The text between two quotes; its escapes are known to be well-formed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawText<'a> {
     text: &'a str,
@@ -348,7 +348,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes come before the next quote, backslash or control character.
+/// The number of bytes before the next quote, backslash or control character.
 #[inline(always)]
 fn plain_bytes(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
@@ -492,7 +492,7 @@ mod tests {
         reader.finish()
     }
 
-    /// What is wrong is found at its place, whether the value is read or skipped.
+    /// A mistake is found at its place, whether the value is read or skipped.
     #[test]
     fn malformed_texts() {
         for (text, at, expected) in [
@@ -653,7 +653,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-        /// What another parser writes is read as the same, and skipped whole.
+        /// JSON that another parser writes is read as the same tree, and skipped whole.
         #[test]
         fn trees_are_read(tree in trees(), pretty: bool) {
             let text = match pretty {

@@ -1,4 +1,4 @@
-//! What Cost Insights does once per event or once per cell.
+//! The work that Cost Insights does once per event or once per cell.
 //!
 //! The crate reads request bytes, checks events, writes what databases take in,
 //! and adds up costs. It does no I/O, reads no clock and draws no random bytes:
@@ -37,7 +37,7 @@ pub mod events {
     mod text_field;
 }
 
-/// What one transaction stores, in the forms that databases take in.
+/// The events that one transaction stores, in the forms that databases take in.
 pub mod commit {
     pub mod batches;
     pub mod columns;

@@ -3,22 +3,22 @@
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// How long a quarter of an hour is.
+/// The length of a quarter of an hour.
 pub const QUARTER_US: i64 = 900_000_000;
 
-/// How long a day is.
+/// The length of a day.
 pub const DAY_US: i64 = DAY_SECONDS * 1_000_000;
 
-/// How long an hour is.
+/// The length of an hour.
 pub const HOUR_US: i64 = 3_600_000_000;
 
-/// How many quarters an hour has.
+/// The number of quarters of an hour in an hour.
 pub const HOUR_QUARTERS: i32 = 4;
 
-/// How many quarters of an hour a day has.
+/// The number of quarters of an hour in a day.
 pub const DAY_QUARTERS: i32 = 96;
 
-/// When the year 1 begins.
+/// The beginning of the year 1.
 pub const TIME_US_MIN: i64 = -62_135_596_800_000_000;
 /// The first time that is not of the year 9999 any more.
 pub const TIME_US_MAX: i64 = 253_402_300_800_000_000;
@@ -109,8 +109,8 @@ pub fn parse_rfc3339(text: &str) -> Option<(i64, i32)> {
     Some((date * DAY_SECONDS + 60 * minutes + second, nanos))
 }
 
-/// How far from zero a number of seconds since 1970 may be; what is further from it is a
-/// number of milliseconds.
+/// The greatest distance from zero of a number of seconds since 1970; numbers further away
+/// are milliseconds.
 const EPOCH_SECONDS_MAX: i128 = 20_000_000_000;
 
 /// Reads the digits of a JSON number as seconds since 1970 or, beyond

@@ -5,7 +5,7 @@
 //! messages and groups lie at most [`DEPTH_MAX`] deep. Knows no message.
 #![forbid(unsafe_code)]
 
-/// How many messages and groups may lie inside each other.
+/// The depth to which messages and groups may be nested.
 pub const DEPTH_MAX: usize = 100;
 
 const VARINT_BYTES_MAX: usize = 10;
@@ -15,7 +15,7 @@ const TAG_BYTES_MAX: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// What a field holds. A field of another wire type than its message says is
+/// The value of a field. A field of another wire type than its message says is
 /// unknown, as are groups, which no message of today has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -33,7 +33,7 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    /// How many messages this one lies in.
+    /// The number of messages around this one.
     depth: usize,
 }
 

@@ -101,7 +101,7 @@ fn one_id_once_among_members() {
     );
 }
 
-/// The same external id of another organization is another event.
+/// An external id names another event in another organization.
 #[test]
 fn organizations_do_not_meet() {
     let (ours, theirs) = (

@@ -1,4 +1,4 @@
-//! Each rule of an event: what it lets through, and the whole of what it says.
+//! The rules of an event: the values each one allows, and the full text of its faults.
 
 mod support;
 
@@ -153,7 +153,7 @@ fn faults_are_bounded() {
     assert_eq!(batch.faults_total, 3_001);
 }
 
-/// Where valid events are stored, every event that is not has at least its first fault.
+/// If valid events are stored, every faulty event is reported with at least its first fault.
 #[test]
 fn every_faulty_event_is_named() {
     let batch = decode([request("").repeat(10_000), integer(2, 1)].concat());
@@ -330,7 +330,7 @@ fn malformed_texts() {
     fault(cost(text(b"\xff")), "metadata._cost", "the object", UTF8);
 }
 
-/// What is not UTF-8 is a fault even if a valid text follows: the generated
+/// A text that is not UTF-8 is a fault even if a valid text follows: the generated
 /// classes would have refused the request.
 #[test]
 fn a_malformed_text_cannot_be_replaced() {
@@ -941,7 +941,7 @@ fn llm_calls() {
     }
 }
 
-/// What may be null in the metadata means absent there.
+/// A member of metadata that may be null counts as absent if it is null.
 #[test]
 fn llm_members_that_are_null() {
     let members = [
@@ -1072,7 +1072,7 @@ fn metadata_is_canonical() {
     assert_eq!(texts(&valid([metadata(entries)])).metadata, json);
 }
 
-/// Of a key that comes twice the last value counts; parts of the struct are merged.
+/// The last value of a repeated key counts; parts of the struct are merged.
 #[test]
 fn the_last_value_of_a_key_counts() {
     let parts = [

@@ -63,7 +63,7 @@ impl Asked {
     }
 }
 
-/// All that was recorded: of what has states, the latest ones.
+/// The records of a ledger: all entries, and the latest state of everything that has states.
 #[derive(Debug, Default)]
 struct All {
     entries: Vec<Entry>,
@@ -92,7 +92,7 @@ struct Twin<'a> {
     /// Whatever counts.
     all: &'a [Entry],
     entries: Vec<&'a Entry>,
-    /// Of recorded subscriptions, whatever counts.
+    /// The starts of all recorded subscriptions, whether they count or not.
     started: BTreeMap<&'a str, i64>,
     states: Vec<&'a State>,
     checkouts: Vec<&'a CheckoutState>,
@@ -465,10 +465,10 @@ fn of_ranking(twin: &Twin<'_>, name: &str) -> i128 {
     periods.map(|period| twin.fact(name, period)).sum()
 }
 
-/// Whether records of a customer and a product are of a group.
+/// Whether records of a customer and a product belong to a group.
 type IsOfGroup<'a> = &'a dyn Fn(i32, &str) -> bool;
 
-/// All answers of a ledger are those of the twin.
+/// Asserts that all answers of a ledger equal those of the twin.
 fn assert_like_twin(ledger: &Ledger, all: &All, asked: &Asked) {
     let question = asked.question();
     let assert_groups = |tally: &Tally, of_groups: &[IsOfGroup<'_>]| {
@@ -864,7 +864,7 @@ fn many_entries_out_of_order() {
     assert_like_twin(&ledger, &all, &asked);
 }
 
-/// What is added a second time changes nothing, and nothing is added of what has a fault.
+/// Records that are added twice change nothing, and records with a fault are not added.
 #[test]
 fn all_or_none() {
     let mut ledger = Ledger::default();

@@ -1,4 +1,5 @@
-//! What holds for any bytes: no panic, bounded faults, and everything accounted for.
+//! Properties of decoding that hold for any bytes: no panic, bounded faults, and every event
+//! accounted for.
 
 mod support;
 
@@ -46,7 +47,7 @@ fn check(bytes: &[u8], context: &Context) {
     check_rows(Arc::new(batch));
 }
 
-/// The same of a request that is JSON.
+/// Checks the properties of a request that is JSON.
 fn check_json(body: &[u8], context: &Context) {
     let batch = decode_json::decode_json(body, context);
     check_faults(&batch);

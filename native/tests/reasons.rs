@@ -223,7 +223,7 @@ fn examples_are_told() {
     }
 }
 
-/// What was found is shown in at most 64 characters, on one line.
+/// A value is shown in at most 64 characters, on one line.
 #[test]
 fn values_are_fit_to_be_shown() {
     let shown = |bytes: &[u8]| {

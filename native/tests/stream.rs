@@ -75,7 +75,7 @@ fn system_events() {
     assert!(told.eq([fault("events[0].name"), fault("events[2].name")]));
 }
 
-/// The same content has the same digest in any place.
+/// The digest of content does not depend on its place.
 #[test]
 fn places_are_no_content() {
     let batch = decode(&streamed("s", 7, &[named(), named()])).batch;
@@ -93,8 +93,8 @@ fn no_event_is_its_own_parent() {
     assert_eq!(batch.faults[0].kind.reason(), "PARENT_IS_SELF");
 }
 
-/// What is streamed again is a duplicate, and a conflict without an external id
-/// where the content of its place is another.
+/// An event that is streamed again is a duplicate, or a conflict without an external id if
+/// its place holds other content.
 #[test]
 fn streamed_again() {
     let commit = |request: &[u8]| {

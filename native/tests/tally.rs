@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 const SERIES: u32 = 4;
 
-/// All that a database would hold of one organization.
+/// The cells that a database would hold of one organization.
 #[derive(Default)]
 struct Database {
     events: Vec<LooseEvent>,
@@ -132,7 +132,7 @@ fn borrowed(segments: &[(Kind, CachedCells)]) -> Vec<(Kind, &CachedCells)> {
         .collect()
 }
 
-/// What a tally is, also when the same is asked again and some of it is known by then.
+/// The tally, asserted to be the same when the question is asked again and parts are cached.
 fn asked_again(cover: &Cover, sources: &Sources<'_>, selection: &Selection<'_>) -> Tally {
     let first = tally(cover, sources, selection, true).unwrap();
     for _ in 0..2 {
@@ -141,7 +141,7 @@ fn asked_again(cover: &Cover, sources: &Sources<'_>, selection: &Selection<'_>) 
     first
 }
 
-/// The same by a look at each event.
+/// The expected tally, counted from each event.
 fn expected(events: &[LooseEvent], cover: &Cover, selection: &Selection<'_>) -> Tally {
     let slots = cover.slots();
     let size = selection.groups * slots;

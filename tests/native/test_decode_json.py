@@ -1,4 +1,4 @@
-"""Decoding a request in JSON: the same events and faults as of the same request in protobuf."""
+"""Decoding of requests in JSON: events and faults equal those of the request in protobuf."""
 
 import json
 import random
@@ -49,14 +49,14 @@ def decode(request: bytes, limits: decoding.Limits | None = None) -> EventBatch:
 
 
 def event(**fields: str) -> str:
-    """A body of one event, which has these fields as they are written."""
+    """A body of one event with these fields, written as given."""
     fields = {"name": '"a"', "external_customer_id": '"b"', **fields}
     members = ",".join(f'"{name}":{value}' for name, value in fields.items())
     return f'{{"events":[{{{members}}}]}}'
 
 
 def stored(batch: EventBatch) -> list[Any]:
-    """All that a batch stores, digests and ids included."""
+    """Everything that a batch stores, digests and ids included."""
     customers = [*batch.external_customer_ids, *batch.customer_ids]
     commit = Commit(
         [(batch, 7, list(range(1, len(customers) + 1)), list(range(1, len(batch.series) + 1)))],
@@ -79,7 +79,7 @@ def check_same(found: EventBatch, wanted: EventBatch) -> None:
 
 @pytest.mark.parametrize("case", vectors("json_request.jsonl"))
 def test_request_vectors(case: dict[str, Any]) -> None:
-    """Every shared vector of a body gives the events and the faults that stand in it."""
+    """Every shared vector of a body gives the events and the faults that it lists."""
     body = case["body"].encode() if "body" in case else bytes.fromhex(case["body_hex"])
     batch = decode_json(body)
     assert [[fault.path, fault.reason] for fault in batch.faults] == case["faults"]
@@ -98,7 +98,7 @@ def row(batch: EventBatch) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", vectors("json_timestamp.jsonl"))
 def test_timestamp_vectors(case: dict[str, Any]) -> None:
-    """Every shared vector of a time gives the microseconds or the reason that stand in it."""
+    """Every shared vector of a time gives the microseconds or the reason that it lists."""
     batch = decode_json(event(timestamp=case["timestamp"]))
     if "reason" in case:
         assert [(fault.path, fault.reason) for fault in batch.faults] == [
@@ -120,7 +120,7 @@ def amount_of(digits: str) -> int | str:
 
 
 def expected_amount(digits: str) -> int | str:
-    """The same from the slow twin."""
+    """The picocents of a number, or the reason of its refusal, by the slow twin."""
     try:
         return reference.picocents(reference.round_digits(digits))
     except reference.RefusedError as refusal:
@@ -129,7 +129,7 @@ def expected_amount(digits: str) -> int | str:
 
 @pytest.mark.parametrize("case", vectors("amount_number.jsonl"))
 def test_amount_vectors(case: dict[str, str]) -> None:
-    """Every shared vector of a number gives the picocents or the reason that stand in it."""
+    """Every shared vector of a number gives the picocents or the reason that it lists."""
     wanted = int(case["picocents"]) if "picocents" in case else case["reason"]
     assert amount_of(case["digits"]) == wanted
     # The twin computes with whole powers of ten, of which the largest fit no memory.
@@ -238,7 +238,7 @@ def struct_value(value: Any) -> Any:
 
 
 def can_be_written(message: event_pb2.NewEvent) -> bool:
-    """Whether JSON can say what is in a message."""
+    """Whether JSON can express a message."""
     seconds, nanos = message.timestamp.seconds, message.timestamp.nanos
     return SECONDS_MIN <= seconds <= SECONDS_MAX and 0 <= nanos < 10**9
 
@@ -247,7 +247,7 @@ def can_be_written(message: event_pb2.NewEvent) -> bool:
 def test_both_doors_like_each_other(
     events: list[event_pb2.NewEvent], accept_valid: bool, draw: random.Random
 ) -> None:
-    """The same events in protobuf and in JSON give the same rows, digests and faults."""
+    """Events give the same rows, digests and faults in protobuf and in JSON."""
     assume(all(map(can_be_written, events)))
     request = event_service_pb2.IngestEventsRequest(events=events, accept_valid=accept_valid)
     document = {
@@ -270,7 +270,7 @@ def test_both_doors_like_each_other(
 def test_the_json_that_protobuf_writes(
     events: list[event_pb2.NewEvent], snake_case: bool, defaults: bool
 ) -> None:
-    """What protobuf writes as JSON is read as the message that it was."""
+    """A message that protobuf writes as JSON is read as the original message."""
     request = event_service_pb2.IngestEventsRequest(events=events)
     try:
         body = json_format.MessageToJson(
@@ -366,7 +366,7 @@ def test_too_many_events() -> None:
 
 
 def test_faults_that_are_kept() -> None:
-    """As many faults are kept as of a request in protobuf, wherever `accept_valid` stands."""
+    """A request in JSON keeps as many faults as one in protobuf, wherever `accept_valid` stands."""
     events = ",".join(['{"metadata":null}'] * 1_500)
     kept = decode_json(f'{{"events":[{events}]}}')
     assert (len(kept.faults), kept.faults_total, kept.faulty) == (1_000, 4_500, 1_500)
@@ -381,7 +381,7 @@ def test_faults_that_are_kept() -> None:
 
 
 def test_members_and_customers() -> None:
-    """Of two fields that name a customer or a member the external one counts, in any order."""
+    """If two fields name a customer or a member, the external one counts, in any order."""
     for body in (
         event(customer_id='"c"', member_id='"m"', external_member_id='"n"'),
         event(external_member_id='"n"', member_id='"m"', customer_id='"c"'),
@@ -395,7 +395,7 @@ def test_members_and_customers() -> None:
 
 
 def test_the_last_value_counts() -> None:
-    """Of several values of a key the last one is stored, whole, `_cost` and `_llm` included."""
+    """The last of several values of a key is stored, whole, `_cost` and `_llm` included."""
     metadata = (
         '{"x":1,"_cost":{"amount":9,"currency":"usd"},"x":2,'
         '"_llm":{"vendor":"v","model":"m","input_tokens":1,"input_tokens":2,"output_tokens":3},'

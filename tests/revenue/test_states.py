@@ -96,7 +96,7 @@ def check_like_a_dictionary(
     stored: Callable[[Store, Organization], dict[str, Any]],
     id_name: str,
 ) -> None:
-    """Holds what calls keep and tell to what a dictionary does, and to the opposite order."""
+    """Compares the states and outcomes of calls with those of a dictionary, in both orders."""
     owner, other = new_organization(store), new_organization(store)
     kept: dict[str, Any] = {}
     for call in calls:
@@ -129,7 +129,7 @@ def check_like_a_dictionary(
 @hypothesis.given(st.lists(st.lists(CHECKOUTS, max_size=5), max_size=4))
 @hypothesis.settings(max_examples=examples(0.3))
 def test_checkouts_like_a_dictionary(shared: Store, calls: list[list[NewCheckout]]) -> None:
-    """Any calls in any order keep and tell what a dictionary keeps and tells; of two states
+    """Any calls in any order keep and report what a dictionary keeps and reports; of two states
     of one time the same one is kept in the opposite order."""
     check_like_a_dictionary(
         shared, calls, Recorder(shared).checkouts, stored_checkouts, "checkout_id"
@@ -139,7 +139,7 @@ def test_checkouts_like_a_dictionary(shared: Store, calls: list[list[NewCheckout
 @hypothesis.given(st.lists(st.lists(SEATS, max_size=5), max_size=4))
 @hypothesis.settings(max_examples=examples(0.3))
 def test_seats_like_a_dictionary(shared: Store, calls: list[list[NewSeat]]) -> None:
-    """Any calls in any order keep and tell what a dictionary keeps and tells; of two states
+    """Any calls in any order keep and report what a dictionary keeps and reports; of two states
     of one time the same one is kept in the opposite order."""
     check_like_a_dictionary(shared, calls, Recorder(shared).seats, stored_seats, "seat_id")
 
@@ -150,7 +150,7 @@ STATUSES = ("open", "confirmed", "expired", "failed", "succeeded")
 def test_of_one_time_the_checkout_that_came_further_counts(
     shared: Store, acme: Organization
 ) -> None:
-    """Of states of one time the one with the greatest status stays, whichever came last."""
+    """If several states have one time, the greatest status stays, whichever came last."""
     dice = random.Random(3)
     recorder = Recorder(shared)
     for place, status in enumerate(STATUSES):
@@ -163,7 +163,7 @@ def test_of_one_time_the_checkout_that_came_further_counts(
 
 
 def test_of_one_time_the_seat_revoked_last_counts(shared: Store, acme: Organization) -> None:
-    """Of states of one time the one revoked last stays, and then the one claimed last."""
+    """If several states have one time, the last revoked one stays, then the last claimed one."""
     recorder = Recorder(shared)
     sent = [
         seat(claimed_us=claimed_us, revoked_us=revoked_us)
@@ -210,7 +210,7 @@ def test_plain_sql_knows_when_a_checkout_counts(
     opened_us: int | None,
     counted_us: int | None,
 ) -> None:
-    """It counts when it was opened; created before openings were recorded, else then."""
+    """A checkout counts when it was opened or, if that was not recorded, when it was created."""
     sent = checkout(created_us=created_us, opened_us=opened_us)
     Recorder(shared).checkouts(acme, [sent])
     (row,) = rows(shared, schema.checkout, acme)
@@ -219,7 +219,7 @@ def test_plain_sql_knows_when_a_checkout_counts(
 
 
 def test_plain_sql_knows_how_a_seat_is_billed(shared: Store, acme: Organization) -> None:
-    """That of a subscription is recurring, that of an order is paid for once."""
+    """The billing type of a subscription is recurring, that of an order is one-time."""
     sent = [seat("a"), seat("b", subscription_id="", order_id="o")]
     Recorder(shared).seats(acme, sent)
     found = rows(shared, schema.seat, acme)
@@ -227,7 +227,7 @@ def test_plain_sql_knows_how_a_seat_is_billed(shared: Store, acme: Organization)
 
 
 def test_states_that_race(shared: Store, acme: Organization) -> None:
-    """Whoever comes first, the latest state of each stays."""
+    """The latest state of each stays, whichever concurrent call comes first."""
     dice = random.Random(7)
     latest = {f"{number}": dice.randrange(4, 50) for number in range(30)}
     Recorder(shared).seats(acme, [seat("first")])

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::{AmountError, DECIMALS_MAX, DIGITS_MAX, PER_CENT, parse};
 
-/// How many faults of one column are kept.
+/// The number of faults of one column that are kept.
 pub const FAULTS_MAX: usize = 100;
 
 /// Why a column was not read.
@@ -18,9 +18,9 @@ pub const FAULTS_MAX: usize = 100;
 pub enum ColumnError {
     /// The text with this place ends before it starts, or behind all text.
     EndMisplaced(usize),
-    /// So many bytes stand behind the last end.
+    /// The text goes on after the last end, by this number of bytes.
     TextLeft(usize),
-    /// Texts are no amounts: the faults of the first [`FAULTS_MAX`] of them.
+    /// Some texts are not amounts: the faults of the first [`FAULTS_MAX`] of them.
     Faults(Vec<TextFault>),
 }
 
@@ -31,7 +31,7 @@ pub struct TextFault {
     pub place: usize,
     /// The text.
     pub text: Vec<u8>,
-    /// What is wrong with it; `None` where it is not UTF-8.
+    /// The error of the text; `None` if it is not UTF-8.
     pub error: Option<AmountError>,
 }
 
@@ -99,11 +99,11 @@ fn parse_other(place: usize, text: &[u8], faults: &mut Vec<TextFault>) -> i64 {
     0
 }
 
-/// How many digits in front of the point a plain text has at most: with all decimals
-/// no more than allowed, and so few that the point lies within eight bytes.
+/// The most digits that a plain text has before the point: together with all decimals
+/// they are within the limit, and the point lies within the first eight bytes.
 const WHOLE_DIGITS_MAX: usize = (DIGITS_MAX - DECIMALS_MAX) as usize;
 
-/// What [`plain`] looks at: the digits in front of the point, the point, the decimals.
+/// The bytes that [`plain`] looks at: the digits before the point, the point, the decimals.
 const WINDOW_BYTES: usize = WHOLE_DIGITS_MAX + 1 + DECIMALS_MAX as usize;
 
 /// The picocents of the text of that length at the start of `text`, if it is plain,
@@ -138,7 +138,7 @@ const ONES: u64 = u64::from_ne_bytes([1; 8]);
 /// Turns characters into digits, by exclusive or.
 const ZEROS: u64 = b'0' as u64 * ONES;
 
-/// What to keep of twelve digits, by how many bytes the point and the decimals take.
+/// The digits to keep of twelve, by the number of bytes of the point and the decimals.
 const DECIMAL_MASKS: [(u64, u32); DECIMALS_MAX as usize + 2] = {
     let mut masks = [(0, 0); DECIMALS_MAX as usize + 2];
     let mut decimals = 1;
@@ -159,7 +159,7 @@ fn first_point(characters: u64) -> usize {
     points.trailing_zeros() as usize / 8
 }
 
-/// Not zero if one of eight digits is above nine.
+/// A number that is not zero if one of eight digits is above nine.
 fn not_digits(digits: u64) -> u64 {
     // 6 more than 9 reaches the upper half of a byte. A carry out of a byte comes
     // only from one that was too great itself.
@@ -175,7 +175,7 @@ fn number(digits: u64) -> u64 {
     fours.wrapping_mul(10_000 << 32 | 1) >> 32
 }
 
-/// The same of four digits.
+/// The number that four digits stand for.
 fn short_number(digits: u32) -> u64 {
     let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff;
     (pairs.wrapping_mul(100 << 16 | 1) >> 16).into()
@@ -203,7 +203,7 @@ mod tests {
         Ok(amounts.into_iter().map(i64::from_ne_bytes).collect())
     }
 
-    /// The same by the parser of single texts.
+    /// Parses each text on its own, as the slow twin of [`parse_all`].
     fn parse_each(texts: &[impl AsRef<str>]) -> Result<Vec<i64>, ColumnError> {
         let (mut amounts, mut faults) = (Vec::new(), Vec::new());
         for (place, one) in texts.iter().map(AsRef::as_ref).enumerate() {
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// Of many faults the first hundred are kept.
+    /// Only the first hundred faults are kept.
     #[test]
     fn faults_are_bounded() {
         assert_eq!(parse_all(&["x"; 300]), parse_each(&["x"; 300]));

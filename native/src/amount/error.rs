@@ -1,9 +1,9 @@
 //! Why a text or a number is not an amount.
 #![forbid(unsafe_code)]
 
-/// How many significant digits an amount may have.
+/// The greatest number of significant digits of an amount.
 pub const DIGITS_MAX: u32 = 17;
-/// How many of them may stand after the point.
+/// The greatest number of digits after the point.
 pub const DECIMALS_MAX: u32 = 12;
 
 /// Why a text or a number is not an amount, with the facts that its words need besides

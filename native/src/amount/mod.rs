@@ -26,9 +26,9 @@ const TEXT_BYTES_MAX: usize = 128;
 
 /// The power of ten that the first digit of the greatest amount stands for.
 const LEADING_MAX: i64 = CENTS_MAX.ilog10() as i64;
-/// The same for the greatest amount of an order.
+/// The power of ten that the first digit of the greatest amount of an order stands for.
 const MONEY_LEADING_MAX: u32 = 15;
-/// As many digits as the greatest amount of an event has in picocents; they fit a u64.
+/// The number of digits of the greatest amount of an event in picocents; they fit a u64.
 const HEAD_DIGITS: u32 = PICOCENTS_MAX.ilog10() + 1;
 /// Exponents further from zero than this mean the same as this: it is more than any
 /// text has digits that an exponent could take back.
@@ -83,8 +83,8 @@ pub fn round(number: f64) -> Result<Picocents, AmountError> {
 /// Reads the digits of a JSON number, rounded half-even to [`DIGITS_MAX`] digits and
 /// [`DECIMALS_MAX`] decimals, whichever comes first: once, from all of the digits.
 ///
-/// Who writes a number and not a text has computed with doubles, or may have: what
-/// [`round`] forgives a double is forgiven its digits too.
+/// A caller who writes a number instead of a text may have computed with doubles, so
+/// the digits of a number are rounded as [`round`] rounds a double.
 pub fn round_text(number: &str) -> Result<Picocents, AmountError> {
     read(number).ok_or(AmountError::Malformed)?.rounded()
 }
@@ -112,7 +112,7 @@ struct Decimal {
     negative: bool,
     /// The first significant digits, at most [`HEAD_DIGITS`], without trailing zeros.
     head: u64,
-    /// How many significant digits there are, those after the head included.
+    /// The number of significant digits, including those after the head.
     digits: u32,
     /// The power of ten that the last significant digit stands for.
     exponent: i64,
@@ -167,7 +167,7 @@ impl Decimal {
         Ok(if self.negative { -count } else { count })
     }
 
-    /// How many digits stand after the point, the last of them not a zero.
+    /// The number of digits after the point, without zeros at the end.
     fn decimals(&self) -> i64 {
         (-self.exponent).max(0)
     }
@@ -209,7 +209,7 @@ impl Decimal {
     }
 }
 
-/// What a division leaves, compared with half of the divisor.
+/// The remainder of a division, compared with half of the divisor.
 enum Rest {
     Less,
     Half,
@@ -326,7 +326,7 @@ mod tests {
 
     use super::*;
 
-    /// The same rules on lists of digits, one rule after the other.
+    /// A slow twin of `parse`: the rules on lists of digits, one rule after the other.
     fn slow_parse(text: &str) -> Result<i64, &'static str> {
         slow_parse_up_to(CENTS_MAX, text).map(|picocents| picocents as i64)
     }
@@ -402,7 +402,7 @@ mod tests {
         })
     }
 
-    /// The same rules on the digits that the standard library finds.
+    /// A slow twin of `round`: the rules on the digits that the standard library finds.
     fn slow_round(number: f64) -> Result<i64, &'static str> {
         if !number.is_finite() {
             return Err("AMOUNT_MALFORMED");
@@ -473,8 +473,8 @@ mod tests {
         assert!(sum.checked_mul(100_000_000_000).is_some());
     }
 
-    /// Of two shortest forms that are equally near the even one is meant, as in Python
-    /// and JavaScript.
+    /// If two shortest forms are equally near, the even one is taken, as in Python and
+    /// JavaScript.
     #[test]
     fn double_between_two_shortest_forms() {
         let number = 8_999_999.903_320_313;
@@ -554,7 +554,7 @@ mod tests {
             prop_assert_eq!(outcome(round(number)), slow_round(number));
         }
 
-        /// What is written reads back as the same amount, if it has few enough digits.
+        /// A written amount reads back as the same amount, if it has few enough digits.
         #[test]
         fn what_is_written_can_be_read(count in -90_000_000_000_000_000_i64..=90_000_000_000_000_000, scale in 0_u32..3) {
             let picocents = count * 10_i64.pow(scale);

@@ -84,8 +84,8 @@ pub fn sum_by_group(
     Ok(wide)
 }
 
-/// As many zeros, if there is memory for them: the count is the caller's, whom a
-/// failed allocation must not take down.
+/// A list of `count` zeros, or an error if there is no memory for them: the caller of the
+/// service chooses the count, and a failed allocation must not end the process.
 pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, GroupError> {
     let mut zeros = Vec::new();
     zeros
@@ -95,7 +95,7 @@ pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, GroupErr
     Ok(zeros)
 }
 
-/// What groups must be but are not.
+/// The rule that groups break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the lengths say what they are of")]
 pub enum GroupError {

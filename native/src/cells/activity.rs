@@ -1,4 +1,4 @@
-//! Who was active: the customers that have an event in a bucket, per series.
+//! Activity: the customers that have an event in a bucket, per series.
 //!
 //! Packed, a set of customers is either its numbers, each as what it is more than
 //! the one before, or a roaring bitmap. A bitmap is read many times faster, a list of
@@ -82,9 +82,9 @@ pub struct Entry<'a> {
     pub bucket: i32,
     /// The number of the series; 0 where the customers are those of all.
     pub series: u32,
-    /// Who.
+    /// The active customers.
     pub customers: Customers<'a>,
-    /// All that follows bucket and series.
+    /// The bytes after bucket and series.
     packed: &'a [u8],
 }
 
@@ -102,7 +102,7 @@ impl<'a> Entries<'a> {
         Self::read(Unpacker::unsealed(packed)?)
     }
 
-    /// The same of bytes whose seal was checked.
+    /// Reads bytes whose seal was checked.
     pub fn read(mut unpacker: Unpacker<'a>) -> Result<Self, Damaged> {
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
@@ -184,7 +184,7 @@ impl Packer {
         self.out.extend_from_slice(&self.list);
     }
 
-    /// The same of a bitmap, which is kept one if it is large.
+    /// Adds an entry from a bitmap, which stays a bitmap if it is large.
     fn push_set(&mut self, bucket: i32, series: u32, customers: &RoaringBitmap) {
         if customers.len() < BITMAP_CUSTOMERS_MAX_AS_LIST {
             let customers: Vec<u32> = customers.iter().collect();
@@ -220,7 +220,7 @@ impl Packer {
         let _ = bitmap.serialize_into(&mut self.out);
     }
 
-    /// All that was added.
+    /// The packed entries.
     pub fn finish(self) -> Vec<u8> {
         let mut packed = Vec::with_capacity(self.out.len() + 15);
         packed.push(VERSION);
@@ -397,12 +397,12 @@ impl Flags {
     }
 }
 
-/// What a serialized bitmap without runs consists of: for each 65,536 numbers of which
-/// it has any a sorted list, or as many bits where that is shorter.
+/// The containers of a serialized bitmap without runs: one for each range of 65,536
+/// numbers that is not empty, either a sorted list or, where that is shorter, 65,536 bits.
 ///
-/// To build the bitmap only to unite it takes several times as long.
+/// Building the bitmap only to unite it would take several times as long.
 struct Containers<'a> {
-    /// Of each its place and how many numbers it has but one, both of two bytes.
+    /// The place of each container and its number of numbers minus one, two bytes each.
     descriptions: &'a [u8],
     contents: &'a [u8],
 }
@@ -437,12 +437,12 @@ impl<'a> Containers<'a> {
         })
     }
 
-    /// How many numbers there are.
+    /// The number of numbers.
     fn len(&self) -> usize {
         self.each().map(|(_, numbers)| numbers).sum()
     }
 
-    /// What no number is greater than.
+    /// An upper bound of the numbers.
     fn greatest(&self) -> u32 {
         let last = self.each().next_back();
         last.map_or(0, |(place, _)| (place as u32) << 16 | 0xffff)
@@ -487,7 +487,7 @@ pub struct Set {
     flags: Flags,
     few: Vec<u32>,
     many: Vec<RoaringBitmap>,
-    /// How many customers were added, each as often as it was.
+    /// The number of additions; a customer who is added twice counts twice.
     added: usize,
     greatest: u32,
 }
@@ -549,12 +549,12 @@ impl Set {
         Ok(())
     }
 
-    /// Whether flags up to a customer take little enough once so many more are added.
+    /// Whether flags up to a customer are small enough once `more` customers are added.
     fn may_have_flags(&self, greatest: u32, more: usize) -> bool {
         greatest as usize / FLAGS_PER_CUSTOMER <= self.added + more
     }
 
-    /// Moves what is beside the flags to them where these take little enough by now.
+    /// Moves the customers beside the flags into them once the flags are small enough.
     fn use_flags(&mut self) {
         let has_others = !self.few.is_empty() || !self.many.is_empty();
         if !has_others || !self.may_have_flags(self.greatest, 0) {
@@ -579,7 +579,7 @@ impl Set {
         self.use_flags();
     }
 
-    /// How many customers it has.
+    /// The number of distinct customers.
     pub fn count(mut self) -> u64 {
         self.use_flags();
         if self.many.is_empty() {
@@ -689,7 +689,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is packed is read again, and merged lists hold the union of each set.
+        /// Packed sets are read as they were, and merged lists hold the union of each set.
         #[test]
         fn merged_like_sets(lists in prop::collection::vec(any_sets(), 0..4)) {
             let mut expected = Sets::new();
@@ -728,7 +728,7 @@ mod tests {
             prop_assert_eq!(one.count(), expected.len() as u64);
         }
 
-        /// No bytes make it panic.
+        /// No bytes cause a panic.
         #[test]
         fn any_bytes(bytes: Vec<u8>) {
             let mut set = Set::default();

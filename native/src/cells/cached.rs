@@ -1,8 +1,8 @@
 //! Packed cells and activity that stay in memory and answer many questions.
 //!
-//! What takes a look at all of it is done once: its seal is checked, and for those that
-//! are asked for again marks say where the cells of some customers begin, so that a
-//! question about one customer does not read those of everybody before, and cells of
+//! Work that reads all of the bytes is done once: the seal is checked on arrival. On the
+//! second use, marks are set where the cells of some customers begin, so that a question
+//! about one customer does not read the cells of all customers before, and cells of
 //! quarters of an hour are added up to cells of days, of which there are far fewer.
 #![forbid(unsafe_code)]
 
@@ -23,8 +23,8 @@ pub struct CachedCells {
     days: FromTheSecond<Box<CachedCells>>,
 }
 
-/// What is found out when it is asked for the second time: what is read only once, as
-/// there is no room to keep it, is not worth it.
+/// A value computed on its second use: data that is read once and evicted is not worth
+/// indexing.
 #[derive(Debug)]
 struct FromTheSecond<T> {
     was_asked: AtomicBool,
@@ -50,13 +50,13 @@ impl<T> FromTheSecond<T> {
         }
     }
 
-    /// What was found out, if anything was.
+    /// The value, if it was computed.
     fn found(&self) -> Option<&T> {
         self.found.get()?.as_ref().ok()
     }
 }
 
-/// Where the cells of a customer begin.
+/// The place where the cells of a customer begin.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     customer: u32,
@@ -77,7 +77,7 @@ impl CachedCells {
         }
     }
 
-    /// How many bytes of memory it takes, with what was found out about it so far.
+    /// The bytes of memory taken, including everything computed so far.
     pub fn bytes(&self) -> usize {
         let marks = self.marks.found().map_or(0, |marks| size_of_val(&**marks));
         let days = self.days.found().map_or(0, |days| days.bytes());
@@ -181,7 +181,7 @@ struct Seeker<'a> {
     marks: &'a [Mark],
     /// All cells.
     first: Cells<'a>,
-    /// Those that are not read or passed over yet.
+    /// The cells that are not read or passed over yet.
     cells: Cells<'a>,
 }
 
@@ -252,7 +252,7 @@ mod tests {
         customers.map(cell).collect()
     }
 
-    /// What is damaged is so however often one looks.
+    /// Damage is reported on every use.
     #[test]
     fn damage_is_noticed() {
         let packed = cell::pack(&one_each(0..1_000));

@@ -22,21 +22,21 @@ pub struct Cell {
     pub bucket: i32,
     /// The number of the series.
     pub series: u32,
-    /// How many events; negative where a cell takes back what another holds.
+    /// The number of events; negative in a cell that takes back events of another.
     pub events: i64,
-    /// What they cost together, in picocents.
+    /// The total cost of the events in picocents.
     pub cost: i128,
 }
 
 impl Cell {
-    /// By what cells are sorted, as one number that compares fast.
+    /// The sort key of cells, as one number because that compares fast.
     #[inline]
     pub fn key(&self) -> u128 {
         let bucket = (self.bucket ^ i32::MIN) as u32;
         u128::from(self.customer) << 64 | u128::from(bucket) << 32 | u128::from(self.series)
     }
 
-    /// Whether it says nothing.
+    /// Whether it holds no event and no cost.
     pub fn is_empty(&self) -> bool {
         self.events == 0 && self.cost == 0
     }
@@ -212,7 +212,7 @@ pub struct Cells<'a> {
 /// A place in packed cells.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// How many bytes follow.
+    /// The number of bytes that follow.
     bytes: usize,
     left: usize,
     before: (u32, i32),
@@ -224,7 +224,7 @@ impl<'a> Cells<'a> {
         Self::read(Unpacker::unsealed(packed)?)
     }
 
-    /// The same of bytes whose seal was checked.
+    /// Reads bytes whose seal was checked.
     pub fn read(mut unpacker: Unpacker<'a>) -> Result<Self, Damaged> {
         if unpacker.byte()? != VERSION {
             return Err(Damaged);
@@ -237,7 +237,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    /// Where the next cell is.
+    /// The place of the next cell.
     pub fn place(&self) -> Place {
         Place {
             bytes: self.rest.len(),
@@ -259,7 +259,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// How many cells are left.
+    /// The number of cells that are left.
     pub fn left(&self) -> usize {
         self.left
     }
@@ -301,7 +301,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The same up to the first cell for which it returns false.
+    /// Calls `each` with the cells in order, until it returns false.
     #[inline(always)]
     pub fn for_each_while(
         &mut self,
@@ -384,7 +384,7 @@ fn read_cell(
     Ok((cell, bytes))
 }
 
-/// Where the numbers of a packed cell begin, after the two bytes and the customer.
+/// The places where the numbers of a packed cell begin, after the two bytes and the customer.
 struct Layout {
     bucket: u8,
     series: u8,
@@ -392,8 +392,8 @@ struct Layout {
     digits: u8,
 }
 
-/// By the second of the two bytes. To look for the numbers one after the other takes
-/// as long as all the rest.
+/// The layouts by the second of the two bytes. Finding the numbers one after the other
+/// would take as long as everything else.
 const LAYOUTS: [Layout; 256] = {
     let mut layouts = [const {
         Layout {
@@ -550,7 +550,7 @@ pub(crate) mod tests {
             prop_assert_eq!(actual, expected.into_iter().collect::<Vec<_>>());
         }
 
-        /// No bytes make it panic.
+        /// No bytes cause a panic.
         #[test]
         fn any_bytes(bytes: Vec<u8>) {
             let mut packed = vec![VERSION];

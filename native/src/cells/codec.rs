@@ -1,9 +1,9 @@
 //! Integers in as few bytes as they need: seven bits a byte, the lowest first, and
 //! the sign of a signed one in the lowest bit.
 //!
-//! What is written here lies in the database, so that it may never be read
-//! otherwise. Bytes that were not written here are [`Damaged`], not a panic and, as
-//! a checksum seals them, not other numbers.
+//! The written bytes are stored in the database, so the format must never change. Bytes
+//! that were not written here are [`Damaged`]: they cause no panic and, because a
+//! checksum seals them, are not read as other numbers.
 #![forbid(unsafe_code)]
 
 /// The bytes are not what was written.
@@ -32,7 +32,7 @@ pub fn push_signed(out: &mut Vec<u8>, number: i64) {
     push_unsigned(out, (number << 1 ^ number >> 63) as u64);
 }
 
-/// How long a checksum is.
+/// The length of a checksum.
 const SEAL_BYTES: usize = 4;
 
 /// Ends what is written by its checksum, a CRC-32 with the lowest byte first.
@@ -74,12 +74,12 @@ impl<'a> Unpacker<'a> {
         self.rest
     }
 
-    /// Whether all is read.
+    /// Whether everything is read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// One byte.
+    /// The next byte.
     #[inline]
     pub fn byte(&mut self) -> Result<u8, Damaged> {
         let (&byte, rest) = self.rest.split_first().ok_or(Damaged)?;
@@ -87,7 +87,7 @@ impl<'a> Unpacker<'a> {
         Ok(byte)
     }
 
-    /// So many bytes.
+    /// The next `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Damaged> {
         let (bytes, rest) = self.rest.split_at_checked(count).ok_or(Damaged)?;
         self.rest = rest;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written is read again, and nothing is left over.
+        /// Written numbers are read as they were, and nothing is left over.
         #[test]
         fn written_is_read(unsigned: u64, signed: i64) {
             let mut out = Vec::new();

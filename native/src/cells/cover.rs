@@ -11,7 +11,7 @@ use crate::time::{
     month_and_year_of, quarter_of,
 };
 
-/// Where what happened counts: 0 is the history, period i is slot i + 1.
+/// The index of a span of time: 0 is the history, period i is slot i + 1.
 pub type Slot = usize;
 
 /// The bounds of periods, and what they cut.
@@ -19,7 +19,7 @@ pub type Slot = usize;
 pub struct Cover {
     bounds_us: Vec<i64>,
     first_quarter: i32,
-    /// Where the periods begin: only what ends before is history as a whole.
+    /// The month and year in which the periods begin; only those before are wholly history.
     first_month_and_year: (i32, i32),
     /// The slot of each quarter from the first on that a period touches: cells of
     /// customers come in no order of time, and a search for each would take as long
@@ -65,7 +65,7 @@ impl Cover {
         Ok(cover)
     }
 
-    /// How many slots there are: the history and the periods.
+    /// The number of slots: the history and the periods.
     pub fn slots(&self) -> usize {
         self.bounds_us.len()
     }
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(cover(&[0, 0]).months(), (0, 0));
     }
 
-    /// Of equal bounds the last one counts.
+    /// The last of several equal bounds counts.
     #[test]
     fn empty_periods() {
         let cover = cover(&[0, DAY_US, DAY_US, 2 * DAY_US]);

@@ -28,7 +28,7 @@ pub enum Kind {
     HourEveryone = 10,
 }
 
-/// What a segment holds.
+/// The contents of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
     /// Cells of all customers together.
@@ -58,7 +58,7 @@ pub struct Layout {
     pub kind: Kind,
     /// The name of the kind in Python.
     pub name: &'static str,
-    /// What a segment holds.
+    /// The contents of a segment.
     pub contents: Contents,
     /// Its buckets and span.
     pub buckets: Buckets,

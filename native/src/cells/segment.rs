@@ -21,26 +21,26 @@ pub type Span = (Kind, i32);
 /// The customers from the first to the second number, both included.
 pub type Range = (u32, u32);
 
-/// All customers there can be: their numbers are positive integers of 32 bits.
+/// The range of all possible customers: their numbers are positive integers of 32 bits.
 pub const EVERY_CUSTOMER: Range = (0, i32::MAX as u32);
 
 /// A segment that is stored, without what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What it holds.
+    /// Its kind and the number of its span.
     pub span: Span,
-    /// Of whom.
+    /// The customers it holds.
     pub customers: Range,
-    /// How large it is.
+    /// Its size.
     pub bytes: usize,
 }
 
 /// A segment to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// What it holds.
+    /// Its kind and the number of its span.
     pub span: Span,
-    /// Of whom.
+    /// The customers it holds.
     pub customers: Range,
     /// Packed cells or packed activity, as its kind says.
     pub packed: Vec<u8>,
@@ -53,7 +53,7 @@ const SPLIT_BYTES: usize = 128 * 1024;
 /// Into parts of about this size.
 const PART_BYTES: usize = 64 * 1024;
 
-/// What new cells add to one span.
+/// The addition of new cells to one span.
 #[derive(Debug)]
 enum Addition {
     Cells(Vec<Cell>),
@@ -67,14 +67,14 @@ pub struct Compaction {
     planned: Vec<Planned>,
 }
 
-/// What becomes of the stored segments of one span and range.
+/// The plan for the stored segments of one span and range.
 #[derive(Debug)]
 struct Planned {
     span: Span,
     customers: Range,
-    /// Which of the stored ones are merged with what is new.
+    /// The places of the stored segments that are merged with the addition.
     replaced: Vec<usize>,
-    /// Whether these are all there are.
+    /// Whether these are all stored segments of the span and range.
     is_all: bool,
 }
 
@@ -254,7 +254,7 @@ pub fn of_cells(span: Span, cells: &[Cell]) -> Vec<Segment> {
     segments
 }
 
-/// What cells of customers and quarters of an hour add to each span.
+/// The additions of cells of customers and quarters of an hour to each span.
 fn additions(cells: &[Cell]) -> BTreeMap<Span, Addition> {
     let mut additions = Additions::default();
     additions.of_customers(cells);
@@ -422,7 +422,7 @@ impl Additions {
     }
 }
 
-/// What cells add up to.
+/// The sum of the events and the costs of cells.
 fn sum_of(cells: &[Cell]) -> (i64, i128) {
     let events = cells.iter().map(|cell| cell.events).sum();
     (events, cells.iter().map(|cell| cell.cost).sum())

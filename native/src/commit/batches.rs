@@ -25,9 +25,9 @@ pub struct Member {
 pub struct WrongCount {
     /// Numbers of what.
     pub what: &'static str,
-    /// How many the batch has.
+    /// The number that the batch has.
     pub expected: usize,
-    /// How many were given.
+    /// The number that was given.
     pub actual: usize,
 }
 
@@ -70,7 +70,7 @@ impl Member {
 #[derive(Debug)]
 struct Claim {
     id: Uuid,
-    /// Of the content that all others with the id are compared with.
+    /// The digest of the content that all others with the id are compared with.
     content_digest: i64,
     member: u32,
     row: u32,
@@ -95,14 +95,14 @@ pub struct Record<'a> {
     pub texts: RowTexts<'a>,
 }
 
-/// What became of the events of one batch.
+/// The outcome of the events of one batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// How many are inserted.
+    /// The number of events that are inserted.
     pub inserted: usize,
-    /// How many were there already with the same content.
+    /// The number of events that were stored already with the same content.
     pub duplicates: usize,
-    /// Those whose external id is taken by other content: index in the request,
+    /// The events whose external id is taken by other content: index in the request,
     /// external id, id of the event that has it.
     pub conflicts: Vec<(u32, String, Uuid)>,
 }
@@ -170,7 +170,7 @@ impl Commit {
         }
     }
 
-    /// How many events are left to insert.
+    /// The number of events that are left to insert.
     pub fn len(&self) -> usize {
         self.claims.iter().filter(|claim| !claim.stored).count()
     }
@@ -217,12 +217,12 @@ impl Commit {
         })
     }
 
-    /// How many bytes the texts of these have together.
+    /// The number of bytes of all texts of the events that are left to insert.
     pub fn texts_bytes(&self) -> usize {
         self.left().map(|(_, _, row)| row.texts_bytes()).sum()
     }
 
-    /// One receipt for each member, on the supposition that what is left is inserted.
+    /// The receipt of each member, provided that the events that are left are inserted.
     pub fn receipts(&self) -> Vec<Receipt> {
         let mut met = self.met.iter();
         self.members

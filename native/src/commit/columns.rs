@@ -15,7 +15,7 @@ pub enum Type {
     Json,
 }
 
-/// How many columns an event has.
+/// The number of columns of an event.
 pub const COLUMNS: usize = 12;
 
 /// The name and the type of each column, in order.

@@ -15,7 +15,7 @@ use crate::ids::Uuid;
 /// table that is up to half empty, and the allocation of the key.
 const ENTRY_BYTES: usize = 64;
 
-/// What has a number in its organization.
+/// A customer or a series, which has a number in its organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbered<'a> {
     /// A customer, by the caller's identifier.
@@ -29,11 +29,11 @@ pub enum Numbered<'a> {
 /// The numbers of what a batch lists, in the order of its lists; those that are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Of `external_customer_ids`.
+    /// The numbers of `external_customer_ids`.
     pub external_customers: Vec<Option<i32>>,
-    /// Of `customer_ids`.
+    /// The numbers of `customer_ids`.
     pub customers: Vec<Option<i32>>,
-    /// Of `series`.
+    /// The numbers of `series`.
     pub series: Vec<Option<i32>>,
 }
 

@@ -75,7 +75,7 @@ impl Fixed {
     }
 }
 
-/// The same of a text. The limit on an event keeps its length an i32.
+/// Writes a field that holds a text. The limit on an event keeps its length an i32.
 fn push_text(out: &mut Vec<u8>, text: Option<&str>) {
     let length = text.map_or(NULL, |text| text.len() as i32);
     out.extend_from_slice(&length.to_be_bytes());

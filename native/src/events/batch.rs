@@ -25,12 +25,12 @@ impl Texts {
         place
     }
 
-    /// How many texts there are.
+    /// The number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no texts.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -46,9 +46,9 @@ impl Texts {
     }
 }
 
-/// What events are grouped by.
+/// The texts by which events are grouped.
 ///
-/// What is absent is `None` here and not an empty text, which would be as good
+/// An absent text is `None`. An empty text would do as well
 /// but for glibc: its AVX-512 `memcmp` takes some 200 ns to compare the empty
 /// slices of Rust, which point to no memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,9 +71,9 @@ const SERIES_TEXTS: usize = 4;
 /// A customer, as a place in one of the lists of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Customer {
-    /// In `external_customer_ids`.
+    /// A place in `external_customer_ids`.
     External(u32),
-    /// In `customer_ids`.
+    /// A place in `customer_ids`.
     Id(u32),
 }
 
@@ -100,7 +100,7 @@ pub enum Parent {
     reason = "the columns of an event, as the stub documents them"
 )]
 pub struct Row {
-    /// Where the event stands in the request.
+    /// The index of the event in the request.
     pub index: u32,
     pub customer: Customer,
     pub series: u32,
@@ -113,9 +113,9 @@ pub struct Row {
     /// 0 unless it is.
     pub content_digest: i64,
     pub parent: Parent,
-    /// Where the texts begin.
+    /// The place where the texts begin.
     pub texts_start: usize,
-    /// How long each of them is; an absent one is empty.
+    /// The length of each text; an absent one is empty.
     pub external_id_bytes: u32,
     pub external_member_id_bytes: u32,
     pub llm_bytes: u32,
@@ -123,7 +123,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// How long its texts are together.
+    /// The length of all its texts together.
     pub fn texts_bytes(&self) -> usize {
         let lengths = [
             self.external_id_bytes,
@@ -153,12 +153,12 @@ pub struct RowTexts<'a> {
 pub struct EventBatch {
     /// Whether to store the valid events although others are malformed.
     pub accept_valid: bool,
-    /// What is wrong with the other events, in order: up to [`FAULTS_MAX`] faults and,
+    /// The faults of the other events, in order: up to [`FAULTS_MAX`] faults and,
     /// where `accept_valid`, the first fault of every further event.
     pub faults: Vec<Fault>,
-    /// How many faults were found, those that are not kept included.
+    /// The number of faults found, including those that are not kept.
     pub faults_total: usize,
-    /// How many events have faults.
+    /// The number of events that have faults.
     pub faulty: usize,
     /// Whether any event, faulty or not, has a name of [`super::system_events::SYSTEM_EVENTS`].
     pub holds_system_events: bool,
@@ -182,12 +182,12 @@ impl EventBatch {
         self.faults.first().filter(|fault| fault.index.is_none())
     }
 
-    /// How many distinct customers there are.
+    /// The number of distinct customers.
     pub fn customer_count(&self) -> usize {
         self.external_customer_ids.len() + self.customer_ids.len()
     }
 
-    /// How many distinct series there are.
+    /// The number of distinct series.
     pub fn series_count(&self) -> usize {
         self.series_texts.len() / SERIES_TEXTS
     }

@@ -20,20 +20,20 @@ use super::text_field::{TextField, optional, required};
 use crate::amount::Picocents;
 use crate::ids::{self, Content, IdMaker, NamedCustomer, Uuid};
 
-/// What decoding needs to know besides the bytes.
+/// The context of decoding: all that it needs besides the bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// Whose events they are.
+    /// The organization of the events.
     pub organization_id: Uuid,
-    /// When the request arrived.
+    /// The time at which the request arrived.
     pub now_us: i64,
     /// Random bytes for the ids of events without an external id.
     pub entropy: [u8; 32],
-    /// What the request may hold.
+    /// The limits of the request.
     pub limits: Limits,
 }
 
-/// Where a batch stands among all that were ever streamed.
+/// The place of a batch among all batches that were ever streamed.
 #[derive(Clone, Copy)]
 pub(super) struct StreamPlace<'c> {
     pub(super) stream_id: &'c str,
@@ -59,7 +59,7 @@ pub(super) struct Checker<'a, 'c> {
     context: &'c Context,
     stream: Option<StreamPlace<'c>>,
     ids: IdMaker,
-    /// Of the event being checked.
+    /// The index of the event being checked.
     index: u32,
     pub(super) faults: Faults,
     pub(super) batch: EventBatch,

@@ -11,7 +11,7 @@ use crate::wire;
 
 /// Reads and checks a request.
 ///
-/// Where a fault is the whole request's, it is the only one and the batch is empty.
+/// A fault of the whole request is the only one, and the batch is empty.
 pub fn decode(request: &[u8], context: &Context) -> EventBatch {
     Request::read(request, context.limits.events_max as usize)
         .and_then(|request| check_all(&request, context, None))

@@ -19,7 +19,7 @@ const EVENT_BYTES_MIN: usize = 128;
 
 /// Reads and checks a request of the form `{"events": [...], "accept_valid": false}`.
 ///
-/// Where a fault is the whole request's, it is the only one and the batch is empty.
+/// A fault of the whole request is the only one, and the batch is empty.
 pub fn decode_json(body: &[u8], context: &Context) -> EventBatch {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let text = match str::from_utf8(text) {
@@ -44,11 +44,11 @@ pub fn decode_json(body: &[u8], context: &Context) -> EventBatch {
 /// The events of a request, as far as they are checked.
 struct Events<'a, 'c> {
     checker: Checker<'a, 'c>,
-    /// How many there are, those beyond the limit included.
+    /// The number of events, including those beyond the limit.
     count: usize,
 }
 
-/// Faults of the whole request are told only of a text that is JSON up to its end.
+/// A fault of the whole request is reported only if the text is JSON up to its end.
 fn read_request<'a>(
     text: &'a str,
     arena: &'a Bump,

@@ -1,4 +1,4 @@
-//! What can be wrong with a request, as facts, and the words for it.
+//! The faults of a request: facts, and the words for them.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use crate::amount::AmountError;
 use crate::{ids, json, time};
 
-/// How many faults of one request are kept; more are counted, and kept only where an
-/// event that others are stored without would otherwise not be named at all.
+/// The number of faults of one request that are kept. More are counted, and kept only if
+/// valid events are stored and a faulty event would otherwise not be named at all.
 pub const FAULTS_MAX: usize = 1_000;
-/// How many characters of what was found are shown, the ellipsis included.
+/// The number of characters of a value that are shown, including the ellipsis.
 pub const SHOWN_CHARS_MAX: usize = 64;
 /// The message that the bytes of a request should be.
 pub const REQUEST_MESSAGE: &str = "cost_insights.v1.IngestEventsRequest";
@@ -149,18 +149,18 @@ impl From<AmountError> for FaultKind {
     }
 }
 
-/// One thing that is wrong with one event, or with the whole request.
+/// A fault of one event, or of the whole request.
 ///
 /// `Display` writes the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where the event stands in the request; `None` where it is the request's.
+    /// The index of the event in the request; `None` for a fault of the request.
     pub index: Option<u32>,
-    /// Such as `events[3].metadata._cost.amount`.
+    /// The path of the value, such as `events[3].metadata._cost.amount`.
     pub path: String,
-    /// What was found, fit to be shown.
+    /// The value that was found, fit to be shown.
     pub value: String,
-    /// What is wrong with it.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
@@ -382,7 +382,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Where in an event a fault lies.
+/// The place of a fault in an event.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
     /// The event itself.
@@ -395,7 +395,7 @@ pub enum Place<'a> {
     Key(&'a [u8]),
 }
 
-/// What was found where a fault lies.
+/// The value that was found at the place of a fault.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the names of the parts are those of the proto")]
 pub enum Found<'a> {
@@ -411,7 +411,7 @@ pub enum Found<'a> {
     Integer(i64),
     /// A count.
     Count(usize),
-    /// More than that many.
+    /// A count that is greater than this one.
     MoreThan(usize),
     /// Microseconds since 1970.
     Time(i64),
@@ -450,7 +450,7 @@ pub struct Faults {
     /// The first [`FAULTS_MAX`] of them and, where valid events are stored without
     /// the others, the first fault of each further event.
     pub kept: Vec<Fault>,
-    /// How many there are.
+    /// The number of faults.
     pub count: usize,
     accept_valid: bool,
 }

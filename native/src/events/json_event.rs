@@ -180,7 +180,7 @@ impl<'a> EventReader<'a> {
         Ok(())
     }
 
-    /// What stands under a special key of metadata, where null is a value like any other.
+    /// The value under a special key of metadata, where null is a value like any other.
     fn special<M: Members<'a>>(self, json: &mut Reader<'a>) -> Result<(Leaf<'a>, M), Malformed> {
         let value = json.value()?;
         let mut members = M::default();

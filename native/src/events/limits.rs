@@ -3,7 +3,7 @@
 
 use super::new_event::Metadata;
 
-/// What a request may hold.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Events in a request.
@@ -16,7 +16,7 @@ pub struct Limits {
     pub metadata_key_chars_max: u32,
     /// Characters of a metadata text.
     pub metadata_text_chars_max: u32,
-    /// How far the clock of a client may be ahead.
+    /// The time by which the clock of a client may be ahead.
     pub clock_skew_us: i64,
 }
 

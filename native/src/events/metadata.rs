@@ -123,7 +123,7 @@ struct EntryParts<'a> {
     known: bool,
     /// The last part of the value.
     value: &'a [u8],
-    /// How many parts the value has.
+    /// The number of parts of the value.
     value_parts: usize,
     fields: Reader<'a>,
 }

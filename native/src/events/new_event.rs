@@ -13,7 +13,7 @@ pub enum Text<'a> {
     Utf8(&'a str),
     /// Bytes that are not UTF-8.
     Bytes(&'a [u8]),
-    /// No text, but a value of another type.
+    /// A value of another type than text.
     Other(&'static str),
 }
 
@@ -89,16 +89,16 @@ impl<'a> Leaf<'a> {
 /// `Cost`, or the object under `_cost`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost<'a> {
-    /// How much, in cents.
+    /// The amount in cents.
     pub amount: Leaf<'a>,
-    /// Of which currency.
+    /// The currency of the amount.
     pub currency: Leaf<'a>,
 }
 
 /// `Llm`, or the object under `_llm`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Llm<'a> {
-    /// Who runs the model.
+    /// The vendor that runs the model.
     pub vendor: Leaf<'a>,
     /// The model.
     pub model: Leaf<'a>,
@@ -106,13 +106,13 @@ pub struct Llm<'a> {
     pub input_tokens: Leaf<'a>,
     /// Tokens written.
     pub output_tokens: Leaf<'a>,
-    /// All tokens.
+    /// The number of all tokens.
     pub total_tokens: Leaf<'a>,
     /// Tokens read from a cache.
     pub cached_input_tokens: Leaf<'a>,
-    /// What was asked.
+    /// The prompt.
     pub prompt: Leaf<'a>,
-    /// What was answered.
+    /// The response.
     pub response: Leaf<'a>,
 }
 
@@ -161,7 +161,7 @@ pub struct Timestamp {
 /// stands there instead.
 pub type Message<'a, M> = Option<(Leaf<'a>, M)>;
 
-/// Which of the two fields names the customer.
+/// The field that names the customer.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Customer<'a> {
     /// Neither.
@@ -245,20 +245,20 @@ pub struct Entry<'a> {
 /// The metadata of an event.
 #[derive(Debug, Default)]
 pub struct Metadata<'a> {
-    /// All but `_cost` and `_llm`, in the order of their keys' bytes, each key once.
+    /// The entries but `_cost` and `_llm`, in the order of their keys' bytes, each key once.
     pub entries: Vec<Entry<'a>>,
     /// Whether there are more entries than these.
     pub overflowed: bool,
-    /// What stands under `_cost`; its members count if it is an object.
+    /// The value of `_cost`; its members count if it is an object.
     pub cost: Message<'a, Cost<'a>>,
-    /// What stands under `_llm`; its members count if it is an object.
+    /// The value of `_llm`; its members count if it is an object.
     pub llm: Message<'a, Llm<'a>>,
-    /// What stands there instead of an object.
+    /// The value of the metadata if it is not an object.
     pub instead: Leaf<'a>,
 }
 
 impl<'a> Metadata<'a> {
-    /// How many entries are kept of one event. A key costs a caller a few bytes
+    /// The number of entries of one event that are kept. A key costs a caller a few bytes
     /// and the service some fifty, so memory needs this bound; it lies well
     /// above any limit on keys.
     pub const ENTRIES_MAX: usize = 4096;

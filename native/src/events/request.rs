@@ -15,7 +15,7 @@ pub struct Request<'a> {
     reader: Reader<'a>,
     /// The events, up to the limit.
     pub events: Vec<&'a [u8]>,
-    /// How many events there are, those beyond the limit included.
+    /// The number of events, including those beyond the limit.
     pub count: usize,
     /// Whether to store the valid events although others are malformed.
     pub accept_valid: bool,

@@ -1,4 +1,4 @@
-//! What is allowed in a field that holds text.
+//! The rules of fields that hold text.
 #![forbid(unsafe_code)]
 
 /// A field that holds text.

@@ -25,10 +25,10 @@ pub struct Ledger {
     pub(super) currencies: Interned<Box<str>>,
     /// (product, billing type) of entries, checkouts and seats.
     pub(super) offers: Interned<(Slot, Slot)>,
-    /// How often each offer was ordered.
+    /// The number of orders of each offer.
     pub(super) ordered: HashMap<Slot, i64, RandomState>,
     pub(super) subscription_slots: HashMap<Box<str>, Slot, RandomState>,
-    /// By slot; [`NOT_RECORDED`] where only orders know the subscription.
+    /// The start of each subscription by slot; [`NOT_RECORDED`] where only orders name it.
     pub(super) started_us: Vec<i64>,
     pub(super) subscriptions: Vec<Option<Subscription>>,
     /// The slots of recorded subscriptions, those of one customer together.
@@ -38,15 +38,15 @@ pub struct Ledger {
     /// The slots of seats, those of one customer together.
     pub(super) seats_by_customer: Vec<Slot>,
     pub(super) chunks: BTreeMap<(Kind, i32), Chunk>,
-    /// By currency; none of usd.
+    /// The exchange rates by currency; none for usd.
     pub(super) rates: Vec<Rates>,
     pub(super) texts_bytes: usize,
 }
 
-/// No time of a record.
+/// The start of a subscription that is not recorded.
 pub(super) const NOT_RECORDED: i64 = i64::MAX;
 
-/// What every ledger knows: no customer, and usd.
+/// The slots that every ledger has: that of no customer, and that of usd.
 pub(super) const NOBODY: Slot = 0;
 pub(super) const USD: Slot = 0;
 

@@ -1,4 +1,4 @@
-//! What checkouts add: each counts once, in the period that holds its time.
+//! The facts of checkouts: each counts once, in the period that holds its time.
 
 use super::book::Ledger;
 use super::groups::Tables;

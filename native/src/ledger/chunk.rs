@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::interned::Slot;
 use crate::amount::sum;
 
-/// What the entries of a chunk have in common. An entry whose order is of another time
-/// than its revenue lies in two chunks.
+/// The kind of entry that a chunk holds. An entry whose order is of another time than its
+/// revenue lies in two chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Revenue and order, of no subscription.
@@ -74,7 +74,7 @@ pub struct Row {
     pub order_revenue: (i128, i128),
 }
 
-/// What an amount and the net one add up to.
+/// A pair of sums: of amounts, and of net amounts.
 pub type Pair<T> = (T, T);
 
 /// A column of amounts and that of the net ones.
@@ -97,7 +97,7 @@ impl AmountPair {
 #[derive(Debug, Default)]
 pub struct Chunk {
     times_us: Vec<i64>,
-    /// How many at the beginning are in order.
+    /// The number of entries at the beginning that are in order.
     sorted: usize,
     span_us: Option<(i64, i64)>,
     pub customers: Vec<Slot>,
@@ -111,7 +111,7 @@ pub struct Chunk {
     pub order_revenue: AmountPair,
 }
 
-/// How many entries may be out of order, and what part of those that are in order.
+/// The limit of entries that are out of order: a number, and a part of those in order.
 const TAIL_MAX: usize = 256;
 const TAIL_PART: usize = 16;
 

@@ -17,7 +17,7 @@ pub enum RecordError {
     Orders(i64),
     /// An entry that is neither one record nor takes one back.
     Records(i64),
-    /// No such interval.
+    /// There is no such interval.
     RecurringInterval(String),
     /// Not this many intervals.
     RecurringIntervalCount(i64),

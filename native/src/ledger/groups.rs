@@ -13,15 +13,15 @@ use super::interned::{Interned, Slot};
 use super::question::Question;
 use super::subscription::Subscription;
 
-/// By what records are told apart, and which have a group of their own: group i is that
-/// of key i, and there is one more, of all others.
+/// The dimension that records are grouped by, and the keys that have a group of their own:
+/// group i is that of key i, and the last group holds all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// They are not; there is one group.
+    /// No dimension: all records are in one group.
     Nothing,
-    /// By customer.
+    /// The customers with a group of their own.
     Customers(Vec<i32>),
-    /// By product.
+    /// The products with a group of their own.
     Products(Vec<String>),
 }
 
@@ -63,10 +63,10 @@ impl Table {
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub customers: Table,
-    /// Of subscriptions, if they count.
+    /// The groups of subscriptions by product, if subscriptions count.
     pub products: Table,
     pub subscriptions_count: bool,
-    /// Of entries, checkouts and seats, by product and billing type.
+    /// The groups of entries, checkouts and seats by product and billing type.
     pub offers: Table,
     pub count: usize,
 }

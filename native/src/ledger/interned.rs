@@ -59,7 +59,7 @@ impl<K: Clone + Eq + Hash> Interned<K> {
 }
 
 impl Interned<Box<str>> {
-    /// The same of a text.
+    /// The slot of a text, which is added if it is new.
     pub fn slot_of_text(&mut self, text: &str) -> Slot {
         self.known(text).unwrap_or_else(|| self.insert(text.into()))
     }

@@ -1,4 +1,4 @@
-//! What the orders of a period add up to.
+//! The sums of the orders of a period.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use super::sums::{Overflow, Sums, add};
 pub struct OrderSums {
     pub entries: i64,
     revenue: Pair<i128>,
-    /// By what their subscription is in the period.
+    /// The sums by the class of the orders in the period.
     classes: [ClassSums; 4],
     renewed_subscriptions: i64,
 }
@@ -63,10 +63,10 @@ impl OrderSums {
     }
 }
 
-/// What an order is to the subscription that it is of.
+/// The relation of an order to its subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// It is of none.
+    /// The order has no subscription.
     OneTime,
     /// It was started in the same period.
     New,
@@ -216,7 +216,7 @@ impl Scan<'_> {
 }
 
 impl Class {
-    /// Where nobody asks for what a period tells apart.
+    /// The class of an order when the question does not tell orders apart by period.
     fn without_period(kind: Kind) -> Self {
         if kind.is_of_subscription() {
             Self::Unknown
@@ -247,14 +247,14 @@ impl AmountPair {
     }
 }
 
-/// What orders are to their subscriptions in a period. A subscription is renewed in it
-/// if it has more orders there than were taken back.
+/// The relations of orders to their subscriptions in a period. A subscription is renewed in
+/// the period if it has more orders there than were taken back.
 #[derive(Debug)]
 pub struct Subscriptions {
     whole_us: Range<i64>,
-    /// That of the first period is 1.
+    /// The mark of the period; that of the first period is 1.
     mark: u32,
-    /// By slot.
+    /// The orders of each subscription by slot.
     orders: Vec<SubscriptionOrders>,
     /// Orders of a group that is not the first of its subscription in the period.
     strays: HashMap<(Slot, u32), i32, RandomState>,
@@ -270,7 +270,7 @@ struct SubscriptionOrders {
 }
 
 impl Subscriptions {
-    /// Of no ledger where nobody asks.
+    /// The subscriptions of a ledger; none if the question does not ask for them.
     pub fn of(ledger: Option<&Ledger>) -> Self {
         let started_us = ledger.map_or(&[][..], |ledger| &ledger.started_us);
         let orders = started_us.iter().map(|&started_us| SubscriptionOrders {

@@ -1,4 +1,4 @@
-//! What is asked of a ledger: facts, periods, and what counts.
+//! Questions to a ledger: facts, periods, and the records that count.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::time::{DAY_US, TIME_US_MAX, TIME_US_MIN};
 
 macro_rules! facts {
     ($($fact:ident $name:literal,)*) => {
-        /// What a ledger adds up.
+        /// A fact that a ledger adds up.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the stub of the Python module says what each is")]
         pub enum Fact {
@@ -78,7 +78,7 @@ impl Fact {
 pub enum QuestionError {
     /// Bounds that make no periods.
     Bounds,
-    /// No fact of this name.
+    /// There is no fact of this name.
     NoFact(String),
     /// A fact that was not asked for.
     NotAsked(String),
@@ -101,7 +101,7 @@ impl std::fmt::Display for QuestionError {
 /// Periods, and which records count.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Where each period ends, and the span begins.
+    /// The span of all periods.
     pub(super) span_us: Range<i64>,
     pub(super) bounds_us: Vec<i64>,
     pub(super) whole_bounds_us: Vec<i64>,
@@ -114,7 +114,7 @@ pub struct Question {
     pub(super) customers: Option<Vec<i32>>,
     pub(super) products: Option<Vec<String>>,
     pub(super) billing_types: Option<Vec<String>>,
-    /// By place of the fact.
+    /// Whether each fact is asked for, by the place of the fact.
     pub(super) asked: [bool; FACTS.len()],
     pub(super) asks_history: bool,
 }
@@ -156,7 +156,7 @@ impl Question {
         })
     }
 
-    /// The same of records of one of each list; of all where there is none.
+    /// Restricts the question to records whose values are in each list; `None` restricts nothing.
     pub fn of(
         mut self,
         customers: Option<Vec<i32>>,
@@ -168,7 +168,7 @@ impl Question {
         self
     }
 
-    /// The same of some facts.
+    /// Restricts the question to some facts.
     pub fn asking<'a>(
         mut self,
         names: impl IntoIterator<Item = &'a str>,
@@ -180,13 +180,13 @@ impl Question {
         Ok(self)
     }
 
-    /// The same of the periods alone.
+    /// Restricts the question to the periods, without the history.
     pub fn without_history(mut self) -> Self {
         self.asks_history = false;
         self
     }
 
-    /// How many periods there are.
+    /// The number of periods.
     pub fn periods(&self) -> usize {
         self.bounds_us.len() - 1
     }
@@ -227,7 +227,7 @@ impl Question {
 #[derive(Clone, Debug)]
 pub struct Steps {
     times_us: Vec<i64>,
-    /// How many are before each of equally wide cells, from the first time on.
+    /// The number of times before each of equally wide cells, from the first time on.
     before: Vec<u32>,
     cell_bits: u32,
 }
@@ -284,7 +284,7 @@ fn check_bounds(bounds: &[i64], whole: &[i64]) -> Result<(), QuestionError> {
     Ok(())
 }
 
-/// What is true from one period to another.
+/// The facts that last from one period to another.
 pub const LASTING: [Fact; 14] = [
     Fact::Subscriptions,
     Fact::ActiveSubscriptions,
@@ -302,7 +302,7 @@ pub const LASTING: [Fact; 14] = [
     Fact::SeatCustomers,
 ];
 
-/// What must be looked at.
+/// The records that must be read for a question.
 #[derive(Clone, Copy, Debug)]
 pub struct Wants {
     pub entries: bool,

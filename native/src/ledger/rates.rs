@@ -1,4 +1,4 @@
-//! What a currency was worth: means of the exchange rates of orders.
+//! The worth of a currency: means of the exchange rates of orders.
 
 use std::collections::BTreeMap;
 use std::mem::size_of;

@@ -11,7 +11,8 @@ pub struct Records {
     pub seats: Vec<SeatState>,
 }
 
-/// What an order or a refund adds to metrics. Amounts are picocents of usd.
+/// An entry of the ledger: the amounts that an order or a refund adds to metrics, in
+/// picocents of usd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of a ledger entry")]
 pub struct Entry {
@@ -26,11 +27,11 @@ pub struct Entry {
     pub exchange_rate_e12: i64,
     pub revenue: i128,
     pub net_revenue: i128,
-    /// How many orders it is: −1, 0 or 1.
+    /// The number of orders it counts as: −1, 0 or 1.
     pub orders: i64,
     pub order_revenue: i128,
     pub order_net_revenue: i128,
-    /// 1, or −1 where it takes another one back.
+    /// 1, or −1 for an entry that takes another one back.
     pub records: i64,
 }
 

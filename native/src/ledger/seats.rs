@@ -1,4 +1,4 @@
-//! What seats add: those that there are in a period, and the customers who pay for them.
+//! The facts of seats: those of a period, and the customers who pay for them.
 
 use super::book::Ledger;
 use super::groups::Tables;
@@ -42,7 +42,7 @@ impl Seats<'_, '_> {
         stays.book(self.question, self.sums)
     }
 
-    /// Whether it is of a period, also outside the span.
+    /// Counts a seat that exists in the whole periods; returns whether it does.
     fn add_presence(&mut self, group: usize, seat: &Seat) -> Result<bool, Overflow> {
         let whole_us = self.question.whole_span_us();
         let ends_before = seat

@@ -1,4 +1,4 @@
-//! What subscriptions add: those that are active in a period, and what they earn.
+//! The facts of subscriptions: those that are active in a period, and their revenue.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::question::{Fact, Question};
 use super::subscription::{RecurringInterval, Subscription};
 use super::sums::{Overflow, Sums};
 
-/// How long a subscription is active.
+/// The time for which a subscription is active.
 #[derive(Clone, Debug)]
 struct Active {
     group: usize,
@@ -21,8 +21,8 @@ struct Active {
     paid: Range<usize>,
 }
 
-/// What an active subscription earns that is not in usd. Those of one group and price
-/// are counted first: what one of them earns in a period is worked out once.
+/// The revenue of an active subscription that is not in usd. Subscriptions of one group and
+/// price are counted first, so that the revenue of one in a period is computed once.
 #[derive(Clone, Debug)]
 struct Foreign<'a> {
     subscription: &'a Subscription,
@@ -84,7 +84,7 @@ impl<'a> States<'a, '_> {
         self.add_foreign(foreign)
     }
 
-    /// Whether it is of the span, as far as it counts in it.
+    /// Counts a subscription that exists in the span; returns whether it does.
     fn add_presence(
         &mut self,
         group: usize,
@@ -194,7 +194,7 @@ impl<'a> States<'a, '_> {
     }
 }
 
-/// How many subscriptions earn in each period, by fact.
+/// The number of subscriptions that earn in each period, by fact.
 fn counts_of(alike: &[Foreign<'_>], periods: usize) -> [(Fact, Vec<i64>); 4] {
     let facts = [
         Fact::Mrr,

@@ -15,7 +15,7 @@ pub struct Subscription {
     /// None where it was taken back since.
     pub canceled_us: Option<i64>,
     pub amount: i128,
-    /// What an amount in usd is in a month.
+    /// The monthly revenue of an amount in usd.
     pub monthly: i128,
     pub interval: RecurringInterval,
     pub customer: Slot,
@@ -25,7 +25,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// All but what has a slot.
+    /// A subscription whose customer, product and currency have no slots yet.
     pub fn of(state: &State, interval: RecurringInterval) -> Self {
         let canceled_us = state.canceled_us.filter(|&canceled| {
             let taken_back = state.uncanceled_us;
@@ -46,7 +46,7 @@ impl Subscription {
         }
     }
 
-    /// What it earns in a month at an exchange rate.
+    /// The monthly revenue at an exchange rate.
     pub fn monthly_at(&self, rate_e12: i128) -> i128 {
         self.interval.monthly(times(self.amount, rate_e12))
     }
@@ -65,7 +65,7 @@ fn reason_of(text: &str) -> Fact {
     }
 }
 
-/// How often it earns: so many times in twelve times so many months.
+/// The interval of payments: `times_a_year` payments in every `intervals` years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecurringInterval {
     times_a_year: u32,

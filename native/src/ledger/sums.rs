@@ -18,7 +18,7 @@ pub fn add(sum: &mut i128, amount: i128) -> Result<(), Overflow> {
 /// The facts that are asked for, by group and slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
-    /// Where each fact lies in a slot; none where it is not asked for.
+    /// The place of each fact in a slot; `None` for facts that are not asked for.
     pub places: [Option<usize>; FACTS.len()],
     stride: usize,
     periods: usize,
@@ -56,7 +56,7 @@ impl Sums {
         if self.is_ranking { 1 } else { self.periods }
     }
 
-    /// What happened in a period.
+    /// Adds a fact of one period.
     #[inline]
     pub fn add(
         &mut self,
@@ -73,7 +73,7 @@ impl Sums {
         add(&mut self.cells[at], amount)
     }
 
-    /// What lasts through some periods, which is one of [`LASTING`].
+    /// Adds a fact that lasts through some periods, which is one of [`LASTING`].
     #[inline]
     pub fn add_lasting(
         &mut self,
@@ -120,7 +120,7 @@ impl Sums {
         self.cells.iter().skip(place).step_by(self.stride).copied()
     }
 
-    /// The same of some groups.
+    /// The sums of some of the groups.
     pub fn of_groups(&self, groups: &[usize]) -> Self {
         let size = self.slots() * self.stride;
         let cells = groups

@@ -17,12 +17,12 @@ use super::sums::{Overflow, Sums};
 use crate::amount::sum::{GroupError, zeros};
 use crate::time::TIME_US_MIN;
 
-/// What each group and period adds up to.
+/// The sums of each group and period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// How many groups there are.
+    /// The number of groups.
     pub groups: usize,
-    /// How many numbers of each fact a group has.
+    /// The number of values of each fact in a group.
     pub slots: usize,
     sums: Sums,
     history: Option<Vec<Pair<i128>>>,
@@ -36,7 +36,7 @@ impl Tally {
         Ok(self.sums.column(place))
     }
 
-    /// What lies before the first period, by group: of revenue or of net revenue.
+    /// The revenue or the net revenue before the first period, by group.
     pub fn history(&self, name: &str) -> Result<impl Iterator<Item = i128>, QuestionError> {
         let is_net = match name {
             "revenue" => false,
@@ -62,7 +62,7 @@ impl Tally {
 }
 
 impl Ledger {
-    /// Adds up what counts, by period and group.
+    /// Adds up the records that count, by period and group.
     pub fn tally(&self, question: &Question, keys: &Keys) -> Result<Tally, TallyError> {
         let tables = Tables::of_keys(self, question, keys)?;
         Tallying::new(self, question, &tables, false)?.tally()
@@ -82,7 +82,7 @@ impl Ledger {
         self.rank(question, &tables, self.customers.keys())
     }
 
-    /// The same of products.
+    /// The products of the span, and a tally of one slot with a group for each.
     pub fn rank_products(&self, question: &Question) -> Result<(Vec<Box<str>>, Tally), TallyError> {
         let products = Table::of(
             self.products.len(),
@@ -112,7 +112,7 @@ impl Ledger {
     }
 }
 
-/// One question, half answered.
+/// The state of answering one question.
 struct Tallying<'a> {
     ledger: &'a Ledger,
     question: &'a Question,
@@ -198,7 +198,7 @@ impl<'a> Tallying<'a> {
     }
 }
 
-/// What orders add.
+/// The facts of orders.
 impl Tallying<'_> {
     fn add_entries(&mut self, period: usize) -> Result<(), Overflow> {
         let (ledger, tables, orders) = (self.ledger, self.tables, &mut self.orders);

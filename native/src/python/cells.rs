@@ -17,7 +17,7 @@ fn tally_error(error: tally::TallyError) -> PyErr {
     }
 }
 
-/// Which cells add up to the periods that are asked for.
+/// The cells that add up to the periods of a question.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Cover(cover::Cover);
 
@@ -108,7 +108,7 @@ impl CachedCells {
     }
 }
 
-/// What is added up.
+/// The sources of a tally.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Sources {
     segments: Vec<(Kind, Py<CachedCells>)>,
@@ -168,7 +168,7 @@ impl Sources {
     }
 }
 
-/// What the events of each group and slot add up to.
+/// The sums of the events of each group and slot.
 #[pyclass(frozen, module = "cost_insights._native.cells")]
 pub struct Tally(tally::Tally);
 
@@ -424,7 +424,7 @@ pub fn cells_before<'py>(
     Ok(PyBytes::new(py, &earlier.map_err(value_error)?))
 }
 
-/// How many events the cells of quarters before this one count.
+/// The number of events in the cells of quarters before this one.
 #[pyfunction]
 pub fn events_before(py: Python<'_>, lists: Vec<PyBackedBytes>, quarter: i32) -> PyResult<i64> {
     let counted = py.detach(|| check::events_before(&slices(&lists), quarter));
@@ -441,7 +441,7 @@ pub fn merge_cells<'py>(
     Ok(PyBytes::new(py, &merged.map_err(value_error)?))
 }
 
-/// Whether a stored segment holds what readers look for in it.
+/// Whether a stored segment can be read and holds only what belongs to it.
 #[pyfunction]
 pub fn is_sound_segment(
     py: Python<'_>,
@@ -464,7 +464,7 @@ pub fn is_sound_segment(
 /// (kind, day, month or year, packed)
 type Derived<'py> = (i16, i32, Bound<'py, PyBytes>);
 
-/// What segments of every kind hold.
+/// The contents of segments of every kind.
 #[pyfunction]
 #[pyo3(signature = (counted, *, taken_back))]
 pub fn derive_segments(

@@ -75,7 +75,7 @@ impl NumberCache {
     }
 }
 
-/// What became of the events of one batch.
+/// The outcome of the events of one batch.
 #[pyclass(frozen, module = "cost_insights._native.commit")]
 pub struct Receipt(batches::Receipt);
 

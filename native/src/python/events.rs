@@ -13,7 +13,7 @@ use crate::events::check::Context;
 use crate::events::{batch, decode, decode_json, limits};
 use crate::ids::Uuid;
 
-/// What a request may hold; each is a setting.
+/// The limits of a request; each is a setting.
 #[pyclass(frozen, module = "cost_insights._native.events")]
 pub struct Limits(limits::Limits);
 

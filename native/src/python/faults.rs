@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 
 use crate::events::fault;
 
-/// One thing that is wrong with one event, or with the whole request.
+/// A fault of one event, or of the whole request.
 #[pyclass(frozen, module = "cost_insights._native.faults")]
 pub struct Fault(pub fault::Fault);
 

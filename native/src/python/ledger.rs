@@ -9,7 +9,7 @@ use pyo3::types::{PyList, PyString, PyTuple};
 use super::convert::{group_error, value_error};
 use crate::ledger;
 
-/// Which periods and what of a ledger is asked for.
+/// A question to a ledger: the periods, the records that count, and the facts.
 #[pyclass(frozen, module = "cost_insights._native.ledger")]
 pub struct LedgerQuestion(ledger::Question);
 
@@ -52,7 +52,7 @@ impl LedgerQuestion {
     }
 }
 
-/// What each group and period of a ledger adds up to.
+/// The sums of each group and period of a ledger.
 #[pyclass(frozen, module = "cost_insights._native.ledger")]
 pub struct LedgerTally(ledger::Tally);
 

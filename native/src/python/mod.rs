@@ -16,7 +16,7 @@ mod ledger;
 
 use pyo3::prelude::*;
 
-/// What Python sees.
+/// The module that Python sees.
 #[pymodule(module = "cost_insights")]
 mod _native {
     use pyo3::panic::PanicException;

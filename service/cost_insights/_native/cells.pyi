@@ -30,9 +30,9 @@ __all__ = [
 
 @final
 class Cover:
-    """Which cells add up to the periods that are asked for.
+    """The cells that add up to the periods of a question.
 
-    A slot is where an event counts: slot 0 is the history before the first period,
+    A slot is a span of time: slot 0 is the history before the first period,
     period i is slot i + 1. Whole UTC days of a slot are taken from cells of days, the
     ragged edges from cells of quarters of an hour. Years, months and days of segments
     are numbered as `year`, `12 * (year - 1970) + month - 1` and days since 1970-01-01.
@@ -40,8 +40,8 @@ class Cover:
 
     def __new__(cls, bounds_us: Sequence[int]) -> Cover:
         """Period i holds the times from `bounds_us[i]` up to, not including,
-        `bounds_us[i + 1]`, in microseconds since 1970. Raises ValueError where there
-        is no bound, or they descend."""
+        `bounds_us[i + 1]`, in microseconds since 1970. Raises ValueError if there are
+        no bounds, or they descend."""
     @property
     def cut_days(self) -> list[int]:
         """The days that a bound cuts in two: their segments of quarters are needed."""
@@ -68,7 +68,7 @@ class SegmentKind:
         """The number that is stored."""
     @property
     def name(self) -> str:
-        """The name of the member of `cells.Kind`."""
+        """The name of the kind, which is that of a member of `cells.Kind`."""
     @property
     def span(self) -> Literal["day", "month", "year", "all"]:
         """The unit of the time that one segment covers."""
@@ -87,19 +87,21 @@ SEGMENT_KINDS: Final[tuple[SegmentKind, ...]]
 
 @final
 class CachedCells:
-    """Packed cells or activity that stay in memory and answer many questions: their
-    checksum is looked at once, and what is asked for again is remembered: where the cells
-    of customers are, and what their quarters of an hour add up to by day."""
+    """Packed cells or activity that stay in memory and answer many questions.
+
+    The checksum is verified once. From the second use on, the places of customers' cells
+    and the sums of their quarters of an hour by day are remembered too.
+    """
 
     def __new__(cls, packed: bytes) -> CachedCells:
-        """Copies the bytes, which may be damaged: whoever adds them up is told."""
+        """Copies the bytes. Damaged bytes are reported only when they are added up."""
     @property
     def bytes(self) -> int:
-        """How many bytes of memory it takes by now: more the more is found out."""
+        """The bytes of memory taken; they grow with what is remembered."""
 
 @final
 class Sources:
-    """What is added up; packed as `Compaction` and `Commit.cells` have packed it."""
+    """The sources of a tally, packed as `Compaction` and `Commit.cells` pack them."""
 
     def __new__(
         cls,
@@ -114,29 +116,29 @@ class Sources:
 
 @final
 class Tally:
-    """What the events of each group and slot add up to. Lists by group and slot hold
+    """The sums of the events of each group and slot. Lists by group and slot hold
     slot s of group g at `g * slots + s`. Customers are not counted in the history."""
 
     @property
     def slots(self) -> int: ...
     @property
     def events(self) -> list[int]:
-        """How many events, by group and slot."""
+        """The number of events, by group and slot."""
     @property
     def costs(self) -> list[int]:
-        """Picocents, each an i128, by group and slot."""
+        """The cost in picocents, each an i128, by group and slot."""
     @property
     def customers(self) -> list[int]:
-        """How many distinct customers, by group and slot; empty unless wanted."""
+        """The number of distinct customers, by group and slot; empty unless wanted."""
     @property
     def customers_of_groups(self) -> list[int]:
-        """How many distinct customers each group has in all periods together."""
+        """The number of distinct customers of each group in all periods together."""
     @property
     def customers_of_slots(self) -> list[int]:
-        """How many distinct customers all groups have together, by slot."""
+        """The number of distinct customers of all groups together, by slot."""
     @property
     def customers_in_all(self) -> int:
-        """How many distinct customers all groups have in all periods together."""
+        """The number of distinct customers of all groups in all periods together."""
 
 def tally_cells(
     cover: Cover,
@@ -147,14 +149,14 @@ def tally_cells(
     customer_groups: Sequence[tuple[int, int]] | None = None,
     customers_wanted: bool,
 ) -> Tally:
-    """Adds up what counts, by group and slot.
+    """Adds up the events that count, by group and slot.
 
     `series_groups`, native i32, is the group of each series by its number, from 0 up to,
     not including, `groups`; −1 where its events do not count. With `customer_groups`,
     (customer number, group or −1 for that of the series), only these customers count,
     and the segments must be of customers; without it they must be everyone's. Raises
-    ValueError where anything packed is damaged, a series has no group or there is no such
-    group, MemoryError for too many groups.
+    ValueError if packed bytes are damaged, a series has no group or a group is out of
+    range, MemoryError for too many groups.
     """
 
 def rank_cells(
@@ -184,8 +186,8 @@ def list_cells(
     customer_first: int,
     customer_last: int,
 ) -> list[tuple[int, int, int, int, int]]:
-    """(customer, slot, series, events, picocents) of what each of them adds up to in the
-    periods, in that order, of the customers from the first to the last number.
+    """Lists the sums of each customer, period and series, of the customers from the first
+    to the last number: (customer, slot, series, events, picocents), sorted in that order.
 
     The segments must be of customers, and each series that counts in group 0. Only
     `customers` count, where given. Raises ValueError as `tally_cells` does.
@@ -203,7 +205,7 @@ class Compaction:
         """Raises ValueError where a batch is damaged."""
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """(kind, span) of what gets something new."""
+        """The spans that get something new, as (kind, span)."""
     def plan(self, stored: Sequence[tuple[int, int, int, int, int]]) -> list[int]:
         """Chooses which stored segments are replaced; returns their places.
 
@@ -218,33 +220,35 @@ class Compaction:
 def cells_of_events(
     timestamps_us: Buffer, costs_picocents: Buffer, customers: Buffer, series: Buffer
 ) -> bytes:
-    """The packed cells of events, as `Commit.cells` packs them: of each customer, quarter
+    """The packed cells of events, as `Commit.cells` packs them: one per customer, quarter
     of an hour and series.
 
     The first two buffers are native i64, the others native i32. All are contiguous and
-    must not change until the call returns. Raises ValueError where they do not fit.
+    must not change until the call returns. Raises ValueError if they do not fit.
     """
 
 def cells_of_copy(payload: bytes) -> tuple[bytes, int]:
-    """The same of rows (timestamp, cost, customer, series), none of them null, of
-    PostgreSQL's binary COPY, with or without its header and trailer, and how many they
-    are. Raises ValueError where it holds anything else."""
+    """The packed cells of the rows of PostgreSQL's binary COPY, and the number of rows.
+
+    Rows are (timestamp, cost, customer, series), none of them null; the header and the
+    trailer may be missing. Raises ValueError if the payload holds anything else.
+    """
 
 def cells_by_month(
     batches: Sequence[bytes], first_quarter: int
 ) -> tuple[list[tuple[int, bytes]], list[int]]:
-    """(month, packed cells) of batches, and the places of those that are damaged, which
-    are passed over. Cells before the first quarter, counted from 1970, are left out."""
+    """The packed cells of batches as (month, cells), and the places of damaged batches,
+    which are passed over. Cells before the first quarter, counted from 1970, are left out."""
 
 def cells_before(packed: bytes, quarter: int) -> bytes:
     """The packed cells of earlier quarters. Raises ValueError where `packed` is damaged."""
 
 def events_before(lists: Sequence[bytes], quarter: int) -> int:
-    """How many events the cells of earlier quarters count, in packed lists. Raises
+    """The number of events in the cells of earlier quarters of packed lists. Raises
     ValueError where one is damaged."""
 
 def merge_cells(lists: Sequence[bytes]) -> bytes:
-    """Packed lists of cells as one, which add up. Raises ValueError where one is damaged."""
+    """Adds up packed lists of cells to one. Raises ValueError if one is damaged."""
 
 def is_sound_segment(
     kind: int, span: int, customer_first: int, customer_last: int, packed: bytes
@@ -255,7 +259,7 @@ def is_sound_segment(
 def derive_segments(
     counted: Sequence[bytes], *, taken_back: Sequence[bytes]
 ) -> list[tuple[int, int, bytes]]:
-    """(kind, span, packed list) of what segments hold; lists of a span add up.
+    """The contents of segments as (kind, span, packed list); lists of a span add up.
 
     `counted` are packed cells of customers and quarters, of which those `taken_back`
     do not count. Raises ValueError where a list is damaged.
@@ -266,10 +270,11 @@ def compare_segments(
 ) -> tuple[int, int, list[tuple[int, str, int, int, int, int, int]]]:
     """Compares the sound segments of a span with what is expected.
 
-    Returns how many cells either side has, how many differ, and of the first of those
-    (customer number, bucket in words, series number, stored events, stored picocents,
-    expected events, expected picocents). Where a segment says who was active, each
-    customer counts as a cell, of one event. Raises ValueError where a list is damaged.
+    Returns the number of cells that either side has, the number of those that differ, and
+    the first differences as (customer number, bucket in words, series number, stored
+    events, stored picocents, expected events, expected picocents). In a segment of
+    activity, each active customer counts as a cell of one event. Raises ValueError where a
+    list is damaged.
     """
 
 def pack_segments(

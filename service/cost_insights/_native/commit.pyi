@@ -17,7 +17,7 @@ __all__ = [
 class NumberCache:
     """Numbers of customers and series that never change, by organization.
 
-    Bounded whatever callers send: what was not asked for in a while is forgotten.
+    Its size is bounded whatever callers send: the least recently used numbers are forgotten.
     Several threads may use it.
     """
 
@@ -26,10 +26,10 @@ class NumberCache:
         self, organization_number: int, batch: EventBatch
     ) -> tuple[list[int | None], list[int | None], list[int | None]]:
         """The numbers of the batch's `external_customer_ids`, of its `customer_ids`
-        and of its `series`; None where one is not known."""
+        and of its `series`; None for each that is not known."""
     def commit_of(self, batches: Sequence[tuple[EventBatch, int]]) -> Commit | None:
-        """A commit of these batches, each with the number of its organization; None
-        where another number is not known, or where a batch has `uncertain_parents`."""
+        """A commit of these batches, each with the number of its organization; None if
+        any other number is unknown, or if a batch has `uncertain_parents`."""
     def add(
         self,
         organization_number: int,
@@ -37,11 +37,11 @@ class NumberCache:
         customers: dict[bytes, int],
         series: dict[tuple[str, str, str, str], int],
     ) -> None:
-        """Adds numbers; only what is committed may be."""
+        """Adds numbers; they must be committed already."""
 
 @final
 class Receipt:
-    """What became of the events of one batch."""
+    """The outcome of the events of one batch."""
 
     @property
     def inserted(self) -> int: ...
@@ -49,14 +49,14 @@ class Receipt:
     def duplicates(self) -> int: ...
     @property
     def conflicts(self) -> list[tuple[int, str, bytes]]:
-        """(index in the request, external id, id of the stored event) of each event
-        whose external id is taken by other content."""
+        """The events whose external id is taken by other content, each as (index in the
+        request, external id, id of the stored event)."""
 
 @final
 class Commit:
     """The batches that one transaction stores.
 
-    Of events with one id in one commit the first is kept; each later one is a
+    If several events of a commit have one id, the first is kept; each later one is a
     duplicate if its content is the same, else a conflict.
     """
 
@@ -67,10 +67,10 @@ class Commit:
     ) -> Commit:
         """Each member is (batch, organization number, customer numbers, series
         numbers), the numbers in the order of the batch's lists. `known_parents`
-        are those of the `uncertain_parents` that are ids of events of the
-        organization; the others are read as external ids."""
+        are the `uncertain_parents` that are ids of events of the organization; the
+        others are read as external ids."""
     def __len__(self) -> int:
-        """How many events are left to insert."""
+        """The number of events that are left to insert."""
     def any_id(self) -> bytes | None:
         """The id of one of the events left to insert, if there is any."""
     def keyed_ids(self) -> list[bytes]:
@@ -83,14 +83,14 @@ class Commit:
         """The events left to insert as a PostgreSQL binary COPY, header and trailer
         included, in the order of `EVENT_COLUMNS`."""
     def arrays(self) -> list[bytes]:
-        """The same as PostgreSQL's binary arrays, one for each of `EVENT_COLUMNS`."""
+        """The events left to insert as PostgreSQL's binary arrays, one per column."""
     def rows(self) -> list[tuple[object, ...]]:
         """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
     def cells(self) -> list[tuple[int, bytes]]:
-        """(organization number, packed cells) of the events left to insert: the sums of
-        each customer, quarter of an hour and series."""
+        """The packed cells of the events left to insert, by organization number: the sums
+        of each customer, quarter of an hour and series."""
     def receipts(self) -> list[Receipt]:
-        """One for each member, on the supposition that what is left is inserted."""
+        """The receipt of each member, provided that the events left to insert are inserted."""
 
 EVENT_COLUMNS: Final[tuple[str, ...]]
 """The names of the columns of `copy_payload`, `arrays` and `rows`. `timestamp_us` counts

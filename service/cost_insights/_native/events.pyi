@@ -17,13 +17,13 @@ __all__ = [
 ]
 
 SYSTEM_EVENTS: Final[frozenset[str]]
-"""The names of events that say what was earned, and are recorded instead of stored."""
+"""The names of events that report revenue, and are recorded instead of stored."""
 
 @final
 class Limits:
-    """What a request may hold; each is a setting.
+    """The limits of a request; each is a setting.
 
-    Raises ValueError where `event_bytes_max` is over 1 GiB, which no column of
+    Raises ValueError if `event_bytes_max` is over 1 GiB, which no column of
     PostgreSQL holds, or `metadata_keys_max` over 4096.
     """
 
@@ -48,19 +48,19 @@ class EventBatch:
         """Whether the request asked to store the valid events although others are malformed."""
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong with the events that are not in the batch, in order: by index,
-        within an event by field. The first 1000 are kept and, where `accept_valid`, the
-        first of each further event; `faults_total` counts all. A fault of the whole
+        """The faults of the events that are not in the batch, in order: by index, within
+        an event by field. The first 1000 are kept and, if `accept_valid`, the first of
+        each further event; `faults_total` counts all. A fault of the whole
         request is the only one, and the batch is empty."""
     @property
     def faults_total(self) -> int:
-        """How many faults were found, those that are not kept included."""
+        """The number of faults found, including those that are not kept."""
     @property
     def request_fault(self) -> Fault | None:
         """The fault of the whole request, if it has one."""
     @property
     def faulty(self) -> int:
-        """How many events are not in the batch because of `faults`."""
+        """The number of events that are not in the batch because of `faults`."""
     @property
     def holds_system_events(self) -> bool:
         """Whether any event, faulty or not, has a name of `SYSTEM_EVENTS`."""
@@ -159,4 +159,4 @@ def decode_streamed(
 
 def is_blank(text: str) -> bool:
     """Whether no character of the text can be seen: white space, control characters and
-    whatever else takes no ink. The empty text is blank."""
+    other invisible characters. The empty text is blank."""

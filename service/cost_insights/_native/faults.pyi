@@ -1,4 +1,4 @@
-"""What is wrong with an event, a request or an amount, as data."""
+"""Faults of an event, a request or an amount, as data."""
 
 from typing import Final, final
 
@@ -12,23 +12,23 @@ REASONS: Final[frozenset[str]]
 
 @final
 class Fault:
-    """One thing that is wrong with one event, or with the whole request."""
+    """A fault of one event, or of the whole request."""
 
     @property
     def index(self) -> int:
-        """Where the event stands in the request; -1 where it is the request's."""
+        """The index of the event in the request; -1 for a fault of the request."""
     @property
     def path(self) -> str:
-        """Such as `events[3].metadata._cost.amount`; empty where it is the whole request."""
+        """The path, such as `events[3].metadata._cost.amount`; empty for the whole request."""
     @property
     def reason(self) -> str:
-        """One of `REASONS`, such as `AMOUNT_TOO_PRECISE`."""
+        """The reason, one of `REASONS`, such as `AMOUNT_TOO_PRECISE`."""
     @property
     def message(self) -> str:
-        """What was found and what is allowed, in words; every variable part is in `facts` too."""
+        """The found value and the allowed ones, in words; every variable part is in `facts` too."""
     @property
     def value(self) -> str:
-        """What was found, shortened to 64 characters."""
+        """The value that was found, shortened to 64 characters."""
     @property
     def facts(self) -> dict[str, str]:
         """The limits and other variable parts of `message`, without path and value."""

@@ -11,16 +11,19 @@ __all__ = [
 ]
 
 LEDGER_FACTS: Final[tuple[str, ...]]
-"""What a `Ledger` adds up, as `column` of `LedgerTally` names it. A period's fact is
-its own, and over periods they add up, but for these, which are of the end of a period:
-subscriptions (the same in each, those of the whole span), active_subscriptions,
+"""The facts that a `Ledger` adds up, by the names that `LedgerTally.column` takes. Facts of
+several periods add up, except for these, which describe the end of a period:
+subscriptions (in each period those of the whole span), active_subscriptions,
 committed_subscriptions, mrr, committed_mrr, trial_mrr, trial_committed_mrr,
 active_customers, churn_canceled, churn_base, seats (as subscriptions), seats_total,
 seats_claimed, seat_customers."""
 
 @final
 class LedgerQuestion:
-    """Which periods and what of a ledger is asked for. It never changes."""
+    """A question to a ledger: the periods, the records that count, and the facts.
+
+    It never changes.
+    """
 
     def __new__(
         cls,
@@ -35,28 +38,28 @@ class LedgerQuestion:
         history: bool = True,
     ) -> LedgerQuestion:
         """Period i holds the times from `bounds_us[i]` up to, not including,
-        `bounds_us[i + 1]`, in microseconds since 1970. `whole_bounds_us` say where the
-        periods would begin and end if the span did not cut the first and the last;
-        `by_year` whether they are years. Only what is of one of each list counts; None
-        leaves nothing out. Facts that are not asked for, and the history, cost nothing;
-        None asks for all facts.
-        Raises ValueError where there is no period, bounds descend or do not belong
+        `bounds_us[i + 1]`, in microseconds since 1970. `whole_bounds_us` are the
+        bounds of the periods if the span did not cut the first and the last; `by_year`
+        says whether the periods are years. Only records whose values are in each list
+        count; None leaves nothing out. Facts that are not asked for, and the history, cost
+        nothing; None asks for all facts.
+        Raises ValueError if there is no period, bounds descend or do not belong
         together, or there is no such fact."""
 
 @final
 class LedgerTally:
-    """What each group and period adds up to."""
+    """The sums of each group and period."""
 
     @property
     def groups(self) -> int: ...
     @property
     def slots(self) -> int:
-        """How many numbers of each fact a group has."""
+        """The number of values of each fact in a group."""
     def column(self, fact: str) -> list[int]:
         """The numbers of a fact, that of slot s of group g at `g * slots + s`. Raises
         ValueError where the question did not ask for it."""
     def history(self, fact: str) -> list[int]:
-        """What of `revenue` or `net_revenue` lies before the first period, by group.
+        """The sum of `revenue` or `net_revenue` before the first period, by group.
         Raises as `column` does."""
 
 @final
@@ -69,10 +72,10 @@ class Ledger:
     def __new__(cls) -> Ledger: ...
     @property
     def position(self) -> int:
-        """The greatest record number that is in it, and all before it are; 0 at first."""
+        """The greatest record number up to which the ledger holds all records; 0 at first."""
     @property
     def bytes(self) -> int:
-        """Roughly how much memory it takes."""
+        """The bytes of memory it takes, roughly."""
     def add(
         self,
         position: int,
@@ -120,7 +123,7 @@ class Ledger:
 
         Entries are (revenue_us, order_us, customer number or −1, product id, billing
         type, subscription id, currency, exchange_rate_e12, revenue, net revenue, orders,
-        order revenue, net order revenue, 1 or −1 where it takes another one back),
+        order revenue, net order revenue, 1 or −1 if it takes another one back),
         amounts in picocents of usd, as integers or their decimal digits. Subscriptions are
         (subscription id, customer number, product id, currency, amount in picocents,
         recurring interval, its count, started_us, trial_end_us, canceled_us, cancel reason,
@@ -133,8 +136,8 @@ class Ledger:
         ValueError where a number has no meaning, OverflowError where one is too great.
         """
     def billed_products(self, billing_types: Sequence[str]) -> list[str]:
-        """The products that have an order of one of the types or, where `recurring` is
-        one of them, a subscription; no product is none of them."""
+        """The products that have an order of one of the types or, if `recurring` is one
+        of them, a subscription; records without a product are left out."""
     def tally(
         self,
         question: LedgerQuestion,
@@ -142,14 +145,14 @@ class Ledger:
         by: str = "",
         keys: Sequence[int | str] = (),
     ) -> LedgerTally:
-        """Adds up what counts, by period and group: one of each customer number or product
-        id in `keys`, and one more, the last, of all others. By nothing there are no keys
-        and one group. Raises OverflowError where a sum has more than 127 bits, ValueError
-        where the keys do not fit, MemoryError for too many groups."""
+        """Adds up the records that count, by period and group: one group per customer
+        number or product id in `keys`, and a last one for all others. Without `by` there
+        are no keys and one group. Raises OverflowError if a sum has more than 127 bits,
+        ValueError if the keys do not fit, MemoryError for too many groups."""
     def rank(
         self, question: LedgerQuestion, *, by: str
     ) -> tuple[list[int] | list[str], LedgerTally]:
-        """Each customer number or product id of a record of the span, in ascending order,
-        and its group in a tally of one slot: sums over the periods or, of facts of the end
-        of a period, that of the last. What has no customer is left out. Raises as `tally`
-        does."""
+        """The customer numbers or product ids of the records of the span in ascending order,
+        and a tally with a group for each and one slot: the sum over the periods or, for
+        facts that describe the end of a period, the value of the last one. Records without
+        a customer are left out. Raises as `tally` does."""

@@ -1,4 +1,4 @@
-"""States of checkouts and seats: of each, the latest one that was sent counts.
+"""States of checkouts and seats: the latest state of each counts.
 
 Nothing but whole states is said of them, so that the latest one is all that is kept.
 """
@@ -22,25 +22,25 @@ from cost_insights.revenue.tables import (
 from cost_insights.store.schema import checkout, seat
 
 _NOT_STATED = frozenset({"organization_number", "customer_number", "state_id"})
-"""Columns of a row that its state does not say."""
+"""The columns of a row that are not part of its state."""
 
 _NEVER_US = -(2**63)
 
 
 class StateOutcome(Enum):
-    """What became of one state of a request."""
+    """The outcome of one state of a request."""
 
     INSERTED = auto()
-    """It is the first state."""
+    """The state is the first of its id."""
 
     UPDATED = auto()
-    """It takes the place of an earlier state."""
+    """The state replaces an earlier one."""
 
     UNCHANGED = auto()
-    """It is the latest state already."""
+    """The state is stored already, as the latest."""
 
     OUTDATED = auto()
-    """A later state is known."""
+    """A later state is stored already."""
 
 
 def state_row(
@@ -80,7 +80,7 @@ def _record(
     states: Sequence[Row],
     place: Callable[[Row], tuple[Any, ...]],
 ) -> list[StateOutcome]:
-    """Records states; of one id the one with the greatest place counts."""
+    """Records states; the one with the greatest place counts for each id."""
     id_name = id_column(table).name
     stored = stored_by_id(connection, organization, table, {state[id_name] for state in states})
     latest = dict(stored)

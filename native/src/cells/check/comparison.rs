@@ -10,8 +10,8 @@ use crate::cells::activity::{Entries, united};
 use crate::cells::codec::Damaged;
 use crate::cells::kind::Kind;
 
-/// A cell, or a customer of an activity, of which something else is stored than the
-/// events say. Who is active has one event in a cell of an activity.
+/// A cell, or a customer of an activity, whose stored sums differ from those of the
+/// events. An active customer counts as one event of an activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the parts of a cell")]
 pub struct Difference {
@@ -22,14 +22,14 @@ pub struct Difference {
     pub expected: Sums,
 }
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// How many cells, or customers of activities, either side has.
+    /// The number of cells, or customers of activities, that either side has.
     pub compared: u64,
-    /// How many of them differ.
+    /// The number of those that differ.
     pub differing: u64,
-    /// The first of those.
+    /// The first of the differences.
     pub first: Vec<Difference>,
 }
 

@@ -18,7 +18,7 @@ impl std::fmt::Display for LengthsDiffer {
     }
 }
 
-/// The packed cells of events, whose numbers are counted from 0.
+/// The packed cells of events.
 pub fn of_events(
     timestamps_us: &[i64],
     costs_picocents: &[i64],
@@ -45,8 +45,8 @@ pub fn of_events(
     Ok(cell::pack(&cells))
 }
 
-/// The cells of batches by month, and the places of batches that are damaged. Those
-/// of quarters before the first are left out.
+/// The cells of batches by month, and the places of batches that are damaged. Cells of
+/// quarters before the first quarter are left out.
 pub fn by_month(batches: &[&[u8]], first_quarter: i32) -> (BTreeMap<i32, Vec<u8>>, Vec<usize>) {
     let mut months: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
     let mut damaged = Vec::new();
@@ -80,7 +80,7 @@ pub fn before(packed: &[u8], quarter: i32) -> Result<Vec<u8>, Damaged> {
     Ok(cell::pack(&cells))
 }
 
-/// How many events the cells of quarters before this one count.
+/// The number of events in the cells of quarters before this one.
 pub fn events_before(lists: &[&[u8]], quarter: i32) -> Result<i64, Damaged> {
     let cells = unpack_all(lists.iter().copied())?;
     let earlier = cells.iter().filter(|cell| cell.bucket < quarter);

@@ -10,7 +10,7 @@ use crate::cells::codec::Damaged;
 use crate::cells::segment::{self, Compaction, EVERY_CUSTOMER, Segment, Span};
 use crate::time::day_of;
 
-/// How many cells of a day lie unpacked until all of its cells are known.
+/// The greatest number of cells of a day that stay unpacked while others are still to come.
 const UNPACKED_CELLS_MAX: usize = 4_096;
 
 /// The cells of one day, most of them packed.
@@ -36,8 +36,8 @@ impl Day {
     }
 }
 
-/// What segments of every kind and span hold if these cells of customers and quarters
-/// are counted and those taken back: packed lists, which add up.
+/// The contents of segments of every kind and span, derived from counted cells of customers
+/// and quarters without those taken back: packed lists, which add up.
 pub fn derive(
     counted: &[&[u8]],
     taken_back: &[&[u8]],

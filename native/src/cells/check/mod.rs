@@ -1,9 +1,9 @@
 //! Checking: whether stored segments hold what the events say.
 //!
 //! The cells of events are counted anew and every kind of segment is derived from
-//! them, a month at a time. What is stored beside is then compared cell by cell.
-//! All of it stays packed but for the cells of one day, so that a month takes about
-//! as many bytes as its segments.
+//! them, a month at a time. The stored segments are then compared cell by cell.
+//! Everything but the cells of one day stays packed, so that a month takes about as
+//! many bytes as its segments.
 #![forbid(unsafe_code)]
 
 mod comparison;
@@ -42,7 +42,7 @@ mod tests {
         packed.iter().map(Vec::as_slice).collect()
     }
 
-    /// What is taken back is as if it had never been counted, in segments of each kind.
+    /// Cells that are taken back leave no trace in segments of any kind.
     #[test]
     fn derived_without_what_is_taken_back() {
         let (one, other) = (events(1), events(2));
@@ -128,7 +128,7 @@ mod tests {
             }
         }
 
-        /// No stored bytes make it panic.
+        /// No stored bytes cause a panic.
         #[test]
         fn any_bytes(bytes: Vec<u8>, kind in 0_usize..10, span: i32) {
             let mut stored = vec![1];

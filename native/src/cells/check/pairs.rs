@@ -16,7 +16,7 @@ pub struct Sums {
     pub cost: i128,
 }
 
-/// What two sides have of one customer, bucket and series.
+/// The sums of one customer, bucket and series on both sides.
 pub(super) struct Pair {
     pub(super) place: Cell,
     pub(super) left: Sums,

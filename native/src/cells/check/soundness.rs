@@ -6,12 +6,12 @@ use crate::cells::cell::{Cell, Cells};
 use crate::cells::codec::Damaged;
 use crate::cells::segment::{EVERY_CUSTOMER, Range, Span};
 
-/// More than any number of events comes to. What says so is damaged; sums of what does
-/// not are far from the end of their integers.
+/// The greatest count of events and the greatest cost of a cell. Cells beyond them are
+/// damaged, and sums of cells within them stay far below the limits of their integers.
 const EVENTS_MAX: u64 = 1 << 40;
 const COST_MAX: u128 = 1 << 104;
 
-/// Cells that are in order, each once, and none of them beyond what can be.
+/// Unpacks cells; they are damaged unless they are sorted, distinct and within the limits.
 pub(super) fn sound_cells(packed: &[u8]) -> Result<Vec<Cell>, Damaged> {
     let mut cells: Vec<Cell> = Vec::new();
     Cells::new(packed)?.append_to(&mut cells)?;
@@ -26,8 +26,8 @@ pub(super) fn sound_cells(packed: &[u8]) -> Result<Vec<Cell>, Damaged> {
     }
 }
 
-/// Whether a stored segment can be read, and holds nothing that readers would not look
-/// for in that span and range.
+/// Whether a stored segment can be read, and everything in it belongs to that span and
+/// range of customers.
 pub fn is_sound(span: Span, customers: Range, packed: &[u8]) -> bool {
     if span.0.is_activity() {
         return is_sound_activity(span, packed);

@@ -1,4 +1,4 @@
-//! What the cells of a cover add up to, by group and period.
+//! Tallies: the sums of the cells of a cover, by group and period.
 //!
 //! Questions about everyone are answered from everyone's cells and activity, those
 //! about some customers, or about each, from each customer's own cells. Pending
@@ -27,9 +27,9 @@ use crate::amount::sum::{GroupError, zeros};
 /// Why nothing was added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TallyError {
-    /// What is stored is damaged, or has a series that the selection does not know.
+    /// The stored bytes are damaged, or have a series that the selection does not know.
     Damaged,
-    /// The groups of the selection are none.
+    /// The groups of the selection are not valid.
     Groups(GroupError),
 }
 
@@ -54,26 +54,26 @@ impl std::fmt::Display for TallyError {
     }
 }
 
-/// What the events of each group and slot add up to.
+/// The sums of the events of each group and slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many slots a group has.
+    /// The number of slots of a group.
     pub slots: usize,
-    /// How many events, by group and slot.
+    /// The number of events, by group and slot.
     pub events: Vec<i64>,
-    /// The picocents, by group and slot.
+    /// The cost in picocents, by group and slot.
     pub costs: Vec<i128>,
-    /// How many distinct customers, by group and slot; none in the history.
+    /// The number of distinct customers, by group and slot; 0 in the history.
     pub customers: Vec<u64>,
-    /// How many distinct customers each group has in all periods together.
+    /// The number of distinct customers of each group in all periods together.
     pub customers_of_groups: Vec<u64>,
-    /// How many distinct customers all groups have together, by slot.
+    /// The number of distinct customers of all groups together, by slot.
     pub customers_of_slots: Vec<u64>,
-    /// How many distinct customers there are in all.
+    /// The number of distinct customers of all groups in all periods together.
     pub customers_in_all: u64,
 }
 
-/// Adds up what counts. Customers are not counted where they are not `wanted`.
+/// Adds up the events that count; distinct customers only if `customers_wanted`.
 pub fn tally(
     cover: &Cover,
     sources: &Sources<'_>,
@@ -122,7 +122,8 @@ impl Tally {
         let groups = active.len() / self.slots;
         let mut of_groups = vec![Set::default(); groups];
         self.customers = vec![0; active.len()];
-        // What was counted is let go: of a slot, not of all, every set is there twice.
+        // Sets are dropped once they are counted, so that only those of one slot are in
+        // memory twice.
         for slot in 0..self.slots {
             let mut of_slot = Set::default();
             for (group, of_group) in of_groups.iter_mut().enumerate() {

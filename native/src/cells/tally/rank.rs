@@ -13,18 +13,18 @@ use crate::cells::cover::Cover;
 /// The values of greatest cost, of those that have an event in a period.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranking {
-    /// How many values have an event.
+    /// The number of values that have an event.
     pub values: usize,
     /// (value, picocents) of the values of greatest cost, the greatest first, and
     /// of all others that cost as much as the last of them.
     pub first: Vec<(u32, i128)>,
 }
 
-/// What each value adds up to.
+/// The events and the cost of each value.
 #[derive(Debug, Default)]
 struct SumsOfValues {
-    /// By value, as far as the values of those that were added fill a good part of it: to
-    /// look for each in a table takes as long as to read several cells.
+    /// The sums by value, as long as the values added so far fill a good part of the list:
+    /// a look-up in a table takes as long as reading several cells.
     dense: Vec<(i64, i128)>,
     others: HashMap<u32, (i64, i128), RandomState>,
     added: usize,

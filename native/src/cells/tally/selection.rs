@@ -9,15 +9,15 @@ use super::walk::Wanted;
 use crate::amount::sum::GroupError;
 use crate::cells::codec::Damaged;
 
-/// Which events count, and in which group.
+/// The events that count, and the group of each.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
     /// The group of each series, or −1 where its events do not count.
     pub series_groups: &'a [i32],
-    /// Which customers count, and in which group instead of that of their series;
-    /// everyone does if there is no such table.
+    /// The customers that count, each with the group that replaces that of the series;
+    /// `None` if all customers count.
     pub customer_groups: Option<CustomerGroups>,
-    /// How many groups there are.
+    /// The number of groups.
     pub groups: usize,
 }
 
@@ -25,7 +25,7 @@ pub struct Selection<'a> {
 pub type CustomerGroups = HashMap<u32, i32, RandomState>;
 
 impl Selection<'_> {
-    /// Which cells it takes; `by_series` where they must be told apart by series.
+    /// The cells it selects; `by_series` if they must be told apart by series.
     pub(super) fn wanted(&self, by_series: bool) -> Wanted {
         let customers = self.customer_groups.as_ref().map(|groups| {
             let mut customers: Vec<u32> = groups.keys().copied().collect();
@@ -38,7 +38,7 @@ impl Selection<'_> {
         }
     }
 
-    /// Whether it depends on the series of an event if or where that counts.
+    /// Whether the group of an event depends on its series.
     pub(super) fn is_by_series(&self) -> bool {
         let groups = self.series_groups;
         groups.iter().any(|&group| group != groups[0])

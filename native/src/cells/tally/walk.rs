@@ -7,7 +7,7 @@ use crate::cells::codec::Damaged;
 use crate::cells::cover::{Cover, Slot};
 use crate::cells::kind::Kind;
 
-/// Events that are counted by what they add up to.
+/// The sources of a tally: segments, batches and single events.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// Segments of everyone, or of customers, but not of both.
@@ -28,11 +28,11 @@ pub struct LooseEvent {
     pub series: u32,
 }
 
-/// Which cells are looked at.
+/// The cells that a walk visits.
 pub(super) struct Wanted {
-    /// Whose, in ascending order; `None` where it is everyone's.
+    /// The customers in ascending order; `None` for all customers.
     pub(super) customers: Option<Vec<u32>>,
-    /// Whether they must be told apart by series: fewer cells hold the same of all.
+    /// Whether cells must be told apart by series; if not, fewer cells hold the same sums.
     pub(super) by_series: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::json;
 const VENDOR: TextField = required("vendor", "the vendor", 128);
 const MODEL: TextField = required("model", "the model", 128);
 
-/// What an LLM call adds to the series.
+/// The part of the series that an LLM call adds.
 #[derive(Clone, Copy)]
 pub(super) struct Model<'a> {
     pub(super) vendor: &'a str,

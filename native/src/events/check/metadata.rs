@@ -102,7 +102,7 @@ impl<'a> Checker<'a, '_> {
         None
     }
 
-    /// Whether what stands under a special key is an object without a twin.
+    /// Whether the value of a special key is an object without a twin.
     pub(super) fn only_object(
         &mut self,
         place: &'static str,

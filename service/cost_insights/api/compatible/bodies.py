@@ -31,18 +31,18 @@ class Body:
     def text(
         self, name: str, *, chars_min: int, chars_max: int, stripped: bool = False
     ) -> str | None:
-        """The value of a field that is a text; None if it is absent or null."""
+        """The value of a text field; None if it is absent or null."""
         value = self._fields.get(name)
         if value is None:
             return None
         return self._text(name, value, chars_min, chars_max, stripped=stripped)
 
     def is_null(self, name: str) -> bool:
-        """Whether a field is there and null."""
+        """Whether a field is present and null."""
         return name in self._fields and self._fields[name] is None
 
     def required(self, name: str, *, chars_min: int, chars_max: int) -> str:
-        """The value of a field that must be there."""
+        """The value of a required field."""
         value = self.text(name, chars_min=chars_min, chars_max=chars_max)
         if value is None and not self.checks.faults:
             self.fault(name, "FIELD_REQUIRED", f"{name} is absent; it is required")

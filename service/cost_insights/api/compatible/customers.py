@@ -50,8 +50,8 @@ def customer_calls(customers: CustomerReader, work: Work) -> Mapping[str, Compat
         return CompatibleAnswer(written(customer_document(found, owner)))
 
     async def create(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
-        # Events register customers too, at any time, so that a customer who is there already is
-        # no fault. Of all other fields nothing is kept.
+        # Events register customers too, at any time, so that a customer who exists already is
+        # no fault. All other fields are dropped.
         owner = caller.organization
         body = Body(request.body)
         external_id = body.required("external_id", chars_min=1, chars_max=CUSTOMER_CHARS_MAX)

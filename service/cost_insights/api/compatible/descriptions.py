@@ -1,4 +1,4 @@
-"""What the endpoints of the compatible API take and answer, in the words of OpenAPI."""
+"""The parameters, bodies and answers of the compatible API, as schemas of OpenAPI."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Description:
-    """What an endpoint takes and answers."""
+    """The description of an endpoint: its parameters, body and answer."""
 
     summary: str
     tag: str
@@ -24,7 +24,7 @@ class Description:
     status: int = 200
     media_type: str = "application/json"
     errors: Sequence[int] = field(default=(422,))
-    """The statuses of errors besides those that every endpoint has."""
+    """The error statuses of the endpoint, besides those that every endpoint has."""
 
 
 def _parameter(name: str, words: str, schema: Schema, *, required: bool = False) -> Schema:
@@ -38,7 +38,7 @@ def _parameter(name: str, words: str, schema: Schema, *, required: bool = False)
 
 
 def _many(name: str, words: str, items: Schema | None = None) -> Schema:
-    """A parameter that may stand several times."""
+    """A parameter that may be repeated."""
     schema = {"type": "array", "items": items or _TEXT, "maxItems": 1_000}
     return {**_parameter(name, words, schema), "style": "form", "explode": True}
 
@@ -178,7 +178,7 @@ _NAMES: Final = (
 )
 
 _OF_BODIES: Final = (400, 408, 413, 415, 422)
-"""The statuses of errors of endpoints with a body."""
+"""The error statuses of endpoints with a body."""
 
 _QUESTION: Final = (
     _parameter("start_date", "The first day, in `timezone`.", _DATE, required=True),

@@ -1,4 +1,4 @@
-"""Stored things as the compatible API shows them."""
+"""The JSON documents of customers and events in the compatible API."""
 
 import json
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from cost_insights.identity import Organization
 
 
 def written(content: Any) -> str:
-    """JSON in as few characters as possible."""
+    """JSON without optional white space."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def listed(items: list[Any], *, total: int, limit: int, **pagination: Any) -> str:
-    """A page of a list; `pagination` is what stands beside the number of items and pages."""
+    """A page of a list; `pagination` is added to the number of items and pages."""
     return written(
         {
             "items": items,

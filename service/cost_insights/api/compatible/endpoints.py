@@ -23,7 +23,7 @@ class CompatibleRequest:
     """The variable parts of the path, by name."""
 
     query: Sequence[tuple[str, str]]
-    """The parameters of the query, in order; a name may stand several times."""
+    """The parameters of the query, in order; a name may be repeated."""
 
     body: bytes
     """JSON, or nothing where the endpoint has no body."""
@@ -45,7 +45,7 @@ CompatibleCall = Callable[[Caller, CompatibleRequest], Awaitable[CompatibleAnswe
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Something that callers of the compatible API can do."""
+    """An endpoint: a method, a path, and the scopes that allow it."""
 
     name: str
     """The name of the call, such as `events.ingest`."""
@@ -92,7 +92,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     Endpoint("dashboards.get", "GET", "/v1/metrics/dashboards/{id}", _READS_METRICS),
     Endpoint("dashboards.change", "PATCH", "/v1/metrics/dashboards/{id}", _WRITES_METRICS),
     Endpoint("dashboards.delete", "DELETE", "/v1/metrics/dashboards/{id}", _WRITES_METRICS),
-    # What events and metrics need of customers is what events say, so their scopes allow it.
+    # Events and metrics need only the customers that events name, so their scopes allow it.
     Endpoint("customers.list", "GET", "/v1/customers/", _READS_CUSTOMERS),
     Endpoint("customers.create", "POST", "/v1/customers/", _WRITES_EVENTS),
     Endpoint(

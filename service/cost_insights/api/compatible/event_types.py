@@ -79,7 +79,7 @@ class _Asked:
         query.check_organization(owner)
         self._page, self._limit = query.page(), query.limit()
         sources = query.some_of("source", ("user", "system"))
-        # System events are recorded as revenue, and no event is stored of them.
+        # System events are recorded as revenue, so none of them is stored as an event.
         self._finds_nothing = bool(sources) and "user" not in sources
         sorting = query.one_of("sorting", _SORTING, "-last_seen")
         names = NameSearch(

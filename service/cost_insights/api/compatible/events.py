@@ -93,7 +93,7 @@ class _Asked:
                 message = f"{one[:64]!r} is not 1 to 255 of a–z, A–Z, 0–9, _ and ."
                 query.fault("aggregate_fields", "TEXT_MALFORMED", message, one)
         sources = query.some_of("source", ("user", "system"))
-        # System events are recorded as revenue, and no event is stored of them.
+        # System events are recorded as revenue, so none of them is stored as an event.
         self._finds_nothing = bool(sources) and "user" not in sources
         self._type_id = query.text("event_type_id")
         self._search = _search(owner, query)

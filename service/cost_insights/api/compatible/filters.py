@@ -8,10 +8,10 @@ from cost_insights.api.compatible.reading import Query
 from cost_insights.events import ALWAYS, AllOf, AnyOf, Comparison, Condition, Operator
 
 CLAUSES_MAX: Final = 100
-"""The number of clauses of a filter, at all depths together."""
+"""The greatest number of clauses of a filter, at all depths together."""
 
 DEPTH_MAX: Final = 10
-"""The number of filters inside each other."""
+"""The greatest depth of nested filters."""
 
 _JSON_CHARS_MAX: Final = 16_384
 _PROPERTY_CHARS_MAX: Final = 256
@@ -22,7 +22,7 @@ _OPERATORS: Final = tuple(one.value for one in Operator)
 
 
 def read_filter(query: Query) -> Condition:
-    """The condition that the parameter `filter` is; one that always holds if it is absent."""
+    """The condition of the parameter `filter`; one that always holds if it is absent."""
     text = query.text("filter", chars_max=_JSON_CHARS_MAX)
     if not text:
         return ALWAYS

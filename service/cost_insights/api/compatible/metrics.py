@@ -39,7 +39,7 @@ def metrics_calls(reader: MetricsReader, work: Work) -> Mapping[str, CompatibleC
         question = _question(caller, request)
 
         def answer(deadline: Deadline) -> str:
-            # Written in the same thread: all metrics of a year's days take a while.
+            # Encoded in the same thread, because all metrics of a year by day take a while.
             return _document(reader.answer(caller.organization, question, deadline))
 
         return CompatibleAnswer(await work.answer(answer))
@@ -94,7 +94,7 @@ def _question(caller: Caller, request: CompatibleRequest) -> MetricsQuestion:
             end_date=end_date,
             timezone=timezone,
             interval=Interval(interval),
-            # Without a choice all of them: old SDKs never choose and require most.
+            # All metrics are answered by default: old SDKs never choose, and require most of them.
             metrics=slugs or tuple(METRICS),
             events=events,
             products=products,
@@ -106,7 +106,7 @@ def _question(caller: Caller, request: CompatibleRequest) -> MetricsQuestion:
 
 def _document(answer: Answer) -> str:
     """The answer as JSON with exact numbers, which are written from integers digit by digit."""
-    # Slugs hold nothing that JSON would escape.
+    # Slugs have no character that JSON would escape.
     rows = ",".join(
         f'{{"timestamp":"{start.replace("+00:00", "Z")}",{fields}}}'
         for start, fields in zip(answer.starts, _periods(answer), strict=True)

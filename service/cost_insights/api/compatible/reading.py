@@ -31,28 +31,28 @@ class Query:
         self.checks.finish()
 
     def texts(self, name: str, *, values_max: int = _VALUES_MAX) -> tuple[str, ...]:
-        """All values of a parameter that may stand several times."""
+        """All values of a parameter that may be repeated."""
         values = [value for found, value in self._parameters if found == name]
         return self.checks.texts(
             f"query.{name}", values, values_max=values_max, chars_max=_CHARS_MAX
         )
 
     def text(self, name: str, default: str = "", *, chars_max: int = _CHARS_MAX) -> str:
-        """The value of a parameter, of which the last one counts; `default` if it is absent."""
+        """The last value of a parameter; `default` if it is absent."""
         values = [value for found, value in self._parameters if found == name]
         if not values:
             return default
         return self.checks.text(f"query.{name}", values[-1], chars_max=chars_max)
 
     def required(self, name: str) -> str:
-        """The value of a parameter that must be there."""
+        """The value of a required parameter."""
         value = self.text(name)
         if not value:
             self.fault(name, "FIELD_REQUIRED", f"{name} is absent or empty; it is required")
         return value
 
     def one_of(self, name: str, allowed: Sequence[str], default: str) -> str:
-        """The value of a parameter that has a few values."""
+        """The value of a parameter with a fixed set of values."""
         value = self.text(name, default)
         if value not in allowed:
             self.unknown(name, value, allowed)
@@ -67,7 +67,7 @@ class Query:
         value = self.text(name)
         if not value:
             return default
-        # A number of thousands of digits would not be read at all.
+        # Python refuses to parse a number of thousands of digits.
         if not re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) or not least <= int(value) <= most:
             self.fault(
                 name,
@@ -127,7 +127,7 @@ class Query:
         }
 
     def some_of(self, name: str, allowed: Sequence[str]) -> tuple[str, ...]:
-        """The values of a parameter that has a few values."""
+        """The values of a parameter with a fixed set of values."""
         values = self.texts(name)
         for value in values:
             if value not in allowed:

@@ -1,1 +1,1 @@
-"""The HTTP door: the compatible API, every RPC as JSON, and what containers ask."""
+"""The HTTP door: the compatible API, every RPC as JSON, and the health checks of containers."""

@@ -41,7 +41,7 @@ _NAMES: Final = {
 
 
 class HttpError(Exception):
-    """A request that HTTP itself has an answer for, such as 415."""
+    """A request that HTTP itself refuses, such as with 415."""
 
     def __init__(
         self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
@@ -60,7 +60,7 @@ def json_answer(
 
 
 def message_answer(answer: message.Message) -> Response:
-    """An answer of the fields of a message, in snake_case, those that are 0 or empty included."""
+    """An answer with the fields of a message in snake_case, including those that are 0 or empty."""
     fields = {field.name: getattr(answer, field.name) for field in answer.DESCRIPTOR.fields}
     return json_answer(json.dumps(fields, separators=(",", ":")))
 

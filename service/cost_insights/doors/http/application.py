@@ -1,4 +1,4 @@
-"""The application behind the HTTP door: routes, and what every request passes."""
+"""The application behind the HTTP door: routes, and the middleware of every request."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
@@ -56,7 +56,7 @@ def application(
     ]
     for endpoint in ENDPOINTS:
         handle = _handler(endpoint, compatible_calls[endpoint.name], authenticator, limits)
-        # Collections are documented with a slash at the end; both forms are meant.
+        # Collections are documented with a slash at the end; clients use both forms.
         # A caller's own identifiers may hold slashes.
         path = endpoint.path.replace("{external_id}", "{external_id:path}")
         paths = {path, path.rstrip("/")}
@@ -84,7 +84,7 @@ def application(
 
 
 class _OneSlash:
-    """Takes several slashes at the start of a path for one."""
+    """Treats several slashes at the start of a path as one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

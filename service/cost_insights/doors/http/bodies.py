@@ -24,13 +24,13 @@ _IDENTITY: Final = "identity"
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """What the body of a request may take."""
+    """The limits of the body of a request."""
 
     bytes_max: int
     """The greatest size, as sent and decompressed."""
 
     seconds_max: float
-    """The time to arrive."""
+    """The time in which the body must arrive."""
 
 
 async def read_json(request: Request, limits: HttpLimits) -> bytes:
@@ -89,7 +89,7 @@ async def _read(request: Request, limits: HttpLimits) -> bytes:
 
 
 def decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
-    """What a body was before it was compressed.
+    """The content of a compressed body.
 
     Raises HttpError if it was not compressed in that way, LimitExceededError if it is too large.
     """
@@ -134,7 +134,7 @@ _ZSTD_OPTIONS: Final[Mapping[int, int]] = {zstd.DecompressionParameter.window_lo
 
 @dataclass(frozen=True)
 class Encoding:
-    """A way to compress bodies."""
+    """An encoding of bodies."""
 
     compress: Callable[[bytes], bytes]
     decompress: Callable[[bytes, int], bytes]

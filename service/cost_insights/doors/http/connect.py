@@ -87,7 +87,7 @@ class _Rpcs(ConnectASGIApplication[None]):
 
 
 class _Guarded:
-    """Refuses what the library has no answer for, and bodies that are too slow."""
+    """Refuses requests that the library cannot answer, and bodies that arrive too slowly."""
 
     def __init__(self, rpcs: _Rpcs, limits: HttpLimits) -> None:
         self._rpcs = rpcs
@@ -160,7 +160,7 @@ class _Authentication(MetadataInterceptor[None]):
 
 
 class _Codec:
-    """Passes bytes: requests as they came, and responses that are written already."""
+    """A codec that leaves requests as they came, and responses as they were encoded."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -174,12 +174,12 @@ class _Codec:
         return message
 
     def decode(self, data: bytes | bytearray, message_class: type[bytes]) -> bytes:
-        """The bytes of a request, which know whether they are JSON."""
+        """The bytes of a request, which remember whether they are JSON."""
         return JsonRequest(data) if self._name == "json" else message_class(data)
 
 
 class _Compression(Compression):
-    """A compression of requests, which limits what comes out of one, and of responses."""
+    """A compression of requests, with a limit on their decompressed size, and of responses."""
 
     def __init__(self, name: str) -> None:
         self._name = name

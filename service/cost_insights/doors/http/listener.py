@@ -68,12 +68,12 @@ class HttpListener:
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
-                # Logging is the service's own; a client that sends nonsense is none of its faults.
+                # The service configures logging itself; malformed requests are not its errors.
                 log_config=None,
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                # Whoever wants to know a client behind a proxy asks the proxy.
+                # The address of a client behind a proxy is found in the logs of the proxy.
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 backlog=_BACKLOG,
@@ -91,7 +91,7 @@ class HttpListener:
 
 
 class _Server(uvicorn.Server):
-    """A server in somebody else's event loop: signals are not its own."""
+    """A server in an event loop that it does not own, so it leaves signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -130,7 +130,7 @@ def _unix_socket(address: str) -> socket.socket:
     if scheme == "unix-abstract":
         path = f"\0{path}"
     elif Path(path).is_socket():
-        # What a process that was killed has left; a living one would answer.
+        # The socket was left behind by a process that was killed; a living one would answer.
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
             probe.connect(path)
             raise AddressError(f"cannot listen on {address}: another process does")

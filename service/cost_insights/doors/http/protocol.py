@@ -50,7 +50,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses what arrived."""
+        """Parses the bytes that arrived."""
         if self._in_head:
             if self._head_timer is None:
                 self._expect_head()
