@@ -1,7 +1,7 @@
 //! The sums of each customer, period and series.
 #![forbid(unsafe_code)]
 
-use super::TallyError;
+use super::error::TallyError;
 use super::selection::{Grouping, Selection};
 use super::walk::{Sources, for_each_cell};
 use crate::cells::cell::{Cell, combine};

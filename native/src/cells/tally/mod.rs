@@ -5,11 +5,13 @@
 //! batches hold each customer's cells and serve both.
 #![forbid(unsafe_code)]
 
+mod error;
 mod list;
 mod rank;
 mod selection;
 mod walk;
 
+pub use error::TallyError;
 pub use list::list;
 pub use rank::{Ranking, rank};
 pub use selection::{CustomerGroups, Selection};
@@ -23,36 +25,6 @@ use super::codec::Damaged;
 use super::cover::Cover;
 use super::kind::Kind;
 use crate::amount::sum::{GroupError, zeros};
-
-/// Why nothing was added up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TallyError {
-    /// The stored bytes are damaged, or have a series that the selection does not know.
-    Damaged,
-    /// The groups of the selection are not valid.
-    Groups(GroupError),
-}
-
-impl From<Damaged> for TallyError {
-    fn from(_: Damaged) -> Self {
-        Self::Damaged
-    }
-}
-
-impl From<GroupError> for TallyError {
-    fn from(error: GroupError) -> Self {
-        Self::Groups(error)
-    }
-}
-
-impl std::fmt::Display for TallyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Damaged => Damaged.fmt(f),
-            Self::Groups(error) => error.fmt(f),
-        }
-    }
-}
 
 /// The sums of the events of each group and slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

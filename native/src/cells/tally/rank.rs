@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::TallyError;
+use super::error::TallyError;
 use super::selection::{Grouping, Selection};
 use super::walk::{Sources, for_each_cell};
 use crate::cells::cover::Cover;
