@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.sql import visitors
 
 from cost_insights._native.ids import event_id
 from cost_insights.cells import CellCache, CellReader
@@ -240,7 +241,8 @@ class _Question:
         matches = sa.and_(sa.true(), *self._other_conditions()).label("matches")
         # A subquery with a limit of its own: what is looked at stays the same however few match.
         examined = sa.select(matches).select_from(event)
-        named = sa.select(matches).get_final_froms()
+        columns = (one for one in visitors.iterate(matches) if isinstance(one, sa.Column))
+        named = {one.table for one in columns}
         for table, condition in ((series, _OF_SERIES), (customer, _OF_CUSTOMER)):
             # Looking up thousands of customers would take longer than all the rest.
             if table in named:

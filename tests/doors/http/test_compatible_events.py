@@ -225,6 +225,22 @@ def test_metadata(member: Member) -> None:
     assert found(member, **{"metadata[nothing]": "x"}) == []
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"metadata[plan]": "pro"},
+        {"filter": filter_of(clause("name", "like", "n"))},
+        {"query": "pro"},
+        {"depth": "0"},
+    ],
+)
+def test_more_than_a_page(member: Member, parameters: dict[str, str]) -> None:
+    """Where a page is followed by another, what matches is counted."""
+    send(member, *[{"metadata": {"plan": "pro"}}] * 5)
+    page = member.get(EVENTS, **parameters, limit=2)
+    assert page["pagination"] == {"total_count": 5, "max_page": 3, "has_next_page": True}
+
+
 def test_text(member: Member) -> None:
     """`query` finds a text in names, external ids and metadata, whatever the case of ASCII."""
     send(
