@@ -323,7 +323,7 @@ def test_a_slow_body(start_http: StartServer, database_url: str) -> None:
                 assert time.monotonic() - started < 0.9
             answer = connection.recv(10_000)
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-            assert b"the body did not end within 1 seconds, in which 1 bytes arrived" in answer
+            assert b"the request did not arrive in time" in answer
 
 
 def test_half_a_body(web: Service) -> None:

@@ -174,6 +174,8 @@ def _search(owner: Organization, query: Query) -> EventSearch:
 
 def _ingested(answer: IngestEventsResponse) -> str:
     """The counts; events whose external id holds another event are duplicates, and are named."""
+    if not answer.conflicts and not answer.faults:
+        return f'{{"inserted":{answer.inserted},"duplicates":{answer.duplicates}}}'
     counts: dict[str, Any] = {
         "inserted": answer.inserted,
         "duplicates": answer.duplicates + len(answer.conflicts),

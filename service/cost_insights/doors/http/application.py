@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +18,7 @@ from cost_insights.api.compatible import ENDPOINTS, CompatibleCall, CompatibleRe
 from cost_insights.api.health import Health
 from cost_insights.api.operations import Call
 from cost_insights.doors.http.answers import error_answer, json_answer
-from cost_insights.doors.http.bodies import HttpLimits, read_json
+from cost_insights.doors.http.bodies import Headers, HttpLimits, read_json
 from cost_insights.doors.http.connect import connect_routes
 from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.errors import FAILURES
@@ -35,6 +36,9 @@ _READABLE_HEADERS: Final = (
 )
 """The headers of answers that pages of other origins may read."""
 
+_DIRECT: Final = {"events.ingest"}
+"""The endpoints that are called most, and whose answers are too small to be compressed."""
+
 Handle = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,7 +50,7 @@ def application(
     *,
     limits: HttpLimits,
     cors_origins: Sequence[str],
-) -> Starlette:
+) -> ASGIApp:
     """The application; raises KeyError if `compatible_calls`, a mapping by name, lacks one."""
     routes: list[BaseRoute] = [
         Route("/healthz", _alive),
@@ -54,33 +58,54 @@ def application(
         *openapi_routes(),
         *connect_routes(calls, authenticator, limits=limits),
     ]
+    direct: dict[tuple[str, str], ASGIApp] = {}
     for endpoint in ENDPOINTS:
-        handle = _handler(endpoint, compatible_calls[endpoint.name], authenticator, limits)
+        call = compatible_calls[endpoint.name]
+        handle = _CompatibleEndpoint(endpoint, call, authenticator, limits)
         # Collections are documented with a slash at the end; clients use both forms.
         # A caller's own identifiers may hold slashes.
         path = endpoint.path.replace("{external_id}", "{external_id:path}")
         paths = {path, path.rstrip("/")}
         routes += [Route(path, handle, methods=[endpoint.method]) for path in paths]
-    middleware = [Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES_MIN)]
-    if cors_origins:
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=_READABLE_HEADERS,
-            max_age=7_200,
-        )
-        middleware.insert(0, cors)
-    # A base URL that ends with a slash makes some SDKs send two of them.
-    middleware.append(Middleware(_OneSlash))
-    app = Starlette(
+        if endpoint.name in _DIRECT:
+            direct[endpoint.method, endpoint.path] = handle
+    routed = Starlette(
         routes=routes,
-        middleware=middleware,
+        middleware=[
+            Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES_MIN),
+            # A base URL that ends with a slash makes some SDKs send two of them.
+            Middleware(_OneSlash),
+        ],
         exception_handlers={HTTPException: _no_route},
     )
-    app.router.redirect_slashes = False
-    return app
+    routed.router.redirect_slashes = False
+    app = _Direct(direct, routed)
+    if not cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=_READABLE_HEADERS,
+        max_age=7_200,
+    )
+
+
+class _Direct:
+    """Leads to some endpoints at once, and to all others by way of routes and middleware.
+
+    Routes are tried one after the other, and with all layers around them that takes longer than
+    storing an event.
+    """
+
+    def __init__(self, endpoints: Mapping[tuple[str, str], ASGIApp], others: ASGIApp) -> None:
+        self._endpoints = endpoints
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._endpoints.get((scope["method"], scope["path"]), self._others)
+        await app(scope, receive, send)
 
 
 class _OneSlash:
@@ -95,28 +120,60 @@ class _OneSlash:
         await self._app(scope, receive, send)
 
 
-def _handler(
-    endpoint: Endpoint, call: CompatibleCall, authenticator: Authenticator, limits: HttpLimits
-) -> Handle:
-    method = f"{endpoint.method} {endpoint.path}"
+class _CompatibleEndpoint:
+    """An endpoint of the compatible API: authenticates, reads, calls and writes."""
 
-    async def handle(request: Request) -> Response:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        call: CompatibleCall,
+        authenticator: Authenticator,
+        limits: HttpLimits,
+    ) -> None:
+        self._endpoint = endpoint
+        self._call = call
+        self._authenticator = authenticator
+        self._bytes_max = limits.bytes_max
+        self._method = f"{endpoint.method} {endpoint.path}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoint
+        headers: Headers = dict(scope["headers"])
         caller = None
         try:
-            caller = await authenticator.authorize(
-                request.headers.get("authorization"), method=method, scopes=endpoint.scopes
+            authorization = headers.get(b"authorization")
+            caller = await self._authenticator.authorize(
+                None if authorization is None else authorization.decode("latin-1"),
+                method=self._method,
+                scopes=endpoint.scopes,
             )
-            body = await read_json(request, limits) if endpoint.has_body else b""
-            answer = await call(
+            body = b""
+            if endpoint.has_body:
+                body = await read_json(headers, receive, self._bytes_max)
+            query = scope["query_string"]
+            answer = await self._call(
                 caller,
-                CompatibleRequest(request.path_params, request.query_params.multi_items(), body),
+                CompatibleRequest(
+                    scope.get("path_params", {}),
+                    QueryParams(query).multi_items() if query else (),
+                    body,
+                ),
             )
         except FAILURES as error:  # no error leaves without an answer
             organization = None if caller is None else caller.organization.name
-            return error_answer(error, method=method, organization=organization)
-        return Response(answer.content, answer.status, answer.headers, answer.media_type)
-
-    return handle
+            refusal = error_answer(error, method=self._method, organization=organization)
+            await refusal(scope, receive, send)
+            return
+        content = answer.content.encode()
+        answered = [
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", answer.media_type.encode()),
+            *((name.encode(), value.encode()) for name, value in answer.headers.items()),
+        ]
+        if answer.status == 204:
+            answered = []
+        await send({"type": "http.response.start", "status": answer.status, "headers": answered})
+        await send({"type": "http.response.body", "body": content})
 
 
 async def _alive(request: Request) -> Response:

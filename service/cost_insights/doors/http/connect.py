@@ -25,7 +25,7 @@ from google.rpc import code_pb2
 from protobuf.wkt import Any as AnyDetail
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from cost_insights.api.operations import (
     OPERATIONS,
@@ -75,7 +75,7 @@ def connect_routes(
         compressions=[_Compression(name) for name in ENCODINGS],
         codecs=[_Codec("json"), _Codec("proto")],
     )
-    guarded = _Guarded(rpcs, limits)
+    guarded = _Guarded(rpcs)
     return [Route(path, guarded, methods=["POST"]) for path in endpoints]
 
 
@@ -89,9 +89,8 @@ class _Rpcs(ConnectASGIApplication[None]):
 class _Guarded:
     """Refuses requests that the library cannot answer, and bodies that arrive too slowly."""
 
-    def __init__(self, rpcs: _Rpcs, limits: HttpLimits) -> None:
+    def __init__(self, rpcs: _Rpcs) -> None:
         self._rpcs = rpcs
-        self._seconds_max = limits.seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -112,23 +111,7 @@ class _Guarded:
             answer = error_answer(error, method=scope["path"], organization=None)
             await answer(scope, receive, send)
             return
-        until = asyncio.get_running_loop().time() + self._seconds_max
-        arrived = False
-
-        async def receive_in_time() -> Message:
-            nonlocal arrived
-            if arrived:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(until):
-                    received = await receive()
-            except TimeoutError:
-                # The library answers this as a call that was given up.
-                return {"type": "http.disconnect"}
-            arrived = not received.get("more_body", False)
-            return received
-
-        await self._rpcs(cast("Any", scope), cast("Any", receive_in_time), cast("Any", send))
+        await self._rpcs(cast("Any", scope), cast("Any", receive), cast("Any", send))
 
 
 _KNOWN: Final = re.compile(r"application/((connect\+|grpc-web\+)?(json|proto)|grpc-web)\s*(;|$)")

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 
@@ -44,6 +45,7 @@ class HttpListener:
         """The address it listens on; once started, with the port that was taken."""
 
         self._share_port = share_port
+        self._body_seconds_max = limits.seconds_max
         self._app = application(
             calls,
             compatible_calls,
@@ -64,7 +66,11 @@ class HttpListener:
         self._server = _Server(
             uvicorn.Config(
                 self._app,
-                http=Connection,
+                # The type asks for a class, and whatever makes a protocol will do.
+                http=cast(
+                    "type[asyncio.Protocol]",
+                    partial(Connection, body_seconds_max=self._body_seconds_max),
+                ),
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

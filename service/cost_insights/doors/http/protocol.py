@@ -1,10 +1,11 @@
 """HTTP/1.1 on one connection, with limits that hold before a request is known.
 
 The parser of requests has no limits of its own: a head that never ends would take memory for as
-long as bytes arrive, and one that stops half-way would keep its connection for ever.
+long as bytes arrive, and a request that stops half-way would keep its connection for ever.
 """
 
 import asyncio
+import enum
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,12 +16,14 @@ _HEAD_BYTES_MAX: Final = 32 * 1024
 _HEAD_SECONDS_MAX: Final = 10
 """The time that a head may take to arrive, from its first byte or the start of the connection."""
 
+_BODY_SECONDS_MAX: Final = 60.0
+"""The time that a body may take to arrive, unless another one is set."""
+
 _REFUSALS: Final = {
     400: (b"400 Bad Request", b'{"error":"BadRequest","detail":"the request is not valid HTTP"}'),
     408: (
         b"408 Request Timeout",
-        b'{"error":"RequestTimeout","detail":"the head of the request took longer than %d seconds"}'
-        % _HEAD_SECONDS_MAX,
+        b'{"error":"RequestTimeout","detail":"the request did not arrive in time"}',
     ),
     431: (
         b"431 Request Header Fields Too Large",
@@ -30,36 +33,53 @@ _REFUSALS: Final = {
 }
 
 
-class Connection(HttpToolsProtocol):
-    """A connection whose requests have a head of limited size that arrives in limited time."""
+class _Part(enum.Enum):
+    """The part of a request that is arriving."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    HEAD = "head"
+    BODY = "body"
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose requests have a head of limited size, and arrive in limited time."""
+
+    def __init__(
+        self, *args: Any, body_seconds_max: float = _BODY_SECONDS_MAX, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._seconds_max = {_Part.HEAD: _HEAD_SECONDS_MAX, _Part.BODY: body_seconds_max}
         self._head_bytes = 0
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._awaited: _Part | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the time for the first head."""
         super().connection_made(transport)
-        self._expect_head()
+        self._await(_Part.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the time for a head."""
-        self._stop_timer()
+        """Stops the time."""
+        self._await(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parses the bytes that arrived."""
         if self._in_head:
-            if self._head_timer is None:
-                self._expect_head()
             self._head_bytes += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         # Bytes that came with the end of a head are counted for it, so only a head that has not
         # ended is judged here.
-        if self._in_head and self._head_bytes > _HEAD_BYTES_MAX and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > _HEAD_BYTES_MAX:
             self._refuse(431)
+            return
+        # Most requests arrive in one piece, and for them no time is taken.
+        if not self._in_head:
+            self._await(_Part.BODY)
+        else:
+            self._await(_Part.HEAD if self._head_bytes else None)
 
     def on_message_begin(self) -> None:
         """Begins a head."""
@@ -67,15 +87,16 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """Ends a head; one that came in a single piece is judged here."""
+        """Ends a head; one that came with the bytes that made it too large is judged here."""
         self._in_head = False
-        self._head_bytes = 0
-        self._stop_timer()
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > _HEAD_BYTES_MAX:
+        received, self._head_bytes = self._head_bytes, 0
+        if received > _HEAD_BYTES_MAX and self._head_size() > _HEAD_BYTES_MAX:
             self._refuse(431)
             return
         super().on_headers_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of a body, unless its head was refused."""
@@ -94,30 +115,47 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._refuse(400)
 
-    def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(_HEAD_SECONDS_MAX, self._give_up)
+    def _await(self, part: _Part | None) -> None:
+        """Starts the time for a part, unless it runs; None stops it."""
+        if part is self._awaited:
+            return
+        self._awaited = part
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if part is not None:
+            self._timer = self.loop.call_later(self._seconds_max[part], self._give_up)
 
     def _give_up(self) -> None:
-        self._head_timer = None
         if self.transport.is_closing():
             return
-        if self._head_bytes:
-            self._refuse(408)
-        else:
+        if self._awaited is _Part.HEAD:
+            if self._head_bytes:
+                self._refuse(408)
+            else:
+                self.transport.close()
+            return
+        # Who reads the body is told that the client has left.
+        was_answered = self.cycle.response_started
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        if was_answered:
             self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        else:
+            self._answer(408)
 
     def _refuse(self, status: int) -> None:
         # While an earlier request of the connection is being answered, another answer would be
         # taken for its own.
         if self.cycle is None or self.cycle.response_complete:
-            line, body = _REFUSALS[status]
-            self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (line, len(body), body)
-            )
+            self._answer(status)
+        else:
+            self.transport.close()
+
+    def _answer(self, status: int) -> None:
+        line, body = _REFUSALS[status]
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (line, len(body), body)
+        )
         self.transport.close()
