@@ -66,7 +66,7 @@ test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests,
 	cargo test --quiet
 	$(BIN)/pytest
 
-test-fast: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs what the inner loop needs, on all cores; it says what it leaves out.
+test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inner loop needs, on all cores; it says what it leaves out.
 	sh tests/tools/postgresql.sh
 	$(BIN)/pytest --fast --numprocesses auto --quiet
 

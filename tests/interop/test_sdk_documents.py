@@ -6,8 +6,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.support.sdks import NODE_MODULES, PYTHON_1, SDKS
 from tests.support.service import Caller, Service
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -23,6 +23,8 @@ from tests.support.service import (
     writes_blocked,
 )
 
+pytestmark = pytest.mark.slow
+
 SPAN = {"start_date": "2025-10-01", "end_date": "2025-10-02", "interval": "day"}
 EVENT = {"name": "llm.inference", "external_customer_id": "user_123"}
 CALLS: Mapping[str, Mapping[str, Any]] = {
@@ -220,7 +222,6 @@ def stopped(loop_thread: LoopThread) -> Iterator[str]:
             cluster.start()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_a_database_that_is_down(sdk_process: SdkProcess, stopped: str, call: str) -> None:
     """While the database does not answer, calls are 503 with the seconds to wait."""

@@ -9,6 +9,8 @@ import pytest
 from tests.support.sdks import OTHER_DATES, Sdk, SdkClient, SdkProcess
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 CUSTOMER = {"external_customer_id": "user_123"}
 
 

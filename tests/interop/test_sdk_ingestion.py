@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+import pytest
 from google.protobuf import json_format
 
 from cost_insights.v1.event_pb2 import Event
 from tests.support.sdks import INTEROP, PYTHON_0, node_environment
 from tests.support.service import Caller, Service
+
+pytestmark = pytest.mark.slow
 
 
 def output_of(command: Sequence[str], web: Service, caller: Caller) -> str:

@@ -9,6 +9,8 @@ import pytest
 from tests.support.sdks import SdkClient, SdkError, SdkProcess, instant
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "chat": {
         "name": "llm.inference",

@@ -11,6 +11,8 @@ import pytest
 from tests.support.sdks import SdkClient, SdkProcess, instant
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 CUSTOMER = {"external_customer_id": "user_123"}
 
 
