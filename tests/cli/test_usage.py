@@ -100,7 +100,7 @@ def test_every_command_explains_itself(quick: Command, name: str) -> None:
          "use sqlite:///FILE")),
         (["token", "create", "--organization", "acme", "--scopes", "events:wrte"],
          ("--scopes: there is no scope 'events:wrte'; allowed are events:read, events:write, "
-         "metrics:read, revenue:read, revenue:write")),
+         "metrics:read, metrics:write, revenue:read, revenue:write")),
         (["token", "create", "--organization", "a", "--scopes", "events:read", "--expires", "0d"],
          ("--expires: '0d' is not allowed; write 1d to 36500d, a future date such as 2030-01-01, "
           "or never")),

@@ -60,7 +60,7 @@ class Ingest(RuleBasedStateMachine):
     def start(self) -> None:
         from cost_insights.settings import Settings
 
-        settings = Settings(database_url=self.url, grpc_address="127.0.0.1:0")
+        settings = Settings(database_url=self.url, grpc_address="127.0.0.1:0", http_address="")
         self.service = Service(self.loop, settings)
         self.caller = self.service.stranger()
 

@@ -143,6 +143,7 @@ class Metrics(RuleBasedStateMachine):
             Settings(
                 database_url=self.url,
                 grpc_address="127.0.0.1:0",
+                http_address="",
                 compact=False,
                 cache_bytes_max=cache_bytes_max,
             ),

@@ -15,6 +15,9 @@ from cost_insights.identity import Organization
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, organization
 
+_NUMBER_MAX = (1 << 31) - 1
+"""The greatest number of a customer inside an organization."""
+
 
 @dataclass(frozen=True)
 class StoredCustomer:
@@ -52,6 +55,8 @@ class CustomerReader:
         """Some customers, the latest first, and how many there are; of these external ids, or of
         all where there are none."""
         conditions = [customer.c.organization_number == owner.number]
+        # No organization has more customers than that, and the database takes no greater number.
+        skipped = min(skipped, _NUMBER_MAX)
         if external_ids:
             conditions.append(customer.c.external_id.in_(external_ids))
             total = sa.select(sa.func.count()).select_from(customer).where(*conditions)

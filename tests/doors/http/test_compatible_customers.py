@@ -51,3 +51,13 @@ def test_isolation(member: Member, new_member: Callable[[], Member]) -> None:
         answer = member.http.get(f"{PATH}{path}")
         assert answer.status_code == 404
         assert answer.json()["error"] == "ResourceNotFound"
+
+
+def test_a_page_far_behind_the_last(member: Member) -> None:
+    """A page that no organization fills is empty, or refused where it would cost a walk."""
+    for path in (PATH, "/v1/events/", "/v1/events/names", "/v1/event-types/"):
+        for query in ({}, {"external_id": "a"}):
+            answer = member.http.get(path, params={"page": 1_000_000_000, "limit": 100, **query})
+            assert answer.status_code in {200, 422}, answer.text
+            if answer.status_code == 200:
+                assert answer.json()["items"] == []
