@@ -26,6 +26,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_its_commands_work(
     databases: Databases,
     start_server: Callable[..., AbstractContextManager[Service]],

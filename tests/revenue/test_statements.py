@@ -9,6 +9,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
+import pytest
 import sqlalchemy as sa
 
 import cost_insights.store
@@ -163,6 +164,7 @@ def splits(events: Sequence[Any]) -> Iterator[list[Sequence[Any]]]:
         yield [events[first:last] for first, last in itertools.pairwise(places)]
 
 
+@pytest.mark.slow
 def test_every_permutation_and_split(database_url: str) -> None:
     """A start, a state and two changes of one time make one state, however they come."""
     said = [

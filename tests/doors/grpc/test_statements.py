@@ -221,6 +221,7 @@ def known(caller: Caller) -> tuple[Any, ...]:
     return list(listed), caller.get_metrics(**SPAN)
 
 
+@pytest.mark.slow
 @hypothesis.given(st.tuples(lives("a"), lives("b")), st.randoms(use_true_random=False))
 @hypothesis.settings(max_examples=40)
 def test_any_order(service: Service, lived: Sequence[Life], rng: random.Random) -> None:
