@@ -1,6 +1,7 @@
 """The OpenAPI document names everything that the door answers, and the page shows it."""
 
 import re
+from importlib import resources
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from cost_insights.api.compatible import ENDPOINTS
 from cost_insights.api.compatible.descriptions import DESCRIPTIONS, SCHEMAS
 from cost_insights.doors.http.openapi import document
+from tests.support.sdks import NODE_MODULES
 from tests.support.service import METHODS
 
 
@@ -33,6 +35,16 @@ def test_every_reference_leads_somewhere() -> None:
     schemas = httpx.Response(200, text=text).json()["components"]["schemas"]
     assert referred <= set(schemas)
     assert set(SCHEMAS) <= referred
+
+
+def test_the_page_is_that_of_npm() -> None:
+    """Every file of Swagger UI is as the package has it whose version the lock file pins."""
+    folder = resources.files("cost_insights.doors.http").joinpath("swagger_ui")
+    names = [file.name for file in folder.iterdir()]
+    assert "swagger-ui-bundle.js" in names
+    for name in names:
+        origin = NODE_MODULES / "swagger-ui-dist" / name
+        assert folder.joinpath(name).read_bytes() == origin.read_bytes(), name
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/start.js"])
