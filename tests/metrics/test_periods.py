@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cost_insights.metrics.periods import Interval, Periods, periods_of
 from tests.reference import costs as reference
+from tests.support.zones import ZONES
 
-ZONES = sorted(available_timezones() - {"Factory"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATE_MIN = date(1973, 1, 1)
 DATE_MAX = date(9998, 12, 31)

@@ -45,7 +45,6 @@ from tests.support.cost_questions import (
     NAMES,
     PRODUCTS,
     VENDORS,
-    ZONES,
     cents_of,
 )
 from tests.support.facts import (
@@ -65,6 +64,7 @@ from tests.support.facts import (
     zone_of,
 )
 from tests.support.service import Caller, Service
+from tests.support.zones import ZONES
 
 CURRENCIES = ["usd", "eur", "jpy"]
 ORDERS = [f"order {number}" for number in range(8)]

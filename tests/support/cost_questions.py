@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import available_timezones
 
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from cost_insights.v1 import metrics_service_pb2
 from tests.reference import costs as reference
 from tests.support.facts import zone_of
 from tests.support.service import Caller, metrics_on_paper
+from tests.support.zones import ZONES
 
 CUSTOMERS = ["c1", "c2", "c,3", "ü"]
 NAMES = ["a", "b", "llm.inference"]
@@ -21,8 +21,6 @@ LLMS = [("", ""), ("openai", "gpt-4o"), ("openai", "o3"), ("azure", "gpt-4o")]
 VENDORS = ["", "openai", "azure"]
 MODELS = ["", "gpt-4o", "o3"]
 PRODUCTS = ["", "p1", "p,2", "ü"]
-# What a clock that nobody has set shows is no place, and the service refuses it.
-ZONES = sorted(available_timezones() - {"Factory"})
 
 FAVOURITES = [
     "UTC",
