@@ -25,12 +25,11 @@ from cost_insights._native.cells import (
 )
 from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.compaction import replace_segments
-from cost_insights.cells.kinds import Kind
+from cost_insights.cells.kinds import QUARTER_US, Kind
 from cost_insights.store.schema import batch, event, organization, segment
 from cost_insights.store.store import Store
 
 _DAY_US = 86_400_000_000
-_QUARTER_US = 900_000_000
 _QUARTER_MIN = -(2**31)
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
@@ -224,7 +223,7 @@ class CellCheck:
     def _add_batches(self, read: Mapping[uuid.UUID, bytes]) -> None:
         first_quarter = _QUARTER_MIN
         if self._events_from_us is not None:
-            first_quarter = self._events_from_us // _QUARTER_US
+            first_quarter = self._events_from_us // QUARTER_US
         by_month, damaged = cells_by_month(list(read.values()), first_quarter)
         for month, packed in by_month:
             self._pending.setdefault(month, []).append(packed)
@@ -246,8 +245,8 @@ class CellCheck:
         if from_us >= end_us:
             counted += sound
         elif from_us > first_us:
-            counted += [cells_before(packed, from_us // _QUARTER_US) for packed in sound]
-        self.events_before += events_before(counted, end_us // _QUARTER_US)
+            counted += [cells_before(packed, from_us // QUARTER_US) for packed in sound]
+        self.events_before += events_before(counted, end_us // QUARTER_US)
         if from_us < end_us:
             counted += self._cells_of_events(from_us, end_us, on_events)
         return self._derive(counted, self._pending.get(month, ()))

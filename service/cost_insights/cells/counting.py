@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import sqlalchemy as sa
 
 from cost_insights._native.cells import Cover, Sources, tally_cells
-from cost_insights.cells.kinds import Kind, Needed
+from cost_insights.cells.kinds import Kind, Needed, ranges
 from cost_insights.cells.reading import CellReader
-
-QUARTER_US = 900_000_000
-"""The length of the shortest buckets: a quarter of an hour."""
 
 
 class EventCounter:
@@ -47,7 +44,11 @@ class EventCounter:
         groups: Iterable[tuple[int, int]] | None,
         count: int,
     ) -> list[Sequence[int]]:
-        """The same of each of `count` groups of series, given as (series, group)."""
+        """The number of events of each period, for each of `count` groups of series.
+
+        `groups` are pairs (series, group); series without a group do not count. For everything
+        else see `counts`.
+        """
         cover = Cover(bounds_us)
         needed = tuple(
             _needed_of_everyone(cover)
@@ -80,11 +81,5 @@ class EventCounter:
 
 def _needed_of_everyone(cover: Cover) -> Iterator[Needed]:
     yield Needed(Kind.DAYS, *cover.months)
-    first = last = None
-    for day in cover.cut_days:
-        if first is not None and last is not None and day > last + 1:
-            yield Needed(Kind.QUARTERS, first, last)
-            first = day
-        first, last = day if first is None else first, day
-    if first is not None and last is not None:
-        yield Needed(Kind.QUARTERS, first, last)
+    for first_day, last_day in ranges(cover.cut_days):
+        yield Needed(Kind.QUARTERS, first_day, last_day)

@@ -1,9 +1,16 @@
 """Kinds of segments: the cells that a segment holds, and the length of its span."""
 
 import enum
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cost_insights._native.cells import SEGMENT_KINDS, SegmentKind
+
+QUARTER_US = 900_000_000
+"""The length of the shortest buckets, a quarter of an hour, in microseconds."""
+
+DAY_QUARTERS = 96
+"""The number of quarters of an hour in a UTC day."""
 
 
 class Kind(enum.IntEnum):
@@ -42,3 +49,12 @@ class Needed(NamedTuple):
     kind: Kind
     first: int
     last: int
+
+
+def ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as (first, last) of those that follow each other."""
+    for place, number in enumerate(numbers):
+        if place == 0 or numbers[place - 1] != number - 1:
+            first = number
+        if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
+            yield first, number

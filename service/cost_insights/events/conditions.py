@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from cost_insights.amounts import PICOCENTS_PER_CENT
 from cost_insights.store.expressions import MemberKind, contains, member
 from cost_insights.store.schema import event, series
 
@@ -107,8 +108,8 @@ def _comparison(name: str, operator: Operator, value: str | int | bool) -> sa.Co
 
 
 def _hint(name: str, value: str) -> list[sa.ColumnElement[bool]]:
-    """What must be so where a text of the metadata equals a value, and is found out sooner than by
-    reading JSON; nothing where the value could be written in several ways."""
+    """A necessary condition for a text of the metadata to equal a value, which is checked faster
+    than by reading JSON; none if the value could be written in several ways."""
     if name in _TEXTS or name.startswith("_llm.") or not _PLAIN.fullmatch(value):
         return []
     return [contains(sa.cast(event.c.metadata, sa.Text), sa.literal(f'"{value}"', sa.Text))]
@@ -156,7 +157,7 @@ _TEXTS: Final[Mapping[str, sa.ColumnElement[Any]]] = {
 }
 
 _EXACT: Final[Mapping[str, tuple[sa.Column[int], int]]] = {
-    "_cost.amount": (event.c.cost_picocents, 10**12),
+    "_cost.amount": (event.c.cost_picocents, PICOCENTS_PER_CENT),
     _OF_EVENT["timestamp"]: (event.c.timestamp_us, 10**6),
 }
 """Properties that are stored as integers, and how many of these are 1."""

@@ -28,14 +28,11 @@ class EventFilter:
         self, connection: sa.Connection, organization_number: int
     ) -> list[sa.ColumnElement[bool]]:
         """The conditions on a row of `event`, including its organization."""
-        conditions = [event.c.organization_number == organization_number]
-        customers = self.customer_numbers(lambda: connection, organization_number)
-        if customers is not None:
-            conditions.append(event.c.customer_number.in_(customers))
-        numbers = self.series_numbers(connection, organization_number)
-        if numbers is not None:
-            conditions.append(event.c.series_number.in_(numbers))
-        return conditions
+        return conditions_of_numbers(
+            organization_number,
+            self.customer_numbers(lambda: connection, organization_number),
+            self.series_numbers(connection, organization_number),
+        )
 
     def series_numbers(
         self, connection: sa.Connection, organization_number: int
@@ -86,3 +83,16 @@ class EventFilter:
             )
             if values
         ]
+
+
+def conditions_of_numbers(
+    organization_number: int, customers: Sequence[int] | None, series_numbers: Sequence[int] | None
+) -> list[sa.ColumnElement[bool]]:
+    """The conditions on a row of `event`: its organization, and any of these customers and series,
+    or all where they are None."""
+    conditions = [event.c.organization_number == organization_number]
+    if customers is not None:
+        conditions.append(event.c.customer_number.in_(customers))
+    if series_numbers is not None:
+        conditions.append(event.c.series_number.in_(series_numbers))
+    return conditions

@@ -13,8 +13,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from cost_insights.cells import CellCache, CellReader
-from cost_insights.cells.counting import QUARTER_US, EventCounter
-from cost_insights.events.filter import EventFilter
+from cost_insights.cells.counting import EventCounter
+from cost_insights.cells.kinds import DAY_QUARTERS, QUARTER_US
+from cost_insights.events.filter import EventFilter, conditions_of_numbers
+from cost_insights.events.joins import OF_SERIES
 from cost_insights.events.span import EventSpan, event_span
 from cost_insights.identity import Organization
 from cost_insights.paging import decode_page_token, encode_page_token, text_part
@@ -24,8 +26,7 @@ from cost_insights.store.schema import event, series
 _NAMES_AT_ONCE: Final = 50
 """The number of names that are counted together, which bounds the memory that takes."""
 
-_DAY_QUARTERS: Final = 96
-_STEP_QUARTERS: Final = 32 * _DAY_QUARTERS
+_STEP_QUARTERS: Final = 32 * DAY_QUARTERS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class NameSearch:
     """A text that the names contain, whatever the letter case."""
 
     key: str = "last_seen"
-    """What the names are ordered by: `name`, `occurrences`, `first_seen` or `last_seen`."""
+    """The order of the names: by `name`, `occurrences`, `first_seen` or `last_seen`."""
 
     descending: bool = True
 
@@ -160,12 +161,13 @@ class _Names:
         return [found[name] for name in names if name in found]
 
     def _by_cells(self, span: EventSpan, names: Sequence[str]) -> dict[str, _Counted]:
-        """What cells say: of spans of a month first, then of days, then of quarters of an hour."""
+        """The names that cells count. The time of the first and the last event of each is
+        narrowed down to spans of a month, then to days, then to quarters of an hour."""
         ends = {
             name: (span.first_quarter, max(span.first_quarter, span.end_quarter)) for name in names
         }
         occurrences: dict[str, int] = {}
-        for step in (_STEP_QUARTERS, _DAY_QUARTERS, 1):
+        for step in (_STEP_QUARTERS, DAY_QUARTERS, 1):
             bounds = _bounds(ends.values(), step)
             if len(bounds) < 2:
                 return {}
@@ -194,7 +196,7 @@ class _Names:
         )
 
     def _before_cells(self, span: EventSpan, names: Sequence[str]) -> dict[str, _Counted]:
-        """Of the events that are older than what cells count."""
+        """The names of events that are older than those that cells count."""
         before_us = span.first_quarter * QUARTER_US
         if span.oldest_us >= before_us:
             return {}
@@ -206,7 +208,7 @@ class _Names:
                 sa.func.max(event.c.timestamp_us),
             )
             .select_from(event)
-            .join(series, _OF_SERIES)
+            .join(series, OF_SERIES)
             .where(*self._of(names), event.c.timestamp_us < before_us)
             .group_by(series.c.event_name)
         )
@@ -239,7 +241,7 @@ class _Names:
             rows = self._connection.execute(
                 sa.select(series.c.event_name, extreme(event.c.timestamp_us))
                 .select_from(event)
-                .join(series, _OF_SERIES)
+                .join(series, OF_SERIES)
                 .where(
                     *self._of(names),
                     event.c.timestamp_us >= quarter * QUARTER_US,
@@ -251,13 +253,8 @@ class _Names:
         return times
 
     def _of(self, names: Iterable[str]) -> list[sa.ColumnElement[bool]]:
-        conditions = [
-            event.c.organization_number == self._organization_number,
-            event.c.series_number.in_([one for name in names for one in self._series[name]]),
-        ]
-        if self._customers is not None:
-            conditions.append(event.c.customer_number.in_(self._customers))
-        return conditions
+        numbers = [one for name in names for one in self._series[name]]
+        return conditions_of_numbers(self._organization_number, self._customers, numbers)
 
     def ordered(
         self, found: list[_Counted], asked: NameSearch, first: int, end: int
@@ -288,16 +285,11 @@ class _Names:
         return names[first - before : end - before]
 
 
-_OF_SERIES = (series.c.organization_number == event.c.organization_number) & (
-    series.c.number == event.c.series_number
-)
-
-
 def _bounds(spans: Iterable[tuple[int, int]], step: int) -> list[int]:
     """Ascending bounds, in quarters of an hour, that divide the first and the last part of each
     span into steps, which begin days where they are days or longer."""
     bounds: set[int] = set()
-    part = {_STEP_QUARTERS: None, _DAY_QUARTERS: _STEP_QUARTERS, 1: _DAY_QUARTERS}[step]
+    part = {_STEP_QUARTERS: None, DAY_QUARTERS: _STEP_QUARTERS, 1: DAY_QUARTERS}[step]
     for first, end in spans:
         parts = (
             [(first, end)]
@@ -305,6 +297,6 @@ def _bounds(spans: Iterable[tuple[int, int]], step: int) -> list[int]:
             else [(first, min(first + part, end)), (max(first, end - part), end)]
         )
         for start, stop in parts:
-            aligned = start if step == 1 else -(-start // _DAY_QUARTERS) * _DAY_QUARTERS
+            aligned = start if step == 1 else -(-start // DAY_QUARTERS) * DAY_QUARTERS
             bounds.update((start, stop), range(aligned, stop, step))
     return sorted(bounds)

@@ -6,16 +6,16 @@ end to end. Cells say in which quarters of an hour there is an event, so that on
 
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights.cells.counting import QUARTER_US, EventCounter
-from cost_insights.events.span import event_span
+from cost_insights.cells.counting import EventCounter
+from cost_insights.cells.kinds import DAY_QUARTERS, QUARTER_US, ranges
+from cost_insights.events.span import EventSpan, event_span
 from cost_insights.store.schema import event
-
-_DAY_QUARTERS: Final = 96
 
 _FIRST_DAYS: Final = 8
 """The number of days that are looked at first: of a frequent customer they are enough."""
@@ -51,6 +51,11 @@ class EventPlaces:
         self._organization_number = organization_number
         self._counter = counter
 
+    @cached_property
+    def span(self) -> EventSpan | None:
+        """The time of the stored events; None if there are none."""
+        return event_span(self._connection, self._organization_number)
+
     def first_ids(
         self, wanted: Wanted, conditions: Sequence[sa.ColumnElement[bool]], count: int
     ) -> list[uuid.UUID] | None:
@@ -63,7 +68,7 @@ class EventPlaces:
             return None
         if not (_any(wanted.customers) and _any(wanted.series)):
             return []
-        span = event_span(self._connection, self._organization_number)
+        span = self.span
         if span is None:
             return []
         if span.oldest_us < span.first_quarter * QUARTER_US:
@@ -133,20 +138,20 @@ def _any(chosen: Sequence[int] | None) -> bool:
 
 def _stretches(first: int, end: int, *, descending: bool) -> Iterator[tuple[int, int]]:
     """Two stretches of quarters of an hour, of which the first is short."""
-    step = _FIRST_DAYS * _DAY_QUARTERS
+    step = _FIRST_DAYS * DAY_QUARTERS
     if descending:
-        middle = max(first, (end - step) // _DAY_QUARTERS * _DAY_QUARTERS)
+        middle = max(first, (end - step) // DAY_QUARTERS * DAY_QUARTERS)
         stretches = [(middle, end), (first, middle)]
     else:
-        middle = min(end, (first + step) // _DAY_QUARTERS * _DAY_QUARTERS)
+        middle = min(end, (first + step) // DAY_QUARTERS * DAY_QUARTERS)
         stretches = [(first, middle), (middle, end)]
     return ((start, stop) for start, stop in stretches if start < stop)
 
 
 def _days(first: int, end: int) -> list[int]:
     """The quarters of an hour that bound the days, of which the first and the last may be cut."""
-    aligned = -(-first // _DAY_QUARTERS) * _DAY_QUARTERS
-    return sorted({first, end, *range(aligned, end, _DAY_QUARTERS)})
+    aligned = -(-first // DAY_QUARTERS) * DAY_QUARTERS
+    return sorted({first, end, *range(aligned, end, DAY_QUARTERS)})
 
 
 def _ids(
@@ -160,8 +165,9 @@ def _ids(
     # Numbers in the text, so that the database knows how few events there are in between. Without
     # an order or a limit, which would tempt it to walk through all events.
     within = " OR ".join(
-        f"event.timestamp_us >= {first * QUARTER_US} AND event.timestamp_us < {end * QUARTER_US}"
-        for first, end in _ranges(quarters)
+        f"event.timestamp_us >= {first * QUARTER_US} "
+        f"AND event.timestamp_us < {(last + 1) * QUARTER_US}"
+        for first, last in ranges(sorted(quarters))
     )
     rows: list[Any] = list(
         connection.execute(
@@ -172,16 +178,3 @@ def _ids(
     )
     rows.sort(reverse=descending)
     return [one for _, one in rows]
-
-
-def _ranges(quarters: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first quarter of an hour and the one after the last, of those that follow each other."""
-    first: int | None = None
-    last = 0
-    for quarter in sorted(quarters):
-        if first is not None and quarter > last + 1:
-            yield first, last + 1
-            first = None
-        first, last = quarter if first is None else first, quarter
-    if first is not None:
-        yield first, last + 1

@@ -11,7 +11,8 @@ from cost_insights.cells import CellCache, CellReader
 from cost_insights.cells.counting import EventCounter
 from cost_insights.customers import parse_uuid
 from cost_insights.errors import NotFoundError
-from cost_insights.events.filter import EventFilter
+from cost_insights.events.filter import EventFilter, conditions_of_numbers
+from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
 from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.identity import Organization
 from cost_insights.paging import (
@@ -113,7 +114,9 @@ class EventReader:
         number = organization.number
         from_us, end_us = asked.start_us, asked.end_us
         with self._store.read() as connection:
-            conditions = asked.filter.conditions(connection, number)
+            customers = asked.filter.customer_numbers(lambda: connection, number)
+            series_numbers = asked.filter.series_numbers(connection, number)
+            conditions = conditions_of_numbers(number, customers, series_numbers)
             if from_us is not None:
                 conditions.append(event.c.timestamp_us >= from_us)
             if after is not None:
@@ -122,13 +125,7 @@ class EventReader:
                 conditions.append((event.c.timestamp_us < timestamp_us) | (event.c.id < event_id))
             if end_us is not None:
                 conditions.append(event.c.timestamp_us < end_us)
-            wanted = Wanted(
-                asked.filter.customer_numbers(lambda: connection, number),
-                asked.filter.series_numbers(connection, number),
-                from_us,
-                end_us,
-                descending=True,
-            )
+            wanted = Wanted(customers, series_numbers, from_us, end_us, descending=True)
             places = EventPlaces(connection, number, EventCounter(self._cells, connection, number))
             ids = places.first_ids(wanted, conditions, page_size + 1)
             if ids is not None:
@@ -164,16 +161,8 @@ SELECT_EVENT = (
         customer.c.created_us,
     )
     .select_from(event)
-    .join(
-        series,
-        (series.c.organization_number == event.c.organization_number)
-        & (series.c.number == event.c.series_number),
-    )
-    .join(
-        customer,
-        (customer.c.organization_number == event.c.organization_number)
-        & (customer.c.number == event.c.customer_number),
-    )
+    .join(series, OF_SERIES)
+    .join(customer, OF_CUSTOMER)
 )
 """Selects events as `stored_event` reads them."""
 

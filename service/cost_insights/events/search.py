@@ -11,14 +11,15 @@ from sqlalchemy.sql import visitors
 
 from cost_insights._native.ids import event_id
 from cost_insights.cells import CellCache, CellReader
-from cost_insights.cells.counting import QUARTER_US, EventCounter
+from cost_insights.cells.counting import EventCounter
+from cost_insights.cells.kinds import QUARTER_US
 from cost_insights.customers import parse_uuid
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.events.conditions import ALWAYS, Condition, condition_on_event
-from cost_insights.events.filter import EventFilter
+from cost_insights.events.filter import EventFilter, conditions_of_numbers
+from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
 from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.events.reader import SELECT_EVENT, StoredEvent, stored_event
-from cost_insights.events.span import event_span
 from cost_insights.identity import Organization
 from cost_insights.paging import decode_page_token, encode_page_token, int64_part, uuid_part
 from cost_insights.store import Deadline, Store, chunks
@@ -67,7 +68,7 @@ class EventSearch:
     """The latest first; otherwise the earliest."""
 
     def of_name(self, name: str) -> "EventSearch | None":
-        """The same of events with that name only; None where the filter leaves them out."""
+        """This search among the events with one name; None if the filter leaves them out."""
         names = self.filter.event_names
         if names and name not in names:
             return None
@@ -116,7 +117,7 @@ class EventPage:
 
     events: Sequence[FoundEvent]
     total: int
-    """How many events match; if `is_total_exact` is false, at least so many."""
+    """The number of events that match; a lower bound if `is_total_exact` is false."""
 
     is_total_exact: bool
     next_cursor: str
@@ -196,6 +197,7 @@ class _Question:
         self._organization_number = organization_number
         self._asked = asked
         self._counter = EventCounter(cells, connection, organization_number)
+        self._places = EventPlaces(connection, organization_number, self._counter)
         self._customers = asked.filter.customer_numbers(lambda: connection, organization_number)
         self._series = asked.filter.series_numbers(connection, organization_number)
         self._from_us = None if asked.after_us is None else asked.after_us + 1
@@ -216,8 +218,7 @@ class _Question:
                 beyond = (time_us >= after_us, (time_us > after_us) | (one > after_id))
             conditions += beyond
         if self._asked.is_countable:
-            places = EventPlaces(self._connection, self._organization_number, self._counter)
-            ids = places.first_ids(self._wanted(after), conditions, skipped + count)
+            ids = self._places.first_ids(self._wanted(after), conditions, skipped + count)
             if ids is not None:
                 skipped, conditions = 0, [event.c.id.in_(ids[skipped:])]
         statement = SELECT_EVENT.where(*conditions)
@@ -243,7 +244,7 @@ class _Question:
         examined = sa.select(matches).select_from(event)
         columns = (one for one in visitors.iterate(matches) if isinstance(one, sa.Column))
         named = {one.table for one in columns}
-        for table, condition in ((series, _OF_SERIES), (customer, _OF_CUSTOMER)):
+        for table, condition in ((series, OF_SERIES), (customer, OF_CUSTOMER)):
             # Looking up thousands of customers would take longer than all the rest.
             if table in named:
                 examined = examined.join(table, condition)
@@ -262,7 +263,7 @@ class _Question:
         quarters of an hour go, and of the rest by counting."""
         if any(chosen is not None and not chosen for chosen in (self._customers, self._series)):
             return 0
-        span = event_span(self._connection, self._organization_number)
+        span = self._places.span
         if span is None:
             return 0
         end_us = span.newest_us + 1
@@ -291,12 +292,7 @@ class _Question:
         ).one()
 
     def _of_filter(self) -> list[sa.ColumnElement[bool]]:
-        conditions = [event.c.organization_number == self._organization_number]
-        if self._customers is not None:
-            conditions.append(event.c.customer_number.in_(self._customers))
-        if self._series is not None:
-            conditions.append(event.c.series_number.in_(self._series))
-        return conditions
+        return conditions_of_numbers(self._organization_number, self._customers, self._series)
 
     def _indexed_conditions(self) -> list[sa.ColumnElement[bool]]:
         """Conditions that no event has to be read for."""
@@ -319,14 +315,6 @@ class _Question:
         if asked.depth is not None and asked.parent is None:
             conditions.append(sa.not_(_is_deeper(event, asked.depth)))
         return conditions
-
-
-_OF_SERIES = (series.c.organization_number == event.c.organization_number) & (
-    series.c.number == event.c.series_number
-)
-_OF_CUSTOMER = (customer.c.organization_number == event.c.organization_number) & (
-    customer.c.number == event.c.customer_number
-)
 
 
 def _mentions(text: str) -> sa.ColumnElement[bool]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights.cells.counting import QUARTER_US
+from cost_insights.cells.kinds import QUARTER_US
 from cost_insights.store.schema import event, organization
 
 

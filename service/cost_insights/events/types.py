@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cost_insights.clock import now_us
 from cost_insights.customers import parse_uuid
 from cost_insights.errors import NotFoundError
+from cost_insights.events.joins import OF_SERIES
 from cost_insights.events.names import EventName, EventNameReader, NameSearch
 from cost_insights.identity import Organization
 from cost_insights.store import Deadline, Store, chunks
@@ -50,7 +51,7 @@ class TypeSearch:
 
 @dataclass(frozen=True)
 class TypeChange:
-    """What changes of an event type; None leaves it as it is."""
+    """The changes to make to an event type; a field that is None stays as it is."""
 
     label: str | None
     label_property: str | None
@@ -190,11 +191,7 @@ class EventTypes:
             rows = connection.execute(
                 sa.select(series.c.event_name, occurrences, first, last)
                 .select_from(event)
-                .join(
-                    series,
-                    (series.c.organization_number == event.c.organization_number)
-                    & (series.c.number == event.c.series_number),
-                )
+                .join(series, OF_SERIES)
                 .where(*conditions)
                 .group_by(series.c.event_name)
                 .order_by(key.desc() if asked.names.descending else key, series.c.event_name)

@@ -7,11 +7,10 @@ import sqlalchemy as sa
 
 from cost_insights._native.cells import Sources
 from cost_insights.cells import CustomerRange, Kind, Needed, StoredCells, customer_ranges
+from cost_insights.cells.kinds import QUARTER_US, ranges
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import event
-
-_QUARTER_US = 900_000_000
 
 
 class PeriodCells:
@@ -86,8 +85,8 @@ class PeriodCells:
         if not cut:
             return ()
         within = [
-            (event.c.timestamp_us >= quarter * _QUARTER_US)
-            & (event.c.timestamp_us < (quarter + 1) * _QUARTER_US)
+            (event.c.timestamp_us >= quarter * QUARTER_US)
+            & (event.c.timestamp_us < (quarter + 1) * QUARTER_US)
             for quarter in cut
         ]
         rows = self._snapshot.connection.execute(
@@ -114,7 +113,7 @@ class PeriodCells:
         # Customers of an hour are few beside those of its quarters and series.
         by_quarter = by_series or self.cover.cuts_hours
         customers = Kind.QUARTER_CUSTOMERS if by_quarter else Kind.HOUR_EVERYONE
-        for first_day, last_day in _ranges(self.cover.cut_days):
+        for first_day, last_day in ranges(self.cover.cut_days):
             yield Needed(Kind.QUARTERS, first_day, last_day)
             if self._needs_customers:
                 yield Needed(customers, first_day, last_day)
@@ -134,12 +133,3 @@ class PeriodCells:
 
     def _customer_quarters(self) -> Needed:
         return Needed(Kind.CUSTOMER_QUARTERS, *self.cover.months)
-
-
-def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ascending numbers as (first, last) of those that follow each other."""
-    for place, number in enumerate(numbers):
-        if place == 0 or numbers[place - 1] != number - 1:
-            first = number
-        if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
-            yield first, number
