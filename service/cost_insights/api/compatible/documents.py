@@ -8,7 +8,7 @@ from typing import Any
 from cost_insights.amounts import format_amount
 from cost_insights.api.times import rfc3339
 from cost_insights.customers import StoredCustomer
-from cost_insights.events import FoundEvent, StoredEvent
+from cost_insights.events import EventType, FoundEvent, StoredEvent, event_label
 from cost_insights.identity import Organization
 
 
@@ -53,12 +53,15 @@ def customer_document(customer: StoredCustomer, organization: Organization) -> d
     }
 
 
-def event_document(found: FoundEvent, organization: Organization) -> dict[str, Any]:
-    """An event. Amounts are texts, because SDKs read numbers as doubles."""
+def event_document(
+    found: FoundEvent, type_: EventType, organization: Organization
+) -> dict[str, Any]:
+    """An event of a type. Amounts are texts, because SDKs read numbers as doubles."""
     event = found.event
     customer = StoredCustomer(
         event.customer_id, event.external_customer_id, event.customer_created_us
     )
+    metadata = event_metadata(event, found.sums)
     return {
         "id": str(event.id),
         "timestamp": rfc3339(event.timestamp_us),
@@ -72,10 +75,10 @@ def event_document(found: FoundEvent, organization: Organization) -> dict[str, A
         "product_id": event.product_id or None,
         "child_count": found.children,
         "parent_id": None if event.parent_id is None else str(event.parent_id),
-        "label": event.name,
+        "label": event_label(type_, metadata),
         "source": "user",
         "name": event.name,
-        "metadata": event_metadata(event, found.sums),
+        "metadata": metadata,
     }
 
 

@@ -78,15 +78,10 @@ class _Asked:
         self._owner = owner
         query.check_organization(owner)
         self._page, self._limit = query.page(), query.limit()
-        sources = query.some_of("source", ("user", "system"))
-        # System events are recorded as revenue, so none of them is stored as an event.
-        self._finds_nothing = bool(sources) and "user" not in sources
+        self._finds_nothing = query.leaves_out_events()
         sorting = query.one_of("sorting", _SORTING, "-last_seen")
         names = NameSearch(
-            filter=EventFilter(
-                customer_ids=query.texts("customer_id"),
-                external_customer_ids=query.texts("external_customer_id"),
-            ),
+            filter=query.customers(),
             text=query.text("query"),
             key=sorting.removeprefix("-"),
             descending=sorting.startswith("-"),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from cost_insights.api.compatible.documents import event_document, listed, written
@@ -20,7 +21,6 @@ from cost_insights.events import (
     AnyOf,
     Comparison,
     Condition,
-    EventFilter,
     EventReader,
     EventSearch,
     EventSearcher,
@@ -29,7 +29,6 @@ from cost_insights.events import (
     Operator,
     PageCursor,
     PageNumber,
-    event_label,
     id_of_event,
 )
 from cost_insights.identity import Caller, Organization
@@ -92,9 +91,7 @@ class _Asked:
             if not _PROPERTY.fullmatch(one):
                 message = f"{one[:64]!r} is not 1 to 255 of a–z, A–Z, 0–9, _ and ."
                 query.fault("aggregate_fields", "TEXT_MALFORMED", message, one)
-        sources = query.some_of("source", ("user", "system"))
-        # System events are recorded as revenue, so none of them is stored as an event.
-        self._finds_nothing = bool(sources) and "user" not in sources
+        self._finds_nothing = query.leaves_out_events()
         self._type_id = query.text("event_type_id")
         self._search = _search(owner, query)
         query.finish()
@@ -128,12 +125,7 @@ def _documents(
 ) -> list[dict[str, Any]]:
     """Events as callers get them, with their labels."""
     types_by_name = types.of_names(owner, [one.event.name for one in events])
-    documents = []
-    for one in events:
-        document = event_document(one, owner)
-        document["label"] = event_label(types_by_name[one.event.name], document["metadata"])
-        documents.append(document)
-    return documents
+    return [event_document(one, types_by_name[one.event.name], owner) for one in events]
 
 
 def _search(owner: Organization, query: Query) -> EventSearch:
@@ -157,11 +149,7 @@ def _search(owner: Organization, query: Query) -> EventSearch:
     if chosen != ALWAYS:
         conditions.append(chosen)
     return EventSearch(
-        filter=EventFilter(
-            customer_ids=query.texts("customer_id"),
-            external_customer_ids=query.texts("external_customer_id"),
-            event_names=query.texts("name"),
-        ),
+        filter=replace(query.customers(), event_names=query.texts("name")),
         after_us=query.time_us("start_timestamp"),
         before_us=query.time_us("end_timestamp"),
         condition=AllOf(tuple(conditions)),

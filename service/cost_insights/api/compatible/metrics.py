@@ -13,7 +13,6 @@ from cost_insights.api.compatible.endpoints import (
 )
 from cost_insights.api.compatible.reading import Query, in_query
 from cost_insights.api.work import Work
-from cost_insights.events import EventFilter
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
@@ -79,10 +78,7 @@ def _question(caller: Caller, request: CompatibleRequest) -> MetricsQuestion:
     query.check_organization(caller.organization)
     start_date, end_date = query.required("start_date"), query.required("end_date")
     interval = query.one_of("interval", [one.value for one in Interval], "")
-    events = EventFilter(
-        customer_ids=query.texts("customer_id"),
-        external_customer_ids=query.texts("external_customer_id"),
-    )
+    events = query.customers()
     products = query.texts("product_id")
     billing_types = query.some_of("billing_type", _BILLING_TYPES)
     slugs = query.texts("metrics")

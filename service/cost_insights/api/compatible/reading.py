@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from cost_insights.api.reading import Checks
 from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.events import EventFilter
 from cost_insights.identity import Organization
 
 _VALUES_MAX = 1_000
@@ -143,6 +144,19 @@ class Query:
             f"{value[:64]!r} is not a value of {name}; allowed are {shown}",
             value,
         )
+
+    def customers(self) -> EventFilter:
+        """The events of the customers that a query names."""
+        return EventFilter(
+            customer_ids=self.texts("customer_id"),
+            external_customer_ids=self.texts("external_customer_id"),
+        )
+
+    def leaves_out_events(self) -> bool:
+        """Whether `source` chooses nothing but system events, of which no event is stored: they
+        are recorded as revenue."""
+        sources = self.some_of("source", ("user", "system"))
+        return bool(sources) and "user" not in sources
 
     def check_organization(self, organization: Organization) -> None:
         """Refuses any organization but the one of the access token."""
