@@ -4,14 +4,12 @@ Events that are stored are read by native and never come here. System events are
 carry in their metadata is read from a message, whichever door they came through.
 """
 
+import codecs
 import datetime
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format
-
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.api.reading import decode_json
 from cost_insights.v1.event_service_pb2 import IngestEventsRequest
 
 _MILLISECONDS_FROM = 20_000_000_000
@@ -20,24 +18,11 @@ _MILLISECONDS_FROM = 20_000_000_000
 
 def request_of_json(body: bytes) -> IngestEventsRequest:
     """The request; raises InvalidRequestError if a field has a value of another type."""
-    try:
-        content = json.loads(body.removeprefix(b"\xef\xbb\xbf"))
-        events = [_event(one) for one in content["events"]]
-        return json_format.ParseDict(
-            {**content, "events": events}, IngestEventsRequest(), ignore_unknown_fields=True
-        )
-    except (json_format.ParseError, RecursionError, ValueError, KeyError, TypeError) as error:
-        name = IngestEventsRequest.DESCRIPTOR.full_name
-        raise InvalidRequestError(
-            [
-                FieldFault(
-                    "",
-                    "MALFORMED_REQUEST",
-                    f"the request is not the JSON form of a {name}: {error}",
-                    facts={"message": name},
-                )
-            ]
-        ) from None
+    return decode_json(IngestEventsRequest, body.removeprefix(codecs.BOM_UTF8), _request)
+
+
+def _request(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "events": [_event(one) for one in content["events"]]}
 
 
 def _event(sent: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
 """Reading requests: decoding messages, and the checks that several operations share."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from google.protobuf import descriptor, message, timestamp_pb2
+from google.protobuf import descriptor, json_format, message, timestamp_pb2
 
 from cost_insights.errors import FieldFault, InvalidRequestError, malformed_request
 
@@ -26,6 +27,39 @@ def decode(request_class: type[_Message], request: bytes) -> _Message:
         return request_class.FromString(request)
     except message.DecodeError:
         raise malformed_request(request_class.DESCRIPTOR.full_name) from None
+
+
+def decode_json(
+    request_class: type[_Message],
+    request: bytes,
+    revise: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> _Message:
+    """Decodes the JSON form of a request, which `revise` may change before it is read.
+
+    Raises InvalidRequestError if it is not the JSON form of a valid message.
+    """
+    try:
+        content = json.loads(request, parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("only an object is allowed")
+        return json_format.ParseDict(revise(content), request_class(), ignore_unknown_fields=True)
+    except (json_format.ParseError, RecursionError, ValueError, KeyError, TypeError) as error:
+        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        name = request_class.DESCRIPTOR.full_name
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "",
+                    "MALFORMED_REQUEST",
+                    f"the request is not the JSON form of a {name}: {words}",
+                    facts={"message": name},
+                )
+            ]
+        ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 class Checks:

@@ -5,7 +5,6 @@ decoded by native, as they are for gRPC, and long answers are written in a threa
 """
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -38,14 +37,12 @@ from cost_insights.api.operations import (
     ServerStreamCall,
     UnaryCall,
 )
-from cost_insights.api.reading import decode
+from cost_insights.api.reading import decode, decode_json
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.http.answers import HttpError, error_answer
 from cost_insights.doors.http.bodies import ENCODINGS, HttpLimits, decompressed
 from cost_insights.errors import (
     FAILURES,
-    FieldFault,
-    InvalidRequestError,
     LimitExceededError,
 )
 from cost_insights.identity import Authenticator, Caller
@@ -266,8 +263,8 @@ class _Rpc:
         if not isinstance(request, JsonRequest):
             return decode(request_class, request)
         if len(request) < _LARGE_BYTES:
-            return _parsed(request, request_class)
-        return await asyncio.to_thread(_parsed, request, request_class)
+            return decode_json(request_class, request)
+        return await asyncio.to_thread(decode_json, request_class, request)
 
     async def _bytes(self, request: bytes) -> bytes:
         if not isinstance(request, JsonRequest) or self.operation.reads_json:
@@ -286,31 +283,6 @@ _STREAM_TYPES: Final = {
     CallKind.SERVER_STREAM: StreamType.SERVER_STREAM,
     CallKind.BIDIRECTIONAL: StreamType.BIDI_STREAM,
 }
-
-
-def _parsed(request: bytes, request_class: type[message.Message]) -> message.Message:
-    name = request_class.DESCRIPTOR.full_name
-    try:
-        content = json.loads(request, parse_constant=_refuse_constant)
-        if not isinstance(content, dict):
-            raise ValueError("only an object is allowed")
-        return json_format.ParseDict(content, request_class(), ignore_unknown_fields=True)
-    except (json_format.ParseError, RecursionError, ValueError) as error:
-        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequestError(
-            [
-                FieldFault(
-                    "",
-                    "MALFORMED_REQUEST",
-                    f"the request is not the JSON form of a {name}: {words}",
-                    facts={"message": name},
-                )
-            ]
-        ) from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 async def _written(answer: message.Message, ctx: _Context) -> bytes:
