@@ -1,6 +1,7 @@
 """Addresses such as `127.0.0.1:50051`, on which the service listens."""
 
 import ipaddress
+import socket
 
 _SOCKETS = ("unix:", "unix-abstract:")
 
@@ -22,6 +23,11 @@ def split_address(address: str) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """The address of a host and a port: what `split_address` takes apart."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def socket_family(host: str) -> socket.AddressFamily:
+    """The family of the sockets that listen on a host of `split_address`."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def is_socket(address: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from cost_insights.addresses import AddressError, join_address, split_address
+from cost_insights.addresses import AddressError, join_address, socket_family, split_address
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -213,7 +213,7 @@ def _kept_port(address: str) -> Iterator[str]:
     some of the calls to that program.
     """
     host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = socket_family(host)
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

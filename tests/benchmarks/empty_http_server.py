@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cost_insights.doors.http.protocol import Connection
+from cost_insights.doors.http.listener import server_config
 
 PATH = "/v1/events/ingest"
 
@@ -25,21 +25,8 @@ async def _handle(request: Request) -> Response:
 
 async def serve() -> None:
     """Serves on a free port of 127.0.0.1."""
-    config = uvicorn.Config(
-        Starlette(routes=[Route(PATH, _handle, methods=["POST"])]),
-        # As in doors/http/listener.py.
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=60,
-    )
-    server = uvicorn.Server(config)
+    app = Starlette(routes=[Route(PATH, _handle, methods=["POST"])])
+    server = uvicorn.Server(server_config(app, body_seconds_max=60))
     listening = socket.create_server(("127.0.0.1", 0))
     print(f"HTTP on 127.0.0.1:{listening.getsockname()[1]}", flush=True)
     await server.serve(sockets=[listening])

@@ -22,7 +22,7 @@ import uvloop
 from google.protobuf import json_format
 
 from cost_insights import clock
-from cost_insights.addresses import AddressError, split_address
+from cost_insights.addresses import AddressError, socket_family, split_address
 from cost_insights.cli.client import command_error
 from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
 from cost_insights.cli.databases import (
@@ -171,7 +171,7 @@ def _is_free(address: str) -> bool:
         host, port = split_address(address)
     except AddressError:
         return True
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket(socket_family(host)) as probe:
         # As the server does: a port that is closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Final, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from cost_insights.addresses import AddressError, is_socket, join_address, split_address
+from cost_insights.addresses import (
+    AddressError,
+    is_socket,
+    join_address,
+    socket_family,
+    split_address,
+)
 from cost_insights.api.compatible import CompatibleCall
 from cost_insights.api.health import Health
 from cost_insights.api.operations import Call
@@ -63,28 +70,7 @@ class HttpListener:
         if not is_socket(self.address):
             host, _ = split_address(self.address)
             self.address = join_address(host, listening.getsockname()[1])
-        self._server = _Server(
-            uvicorn.Config(
-                self._app,
-                # The type asks for a class, and whatever makes a protocol will do.
-                http=cast(
-                    "type[asyncio.Protocol]",
-                    partial(Connection, body_seconds_max=self._body_seconds_max),
-                ),
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                # The service configures logging itself; malformed requests are not its errors.
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                # The address of a client behind a proxy is found in the logs of the proxy.
-                proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                backlog=_BACKLOG,
-            )
-        )
+        self._server = _Server(server_config(self._app, body_seconds_max=self._body_seconds_max))
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         await self._server.has_started.wait()
 
@@ -94,6 +80,27 @@ class HttpListener:
             return
         self._server.drain(drain_seconds)
         await self._serving
+
+
+def server_config(app: ASGIApp, *, body_seconds_max: float) -> uvicorn.Config:
+    """The configuration of a server in an event loop that is there already."""
+    return uvicorn.Config(
+        app,
+        # The type asks for a class, and whatever makes a protocol will do.
+        http=cast("type[asyncio.Protocol]", partial(Connection, body_seconds_max=body_seconds_max)),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        # The service configures logging itself; malformed requests are not its errors.
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        # The address of a client behind a proxy is found in the logs of the proxy.
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        backlog=_BACKLOG,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -125,7 +132,7 @@ def _listening(address: str, *, share_port: bool) -> socket.socket:
         if is_socket(address):
             return _unix_socket(address)
         host, port = split_address(address)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket_family(host)
         return socket.create_server((host, port), family=family, reuse_port=share_port)
     except OSError as error:
         raise AddressError(f"cannot listen on {address}: {error.strerror}") from None

@@ -16,9 +16,6 @@ _HEAD_BYTES_MAX: Final = 32 * 1024
 _HEAD_SECONDS_MAX: Final = 10
 """The time that a head may take to arrive, from its first byte or the start of the connection."""
 
-_BODY_SECONDS_MAX: Final = 60.0
-"""The time that a body may take to arrive, unless another one is set."""
-
 _REFUSALS: Final = {
     400: (b"400 Bad Request", b'{"error":"BadRequest","detail":"the request is not valid HTTP"}'),
     408: (
@@ -43,9 +40,7 @@ class _Part(enum.Enum):
 class Connection(HttpToolsProtocol):
     """A connection whose requests have a head of limited size, and arrive in limited time."""
 
-    def __init__(
-        self, *args: Any, body_seconds_max: float = _BODY_SECONDS_MAX, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, body_seconds_max: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seconds_max = {_Part.HEAD: _HEAD_SECONDS_MAX, _Part.BODY: body_seconds_max}
         self._head_bytes = 0
