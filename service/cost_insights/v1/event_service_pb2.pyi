@@ -131,7 +131,7 @@ Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
 
 @_typing.final
 class IngestEventsResponse(_message.Message):
-    """What became of the events of one request. `inserted`, `duplicates`, `refused`
+    """The outcome of the events of one request. `inserted`, `duplicates`, `refused`
     and the number of `conflicts` add up to the number of events sent.
 
     An answer spells out the first 512 KiB of conflicts and faults, so that every

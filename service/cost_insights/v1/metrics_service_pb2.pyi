@@ -340,7 +340,7 @@ class GetMetricsResponse(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsGroup]:
-        """The same metrics for each value of `group_by`; empty without it.
+        """The metrics of each value of `group_by`; empty without it.
 
         A value is a group if the span holds an event, an order, a refund or a
         subscription with that value that a requested metric depends on. The groups

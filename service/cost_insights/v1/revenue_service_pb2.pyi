@@ -45,7 +45,7 @@ class _SubscriptionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_S
     """
 
 class SubscriptionOutcome(_SubscriptionOutcome, metaclass=_SubscriptionOutcomeEnumTypeWrapper):
-    """What became of one subscription of a request."""
+    """The outcome of one subscription of a request."""
 
 SUBSCRIPTION_OUTCOME_UNSPECIFIED: SubscriptionOutcome.ValueType  # 0
 """Never sent."""
@@ -88,7 +88,7 @@ class _StateOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StateOut
     """
 
 class StateOutcome(_StateOutcome, metaclass=_StateOutcomeEnumTypeWrapper):
-    """What became of a state of a checkout or a seat."""
+    """The outcome of recording one state of a checkout or a seat."""
 
 STATE_OUTCOME_UNSPECIFIED: StateOutcome.ValueType  # 0
 """Never sent."""
@@ -133,7 +133,7 @@ Global___RecordOrdersRequest: _TypeAlias = RecordOrdersRequest  # noqa: Y015
 
 @_typing.final
 class RecordOrdersResponse(_message.Message):
-    """What became of the orders of one request. `inserted`, `duplicates` and the
+    """The outcome of the orders of one request. `inserted`, `duplicates` and the
     conflicts add up to the number of orders sent.
     """
 
@@ -221,7 +221,7 @@ Global___RecordRefundsRequest: _TypeAlias = RecordRefundsRequest  # noqa: Y015
 
 @_typing.final
 class RecordRefundsResponse(_message.Message):
-    """What became of the refunds of one request. `inserted`, `duplicates` and the
+    """The outcome of the refunds of one request. `inserted`, `duplicates` and the
     conflicts add up to the number of refunds sent.
     """
 
@@ -311,7 +311,7 @@ Global___RecordSubscriptionsRequest: _TypeAlias = RecordSubscriptionsRequest  # 
 
 @_typing.final
 class RecordSubscriptionsResponse(_message.Message):
-    """What became of the subscriptions of one request. The four counts add up to
+    """The outcome of the subscriptions of one request. The four counts add up to
     the number of subscriptions sent.
     """
 
@@ -332,7 +332,7 @@ class RecordSubscriptionsResponse(_message.Message):
     """The number that do not count because another state does."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___SubscriptionOutcome.ValueType]:
-        """What became of each subscription, in the order of the request."""
+        """The outcome of each subscription, in the order of the request."""
 
     def __init__(
         self,
@@ -379,7 +379,7 @@ Global___RecordCheckoutsRequest: _TypeAlias = RecordCheckoutsRequest  # noqa: Y0
 
 @_typing.final
 class RecordCheckoutsResponse(_message.Message):
-    """What became of the checkouts of one request. The four counts add up to the
+    """The outcome of the checkouts of one request. The four counts add up to the
     number of checkouts sent.
     """
 
@@ -400,7 +400,7 @@ class RecordCheckoutsResponse(_message.Message):
     """The number that do not count because another state does."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___StateOutcome.ValueType]:
-        """What became of each checkout, in the order of the request."""
+        """The outcome of each checkout, in the order of the request."""
 
     def __init__(
         self,
@@ -447,7 +447,7 @@ Global___RecordSeatsRequest: _TypeAlias = RecordSeatsRequest  # noqa: Y015
 
 @_typing.final
 class RecordSeatsResponse(_message.Message):
-    """What became of the seats of one request. The four counts add up to the
+    """The outcome of the seats of one request. The four counts add up to the
     number of seats sent.
     """
 
@@ -468,7 +468,7 @@ class RecordSeatsResponse(_message.Message):
     """The number that do not count because another state does."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___StateOutcome.ValueType]:
-        """What became of each seat, in the order of the request."""
+        """The outcome of each seat, in the order of the request."""
 
     def __init__(
         self,
