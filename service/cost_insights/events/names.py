@@ -19,7 +19,7 @@ from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.joins import OF_SERIES
 from cost_insights.events.span import EventSpan, event_span
 from cost_insights.identity import Organization
-from cost_insights.paging import decode_page_token, encode_page_token, text_part
+from cost_insights.paging import PageTokens, text_part
 from cost_insights.store import Deadline, Store
 from cost_insights.store.schema import event, series
 
@@ -60,6 +60,7 @@ class EventNameReader:
 
     def __init__(self, store: Store, cell_cache: CellCache) -> None:
         self._store = store
+        self._page_tokens = PageTokens(store.page_token_key)
         self._cells = CellReader(store, cell_cache)
 
     def names(
@@ -69,7 +70,8 @@ class EventNameReader:
 
         Raises InvalidRequestError if the token is not of the same question.
         """
-        after = decode_page_token(page_token, ("names", text), (text_part,))
+        asked = ("names", text)
+        after = self._page_tokens.decode(page_token, organization.id, asked, (text_part,))
         found: list[EventName] = []
         with self._store.read() as connection:
             counted = _Names(connection, organization.number, self._cells, EventFilter())
@@ -80,7 +82,7 @@ class EventNameReader:
         names = found[:page_size]
         if len(found) <= page_size:
             return names, ""
-        return names, encode_page_token(("names", text), (names[-1].name,))
+        return names, self._page_tokens.encode(organization.id, asked, (names[-1].name,))
 
     def search(
         self,

@@ -15,12 +15,7 @@ from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
 from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.identity import Organization
-from cost_insights.paging import (
-    decode_page_token,
-    encode_page_token,
-    int64_part,
-    uuid_part,
-)
+from cost_insights.paging import PageTokens, int64_part, uuid_part
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, event, series
 
@@ -69,6 +64,7 @@ class EventReader:
 
     def __init__(self, store: Store, cell_cache: CellCache) -> None:
         self._store = store
+        self._page_tokens = PageTokens(store.page_token_key)
         self._cells = CellReader(store, cell_cache)
 
     def event(self, organization: Organization, event_id: str) -> StoredEvent:
@@ -92,7 +88,9 @@ class EventReader:
 
         Raises InvalidRequestError if the token is not of the same question.
         """
-        after = decode_page_token(page_token, ("events", asked), (int64_part, uuid_part))
+        after = self._page_tokens.decode(
+            page_token, organization.id, ("events", asked), (int64_part, uuid_part)
+        )
         return self._events(organization, asked, page_size, after)
 
     def _event(self, organization: Organization, event_id: uuid.UUID) -> StoredEvent | None:
@@ -139,7 +137,7 @@ class EventReader:
         if len(rows) <= page_size:
             return events, ""
         place = (events[-1].timestamp_us, str(events[-1].id))
-        return events, encode_page_token(("events", asked), place)
+        return events, self._page_tokens.encode(organization.id, ("events", asked), place)
 
 
 SELECT_EVENT = (

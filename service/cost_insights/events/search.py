@@ -21,7 +21,7 @@ from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
 from cost_insights.events.places import EventPlaces, Wanted
 from cost_insights.events.reader import SELECT_EVENT, StoredEvent, stored_event
 from cost_insights.identity import Organization
-from cost_insights.paging import decode_page_token, encode_page_token, int64_part, uuid_part
+from cost_insights.paging import PageTokens, int64_part, uuid_part
 from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.expressions import any_text_contains, contains, lower_ascii
 from cost_insights.store.schema import customer, event, series
@@ -129,6 +129,7 @@ class EventSearcher:
 
     def __init__(self, store: Store, cell_cache: CellCache) -> None:
         self._store = store
+        self._page_tokens = PageTokens(store.page_token_key)
         self._cells = CellReader(store, cell_cache)
 
     def found(self, organization: Organization, stored: StoredEvent) -> FoundEvent:
@@ -154,7 +155,9 @@ class EventSearcher:
         """
         after = None
         if isinstance(place, PageCursor):
-            after = decode_page_token(place.token, ("search", asked), (int64_part, uuid_part))
+            after = self._page_tokens.decode(
+                place.token, organization.id, ("search", asked), (int64_part, uuid_part)
+            )
         elif place.skipped > SKIPPED_EVENTS_MAX:
             raise _page_too_far(place.skipped)
         skipped = place.skipped if isinstance(place, PageNumber) else 0
@@ -175,9 +178,8 @@ class EventSearcher:
                 total, is_exact = max(seen, question.counted_total()), False
         cursor = ""
         if not is_last:
-            cursor = encode_page_token(
-                ("search", asked), (events[-1].timestamp_us, str(events[-1].id))
-            )
+            last = (events[-1].timestamp_us, str(events[-1].id))
+            cursor = self._page_tokens.encode(organization.id, ("search", asked), last)
         found = [FoundEvent(one, children.get(one.id, 0), sums.get(one.id, {})) for one in events]
         return EventPage(found, total, is_exact, cursor)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cost_insights import clock
 from cost_insights.customers import customer_numbers
 from cost_insights.identity import Organization
-from cost_insights.paging import decode_page_token, encode_page_token, int64_part, text_part
+from cost_insights.paging import PageTokens, int64_part, text_part
 from cost_insights.revenue.records import (
     Checkout,
     Order,
@@ -77,6 +77,7 @@ class RevenueReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._page_tokens = PageTokens(store.page_token_key)
 
     def orders(
         self, organization: Organization, asked: RevenueQuestion, *, page_size: int, page_token: str
@@ -118,14 +119,16 @@ class RevenueReader:
         page_token: str,
     ) -> tuple[list[_T], str]:
         question = (listing.table.name, asked)
-        after = decode_page_token(page_token, question, (int64_part, text_part))
+        after = self._page_tokens.decode(
+            page_token, organization.id, question, (int64_part, text_part)
+        )
         rows = self._rows(listing, organization, asked, page_size + 1, after)
         records = [listing.read(**row) for row in rows[:page_size]]
         if len(rows) <= page_size:
             return records, ""
         last = rows[page_size - 1]
         place = (last[listing.time.name], last[listing.id.name])
-        return records, encode_page_token(question, place)
+        return records, self._page_tokens.encode(organization.id, question, place)
 
     def _rows(
         self,

@@ -105,6 +105,15 @@ access_token = sa.Table(
 )
 """The tokens with which clients act as an organization; only a hash is stored."""
 
+secret = sa.Table(
+    "secret",
+    metadata,
+    sa.Column("name", Key, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+"""Random bytes that all processes on the database share and nobody else knows. Migrations make
+them; `page_tokens` authenticates page tokens."""
+
 customer = sa.Table(
     "customer",
     metadata,

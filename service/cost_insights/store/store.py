@@ -24,6 +24,7 @@ from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import WRITES, Dialect
 from cost_insights.store.failures import FailureLog
 from cost_insights.store.probe import Probe
+from cost_insights.store.schema import secret
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -80,6 +81,7 @@ class Store:
         logging.getLogger("stamina").setLevel(logging.ERROR)
         self._probe = Probe(self.dialect, self._engine)
         self._inserting_connection: sa.Connection | None = None
+        self._page_token_key: bytes | None = None
 
     def close(self) -> None:
         """Closes every connection."""
@@ -168,6 +170,15 @@ class Store:
                 f"its schema is {revision}, and this program needs {head}; "
                 "`cost-insights db upgrade` brings it up to date"
             )
+
+    def page_token_key(self) -> bytes:
+        """The key that authenticates page tokens, read once."""
+        if self._page_token_key is None:
+            with self.read() as connection:
+                self._page_token_key = connection.execute(
+                    sa.select(secret.c.value).where(secret.c.name == "page_tokens")
+                ).scalar_one()
+        return self._page_token_key
 
     @contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
