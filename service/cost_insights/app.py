@@ -86,9 +86,15 @@ class App:
         """The implementation of each endpoint of the compatible API, by its name."""
 
     async def open(self) -> None:
-        """Brings the database up to date; raises StoreUnavailableError if it does not answer."""
-        if self.settings.database_upgrade:
-            await asyncio.to_thread(self.store.upgrade)
+        """Brings the database up to date, or checks that it is.
+
+        Raises StoreUnavailableError if it does not answer, and SchemaError if its schema is not
+        the one that this program works with.
+        """
+        store = self.store
+        await asyncio.to_thread(
+            store.upgrade if self.settings.database_upgrade else store.check_schema
+        )
 
     def start(self) -> None:
         """Starts storing events and the jobs in the background."""

@@ -64,7 +64,8 @@ class Server:
     async def start(self) -> None:
         """Opens the database and serves.
 
-        Raises AddressError if it cannot or must not listen on an address, and
+        Raises AddressError if it cannot or must not listen on an address, SchemaError if the
+        schema of the database is not the one that this program works with, and
         StoreUnavailableError if the database does not answer.
         """
         await self.app.open()

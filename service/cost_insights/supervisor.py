@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ import uvloop
 from cost_insights.addresses import AddressError, join_address, socket_family, split_address
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
-from cost_insights.store import Store
+from cost_insights.store import SchemaError, Store
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def supervise(
 
     `ready` gets the addresses of gRPC and HTTP once all have served.
 
-    Raises AddressError if the address or the database does not allow it, and
+    Raises AddressError if the address or the database does not allow it, SchemaError if the
+    schema of the database is not the one that this program works with, and
     StoreUnavailableError if the database does not answer. Must run in the main thread.
     """
     store = Store(settings.database_url)
@@ -60,6 +62,8 @@ def supervise(
             )
         if settings.database_upgrade:
             store.upgrade()
+        else:
+            store.check_schema()
         check_address(settings, store)
     finally:
         store.close()
@@ -169,7 +173,12 @@ def _work(settings: Settings, log_level: int, serving: Connection, alive: Connec
     def ready(server: Server) -> None:
         serving.send(True)
 
-    uvloop.run(serve(settings, share_port=True, ready=ready))
+    try:
+        uvloop.run(serve(settings, share_port=True, ready=ready))
+    except SchemaError as error:
+        # Another version may have upgraded the database while the others go on serving.
+        _log.error("cannot serve the database: %s", error)
+        sys.exit(1)
 
 
 def _stop_with_supervisor(alive: Connection) -> None:

@@ -40,6 +40,12 @@ class ServiceProcess:
             self._command, stdout=self._log, stderr=self._log, env={**os.environ}
         )
 
+    @property
+    def process_id(self) -> int:
+        """The id of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     def end(self, signum: signal.Signals) -> int:
         assert self._process is not None
         self._process.send_signal(signum)

@@ -357,8 +357,14 @@ def _migrations() -> alembic.config.Config:
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    """The last migration that the database has seen."""
-    return alembic.migration.MigrationContext.configure(connection).get_current_revision()
+    """The last migration that the database has seen; raises SchemaError if there are several."""
+    revisions = alembic.migration.MigrationContext.configure(connection).get_current_heads()
+    if len(revisions) > 1:
+        raise SchemaError(
+            f"its table alembic_version names several schemas, {', '.join(sorted(revisions))}, "
+            "which no version of this program makes"
+        )
+    return revisions[0] if revisions else None
 
 
 def _refuse_unknown(revision: str | None, scripts: alembic.script.ScriptDirectory) -> None:
