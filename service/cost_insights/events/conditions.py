@@ -100,20 +100,40 @@ def _comparison(name: str, operator: Operator, value: str | int | bool) -> sa.Co
         for kind, one in asked.items()
         if kind in stored and (kind != "boolean" or operator in {Operator.EQ, Operator.NE})
     ]
-    if operator is Operator.EQ and isinstance(value, str) and list(asked) == ["text"]:
-        conditions = [sa.and_(*_hint(name, value), *conditions)]
+    if operator is Operator.EQ:
+        return sa.and_(*_hint(name, asked), sa.or_(sa.false(), *conditions))
     if operator is Operator.NE:
         conditions += [one.is_not(None) for kind, one in stored.items() if kind not in asked]
     return sa.or_(sa.false(), *conditions)
 
 
-def _hint(name: str, value: str) -> list[sa.ColumnElement[bool]]:
-    """A necessary condition for a text of the metadata to equal a value, which is checked faster
-    than by reading JSON; none if the value could be written in several ways."""
-    if name in _TEXTS or name.startswith("_llm.") or not _PLAIN.fullmatch(value):
+def _hint(name: str, asked: Mapping[MemberKind, Any]) -> list[sa.ColumnElement[bool]]:
+    """A necessary condition for a member of the metadata to equal any of these values, which is
+    checked faster than by reading JSON; none if one could be written in several ways."""
+    if name in _TEXTS or name.startswith("_llm.") or not _PLAIN.fullmatch(name):
         return []
-    return [contains(sa.cast(event.c.metadata, sa.Text), sa.literal(f'"{value}"', sa.Text))]
+    written = [_written(value) for value in asked.values()]
+    if not all(written):
+        return []
+    stored = sa.cast(event.c.metadata, sa.Text)
+    parts = (sa.literal(f'"{name}":{one}', sa.Text) for one in written)
+    return [sa.or_(*(contains(stored, part) for part in parts))]
 
+
+def _written(value: str | float | bool) -> str:
+    """A value as it stands in the metadata; empty if that is not certain."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"' if _PLAIN.fullmatch(value) else ""
+    if value.is_integer() and abs(value) < _WHOLE_MAX:
+        return str(int(value))
+    text = repr(value)
+    return "" if "e" in text else text
+
+
+_WHOLE_MAX: Final = 2**53
+"""Whole numbers below are stored as integers, whatever the caller wrote."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.: -]+", re.ASCII)
 

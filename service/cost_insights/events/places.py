@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cost_insights.cells.counting import EventCounter
 from cost_insights.cells.kinds import DAY_QUARTERS, QUARTER_US, ranges
 from cost_insights.events.span import EventSpan, event_span
+from cost_insights.store.expressions import select_within
 from cost_insights.store.schema import event
 
 _FIRST_DAYS: Final = 8
@@ -162,19 +163,13 @@ def _ids(
     descending: bool,
 ) -> list[uuid.UUID]:
     """The ids of the events of some quarters of an hour, in order."""
-    # Numbers in the text, so that the database knows how few events there are in between. Without
-    # an order or a limit, which would tempt it to walk through all events.
-    within = " OR ".join(
-        f"event.timestamp_us >= {first * QUARTER_US} "
-        f"AND event.timestamp_us < {(last + 1) * QUARTER_US}"
-        for first, last in ranges(sorted(quarters))
+    spans = [
+        (first * QUARTER_US, (last + 1) * QUARTER_US) for first, last in ranges(sorted(quarters))
+    ]
+    # Without an order or a limit, which would tempt the database to walk through all events.
+    statement = select_within(
+        connection.dialect, (event.c.timestamp_us, event.c.id), spans, conditions
     )
-    rows: list[Any] = list(
-        connection.execute(
-            sa.select(event.c.timestamp_us, event.c.id).where(
-                *conditions, sa.literal_column(f"({within or '1 = 0'})", sa.Boolean)
-            )
-        )
-    )
+    rows: list[Any] = [row for row in connection.execute(statement) if row.id is not None]
     rows.sort(reverse=descending)
     return [one for _, one in rows]

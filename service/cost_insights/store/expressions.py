@@ -1,6 +1,7 @@
 """SQL expressions that SQLite and PostgreSQL write differently."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -64,6 +65,45 @@ _MEMBERS: Mapping[MemberKind, type[FunctionElement[Any]]] = {
     "number": number_member,
     "boolean": boolean_member,
 }
+
+
+def select_within(
+    dialect: sa.Dialect,
+    columns: Sequence[sa.Column[Any]],
+    spans: Sequence[tuple[int, int]],
+    conditions: Sequence[sa.ColumnElement[bool]],
+) -> sa.Select[*tuple[Any, ...]]:
+    """Selects columns of the rows whose first column lies in one of the spans, in no order.
+
+    A span ends before its second number. An index is looked up for each of them. Rows that are
+    null may be among the result.
+    """
+    place = columns[0]
+    statement = sa.select(*columns)
+    if dialect.name == "postgresql":
+        # Numbers in the text, so that the planner knows how few rows there are in between.
+        within = " OR ".join(
+            f"{place} >= {int(start)} AND {place} < {int(end)}" for start, end in spans
+        )
+        return statement.where(*conditions, sa.literal_column(f"({within or '1 = 0'})", sa.Boolean))
+    # SQLite would read all rows and compare each with every span, which an outer join forbids.
+    start, end = (sa.column(name, sa.BigInteger) for name in ("start", "end_"))
+    span = _spans(sa.literal(json.dumps(spans), sa.Text)).table_valued(start, end, name="span")
+    inside = sa.and_(place >= span.c.start, place < span.c.end_, *conditions)
+    return statement.select_from(span).outerjoin(place.table, inside)
+
+
+class _spans(FunctionElement[Any]):  # noqa: N801
+    """(JSON array of pairs): a row for each pair."""
+
+    inherit_cache = True
+
+
+@compiles(_spans, "sqlite")
+def _(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:
+    (pairs,) = _arguments(element, compiler, kwargs)
+    parts = "json_extract(value, '$[0]') AS start, json_extract(value, '$[1]') AS end_"
+    return f"(SELECT {parts} FROM json_each({pairs}))"  # noqa: S608 (a parameter)
 
 
 def _arguments(element: FunctionElement[Any], compiler: SQLCompiler, kwargs: Any) -> list[str]:

@@ -225,6 +225,25 @@ def test_metadata(member: Member) -> None:
     assert found(member, **{"metadata[nothing]": "x"}) == []
 
 
+def test_numbers_are_found_however_they_are_written(member: Member) -> None:
+    """A number of the metadata is found by every way of writing it, and by none of another."""
+    numbers = [0.00001, 1e-7, 0.30000000000000004, 2.0**53, 1e16, 1.25e20, -2.5, 1000, 10000, -0.0]
+    send(member, *({"externalId": str(one), "metadata": {"n": one}} for one in numbers))
+    send(member, *({"externalId": f"'{one}'", "metadata": {"n": str(one)}} for one in numbers))
+    for one in numbers:
+        spellings = {str(one), f"{one:e}", f"{one:f}", f"+{one:g}"}
+        for spelling in sorted(text for text in spellings if _is_number(text, one)):
+            expected = {str(one)} | ({f"'{one}'"} if spelling == str(one) else set())
+            assert set(found(member, **{"metadata[n]": spelling})) == expected, spelling
+
+
+def _is_number(text: str, number: float) -> bool:
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
