@@ -11,6 +11,7 @@ CostInsightsError
 ├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
 │   ├── StoreFullError       the caller may try again, but not at once
+│   ├── StoreLostError       the caller may try again, but not at once
 │   └── StoreReadOnlyError   the caller may try again, but not at once
 └── ShuttingDownError        the caller may try again
 
@@ -195,6 +196,20 @@ class StoreReadOnlyError(StoreUnavailableError):
         )
 
 
+class StoreLostError(StoreUnavailableError):
+    """The file of the database is not the one that was opened; nothing of the request was
+    stored."""
+
+    retry_after_ms = 10_000
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the file of the database was deleted or replaced while the service was running, so "
+            "nothing was stored; try again later",
+            reason="STORE_LOST",
+        )
+
+
 class ShuttingDownError(CostInsightsError):
     """The service is stopping; nothing of the request was stored."""
 
@@ -229,6 +244,7 @@ REASONS = frozenset(
         "SPAN_REVERSED",
         "SPAN_TOO_LONG",
         "STORE_FULL",
+        "STORE_LOST",
         "STORE_READ_ONLY",
         "STORE_UNAVAILABLE",
         "SUBSCRIPTION_NOT_FOUND",

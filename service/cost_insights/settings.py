@@ -1,16 +1,37 @@
 """The settings of the service, given by flags or by `COST_INSIGHTS_…` variables."""
 
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cost_insights._native.events import Limits
 
+_URL_BYTES_MAX = 16_384
 
-def _default_database_url() -> str:
+
+def _default_database_url(given: dict[str, Any]) -> str:
+    if (file := given.get("database_url_file")) is not None:
+        return _url_in(file)
     return f"sqlite:///{data_folder() / 'cost-insights.db'}"
+
+
+def _url_in(file: Path) -> str:
+    """The URL in a file, without blanks around it; raises ValueError, which never repeats the
+    contents."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_URL_BYTES_MAX + 1)
+        url = content.decode().strip()
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("it holds no text in UTF-8") from None
+    if not url or "\n" in url or len(content) > _URL_BYTES_MAX:
+        raise ValueError("it must hold one line, the URL of a database")
+    return url
 
 
 def demo_database_file() -> Path:
@@ -30,7 +51,11 @@ class Settings(BaseSettings):
         env_prefix="COST_INSIGHTS_", frozen=True, use_attribute_docstrings=True
     )
 
-    database_url: str = Field(default_factory=_default_database_url)
+    database_url_file: Path | None = None
+    """A file that holds the URL of the database, in place of `COST_INSIGHTS_DATABASE_URL`: neither
+    the arguments nor the environment of the process show the password then."""
+
+    database_url: str = Field(default_factory=_default_database_url, repr=False)
     """`sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`; `postgres://` and
     `postgresql://` mean the latter."""
 
@@ -115,6 +140,20 @@ class Settings(BaseSettings):
 
     drain_seconds: float = Field(default=30, ge=0, le=3_600)
     """The time for which running calls may go on after the service is told to stop."""
+
+    @field_validator("database_url_file")
+    @classmethod
+    def _holds_a_url(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            _url_in(file)
+        return file
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_given_once(cls, url: str, info: ValidationInfo) -> str:
+        if info.data.get("database_url_file") is not None:
+            raise ValueError("COST_INSIGHTS_DATABASE_URL_FILE is set too; set only one of the two")
+        return url
 
     def limits(self) -> Limits:
         """The limits that the native decoder checks."""

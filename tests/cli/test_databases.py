@@ -312,6 +312,7 @@ def test_a_schema_of_another_version(
     hint = {"": "it has no schema yet", "0001": "its schema is 0001, and this program needs "}
     hint["9999"] = "a newer version of this program made its schema 9999; the newest schema that "
     with contextlib.closing(Store(database_url)) as store:
+        store.dialect.create(store.url)
         with store.write() as connection:
             connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
         for revision, words in hint.items():

@@ -25,6 +25,7 @@ from cost_insights.errors import (
     QueryTooSlowError,
     ShuttingDownError,
     StoreFullError,
+    StoreLostError,
     StoreReadOnlyError,
     StoreUnavailableError,
     UnauthenticatedError,
@@ -61,6 +62,7 @@ WIRE: Mapping[type[CostInsightsError], Wire] = {
     QueryTooSlowError: Wire(code_pb2.DEADLINE_EXCEEDED, 504),
     StoreUnavailableError: Wire(code_pb2.UNAVAILABLE, 503),
     StoreFullError: Wire(code_pb2.UNAVAILABLE, 503),
+    StoreLostError: Wire(code_pb2.UNAVAILABLE, 503),
     StoreReadOnlyError: Wire(code_pb2.UNAVAILABLE, 503),
     ShuttingDownError: Wire(code_pb2.UNAVAILABLE, 503),
 }

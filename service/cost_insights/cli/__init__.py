@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 import typer.core
 
+from cost_insights.cli.arguments import hide_passwords
 from cost_insights.cli.console import (
     EXIT_CODES,
     EXIT_FAULT,
@@ -130,6 +131,7 @@ def main() -> int:
 
     An error is one line on stderr. What is not expected keeps its traceback.
     """
+    hide_passwords()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets a question mark, not a traceback.

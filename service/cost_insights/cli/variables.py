@@ -35,10 +35,14 @@ def warn_of_unknown_variables() -> None:
 def settings_of(**flags: Any) -> Settings:
     """The settings: what was given by flag, then the environment, then the defaults."""
     given = {name: value for name, value in flags.items() if value is not None}
+    if "database_url" in given:
+        given["database_url_file"] = None
     try:
         return Settings(**given)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         shown = f"--{name.replace('_', '-')}" if name in given else f"COST_INSIGHTS_{name.upper()}"
-        raise usage(f"{shown}: {first['input']!r}: {first['msg']}") from None
+        # A URL may hold a password.
+        value = "" if name == "database_url" else f"{first['input']!r}: "
+        raise usage(f"{shown}: {value}{first['msg']}") from None

@@ -17,7 +17,14 @@ _UNREACHABLE = frozenset(
     }
 )
 _TRANSIENT = frozenset(
-    {"OVERLOADED", "SHUTTING_DOWN", "STORE_FULL", "STORE_READ_ONLY", "STORE_UNAVAILABLE"}
+    {
+        "OVERLOADED",
+        "SHUTTING_DOWN",
+        "STORE_FULL",
+        "STORE_LOST",
+        "STORE_READ_ONLY",
+        "STORE_UNAVAILABLE",
+    }
 )
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -34,6 +35,10 @@ KEEP_EVERY_SECONDS: Final = 1.0
 """The greatest time by which a checkpoint lags behind the acknowledgements."""
 
 SUFFIX: Final = ".cost-insights"
+
+
+_open_private = partial(os.open, mode=0o600)
+"""Opens a file that only its owner can read, if it is created."""
 
 
 @dataclass
@@ -86,7 +91,8 @@ class FaultsFile:
     def open(self, keep_bytes: int) -> None:
         """Begins after what an earlier run left that far."""
         try:
-            self._stream = self.file.open("r+b" if keep_bytes else "wb")
+            mode: Literal["r+b", "wb"] = "r+b" if keep_bytes else "wb"
+            self._stream = open(self.file, mode, opener=_open_private)  # noqa: SIM115
             # What lies behind belongs to batches that are about to be sent again.
             self._stream.truncate(self._stream.seek(keep_bytes))
         except OSError as error:
@@ -185,7 +191,7 @@ class Checkpoint:
         # Readers see the old one or the new one, also after the power fails.
         written = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         try:
-            with written.open("w") as stream:
+            with open(written, "w", opener=_open_private) as stream:
                 stream.write(self.state.model_dump_json(indent=1) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())

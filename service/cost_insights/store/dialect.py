@@ -72,7 +72,12 @@ class Dialect(Protocol):
         """Whether a connection would create the database."""
 
     def create_folder(self, url: sa.URL) -> None:
-        """Creates the folder of a new database; raises OSError if it cannot."""
+        """Creates the folder of a new database, which nobody else can enter; raises OSError if it
+        cannot."""
+
+    def create(self, url: sa.URL) -> None:
+        """Creates an empty database where there is none, and its folder, which nobody else can
+        read; raises OSError if it cannot."""
 
     def serving(self, url: sa.URL) -> AbstractContextManager[object]:
         """Keeps other processes from serving the database until the block ends or the

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from cost_insights.errors import (
+    StoreFullError,
+    StoreLostError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from cost_insights.logs import RepeatedLines
 
 _log = logging.getLogger(__name__)
@@ -47,7 +52,9 @@ class FailureLog:
         with self._lock:
             cause = self._causes.get(key)
             if cause is None:
-                is_of_writes = isinstance(meaning, (StoreFullError, StoreReadOnlyError))
+                is_of_writes = isinstance(
+                    meaning, (StoreFullError, StoreLostError, StoreReadOnlyError)
+                )
                 cause = self._causes[key] = _Cause(words, is_of_writes, now, now)
             cause.last = now
             cause.count += 1

@@ -160,6 +160,9 @@ class Postgresql:
     def create_folder(self, url: sa.URL) -> None:
         """Does nothing: the server has its own locks."""
 
+    def create(self, url: sa.URL) -> None:
+        """Does nothing: databases are created by whoever runs the server."""
+
     def serving(self, url: sa.URL) -> AbstractContextManager[object]:
         return nullcontext()
 

@@ -6,7 +6,8 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -16,7 +17,12 @@ import stamina
 
 from cost_insights._native.cells import cells_of_events
 from cost_insights._native.commit import EVENT_COLUMNS, Commit
-from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from cost_insights.errors import (
+    StoreFullError,
+    StoreLostError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import (
     EVENTS_AT_ONCE,
@@ -44,6 +50,10 @@ def _insert_batches(connection: sa.Connection, batches: Iterable[NewBatch]) -> b
     return any(boundary is not None for boundary in boundaries)
 
 
+_open_private = partial(os.open, mode=0o600)
+"""Opens a file that only its owner can read, if it is created."""
+
+
 def _is_locked(error: Exception) -> bool:
     """Whether SQLite refused because another connection was faster."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -56,6 +66,49 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     # is told at once that it is locked: SQLite's own timeout is not for this.
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.execute("PRAGMA journal_mode = WAL")
+
+
+class _File:
+    """The file of a database, which must stay the same while it is open."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self._path = _file(url).absolute()
+        self._opened: tuple[int, int] | None = None
+
+    def connect(self, *, timeout: float) -> sqlite3.Connection:
+        """A connection; raises StoreLostError if the file is not the one that was opened first.
+
+        Never creates the file: one that was deleted would come back empty.
+        """
+        self.check()
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode=rw",
+            uri=True,
+            timeout=timeout,
+            check_same_thread=False,
+        )
+        try:
+            # It may have been replaced since it was checked.
+            self.check()
+        except StoreLostError:
+            connection.close()
+            raise
+        if self._opened is None:
+            self._opened = self._found()
+        return connection
+
+    def check(self) -> None:
+        """Raises StoreLostError if the file was deleted or replaced since it was opened: what is
+        written to it then is gone when the process ends."""
+        if self._opened is not None and self._found() != self._opened:
+            raise StoreLostError
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 class Sqlite:
@@ -72,13 +125,14 @@ class Sqlite:
     insert_options: Mapping[str, Any] = {WRITES: True}
 
     def engine(self, url: sa.URL, *, connections_max: int) -> sa.Engine:
+        file = self._opened = _File(url)
         engine = sa.create_engine(
             url,
             poolclass=sa.pool.QueuePool,
             pool_size=connections_max,
             max_overflow=0,
             # The time to wait for a writer of another process, such as `token create`.
-            connect_args={"timeout": 30, "check_same_thread": False},
+            creator=lambda: file.connect(timeout=30),
         )
 
         @sa.event.listens_for(engine, "connect")
@@ -99,20 +153,35 @@ class Sqlite:
             writes = connection.get_execution_options().get(WRITES, False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+        @sa.event.listens_for(engine, "commit")
+        def _commit(connection: sa.Connection) -> None:
+            # As late as can be, because the caller is told next that it is stored.
+            if connection.get_execution_options().get(WRITES, False):
+                file.check()
+
         return engine
 
     def is_absent(self, url: sa.URL) -> bool:
         return not _file(url).exists()
 
     def create_folder(self, url: sa.URL) -> None:
-        _file(url).parent.mkdir(parents=True, exist_ok=True)
+        folder = _file(url).resolve().parent
+        for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+
+    def create(self, url: sa.URL) -> None:
+        self.create_folder(url)
+        # With the mode from the start, so that nobody can open it in between. SQLite gives
+        # the log beside it the same mode.
+        with suppress(FileExistsError):
+            os.close(_open_private(_file(url).resolve(), os.O_CREAT | os.O_EXCL | os.O_RDWR))
 
     @contextmanager
     def serving(self, url: sa.URL) -> Iterator[None]:
         # A file of its own: a lock on the database itself would get in the way of SQLite's.
         # It stays when the process ends: another one may be about to lock it.
         file = _file(url).resolve()
-        with file.with_name(f"{file.name}.lock").open("a+") as lock:
+        with open(file.with_name(f"{file.name}.lock"), "a+", opener=_open_private) as lock:
             lock.seek(0)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,12 +196,10 @@ class Sqlite:
         return engine
 
     def probe_engine(self, engine: sa.Engine) -> sa.Engine:
-        # The file is opened for each check, so that its absence is noticed; it is never created.
-        file = f"file:{quote(engine.url.database or '')}?mode=rw"
+        # The file is opened for each check, so that its absence is noticed.
+        file = self._opened
         return sa.create_engine(
-            engine.url,
-            poolclass=sa.pool.NullPool,
-            creator=lambda: sqlite3.connect(file, uri=True, timeout=1, check_same_thread=False),
+            engine.url, poolclass=sa.pool.NullPool, creator=lambda: file.connect(timeout=1)
         )
 
     probe_statement = "SELECT 1 FROM organization LIMIT 1"

@@ -19,7 +19,12 @@ import alembic.script
 import sqlalchemy as sa
 import stamina
 
-from cost_insights.errors import QueryTooSlowError, StoreFullError, StoreUnavailableError
+from cost_insights.errors import (
+    QueryTooSlowError,
+    StoreFullError,
+    StoreLostError,
+    StoreUnavailableError,
+)
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import WRITES, Dialect
 from cost_insights.store.failures import FailureLog
@@ -35,9 +40,10 @@ _WAIT_SECONDS = 0.5
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a failure may pass, so that work is tried again at once. A full disk does not:
-    somebody has to empty it, and waiting callers would only pile up."""
-    return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreFullError)
+    """Whether a failure may pass, so that work is tried again at once. A full disk does not, nor
+    does a lost file: somebody has to act, and waiting callers would only pile up."""
+    needs_somebody = isinstance(error, (StoreFullError, StoreLostError))
+    return isinstance(error, StoreUnavailableError) and not needs_somebody
 
 
 class SchemaError(Exception):
@@ -146,7 +152,7 @@ class Store:
         database cannot be created.
         """
         config = _migrations()
-        self.dialect.create_folder(self.url)
+        self.dialect.create(self.url)
         with self.write() as connection:
             self.dialect.migration_lock(connection)
             _refuse_unknown(
@@ -266,6 +272,9 @@ class Store:
         """Raises StoreUnavailableError for what may pass, and everything else as it is."""
         try:
             yield
+        except StoreLostError as error:
+            self._failures.failed(error, error)
+            raise
         except sa.exc.TimeoutError as error:  # no connection became free
             raise self._unavailable(error, StoreUnavailableError()) from error
         except sa.exc.DBAPIError as error:

@@ -291,6 +291,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "RESOURCE_NOT_FOUND", "domain": "cost-insights",
           "metadata": { "kind": "dashboard", "id": "0192f0c1-0000-4000-8000-000000000000" } }
     """
+    ERROR_REASON_STORE_LOST: _ErrorReason.ValueType  # 45
+    """The file of an embedded database was deleted or replaced while the service was
+    running, and nothing was stored. The call can be retried after the delay in the
+    `google.rpc.RetryInfo`, once somebody has put the file back or restarted the service.
+
+        { "reason": "STORE_LOST", "domain": "cost-insights", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -570,5 +577,12 @@ ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 44
 
     { "reason": "RESOURCE_NOT_FOUND", "domain": "cost-insights",
       "metadata": { "kind": "dashboard", "id": "0192f0c1-0000-4000-8000-000000000000" } }
+"""
+ERROR_REASON_STORE_LOST: ErrorReason.ValueType  # 45
+"""The file of an embedded database was deleted or replaced while the service was
+running, and nothing was stored. The call can be retried after the delay in the
+`google.rpc.RetryInfo`, once somebody has put the file back or restarted the service.
+
+    { "reason": "STORE_LOST", "domain": "cost-insights", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
