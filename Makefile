@@ -11,7 +11,7 @@ SDK_LOCKS := $(wildcard tests/interop/python/polar-sdk-*.lock)
 SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast lint format generate generate-check lock bench bench-metrics clean venv-works
+.PHONY: help setup demo serve test test-fast lint format generate generate-check lock bench bench-metrics trust clean venv-works
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,10 @@ bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Com
 bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Measures answers on 20 M events; BENCH="--events 1000000 --keep FOLDER" varies it.
 	sh tests/tools/postgresql.sh
 	$(BIN)/python -m tests.benchmarks.metrics $(BENCH)
+
+trust: .venv/installed ## Attacks the service for two hours, in one table; TRUST="--only credentials --minutes 5" picks.
+	sh tests/tools/postgresql.sh
+	$(BIN)/python -m tests.trust.campaign $(TRUST)
 
 clean: ## Removes everything that make has built; databases stay.
 	rm -rf .venv target .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

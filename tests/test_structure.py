@@ -25,12 +25,16 @@ def each_module(folder: Path) -> pytest.MarkDecorator:
 
 @each_module(TESTS)
 def test_what_tests_share_is_in_support_or_reference(path: Path) -> None:
-    """A module imports support, reference and, if it is a benchmark, other benchmarks."""
+    """A module imports support, reference and what is shared of its own folder: benchmarks import
+    other benchmarks, and tests of attacks the campaign."""
     allowed = {"support", "reference"}
+    names = [name.split(".") for name in imports(path)]
+    imported = [rest for root, *rest in names if root == "tests"]
     if path.is_relative_to(TESTS / "benchmarks"):
         allowed |= {"benchmarks"}
-    names = [name.split(".") for name in imports(path)]
-    assert {rest[0] for root, *rest in names if root == "tests"} <= allowed
+    if path.is_relative_to(TESTS / "trust"):
+        imported = [rest for rest in imported if rest[:2] != ["trust", "campaign"]]
+    assert {rest[0] for rest in imported} <= allowed
 
 
 @each_module(TESTS / "reference")

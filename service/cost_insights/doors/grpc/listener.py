@@ -11,6 +11,7 @@ from cost_insights.api.operations import SERVICES, Call
 from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.health import HealthService
 from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.doors.grpc.runtime_log import keep_metadata_out
 from cost_insights.identity import Authenticator
 
 _CONCURRENT_CALLS_MAX = 4_096
@@ -52,6 +53,7 @@ class GrpcListener:
 
     async def start(self) -> None:
         """Listens; raises AddressError if it cannot."""
+        keep_metadata_out()
         try:
             port = self._server.add_insecure_port(self.address)
         except RuntimeError as error:
