@@ -279,8 +279,8 @@ class _Question:
         if first >= last:
             return self._counted(start, end)
         first_us, last_us = first * QUARTER_US, last * QUARTER_US
-        (counted,) = self._counter.counts(
-            [first_us, last_us], customers=self._customers, series=self._series
+        counted = self._counter.count(
+            first_us, last_us, customers=self._customers, series=self._series
         )
         return self._counted(start, first_us) + counted + self._counted(last_us, end)
 

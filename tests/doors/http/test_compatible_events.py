@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.reference.conditions import holds
 from tests.support.members import Member
+from tests.support.segments import compact
+from tests.support.service import Service
 
 EVENTS = "/v1/events/"
 
@@ -761,3 +764,55 @@ def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
                 break
             cursor = {"cursor": answer["pagination"]["next_cursor"]}
         assert followed == expected
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_totals_of_years(web: Service, member: Member, compacted: bool) -> None:
+    """The number of a customer's events is exact in any time, however long ago it begins."""
+    start = datetime(2022, 12, 31, 23, 50, tzinfo=UTC)
+    times = [start + timedelta(hours=5 * place) for place in range(0, 6_000, 37)]
+    send(
+        member,
+        *(
+            {
+                "name": f"n{place % 2}",
+                "externalCustomerId": f"c{place % 3}",
+                "timestamp": time.isoformat(),
+            }
+            for place, time in enumerate(times)
+        ),
+    )
+    if compacted:
+        compact(web.store)
+    year, hour = timedelta(days=365), timedelta(hours=1)
+    for after, before in (
+        (None, None),
+        (start + year, None),
+        (None, start + 2 * year + hour),
+        (start + year - hour, start + 3 * year),
+        (start + year, start + year + timedelta(days=40)),
+    ):
+        bounds = {
+            name: bound.isoformat()
+            for name, bound in (("start_timestamp", after), ("end_timestamp", before))
+            if bound is not None
+        }
+        inside = [
+            place
+            for place, time in enumerate(times)
+            if (after is None or time > after) and (before is None or time < before)
+        ]
+        for customers, names in (("0",), ()), (("0", "2"), ()), (("1",), ("1",)), ((), ("0",)):
+            expected = [
+                place
+                for place in inside
+                if (not customers or str(place % 3) in customers)
+                and (not names or str(place % 2) in names)
+            ]
+            answer = member.get(
+                EVENTS,
+                **bounds,
+                external_customer_id=[f"c{one}" for one in customers],
+                name=[f"n{one}" for one in names],
+            )
+            assert answer["pagination"]["total_count"] == len(expected), (bounds, customers, names)
