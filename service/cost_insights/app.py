@@ -99,6 +99,7 @@ class App:
     def start(self) -> None:
         """Starts storing events and the jobs in the background."""
         self._ingestor.start()
+        self.authenticator.uses.start()
         for job in self._jobs:
             job.start()
 
@@ -108,6 +109,7 @@ class App:
         for job in self._jobs:
             await asyncio.to_thread(job.stop)
         await self._work.close()
+        await asyncio.to_thread(self.authenticator.uses.stop)
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 

@@ -1,9 +1,11 @@
 """Organizations and access tokens are made and unmade on the command line."""
 
+import datetime as dt
 import json
 import re
 import time
 import uuid
+from typing import Any
 
 import grpc
 import pytest
@@ -50,7 +52,7 @@ def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str
         *("--expires", "30d", *flags),
     )
     assert made.returncode == 0
-    assert re.fullmatch(r"ci_[\w-]{43}\n", made.stdout)
+    assert re.fullmatch(r"ci_[0-9A-Za-z]{49}\n", made.stdout)
     secret = made.stdout.strip()
     assert secret not in made.stderr
     [token_id] = re.findall(r"token ([0-9a-f-]{36}) for acme", made.stderr)
@@ -73,13 +75,59 @@ def test_tokens_are_created_listed_and_revoked(quick: Command, database_url: str
     assert f"…{one['secret_ends_with']}" in listed.stdout
     assert secret.endswith(one["secret_ends_with"])
     assert one["expires"] > one["created"]
-    assert (other["expires"], one["revoked"]) == (None, None)
+    assert (other["expires"], one["revoked"], one["last_used"]) == (None, None, None)
     revoked = quick("token", "revoke", token_id, *flags)
     assert revoked.returncode == 0
     assert revoked.stdout.startswith(f"token {token_id} of acme: revoked ")
     unknown = quick("token", "revoke", str(uuid.uuid4()), *flags)
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("cost-insights: there is no access token ")
+
+
+def test_tokens_are_rotated(quick: Command, database_url: str) -> None:
+    """A new token allows the same, for as long as the old one was made for, and the old one works
+    until the overlap is over, or until it would have expired anyway."""
+    flags = ("--database-url", database_url)
+
+    def tokens() -> dict[str, Any]:
+        listed = json.loads(quick("token", "list", "--json", *flags).stdout)
+        return {one["id"]: one for one in listed}
+
+    quick("organization", "create", "acme", *flags)
+    quick(
+        *("token", "create", "--organization", "acme", "--scopes", "events:write,metrics:read"),
+        *("--expires", "30d", *flags),
+    )
+    [old_id] = tokens()
+    before = tokens()[old_id]
+    done = quick("token", "rotate", old_id, "--overlap", "12h", *flags)
+    assert done.returncode == 0
+    assert re.fullmatch(r"ci_[0-9A-Za-z]{49}\n", done.stdout)
+    [new_id] = tokens().keys() - {old_id}
+    old, new = tokens()[old_id], tokens()[new_id]
+    assert new["scopes"] == old["scopes"] == before["scopes"]
+    assert new["organization"] == "acme"
+    assert done.stdout.strip().endswith(new["secret_ends_with"])
+    assert f"token {old_id} expires {old['expires']}\n" in done.stderr
+    start = dt.datetime.fromisoformat(new["created"])
+    assert dt.datetime.fromisoformat(new["expires"]) - start == dt.timedelta(days=30)
+    assert dt.datetime.fromisoformat(old["expires"]) - start == dt.timedelta(hours=12)
+    # A longer overlap does not prolong it.
+    quick("token", "rotate", old_id, "--overlap", "7d", "--expires", "never", *flags)
+    assert tokens()[old_id]["expires"] == old["expires"]
+    assert [one["expires"] for one in tokens().values()].count(None) == 1
+    assert quick("token", "rotate", new_id, "--overlap", "0m", *flags).returncode == 0
+    ended = quick("token", "rotate", new_id, *flags)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"the access token {new_id} has expired; create another one" in ended.stderr
+
+
+@pytest.mark.parametrize("overlap", ["", "5", "-1h", "1w", "366d", "1.5h", "٣h", "9999999m"])
+def test_other_overlaps(quick: Command, overlap: str) -> None:
+    """An overlap is minutes, hours or days."""
+    done = quick("token", "rotate", "1dbfc517-0bbf-4301-9ba8-555ca42b9737", "--overlap", overlap)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"cost-insights: --overlap: {overlap!r} is not allowed; write ")
 
 
 def test_a_token_needs_its_organization(quick: Command, tmp_path: object) -> None:

@@ -283,6 +283,7 @@ READERS = (
     ("token", "list"),
     ("token", "create", "--organization", "acme", "--scopes", "events:read"),
     ("token", "revoke", "1dbfc517-0bbf-4301-9ba8-555ca42b9737"),
+    ("token", "rotate", "1dbfc517-0bbf-4301-9ba8-555ca42b9737"),
     ("db", "check"),
     ("db", "prune", "--before", "2025-01-01", "--all-organizations", "--yes"),
 )

@@ -23,6 +23,7 @@ CALLERS = 50
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store whose database has no tables yet."""
     store = Store(f"sqlite:///{tmp_path / 'events.db'}")
+    store.dialect.create(store.url)
     yield store
     store.close()
 

@@ -58,7 +58,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "token": (
         "tokens",
-        "Creates, lists and revokes access tokens.",
+        "Creates, lists, rotates and revokes access tokens.",
     ),
     "db": (
         "databases",

@@ -21,14 +21,19 @@ from cost_insights.identity import (
     AccessToken,
     create_token,
     find_organization,
+    find_token,
     list_tokens,
     revoke_token,
+    rotate_token,
 )
 
 DAYS_MAX: Final = 36_500
+OVERLAP_DAYS_MAX: Final = 365
 
 app: Final = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Creates, lists and revokes access tokens."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Creates, lists, rotates and revokes access tokens.",
 )
 
 
@@ -81,12 +86,90 @@ def create(
             token, secret = create_token(connection, owner, asked, expires_us=expires_us)
         except InvalidRequestError as error:
             raise CommandError(error.message) from None
-    ends = "never expires" if expires_us is None else f"expires {time_shown(expires_us)}"
+    _tell(token, secret)
+
+
+def _tell(token: AccessToken, secret: str) -> None:
+    """Prints a new token and its secret."""
+    ends = "never expires"
+    if token.expires_us is not None:
+        ends = f"expires {time_shown(token.expires_us)}"
     note(
-        f"token {token.id} for {owner.name}, allows {', '.join(sorted(token.scopes))}, {ends}; "
-        "its secret is shown only now:"
+        f"token {token.id} for {token.organization_name}, allows "
+        f"{', '.join(sorted(token.scopes))}, {ends}; its secret is shown only now:"
     )
     say(secret)
+
+
+@app.command(epilog=EXIT_CODES)
+def rotate(
+    *,
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id that `token list` shows, a UUID.")
+    ],
+    overlap: Annotated[
+        str,
+        typer.Option(
+            metavar="Nm|Nh|Nd",
+            help="For how long the old token goes on to work: minutes, hours or days, 0m to "
+            f"{OVERLAP_DAYS_MAX}d.",
+        ),
+    ] = "24h",
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAYSd|DATE|never",
+            help="When the new token expires, as of `token create`. Default: after as long a time "
+            "as the old one was made for.",
+        ),
+    ] = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Replaces an access token by a new one, which allows the same for the same organization.
+
+    The secret of the new token goes to stdout. Both tokens work until the overlap is over, so that
+    callers can change over one by one; `token list` shows when the old one was last used.
+
+    Example: cost-insights token rotate 1dbfc517-0bbf-4301-9ba8-555ca42b9737 --overlap 7d
+    """
+    identity = _identity(token_id)
+    overlap_us = _overlap_us(overlap)
+    now_us = clock.now_us()
+    expires_us = None if expires is None else expiry_us(expires, now_us=now_us)
+    with existing(settings_of(database_url=database_url)) as store, store.write() as connection:
+        try:
+            if expires is None:
+                old = find_token(connection, identity)
+                if old.expires_us is not None:
+                    expires_us = now_us + old.lifetime_us
+            old, new, secret = rotate_token(
+                connection, identity, overlap_us=overlap_us, expires_us=expires_us
+            )
+        except (InvalidRequestError, NotFoundError) as error:
+            raise CommandError(error.message) from None
+    note(f"token {old.id} expires {time_shown(old.expires_us or 0)}")
+    _tell(new, secret)
+
+
+def _overlap_us(text: str) -> int:
+    minutes_of = {"m": 1, "h": 60, "d": 1_440}
+    if match := re.fullmatch(r"([0-9]{1,6})([mhd])", text, re.ASCII):
+        minutes = int(match[1]) * minutes_of[match[2]]
+        if minutes <= OVERLAP_DAYS_MAX * 1_440:
+            return minutes * 60_000_000
+    raise usage(
+        f"--overlap: {text!r} is not allowed; write minutes, hours or days, such as 30m, 24h or "
+        f"7d, up to {OVERLAP_DAYS_MAX}d"
+    )
+
+
+def _identity(token_id: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(token_id)
+    except ValueError:
+        raise usage(
+            f"ID: {token_id!r} is not a UUID such as 1dbfc517-0bbf-4301-9ba8-555ca42b9737"
+        ) from None
 
 
 def expiry_us(text: str, *, now_us: int) -> int | None:
@@ -122,7 +205,8 @@ def list_(
 ) -> None:
     """Lists the access tokens, in the order in which they were created.
 
-    Secrets are not kept: a token is recognized by its last four characters.
+    Secrets are not kept: a token is recognized by its last four characters. When a token was last
+    used is written once a minute.
 
     Example: cost-insights token list --organization acme
     """
@@ -134,10 +218,10 @@ def list_(
     if as_json:
         say(json.dumps([_as_json(token, now_us) for token in found], ensure_ascii=False))
         return
-    table = list_table("id\nsecret", "organization", "scopes", "created\nstate")
+    table = list_table("id\nsecret\nlast used", "organization", "scopes", "created\nstate")
     for token in found:
         table.add_row(
-            f"{token.id}\n…{token.hint}",
+            f"{token.id}\n…{token.hint}\n{_last_used(token)}",
             rich.markup.escape(printable(token.organization_name)),
             "\n".join(sorted(token.scopes)),
             "\n".join([day_shown(token.created_us), *_state(token, now_us, shown=day_shown)]),
@@ -145,11 +229,16 @@ def list_(
     out.print(table)
 
 
+def _last_used(token: AccessToken) -> str:
+    return "never" if token.last_used_us is None else time_shown(token.last_used_us)
+
+
 def _as_json(token: AccessToken, now_us: int) -> dict[str, object]:
     times = {
         "created": token.created_us,
         "expires": token.expires_us,
         "revoked": token.revoked_us,
+        "last_used": token.last_used_us,
     }
     return {
         "id": str(token.id),
@@ -182,12 +271,7 @@ def revoke(
 
     Example: cost-insights token revoke 1dbfc517-0bbf-4301-9ba8-555ca42b9737
     """
-    try:
-        identity = uuid.UUID(token_id)
-    except ValueError:
-        raise usage(
-            f"ID: {token_id!r} is not a UUID such as 1dbfc517-0bbf-4301-9ba8-555ca42b9737"
-        ) from None
+    identity = _identity(token_id)
     with existing(settings_of(database_url=database_url)) as store:
         try:
             with store.write() as connection:

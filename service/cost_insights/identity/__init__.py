@@ -11,7 +11,14 @@ from cost_insights.identity.organizations import (
     list_organizations,
 )
 from cost_insights.identity.scopes import SCOPES
-from cost_insights.identity.tokens import AccessToken, create_token, list_tokens, revoke_token
+from cost_insights.identity.tokens import (
+    AccessToken,
+    create_token,
+    find_token,
+    list_tokens,
+    revoke_token,
+    rotate_token,
+)
 
 __all__ = [
     "SCOPES",
@@ -27,8 +34,10 @@ __all__ = [
     "create_token",
     "ensure_organization",
     "find_organization",
+    "find_token",
     "list_organizations",
     "list_tokens",
     "read_secret",
     "revoke_token",
+    "rotate_token",
 ]

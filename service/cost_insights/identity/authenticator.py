@@ -18,7 +18,8 @@ from cost_insights.identity.organizations import (
     find_organization,
 )
 from cost_insights.identity.scopes import SCOPES
-from cost_insights.identity.tokens import token_sha256
+from cost_insights.identity.tokens import is_mistyped, token_sha256
+from cost_insights.identity.uses import TokenUses
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token, organization
 
@@ -69,6 +70,7 @@ class Authenticator:
         self._cache_seconds = cache_ms / 1_000
         self._look_ups: OrderedDict[bytes, _LookUp] = OrderedDict()
         self._closed = False
+        self.uses = TokenUses(store)
 
     async def authorize(
         self, authorization: str | None, *, method: str, scopes: frozenset[str]
@@ -104,11 +106,17 @@ class Authenticator:
         return known.caller
 
     async def _with_token(self, secret: str) -> Caller:
+        if is_mistyped(secret):
+            raise UnauthenticatedError(
+                "the access token is not whole or mistyped: its checksum is wrong",
+                reason="TOKEN_UNKNOWN",
+            )
         key = token_sha256(secret)
         known = await self._known(key, partial(self._find, key))
         if known is None:
             raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
         _check_alive(known)
+        self.uses.note(key)
         return known.caller
 
     async def _known(self, key: bytes, find: Callable[[], _Known | None]) -> _Known | None:

@@ -8,7 +8,7 @@ from cost_insights import clock
 from cost_insights.identity.authenticator import any_token
 from cost_insights.identity.organizations import ensure_organization
 from cost_insights.identity.scopes import SCOPES
-from cost_insights.identity.tokens import store_token, token_sha256
+from cost_insights.identity.tokens import is_mistyped, store_token, token_sha256
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token
 
@@ -38,6 +38,8 @@ def read_secret(file: Path) -> str:
             f"{str(file)!r} holds no secret of {SECRET_CHARS_MIN} to {SECRET_CHARS_MAX} printable "
             "ASCII characters without blanks; `openssl rand -hex 32` makes one"
         )
+    if is_mistyped(secret):
+        raise SecretError(f"{str(file)!r} holds a secret that is not whole: its checksum is wrong")
     return secret
 
 

@@ -1,12 +1,20 @@
 """Access tokens, with which clients act as an organization.
 
-The secret is 256 random bits and is shown once; the database keeps its SHA-256
-only. A slow hash would protect a secret that can be guessed; this one cannot.
+The secret is shown once; the database keeps its SHA-256 only. A slow hash would protect a secret
+that can be guessed; one of 256 random bits cannot.
+
+A secret is `ci_`, 43 random characters of base62 and six of a checksum, which is the CRC-32 of all
+before it. By prefix and checksum scanners find leaked secrets without false alarms, and a mistyped
+one is refused without a look-up. Secrets of earlier versions, and those that operators chose
+themselves, have other forms and go on to work.
 """
 
 import hashlib
+import re
 import secrets
+import string
 import uuid
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +23,18 @@ import sqlalchemy as sa
 
 from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
-from cost_insights.identity.organizations import Organization
+from cost_insights.identity.organizations import Organization, find_organization
 from cost_insights.identity.scopes import SCOPES
+from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import access_token, organization
 
 PREFIX = "ci_"
 """The prefix of every secret, by which scanners for leaked secrets recognize it."""
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_RANDOM_CHARS = 43
+_CHECKSUM_CHARS = 6
+_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_CHARS + _CHECKSUM_CHARS}}}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,35 @@ class AccessToken:
     created_us: int
     expires_us: int | None
     revoked_us: int | None
+    last_used_us: int | None
+    """The time of the last call with it, to about a minute; None if there was none."""
+
+    @property
+    def lifetime_us(self) -> int:
+        """The time for which it was made; 0 if it never expires."""
+        return 0 if self.expires_us is None else self.expires_us - self.created_us
+
+
+def new_secret() -> str:
+    """A new secret, which nobody can guess."""
+    text = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARS))
+    return text + _checksum(text)
+
+
+def is_mistyped(secret: str) -> bool:
+    """Whether a secret has the form that this version makes, but not the checksum."""
+    if _SECRET.fullmatch(secret) is None:
+        return False
+    return _checksum(secret[:-_CHECKSUM_CHARS]) != secret[-_CHECKSUM_CHARS:]
+
+
+def _checksum(text: str) -> str:
+    """The CRC-32 of a text in base62, the greatest digit first."""
+    number, digits = zlib.crc32(text.encode()), ""
+    for _ in range(_CHECKSUM_CHARS):
+        number, digit = divmod(number, len(_BASE62))
+        digits = _BASE62[digit] + digits
+    return digits
 
 
 def token_sha256(secret: str) -> bytes:
@@ -68,7 +111,7 @@ def create_token(
                 )
             ]
         )
-    secret = PREFIX + secrets.token_urlsafe(32)
+    secret = new_secret()
     return store_token(connection, owner, asked, secret, expires_us=expires_us), secret
 
 
@@ -90,6 +133,7 @@ def store_token(
         created_us=clock.now_us(),
         expires_us=expires_us,
         revoked_us=None,
+        last_used_us=None,
     )
     connection.execute(
         sa.insert(access_token).values(
@@ -122,6 +166,62 @@ def revoke_token(connection: sa.Connection, token_id: uuid.UUID) -> AccessToken:
         .where(access_token.c.id == token_id, access_token.c.revoked_us.is_(None))
         .values(revoked_us=clock.now_us())
     )
+    return find_token(connection, token_id)
+
+
+def rotate_token(
+    connection: sa.Connection, token_id: uuid.UUID, *, overlap_us: int, expires_us: int | None
+) -> tuple[AccessToken, AccessToken, str]:
+    """Creates a token with the organization and the scopes of another one, which expires when
+    the overlap is over, unless it does earlier.
+
+    Returns the old token, the new one and its secret. Raises NotFoundError if there is no token of
+    that id, and InvalidRequestError if it is revoked or has expired.
+    """
+    now_us = clock.now_us()
+    old = find_token(connection, token_id)
+    if old.revoked_us is not None or (old.expires_us is not None and old.expires_us <= now_us):
+        state = "is revoked" if old.revoked_us is not None else "has expired"
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "id",
+                    "VALUE_UNKNOWN",
+                    f"the access token {token_id} {state}; create another one",
+                    str(token_id),
+                )
+            ]
+        )
+    owner = find_organization(connection, old.organization_name)
+    if owner is None:
+        raise AssertionError("a token without an organization")
+    new, secret = create_token(connection, owner, old.scopes, expires_us=expires_us)
+    connection.execute(
+        sa.update(access_token)
+        .where(
+            access_token.c.id == token_id,
+            sa.func.coalesce(access_token.c.expires_us, 2**62) > now_us + overlap_us,
+        )
+        .values(expires_us=now_us + overlap_us)
+    )
+    return find_token(connection, token_id), new, secret
+
+
+def note_uses(connection: sa.Connection, hashes: Iterable[bytes], *, used_us: int) -> None:
+    """Records that the tokens with these hashes were used at a time."""
+    for chunk in chunks(hashes):
+        connection.execute(
+            sa.update(access_token)
+            .where(
+                access_token.c.token_sha256.in_(chunk),
+                sa.func.coalesce(access_token.c.last_used_us, 0) < used_us,
+            )
+            .values(last_used_us=used_us)
+        )
+
+
+def find_token(connection: sa.Connection, token_id: uuid.UUID) -> AccessToken:
+    """The token of that id; raises NotFoundError if there is none."""
     row = connection.execute(_SELECT.where(access_token.c.id == token_id)).one_or_none()
     if row is None:
         raise NotFoundError(
@@ -140,6 +240,7 @@ _SELECT = sa.select(
     access_token.c.created_us,
     access_token.c.expires_us,
     access_token.c.revoked_us,
+    access_token.c.last_used_us,
 ).join(organization, organization.c.number == access_token.c.organization_number)
 
 

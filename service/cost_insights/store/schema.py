@@ -102,6 +102,8 @@ access_token = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("expires_us", sa.BigInteger),  # never where null
     sa.Column("revoked_us", sa.BigInteger),
+    # To about a minute; never where null.
+    sa.Column("last_used_us", sa.BigInteger),
 )
 """The tokens with which clients act as an organization; only a hash is stored."""
 
