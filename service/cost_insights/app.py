@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
+from cost_insights.api.admission import Budget
 from cost_insights.api.compatible import CompatibleParts, compatible_calls
 from cost_insights.api.events import event_calls
 from cost_insights.api.exporting import Exports
@@ -50,6 +51,7 @@ class App:
         )
         self.caches = Caches(CellCache(settings.cache_bytes_max), CustomerCache())
         self.health = Health(self.store)
+        self.budget = Budget(settings.in_flight_bytes_max)
         self.stopping = asyncio.Event()
         """Set once the service stops, which ends streams."""
 

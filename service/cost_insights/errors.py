@@ -140,8 +140,21 @@ class LimitExceededError(CostInsightsError):
     """The request is larger than allowed."""
 
 
+class RequestTimeoutError(CostInsightsError):
+    """The request did not arrive in time; nothing of it was stored."""
+
+    retry_after_ms = 1_000
+
+    def __init__(self, seconds_max: float) -> None:
+        super().__init__(
+            f"the request did not arrive within {seconds_max:g} seconds",
+            reason="REQUEST_TIMEOUT",
+            facts={"seconds_max": f"{seconds_max:g}"},
+        )
+
+
 class OverloadedError(CostInsightsError):
-    """Too much is waiting to be stored; nothing of the request was stored."""
+    """Too much is in work or waiting; nothing of the request was stored."""
 
     retry_after_ms = 1_000
 
@@ -237,6 +250,7 @@ REASONS = frozenset(
         "OVERLOADED",
         "PAGE_TOKEN_INVALID",
         "QUERY_TOO_SLOW",
+        "REQUEST_TIMEOUT",
         "REQUEST_TOO_LARGE",
         "RESOURCE_NOT_FOUND",
         "SCOPE_MISSING",

@@ -77,7 +77,9 @@ class Server:
             app.calls,
             app.health,
             app.authenticator,
+            app.budget,
             request_bytes_max=settings.request_bytes_max,
+            message_seconds_max=settings.grpc_message_seconds,
             share_port=self._share_port,
         )
         if settings.http_address:

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     http_address: str = "127.0.0.1:8080"
     """The address of the HTTP server; port 0 takes a free port, and empty turns it off."""
 
+    grpc_message_seconds: float = Field(default=60, ge=0.1, le=3_600)
+    """The time that the message of a gRPC request, or the first one of a stream, may take to
+    arrive."""
+
     http_body_seconds: float = Field(default=60, ge=0.1, le=3_600)
     """The time that the body of an HTTP request may take to arrive."""
 
@@ -137,6 +141,12 @@ class Settings(BaseSettings):
     waiting_bytes_max: int = Field(default=256 * 1024 * 1024, ge=1_024)
     """The greatest number of bytes of requests that may wait to be stored; beyond it requests are
     refused."""
+
+    in_flight_bytes_max: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)
+    """The memory for requests from before they are read until they are answered, shared fairly by
+    organizations; beyond it requests wait for some seconds and then are refused. Each is counted
+    three times, as it came, as it was decoded and as the database takes it, and as 64 KiB at
+    least."""
 
     drain_seconds: float = Field(default=30, ge=0, le=3_600)
     """The time for which running calls may go on after the service is told to stop."""

@@ -1,0 +1,1 @@
+"""Attacks on a running service, and what must hold under them."""

@@ -58,7 +58,10 @@ def event_calls(
             return await record_system_events(caller, request)
         if len(batch):
             check_may_store_events(caller)
-        return _ingested(await ingestor.store(caller.organization, batch, len(request)))
+        request_bytes = len(request)
+        # The batch holds everything; the caller of this keeps no request either.
+        del request
+        return _ingested(await ingestor.store(caller.organization, batch, request_bytes))
 
     async def stream_events(
         requests: AsyncIterator[bytes], authorize: Authorize

@@ -19,6 +19,7 @@ _UNREACHABLE = frozenset(
 _TRANSIENT = frozenset(
     {
         "OVERLOADED",
+        "REQUEST_TIMEOUT",
         "SHUTTING_DOWN",
         "STORE_FULL",
         "STORE_LOST",

@@ -222,11 +222,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "STORE_UNAVAILABLE", "domain": "cost-insights", "metadata": {} }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 34
-    """Too many events or bytes wait to be stored. The call can be retried after
-    the delay in the `google.rpc.RetryInfo`.
+    """Too much is in work or waits: bytes of requests, events to be stored, or calls
+    of a kind. The call can be retried after the delay in the
+    `google.rpc.RetryInfo`.
 
         { "reason": "OVERLOADED", "domain": "cost-insights",
-          "metadata": { "waiting_events": "200000", "waiting_events_max": "200000" } }
+          "metadata": { "in_flight_bytes": "536870000", "in_flight_bytes_max": "536870912" } }
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 35
     """The service is stopping. The call can be retried.
@@ -297,6 +298,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `google.rpc.RetryInfo`, once somebody has put the file back or restarted the service.
 
         { "reason": "STORE_LOST", "domain": "cost-insights", "metadata": {} }
+    """
+    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 46
+    """The request did not arrive in time, and nothing of it was stored. The call can be
+    retried after the delay in the `google.rpc.RetryInfo`.
+
+        { "reason": "REQUEST_TIMEOUT", "domain": "cost-insights", "metadata": { "seconds_max": "60" } }
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -509,11 +516,12 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 33
     { "reason": "STORE_UNAVAILABLE", "domain": "cost-insights", "metadata": {} }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 34
-"""Too many events or bytes wait to be stored. The call can be retried after
-the delay in the `google.rpc.RetryInfo`.
+"""Too much is in work or waits: bytes of requests, events to be stored, or calls
+of a kind. The call can be retried after the delay in the
+`google.rpc.RetryInfo`.
 
     { "reason": "OVERLOADED", "domain": "cost-insights",
-      "metadata": { "waiting_events": "200000", "waiting_events_max": "200000" } }
+      "metadata": { "in_flight_bytes": "536870000", "in_flight_bytes_max": "536870912" } }
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 35
 """The service is stopping. The call can be retried.
@@ -584,5 +592,11 @@ running, and nothing was stored. The call can be retried after the delay in the
 `google.rpc.RetryInfo`, once somebody has put the file back or restarted the service.
 
     { "reason": "STORE_LOST", "domain": "cost-insights", "metadata": {} }
+"""
+ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 46
+"""The request did not arrive in time, and nothing of it was stored. The call can be
+retried after the delay in the `google.rpc.RetryInfo`.
+
+    { "reason": "REQUEST_TIMEOUT", "domain": "cost-insights", "metadata": { "seconds_max": "60" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,7 +1,9 @@
-"""The steps of every gRPC call: authenticate, decode, call, encode.
+"""The steps of every gRPC call: authenticate, read, decode, call, encode.
 
 Requests arrive as bytes: the runtime would answer a message that it cannot decode with INTERNAL,
-which is for faults of the service.
+which is for faults of the service. To the runtime every request is a stream, because the message
+of any other call is read before anybody is asked: so nothing of a request is read before its
+caller is known and there is room for it.
 """
 
 import asyncio
@@ -12,7 +14,9 @@ from typing import Any, Final, NoReturn, cast
 
 import grpc
 from google.protobuf import message
+from google.rpc import status_pb2
 
+from cost_insights.api.admission import CALL_BYTES, COPIES, Budget, Reservation
 from cost_insights.api.operations import (
     OPERATIONS,
     BidirectionalCall,
@@ -25,10 +29,9 @@ from cost_insights.api.operations import (
 )
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
-from cost_insights.errors import FAILURES, LimitExceededError
+from cost_insights.doors.grpc.messages import Context, MessageReader, read
+from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import Authenticator, Caller
-
-_Context = grpc.aio.ServicerContext[bytes, bytes]
 
 _STATUS_TRAILER = "grpc-status-details-bin"
 
@@ -36,12 +39,16 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def handlers(
-    calls: Mapping[str, Call], *, authenticator: Authenticator, request_bytes_max: int
+    calls: Mapping[str, Call],
+    *,
+    authenticator: Authenticator,
+    budget: Budget,
+    reader: MessageReader,
 ) -> list[grpc.GenericRpcHandler]:
     """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one."""
     methods: defaultdict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = defaultdict(dict)
     for path, operation in OPERATIONS.items():
-        door = _Door(operation, calls[path], authenticator, request_bytes_max)
+        door = _Door(operation, calls[path], authenticator, budget, reader)
         methods[operation.service][operation.method] = door.handler()
     return [
         grpc.method_handlers_generic_handler(service, of_service)
@@ -57,28 +64,31 @@ class _Door:
         operation: Operation,
         call: Call,
         authenticator: Authenticator,
-        request_bytes_max: int,
+        budget: Budget,
+        reader: MessageReader,
     ) -> None:
         self._operation = operation
         self._call = call
         self._authenticator = authenticator
-        self._request_bytes_max = request_bytes_max
+        self._budget = budget
+        self._reader = reader
         self._request_class = operation.request_class
+        self._request_name = operation.request_class.DESCRIPTOR.full_name
 
     def handler(self) -> "grpc.RpcMethodHandler[bytes, bytes]":
         """The handler for the operation's kind."""
         match self._operation.kind:
             case CallKind.UNARY:
                 unary = cast("UnaryCall", self._call)
-                return grpc.unary_unary_rpc_method_handler(
+                return grpc.stream_unary_rpc_method_handler(
                     self._unary(lambda caller, request: unary(caller, self._decode(request)))
                 )
             case CallKind.BYTES:
-                return grpc.unary_unary_rpc_method_handler(
+                return grpc.stream_unary_rpc_method_handler(
                     self._unary(cast("BytesCall", self._call))
                 )
             case CallKind.SERVER_STREAM:
-                return grpc.unary_stream_rpc_method_handler(
+                return grpc.stream_stream_rpc_method_handler(
                     self._server_stream(cast("ServerStreamCall", self._call))
                 )
             case CallKind.BIDIRECTIONAL:
@@ -86,45 +96,67 @@ class _Door:
                     self._bidirectional(cast("BidirectionalCall", self._call))
                 )
 
-    def _unary(self, call: BytesCall) -> Callable[[bytes, _Context], Awaitable[bytes]]:
-        async def handle(request: bytes, context: _Context) -> bytes:
+    # No error holds a request in memory: a status is made of each, and sent once the error and
+    # the frames of its traceback are gone.
+
+    def _unary(self, call: BytesCall) -> Callable[[object, Context], Awaitable[bytes]]:
+        budget, reader = self._budget, self._reader
+
+        async def handle(requests: object, context: Context) -> bytes:
+            del requests
             caller = None
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
-                self._check_size(request)
-                return (await call(caller, request)).SerializeToString()
+                with await reader.room(budget, caller.organization) as room:
+                    # Whoever takes the request can free it: it has no name here.
+                    return (
+                        await call(caller, await self._read(context, caller, room))
+                    ).SerializeToString()
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error, caller)
+                status = self._status(error, caller)
+            return await abort(context, status)
 
         return handle
 
     def _server_stream(
         self, call: ServerStreamCall
-    ) -> Callable[[bytes, _Context], Awaitable[None]]:
-        async def handle(request: bytes, context: _Context) -> None:
+    ) -> Callable[[object, Context], Awaitable[None]]:
+        async def handle(requests: object, context: Context) -> None:
+            del requests
             caller = None
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
-                self._check_size(request)
-                # The source of the responses is released at once, even if the caller went away.
-                async with contextlib.aclosing(call(caller, self._decode(request))) as responses:
-                    async for response in responses:
-                        await context.write(response.SerializeToString())
+                with await self._reader.room(self._budget, caller.organization) as room:
+                    request = self._decode(await self._read(context, caller, room))
+                    # The source of the responses is released at once, even if the caller went away.
+                    async with contextlib.aclosing(call(caller, request)) as responses:
+                        async for response in responses:
+                            await context.write(response.SerializeToString())
+                return
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error, caller)
+                status = self._status(error, caller)
+            await abort(context, status)
 
         return handle
 
+    async def _read(self, context: Context, caller: Caller, room: Reservation) -> bytes:
+        request = await self._reader.read(context, room)
+        if request is None:
+            raise malformed_request(self._request_name)
+        self._budget.observe(caller.organization, len(request))
+        room.resize(max(CALL_BYTES, COPIES * len(request)))
+        return request
+
     def _bidirectional(
         self, call: BidirectionalCall
-    ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
-        async def handle(requests: AsyncIterator[bytes], context: _Context) -> None:
+    ) -> Callable[[object, Context], Awaitable[None]]:
+        async def handle(requests: object, context: Context) -> None:
+            del requests
             authorization = _authorization(context.invocation_metadata())
-
             caller = None
 
             async def authorize() -> Caller:
@@ -132,19 +164,23 @@ class _Door:
                 caller = await self._authorize(authorization)
                 return caller
 
-            async def checked() -> AsyncIterator[bytes]:
-                async for request in requests:
-                    self._check_size(request)
+            async def messages() -> AsyncIterator[bytes]:
+                request = await self._reader.read(context)
+                while request is not None:
                     yield request
+                    # Nothing holds a request while the next one is awaited.
+                    del request
+                    request = await read(context)
 
             try:
-                await authorize()
-                async for response in call(checked(), authorize):
+                async for response in call(messages(), authorize):
                     await context.write(response.SerializeToString())
+                return
             except asyncio.CancelledError:
                 raise
             except FAILURES as error:  # no error leaves without a status
-                await self._abort(context, error, caller)
+                status = self._status(error, caller)
+            await abort(context, status)
 
         return handle
 
@@ -156,23 +192,16 @@ class _Door:
     def _decode(self, request: bytes) -> message.Message:
         return decode(self._request_class, request)
 
-    def _check_size(self, request: bytes) -> None:
-        bytes_max = self._request_bytes_max
-        if len(request) > bytes_max:
-            raise LimitExceededError(
-                f"the request holds {len(request)} bytes; at most {bytes_max} are allowed",
-                reason="REQUEST_TOO_LARGE",
-                facts={"bytes": str(len(request)), "bytes_max": str(bytes_max)},
-            )
-
-    async def _abort(
-        self, context: _Context, error: BaseException, caller: Caller | None
-    ) -> NoReturn:
+    def _status(self, error: BaseException, caller: Caller | None) -> status_pb2.Status:
         organization = None if caller is None else caller.organization.name
-        status = status_of(error, method=self._operation.path, organization=organization)
-        trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
-        await context.abort(_CODES[status.code], status.message, trailers)
-        raise AssertionError("abort returned")
+        return status_of(error, method=self._operation.path, organization=organization)
+
+
+async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
+    """Ends a call with a status."""
+    trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
+    await context.abort(_CODES[status.code], status.message, trailers)
+    raise AssertionError("abort returned")
 
 
 def _authorization(metadata: Iterable[Any] | None) -> str | None:

@@ -1,20 +1,26 @@
 """Listening for gRPC."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health
 
 from cost_insights.addresses import AddressError, is_socket, join_address, split_address
+from cost_insights.api.admission import CALL_BYTES, Budget
 from cost_insights.api.health import Health
 from cost_insights.api.operations import SERVICES, Call
 from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.health import HealthService
-from cost_insights.doors.grpc.reflection import add_reflection
+from cost_insights.doors.grpc.messages import MessageReader
+from cost_insights.doors.grpc.reflection import ReflectionService
 from cost_insights.doors.grpc.runtime_log import keep_metadata_out
 from cost_insights.identity import Authenticator
 
-_CONCURRENT_CALLS_MAX = 4_096
+_CONNECTION_CALLS_MAX: Final = 256
+"""The number of calls on one connection at a time; clients are told, and wait with more."""
+
+_PENDING_CALLS_MAX: Final = 16_384
 
 
 class GrpcListener:
@@ -26,8 +32,10 @@ class GrpcListener:
         calls: Mapping[str, Call],
         service_health: Health,
         authenticator: Authenticator,
+        budget: Budget,
         *,
         request_bytes_max: int,
+        message_seconds_max: float,
         share_port: bool,
     ) -> None:
         """`share_port` lets other processes listen on the same port."""
@@ -36,20 +44,33 @@ class GrpcListener:
 
         self._server = grpc.aio.server(
             options=(
-                # The runtime's limit is higher than the service's, so that slightly larger requests
-                # get an answer with a reason; far larger ones are not even read.
-                ("grpc.max_receive_message_length", 2 * request_bytes_max),
+                # The runtime refuses what is larger by the size that a message announces, before it
+                # receives it, and while it decompresses it.
+                ("grpc.max_receive_message_length", request_bytes_max),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", _CONNECTION_CALLS_MAX),
+                # What arrives of a message before it is read; by itself the runtime lets up to
+                # 4 MiB of each call arrive, and of a call that is waiting for room as well.
+                ("grpc.http2.lookahead_bytes", CALL_BYTES),
+                ("grpc.http2.bdp_probe", 0),
+                # Calls that nobody has looked at yet. By itself the runtime cancels some of those
+                # beyond 1,000, whoever sent them: a burst from one would fail the calls of others.
+                ("grpc.server.max_pending_requests", _PENDING_CALLS_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS_MAX),
                 # A taken port is an error: sharing it would mean getting only some of the calls.
                 ("grpc.so_reuseport", int(share_port)),
             ),
-            maximum_concurrent_rpcs=_CONCURRENT_CALLS_MAX,
         )
+        self._health = HealthService(service_health, SERVICES, bytes_max=request_bytes_max)
+        self._reflection = ReflectionService([*SERVICES, health.SERVICE_NAME])
+        reader = MessageReader(bytes_max=request_bytes_max, seconds_max=message_seconds_max)
         self._server.add_generic_rpc_handlers(
-            handlers(calls, authenticator=authenticator, request_bytes_max=request_bytes_max)
+            [
+                *handlers(calls, authenticator=authenticator, budget=budget, reader=reader),
+                self._health.handler(),
+                *self._reflection.handlers(),
+            ]
         )
-        HealthService(service_health, SERVICES).add_to(self._server)
-        add_reflection(self._server, [*SERVICES, health.SERVICE_NAME])
 
     async def start(self) -> None:
         """Listens; raises AddressError if it cannot."""
@@ -67,4 +88,6 @@ class GrpcListener:
 
     async def stop(self, drain_seconds: float) -> None:
         """Refuses new calls and waits for the running ones."""
+        self._health.close()
+        self._reflection.close()
         await self._server.stop(drain_seconds)

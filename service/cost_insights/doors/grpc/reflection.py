@@ -4,8 +4,9 @@ It describes every file that this process has loaded. A symbol is anything with 
 service, a method, a message, a field, a oneof, an enum, one of its values or an extension.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 import grpc
 from google.protobuf import descriptor, descriptor_pb2, descriptor_pool
@@ -13,30 +14,66 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
+from cost_insights.api.reading import decode
+from cost_insights.api.statuses import status_of
+from cost_insights.doors.grpc.calls import abort
+from cost_insights.doors.grpc.messages import Context, read
+from cost_insights.doors.grpc.open_calls import OpenCalls
+from cost_insights.errors import FAILURES
 from cost_insights.v1 import error_reason_pb2
 
 _OLD = reflection_pb2.DESCRIPTOR
 _NEW_PACKAGE = "grpc.reflection.v1"
 _NEW_SERVICE = f"{_NEW_PACKAGE}.ServerReflection"
 
+_CALLS_MAX: Final = 4
+"""The number of calls at a time; each is one tool that looks at the service."""
 
-def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
+_CALL_SECONDS: Final = 60
+"""The lifetime of a call."""
+
+
+class ReflectionService:
     """The reflection service, by which tools such as grpcurl list and describe the services."""
-    _describe_new_name()
-    servicer = aio.ReflectionServicer(
-        [*services, _NEW_SERVICE, reflection.SERVICE_NAME], _Symbols(descriptor_pool.Default())
-    )
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    server.add_generic_rpc_handlers(
-        [
+
+    def __init__(self, services: Sequence[str]) -> None:
+        _describe_new_name()
+        self._servicer = aio.ReflectionServicer(
+            [*services, _NEW_SERVICE, reflection.SERVICE_NAME], _Symbols(descriptor_pool.Default())
+        )
+        self._calls = OpenCalls("reflection calls", calls_max=_CALLS_MAX, seconds_max=_CALL_SECONDS)
+
+    def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
+        """The handlers of the service under both names."""
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self._call)
+        return [
             grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
             for name in (_NEW_SERVICE, reflection.SERVICE_NAME)
         ]
-    )
+
+    def close(self) -> None:
+        """Ends the running calls."""
+        self._calls.close()
+
+    async def _call(self, requests: object, context: Context) -> None:
+        del requests
+
+        async def messages() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+            while (request := await read(context)) is not None:
+                yield decode(reflection_pb2.ServerReflectionRequest, request)
+
+        try:
+            async with self._calls.call():
+                async for response in self._servicer.ServerReflectionInfo(messages(), context):
+                    await context.write(response.SerializeToString())
+            return
+        except asyncio.CancelledError:
+            raise
+        except FAILURES as error:  # no error leaves without a status
+            status = status_of(
+                error, method=f"/{_NEW_SERVICE}/ServerReflectionInfo", organization=None
+            )
+        await abort(context, status)
 
 
 _IN_STATUSES = (error_details_pb2, error_reason_pb2, status_pb2)

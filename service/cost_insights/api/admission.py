@@ -1,0 +1,204 @@
+"""Admission: how much memory the calls of each organization may take at a time.
+
+One budget of bytes covers every request from before it is read until it is answered: while it is
+received, decompressed, decoded, stored and acknowledged. Both doors ask it before they read.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Final
+
+from cost_insights.errors import OverloadedError
+from cost_insights.identity import Organization
+
+CALL_BYTES: Final = 64 * 1024
+"""The least that a call is charged: its connection may buffer as much before it is read."""
+
+COPIES: Final = 3
+"""A request is charged so many times its size: it is held as it came, as it was decoded, and as
+the database takes it."""
+
+_FREE_SHARES: Final = 3
+"""An organization may hold so many times what it leaves free: alone three quarters of the budget,
+two organizations three sevenths each. So there is always room for one that holds nothing yet."""
+
+_WAIT_SECONDS: Final = 5
+"""The time for which a call waits for room before it is refused."""
+
+_WAITING_MAX: Final = 1_024
+"""The number of calls of an organization that may wait for room."""
+
+_IDLE_OWNERS_MAX: Final = 10_000
+"""The number of organizations that are remembered while they hold nothing."""
+
+
+class Budget:
+    """A number of bytes that organizations share fairly; for one event loop."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._free = bytes_max
+        self._owners: dict[int, _Owner] = {}
+        # The organizations with waiting calls, the one whose turn is next in front.
+        self._turns: deque[_Owner] = deque()
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes that are reserved."""
+        return self._bytes_max - self._free
+
+    def usual_bytes(self, organization: Organization) -> int:
+        """The size of the larger ones of the requests that the organization sent lately."""
+        return self._owner(organization).usual_bytes
+
+    def observe(self, organization: Organization, request_bytes: int) -> None:
+        """Takes note of the size of a request."""
+        owner = self._owner(organization)
+        # One large request is forgotten after some hundred small ones.
+        owner.usual_bytes = max(request_bytes, owner.usual_bytes - owner.usual_bytes // 64)
+
+    def reserve(self, organization: Organization, size: int) -> "Reservation | None":
+        """Room for a call, or None if there is none at present."""
+        owner = self._owner(organization)
+        if owner.waiting or not self._fits(owner, size):
+            return None
+        self._change(owner, size)
+        return Reservation(self, owner, size)
+
+    async def room(self, organization: Organization, size: int) -> "Reservation":
+        """Room for a call; raises OverloadedError if there is none for some seconds."""
+        reservation = self.reserve(organization, size)
+        if reservation is not None:
+            return reservation
+        owner = self._owner(organization)
+        if len(owner.waiting) >= _WAITING_MAX:
+            raise self.overloaded()
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not owner.waiting:
+            self._turns.append(owner)
+        waiting = (size, granted)
+        owner.waiting.append(waiting)
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await granted
+        except BaseException as error:
+            if waiting in owner.waiting:
+                owner.waiting.remove(waiting)
+            elif not granted.cancelled():
+                self._change(owner, -size)
+            self._serve()
+            if isinstance(error, TimeoutError):
+                raise self.overloaded() from None
+            raise
+        return Reservation(self, owner, size)
+
+    def overloaded(self) -> OverloadedError:
+        """The error for a call for which there is no room."""
+        return OverloadedError(
+            f"{self.held_bytes} bytes of requests are in work, of at most {self._bytes_max}, which "
+            "organizations share; try again later",
+            reason="OVERLOADED",
+            facts={
+                "in_flight_bytes": str(self.held_bytes),
+                "in_flight_bytes_max": str(self._bytes_max),
+            },
+        )
+
+    def _owner(self, organization: Organization) -> "_Owner":
+        owner = self._owners.get(organization.number)
+        if owner is None:
+            if len(self._owners) >= _IDLE_OWNERS_MAX:
+                self._owners = {
+                    number: one for number, one in self._owners.items() if one.held or one.waiting
+                }
+            owner = self._owners[organization.number] = _Owner()
+        return owner
+
+    def _fits(self, owner: "_Owner", size: int, *, beside: int = 0) -> bool:
+        # Whatever has nothing beside it is taken, however large.
+        return owner.held + size <= _FREE_SHARES * (self._free - size) or (
+            self._free + beside == self._bytes_max
+        )
+
+    def _change(self, owner: "_Owner", size: int) -> None:
+        owner.held += size
+        self._free -= size
+        if size < 0 and self._turns:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Grants room to those who wait, a call of each organization in turn."""
+        passed = 0
+        while passed < len(self._turns):
+            owner = self._turns.popleft()
+            if not owner.waiting:
+                continue
+            size, granted = owner.waiting[0]
+            if self._fits(owner, size):
+                owner.waiting.popleft()
+                passed = 0
+                if not granted.done():
+                    owner.held += size
+                    self._free -= size
+                    granted.set_result(None)
+            else:
+                passed += 1
+            if owner.waiting:
+                self._turns.append(owner)
+
+
+class _Owner:
+    """What the budget knows of an organization."""
+
+    __slots__ = ("held", "usual_bytes", "waiting")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.usual_bytes = 0
+        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+
+class Reservation:
+    """A part of the budget, held until it is released."""
+
+    __slots__ = ("_budget", "_owner", "_size")
+
+    def __init__(self, budget: Budget, owner: _Owner, size: int) -> None:
+        self._budget = budget
+        self._owner = owner
+        self._size = size
+
+    @property
+    def owner_bytes(self) -> int:
+        """What the organization holds, this and others."""
+        return self._owner.held
+
+    def resize(self, size: int) -> None:
+        """Changes the size; raises OverloadedError if it grows and there is no room for that."""
+        more = size - self._size
+        if more > 0 and not self._budget._fits(self._owner, more, beside=self._size):
+            raise self._budget.overloaded()
+        if more:
+            self._budget._change(self._owner, more)
+            self._size = size
+
+    def enlarge(self, size: int) -> None:
+        """Grows to that size, unless it is larger; raises OverloadedError if there is no room."""
+        if size > self._size:
+            self.resize(size)
+
+    def release(self) -> None:
+        """Gives everything back."""
+        self.resize(0)
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
