@@ -23,6 +23,7 @@ from cost_insights.files.source import Content, Format
 from tests.support.command_line import SECONDS_MAX, Command, Serve, program
 from tests.support.databases import Databases
 from tests.support.service import Caller, Service
+from tests.support.waiting import wait_until
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -834,14 +835,6 @@ def costs(caller: Caller) -> str:
         start_date=str(yesterday), end_date=str(today), interval="INTERVAL_DAY", metrics=["costs"]
     )
     return answer.totals.costs
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Returns once that is so."""
-    give_up = time.monotonic() + SECONDS_MAX
-    while not true():
-        assert time.monotonic() < give_up, "it did not come about in time"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "ndjson"])
