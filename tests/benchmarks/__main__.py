@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tests.benchmarks import amounts, decoding, event_loop, ingest
+from tests.benchmarks import amounts, decoding, event_loop, ingest, organizations
 from tests.benchmarks.results import Results, Row
 from tests.benchmarks.running import Benchmark, add_only, run, show
 from tests.support.databases import Databases
@@ -63,6 +63,7 @@ _NAMES = (
     "ingest-unkeyed",
     "ingest-sqlite",
     "single",
+    "organizations",
     "http",
     "http-single",
     "event-loop",
@@ -97,6 +98,13 @@ def _benchmarks(
         batches("postgresql", keyed=False),
         batches("sqlite", keyed=True),
         partial(ingest.singles, databases, results, seconds=options.seconds, rounds=options.rounds),
+        partial(
+            organizations.many_organizations,
+            databases,
+            results,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        ),
         partial(
             ingest.batches_over_http,
             databases,

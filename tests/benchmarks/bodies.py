@@ -55,10 +55,15 @@ class Bodies:
 
 
 def bodies(
-    *, requests: int, events_each: int, keyed: bool, write: Callable[[Request], bytes] = encoded
+    *,
+    requests: int,
+    events_each: int,
+    keyed: bool,
+    new_customers: bool = False,
+    write: Callable[[Request], bytes] = encoded,
 ) -> Bodies:
     """Prepares requests, in protobuf or as `write` writes them; `keyed` events carry an external
-    id."""
+    id, and with `new_customers` each is of a customer that no event named before."""
     generator = random.Random(SEED)
     written: list[bytes] = []
     costs: list[int] = []
@@ -69,6 +74,8 @@ def bodies(
             event, cents = _event(generator)
             if keyed:
                 event.external_id = KEY
+            if new_customers:
+                event.external_customer_id = KEY
             request.events.append(event)
             cost += cents
         written.append(write(request))

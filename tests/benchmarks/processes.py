@@ -122,7 +122,9 @@ class LoadGenerator:
     def __init__(self, folder: Path, bodies: Bodies, *, first_key: int = 0) -> None:
         self._bodies = bodies
         self._path = folder / "bodies"
-        self._next_key = first_key
+        self.next_key = first_key
+        """The first key that was not sent yet."""
+
         bodies.write(self._path)
 
     def send(
@@ -134,6 +136,7 @@ class LoadGenerator:
         requests: int = 0,
         connections: int = 1,
         path: str | None = None,
+        tokens: Path | None = None,
     ) -> Load:
         """Sends for a time, or that many requests; raises RuntimeError if one fails."""
         process = self.start(
@@ -143,6 +146,7 @@ class LoadGenerator:
             requests=requests,
             connections=connections,
             path=path,
+            tokens=tokens,
         )
         return self.finish(process)
 
@@ -156,10 +160,12 @@ class LoadGenerator:
         connections: int = 1,
         requests_per_second: float = 0,
         path: str | None = None,
+        tokens: Path | None = None,
     ) -> "subprocess.Popen[str]":
         """Begins to send, as fast as it can unless a rate is given; only one may run at a time.
 
-        With a path, the requests are sent as JSON over HTTP/1.1, on a connection each.
+        With a path, the requests are sent as JSON over HTTP/1.1, on a connection each. With a file
+        of access tokens, one a line, each request over gRPC carries the next of them.
         """
         return subprocess.Popen(
             [
@@ -171,8 +177,9 @@ class LoadGenerator:
                 f"-requests={requests}",
                 f"-connections={connections if path is None else in_flight}",
                 *(() if path is None else ("-http1", f"-method={path}")),
+                *(() if tokens is None else (f"-tokens={tokens}",)),
                 f"-rate={requests_per_second}",
-                f"-first-key={self._next_key}",
+                f"-first-key={self.next_key}",
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -186,7 +193,7 @@ class LoadGenerator:
         report = json.loads(output)
         if report["failures"]:
             raise RuntimeError(f"a request failed: {report['first_failure']}")
-        self._next_key += report["keys"]
+        self.next_key += report["keys"]
         requests: int = report["requests"]
         check_equal("requests per body", sum(report["per_body"]), requests)
         costs = zip(self._bodies.costs_picocents, report["per_body"], strict=True)

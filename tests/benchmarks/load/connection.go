@@ -163,7 +163,7 @@ func (c *connection) call() error {
 	if last := len(c.spare) - 1; last >= 0 {
 		scratch, c.spare = c.spare[last], c.spare[:last]
 	}
-	message, due := c.plan.next(scratch)
+	message, token, due := c.plan.next(scratch)
 	if message == nil {
 		return nil
 	}
@@ -193,6 +193,12 @@ func (c *connection) call() error {
 		{Name: "content-type", Value: "application/grpc"},
 		{Name: "user-agent", Value: "cost-insights-load"},
 	} {
+		if err := c.headers.WriteField(field); err != nil {
+			return err
+		}
+	}
+	if token != "" {
+		field := hpack.HeaderField{Name: "authorization", Value: "Bearer " + token}
 		if err := c.headers.WriteField(field); err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func (c *http1Connection) run() error {
 	var message, request []byte
 	for {
 		var due time.Time
-		if message, due = c.plan.next(message); message == nil {
+		if message, _, due = c.plan.next(message); message == nil {
 			return nil
 		}
 		if wait := time.Until(due); wait > 0 {

@@ -1,6 +1,8 @@
 // Command load sends prepared requests to a gRPC method, or as JSON over HTTP/1.1, as many at a time
 // as it is told to, and prints what came of them as JSON. An interrupt ends it early, as the end of its time would.
 //
+// With a file of access tokens, each request carries the next one of them.
+//
 // It knows bytes, not messages: the requests come from a file, and only the keys in them are
 // written over before each is sent, so that no event is sent twice. It speaks just enough HTTP/2
 // for that, with one goroutine a connection, because a whole gRPC client takes half as long for a
@@ -19,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -42,6 +45,7 @@ type options struct {
 	rate        float64
 	firstKey    uint64
 	http1       bool
+	tokens      string
 }
 
 // A sender sends over one connection.
@@ -93,6 +97,7 @@ func main() {
 	flag.Float64Var(&o.rate, "rate", 0, "at most how many requests to send in a second; 0 for as many as are answered")
 	flag.Uint64Var(&o.firstKey, "first-key", 0, "the key of the first event")
 	flag.BoolVar(&o.http1, "http1", false, "send the requests as JSON over HTTP/1.1, one at a time on each connection")
+	flag.StringVar(&o.tokens, "tokens", "", "a file of access tokens, one a line, of which each gRPC request carries the next")
 	flag.Parse()
 	done, err := run(o)
 	if err == nil {
@@ -112,7 +117,14 @@ func run(o options) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &plan{bodies: bodies, requests: o.requests, rate: o.rate, key: o.firstKey, perBody: make([]int64, len(bodies))}
+	tokens, err := readTokens(o.tokens)
+	if err != nil {
+		return nil, err
+	}
+	if o.http1 && len(tokens) > 0 {
+		return nil, errors.New("over HTTP/1.1 requests carry no tokens")
+	}
+	plan := &plan{bodies: bodies, tokens: tokens, requests: o.requests, rate: o.rate, key: o.firstKey, perBody: make([]int64, len(bodies))}
 	if o.http1 && o.connections != o.inFlight {
 		return nil, errors.New("over HTTP/1.1 give as many -connections as -in-flight")
 	}
@@ -186,6 +198,7 @@ func run(o options) (*report, error) {
 type plan struct {
 	mutex    sync.Mutex
 	bodies   []body
+	tokens   []string
 	requests int64
 	rate     float64
 	start    time.Time
@@ -195,34 +208,37 @@ type plan struct {
 	perBody  []int64
 }
 
-// next returns a message of its own to send, framed as gRPC wants it, or nil at the end, and when it
-// is due.
-func (p *plan) next(scratch []byte) ([]byte, time.Time) {
+// next returns a message of its own to send, framed as gRPC wants it, or nil at the end, the token
+// that it is sent with, and when it is due.
+func (p *plan) next(scratch []byte) (message []byte, token string, due time.Time) {
 	p.mutex.Lock()
 	if p.requests > 0 && p.sent >= p.requests || !p.until.IsZero() && !time.Now().Before(p.until) {
 		p.mutex.Unlock()
-		return nil, time.Time{}
+		return nil, "", time.Time{}
 	}
-	due := p.start
+	due = p.start
 	if p.rate > 0 {
 		due = due.Add(time.Duration(float64(p.sent) / p.rate * float64(time.Second)))
 	}
 	number := p.sent % int64(len(p.bodies))
 	template := p.bodies[number]
+	if len(p.tokens) > 0 {
+		token = p.tokens[p.sent%int64(len(p.tokens))]
+	}
 	key := p.key
 	p.sent++
 	p.key += uint64(len(template.keys))
 	p.perBody[number]++
 	p.mutex.Unlock()
 
-	message := append(scratch[:0], 0)
+	message = append(scratch[:0], 0)
 	message = binary.BigEndian.AppendUint32(message, uint32(len(template.bytes)))
 	message = append(message, template.bytes...)
 	for _, at := range template.keys {
 		writeKey(message[messageHead+at:][:keyDigits], key)
 		key++
 	}
-	return message, due
+	return message, token, due
 }
 
 // end lets nothing follow what is already sent.
@@ -271,6 +287,21 @@ func readBodies(path string) ([]body, error) {
 		return nil, errors.New("there are no requests in " + path)
 	}
 	return bodies, nil
+}
+
+func readTokens(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	tokens := strings.Fields(string(file))
+	if len(tokens) == 0 {
+		return nil, errors.New("there are no tokens in " + path)
+	}
+	return tokens, nil
 }
 
 // cpuUs is how long this program has computed so far.
