@@ -112,6 +112,7 @@ class App:
             await asyncio.to_thread(job.stop)
         await self._work.close()
         await asyncio.to_thread(self.authenticator.uses.stop)
+        await asyncio.to_thread(self.authenticator.close)
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 

@@ -68,7 +68,8 @@ class Settings(BaseSettings):
     database_connections_max: int = Field(default=8, ge=4, le=100)
     """The number of connections that a process opens: a quarter of them serve questions that are
     answered from memory, one writes, one compacts, and the others read, of which at most half
-    export rows of FOCUS. One more connection checks whether the database answers."""
+    export rows of FOCUS. One more connection checks whether the database answers, and one looks up
+    access tokens."""
 
     compact: bool = True
     """Whether the service merges stored cells into larger segments in the background."""

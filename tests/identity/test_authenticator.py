@@ -1,6 +1,7 @@
 """Look-ups of who calls: how many there are, and what becomes of those that fail."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,19 +86,66 @@ def test_nobody_waits_for_a_writer(store: Store) -> None:
     assert caller.organization.name == "default"
 
 
-def test_nothing_is_shared_where_nothing_is_remembered(store: Store) -> None:
-    """Without the cache each call asks for itself: an older look-up may know less."""
+def test_nothing_is_kept_where_nothing_is_cached(store: Store) -> None:
+    """Without the cache each call asks anew: an older look-up may know less."""
     store.upgrade()
     authenticator = Authenticator(store, open_organization="default", cache_ms=0)
 
     async def authorize() -> None:
-        await asyncio.gather(
-            *(authenticator.authorize(None, method=METHOD, scopes=SCOPES) for _ in range(3))
-        )
+        for _ in range(3):
+            await authenticator.authorize(None, method=METHOD, scopes=SCOPES)
 
     with statements_of("access_token") as statements:
         asyncio.run(authorize())
     assert len(statements) == 3
+
+
+def test_many_tokens_are_looked_up_at_once(store: Store) -> None:
+    """All tokens that are wanted while a statement runs are in the next one."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
+    names = {f"organization {number}" for number in range(CALLERS)}
+    tokens = [token_of(store, name) for name in names]
+
+    async def authorize() -> set[str]:
+        callers = await asyncio.gather(
+            *(authenticator.authorize(token, method=METHOD, scopes=SCOPES) for token in tokens)
+        )
+        return {caller.organization.name for caller in callers}
+
+    with statements_of("access_token") as statements:
+        assert asyncio.run(authorize()) == names
+    assert len(statements) <= 2
+
+
+def test_tokens_in_use_are_renewed_together(store: Store) -> None:
+    """Statements follow the time of the cache, not the number of tokens, and a revoked token stops
+    working within that time."""
+    store.upgrade()
+    authenticator = Authenticator(store, open_organization="default", cache_ms=400)
+    tokens = [token_of(store, f"organization {number}") for number in range(CALLERS)]
+
+    async def call_for(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for token in tokens:
+                await authenticator.authorize(token, method=METHOD, scopes=SCOPES)
+                await asyncio.sleep(0)
+
+    with statements_of("access_token") as statements:
+        asyncio.run(call_for(2))
+    # Each the first time, and all together every half of the time.
+    assert len(statements) <= CALLERS + 2 * 2 / 0.4 + 5
+    with store.write() as connection:
+        identity.revoke_token(connection, identity.list_tokens(connection)[0].id)
+
+    async def call_until_refused() -> None:
+        while True:
+            await authenticator.authorize(tokens[0], method=METHOD, scopes=SCOPES)
+            await asyncio.sleep(0)
+
+    with pytest.raises(UnauthenticatedError, match="was revoked at"):
+        asyncio.run(asyncio.wait_for(call_until_refused(), timeout=5))
 
 
 def test_a_caller_who_gives_up(store: Store) -> None:

@@ -1,17 +1,15 @@
 """Authentication of callers, and the check of their scopes."""
 
-import asyncio
 import datetime
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from cost_insights import clock
 from cost_insights.errors import PermissionDeniedError, UnauthenticatedError
+from cost_insights.identity.look_ups import LookUps
 from cost_insights.identity.organizations import (
     Organization,
     ensure_organization,
@@ -22,8 +20,6 @@ from cost_insights.identity.tokens import is_mistyped, token_sha256
 from cost_insights.identity.uses import TokenUses
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token, organization
-
-_CACHED_TOKENS_MAX = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,6 @@ class _Known:
     revoked_us: int | None
 
 
-@dataclass(frozen=True)
-class _LookUp:
-    """A look-up in the database, finished or not."""
-
-    until: float
-    """The time from which the look-up is repeated."""
-
-    found: asyncio.Task[_Known | None]
-
-
 _NO_TOKEN = b""
 """The key of the look-up for calls without a token."""
 
@@ -67,10 +53,13 @@ class Authenticator:
     def __init__(self, store: Store, *, open_organization: str, cache_ms: int) -> None:
         self._store = store
         self._open_organization = open_organization
-        self._cache_seconds = cache_ms / 1_000
-        self._look_ups: OrderedDict[bytes, _LookUp] = OrderedDict()
+        self._look_ups = LookUps(store, self._find, keep_seconds=cache_ms / 1_000)
         self._closed = False
         self.uses = TokenUses(store)
+
+    def close(self) -> None:
+        """Ends the thread that looks up tokens."""
+        self._look_ups.close()
 
     async def authorize(
         self, authorization: str | None, *, method: str, scopes: frozenset[str]
@@ -96,7 +85,7 @@ class Authenticator:
         return caller
 
     async def _without_token(self) -> Caller:
-        known = None if self._closed else await self._known(_NO_TOKEN, self._find_open)
+        known = None if self._closed else await self._known(_NO_TOKEN)
         if known is None:
             self._closed = True
             raise UnauthenticatedError(
@@ -112,82 +101,62 @@ class Authenticator:
                 reason="TOKEN_UNKNOWN",
             )
         key = token_sha256(secret)
-        known = await self._known(key, partial(self._find, key))
+        known = await self._known(key)
         if known is None:
             raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
         _check_alive(known)
         self.uses.note(key)
         return known.caller
 
-    async def _known(self, key: bytes, find: Callable[[], _Known | None]) -> _Known | None:
-        """The result for the key, from one look-up shared by all calls within its time.
+    async def _known(self, key: bytes) -> _Known | None:
+        known = self._look_ups.kept(key)
+        return await self._look_ups.value(key) if known is None else known
 
-        That time begins with the look-up, not with its answer: what was committed
-        before a call may be missing from a look-up that began earlier.
-        """
-        now = time.monotonic()
-        look_up = self._look_ups.get(key)
-        if look_up is None or now >= look_up.until:
-            look_up = self._look_up(key, find, now)
-        if not look_up.found.done():
-            # The look-up is not awaited directly: a caller who gives up must not end it for the
-            # others.
-            await asyncio.wait((look_up.found,))
-        return look_up.found.result()
+    def _find(self, keys: Collection[bytes]) -> Mapping[bytes, _Known]:
+        found: dict[bytes, _Known] = {}
+        hashes = [key for key in keys if key != _NO_TOKEN]
+        with self._store.look_up() as connection:
+            if hashes:
+                rows = connection.execute(_TOKENS.where(access_token.c.token_sha256.in_(hashes)))
+                found.update((row.token_sha256, _known_of(row)) for row in rows)
+            if _NO_TOKEN in keys and not _holds_token(connection):
+                found[_NO_TOKEN] = self._open(connection)
+        return found
 
-    def _look_up(self, key: bytes, find: Callable[[], _Known | None], now: float) -> _LookUp:
-        found = asyncio.create_task(self._store.retrying(asyncio.to_thread, find))
-        look_up = _LookUp(now + self._cache_seconds, found)
-        self._look_ups[key] = look_up
-        self._look_ups.move_to_end(key)
-        if len(self._look_ups) > _CACHED_TOKENS_MAX:
-            self._look_ups.popitem(last=False)
-
-        def forget_unless_found(found: asyncio.Task[_Known | None]) -> None:
-            has_failed = found.cancelled() or found.exception() is not None
-            if (has_failed or found.result() is None) and self._look_ups.get(key) is look_up:
-                del self._look_ups[key]
-
-        look_up.found.add_done_callback(forget_unless_found)
-        return look_up
-
-    def _find_open(self) -> _Known | None:
-        if any_token(self._store):
-            return None
+    def _open(self, connection: sa.Connection) -> _Known:
         # Looked up first, because a write may have to wait for other writers.
-        with self._store.read() as connection:
-            found = find_organization(connection, self._open_organization)
+        found = find_organization(connection, self._open_organization)
         if found is None:
-            with self._store.write() as connection:
-                found = ensure_organization(connection, self._open_organization)
+            with self._store.write() as writing:
+                found = ensure_organization(writing, self._open_organization)
         return _Known(Caller(found, SCOPES), expires_us=None, revoked_us=None)
 
-    def _find(self, key: bytes) -> _Known | None:
-        statement = (
-            sa.select(
-                organization.c.number,
-                organization.c.id,
-                organization.c.name,
-                organization.c.created_us,
-                access_token.c.scopes,
-                access_token.c.expires_us,
-                access_token.c.revoked_us,
-            )
-            .join(organization, organization.c.number == access_token.c.organization_number)
-            .where(access_token.c.token_sha256 == key)
-        )
-        with self._store.read() as connection:
-            row = connection.execute(statement).one_or_none()
-        if row is None:
-            return None
-        owner = Organization(row.number, row.id, row.name, row.created_us)
-        return _Known(Caller(owner, frozenset(row.scopes.split())), row.expires_us, row.revoked_us)
+
+_TOKENS = sa.select(
+    access_token.c.token_sha256,
+    organization.c.number,
+    organization.c.id,
+    organization.c.name,
+    organization.c.created_us,
+    access_token.c.scopes,
+    access_token.c.expires_us,
+    access_token.c.revoked_us,
+).join(organization, organization.c.number == access_token.c.organization_number)
+
+
+def _known_of(row: sa.Row[*tuple[Any, ...]]) -> _Known:
+    owner = Organization(row.number, row.id, row.name, row.created_us)
+    return _Known(Caller(owner, frozenset(row.scopes.split())), row.expires_us, row.revoked_us)
 
 
 def any_token(store: Store) -> bool:
     """Whether the database holds a token, so that callers need one."""
     with store.read() as connection:
-        return connection.execute(sa.select(access_token.c.id).limit(1)).first() is not None
+        return _holds_token(connection)
+
+
+def _holds_token(connection: sa.Connection) -> bool:
+    return connection.execute(sa.select(access_token.c.id).limit(1)).first() is not None
 
 
 def _secret(authorization: str) -> str:

@@ -71,6 +71,9 @@ class Store:
         self._statement_engine = self.dialect.statement_engine(
             self._engine, connections_max=for_statements
         )
+        self._look_up_engine = self.dialect.statement_engine(
+            self.dialect.engine(url, connections_max=1), connections_max=1
+        )
         self._reading_engine = self._engine.execution_options(
             **self.dialect.snapshot_options, postgresql_readonly=True
         )
@@ -95,6 +98,7 @@ class Store:
             self._inserting_connection.close()
         self._engine.dispose()
         self._statement_engine.dispose()
+        self._look_up_engine.dispose()
         self._probe.close()
         self._failures.close()
 
@@ -199,6 +203,12 @@ class Store:
                 return
             with self._too_slow(deadline), self.dialect.stopping_at(deadline, connection):
                 yield connection
+
+    @contextmanager
+    def look_up(self) -> Iterator[sa.Connection]:
+        """A connection for short statements of one thread, which wait for none of the others'."""
+        with self.errors_of_the_database(), self._look_up_engine.connect() as connection:
+            yield connection
 
     def rows(self, statement: str, values: Mapping[str, Any], deadline: Deadline) -> Sequence[Any]:
         """The rows of a statement, written as the driver takes it, which is a transaction of
