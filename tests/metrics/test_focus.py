@@ -303,7 +303,7 @@ def compact(service: Service, caller: Caller) -> None:
     with service.store.read() as connection:
         organization = identity.find_organization(connection, caller.organization)
     assert organization is not None
-    while cells.compact(service.store, organization.number) is not None:
+    while cells.compact(service.store, [organization.number]) is not None:
         pass
 
 

@@ -44,7 +44,7 @@ def test_a_warm_question_begins_no_transaction(
     caller, store = service.caller(), service.server.app.store
     caller.ingest(*(new_event(cost="2", external_customer_id=one) for one in ("acme", "zeta")))
     (waiting,) = pending_batches(store)
-    cells.compact(store, waiting.organization_number)
+    cells.compact(store, [waiting.organization_number])
     caller.get_metrics(**lately(), **question)
     caller.ingest(new_event(cost="0.5", external_customer_id="acme"))
     with monkeypatch.context() as patch:
@@ -61,7 +61,7 @@ def test_what_others_store_counts_at_once(service: Service, database_url: str) -
     with closing(Store(database_url)) as other:
         add_batches(other, waiting.organization_number, packed_cells([(0, 0, 0, "3")]))
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
-        assert cells.compact(other, waiting.organization_number)
+        assert cells.compact(other, [waiting.organization_number])
         assert caller.get_metrics(**lately()).totals.cumulative_costs == "4"
 
 
@@ -83,7 +83,7 @@ def test_cells_without_a_transaction(store: Store) -> None:
     for compacts in (False, True):
         add_batches(store, number, packed_cells([(40 * 86_400, 2, 1, "2")]))
         if compacts:
-            assert cells.compact(store, number)
+            assert cells.compact(store, [number])
         assert cached() is None
         found = read()
         assert len(found.batches) + len(found.segments) == (2 if compacts else 1)

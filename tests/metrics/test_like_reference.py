@@ -63,5 +63,5 @@ def test_clocks_that_change_beside_the_quarters(
     with service.store.read() as connection:
         owner = identity.find_organization(connection, caller.organization)
     assert owner is not None
-    cells.compact(service.store, owner.number)
+    cells.compact(service.store, [owner.number])
     check(caller, events, question)

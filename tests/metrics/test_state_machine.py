@@ -227,7 +227,7 @@ class Metrics(RuleBasedStateMachine):
     @rule(organization=ORGANIZATIONS)
     def compact(self, organization: int) -> None:
         """All that is pending."""
-        cells.compact(self.store, self.numbers[organization])
+        cells.compact(self.store, [self.numbers[organization]])
         assert self.rows(self.numbers[organization])[0] == set()
 
     @rule(organization=ORGANIZATIONS, severs=st.booleans())
@@ -261,7 +261,7 @@ class Metrics(RuleBasedStateMachine):
         sa.event.listen(store._engine, "before_cursor_execute", before)
         sa.event.listen(store._engine, "commit", before)
         try:
-            cells.compact(store, organization_number)
+            cells.compact(store, [organization_number])
         except (CrashError, StoreUnavailableError):
             return True
         finally:
@@ -284,10 +284,10 @@ class Metrics(RuleBasedStateMachine):
         other = Store(self.url, connections_max=1)
         with contextlib.closing(other):
             with self.store.read() as connection:
-                first = prepare_compaction(connection, number)
+                first = prepare_compaction(connection, [number])
             self.ingest(organization, events)
             with other.read() as connection:
-                second = prepare_compaction(connection, number)
+                second = prepare_compaction(connection, [number])
             if first is None or second is None:
                 return
             winner, loser = (first, second) if first_wins else (second, first)
@@ -304,7 +304,7 @@ class Metrics(RuleBasedStateMachine):
         number = self.numbers[organization]
         other = Store(self.url, connections_max=3)
         with contextlib.closing(other), ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda store: cells.compact(store, number), (self.store, other)))
+            list(pool.map(lambda store: cells.compact(store, [number]), (self.store, other)))
         assert self.rows(number)[0] == set()
 
     def rows(self, organization_number: int) -> tuple[set[Any], set[Any]]:

@@ -94,26 +94,26 @@ def test_spans_of_one_event() -> None:
 def test_what_is_pending(store: Store, organization: int) -> None:
     """Batches are pending, by organization, until they are compacted."""
     assert pending_batches(store) == []
-    assert cells.compact(store, organization) is None
+    assert cells.compact(store, [organization]) is None
     before = now_us()
     packed = packed_cells([(0, 1, 0, "1")])
     add_batches(store, organization, packed, packed)
     (waiting,) = pending_batches(store)
     assert waiting[:3] == (organization, 2, 2 * len(packed))
     assert before <= waiting.oldest_us <= now_us()
-    assert cells.compact(store, organization) == 2 * len(packed)
+    assert cells.compact(store, [organization]) == 2 * len(packed)
     assert pending_batches(store) == []
-    assert cells.compact(store, organization) is None
+    assert cells.compact(store, [organization]) is None
 
 
 def test_who_comes_second_changes_nothing(store: Store, organization: int) -> None:
     """A compaction of batches that another has compacted meanwhile is overtaken."""
     add_batches(store, organization, packed_cells([(0, 1, 0, "1")]))
     with store.read() as connection:
-        first = prepare_compaction(connection, organization)
+        first = prepare_compaction(connection, [organization])
     add_batches(store, organization, packed_cells([(0, 1, 0, "1")]))
     with store.read() as connection:
-        second = prepare_compaction(connection, organization)
+        second = prepare_compaction(connection, [organization])
     assert first is not None
     assert second is not None
     with store.write() as connection:
@@ -136,7 +136,7 @@ def test_a_span_has_few_segments(store: Store, organization: int) -> None:
             for _ in range(rng.choice([1, 10, 100, 1_000]))
         ]
         add_batches(store, organization, packed_cells(events))
-        assert cells.compact(store, organization)
+        assert cells.compact(store, [organization])
     with store.read() as connection:
         rows = connection.execute(
             sa.select(
@@ -154,7 +154,7 @@ def test_segments_of_some_customers(store: Store, organization: int) -> None:
         (n * 37 % 2_900 * 900, n * n % 701, n % 3, f"{n % 701}.{n:06}") for n in range(30_000)
     ]
     add_batches(store, organization, packed_cells(events))
-    assert cells.compact(store, organization)
+    assert cells.compact(store, [organization])
     needed = [Needed(Kind.CUSTOMER_QUARTERS, 0, 0)]
     reader = CellReader(store, CellCache(0))
     with store.read() as connection:
@@ -185,7 +185,7 @@ def test_one_statement_reads_what_is_remembered(store: Store, organization: int)
     """The database is asked for contents only once; for what there is, once a question."""
     pending = packed_cells([(0, 1, 0, "1")])
     add_batches(store, organization, packed_cells([(40 * 86_400, 2, 1, "2")]))
-    assert cells.compact(store, organization)
+    assert cells.compact(store, [organization])
     add_batches(store, organization, pending)
     statements: list[str] = []
 
@@ -319,7 +319,7 @@ def test_damage_is_never_a_wrong_number(
         one.ingest(*(new_event(cost="0.1", external_customer_id=f"c{n}") for n in range(100)))
     if table is segment:
         for waiting in pending_batches(forgetful.store):
-            cells.compact(forgetful.store, waiting.organization_number)
+            cells.compact(forgetful.store, [waiting.organization_number])
     with forgetful.store.read() as connection:
         owner = identity.find_organization(connection, caller.organization)
         assert owner is not None
@@ -471,7 +471,7 @@ def test_a_service_remembers_no_more_than_it_may(
             )
             if number % 20 == 10:
                 (waiting,) = pending_batches(store)
-                cells.compact(store, waiting.organization_number)
+                cells.compact(store, [waiting.organization_number])
             rows |= ids(store, batch) | ids(store, segment)
             assert caller.get_metrics(**lately()).totals.costs == str(40 * (number + 1))
             known = service.server.app.caches.cells.known(one.bytes for one in rows)

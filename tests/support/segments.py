@@ -40,7 +40,7 @@ def fill(caller: Caller, *, name: str = "llm.inference") -> None:
 def compact(store: Store) -> None:
     """Makes segments of all batches."""
     for waiting in pending_batches(store):
-        while cells.compact(store, waiting.organization_number):
+        while cells.compact(store, [waiting.organization_number]):
             pass
 
 

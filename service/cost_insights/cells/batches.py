@@ -44,4 +44,4 @@ def delete_batches(
     connection: sa.Connection, organization_number: int, ids: Sequence[uuid.UUID]
 ) -> None:
     """Deletes batches; raises OvertakenError if one of them no longer exists."""
-    delete(connection, batch, organization_number, ids)
+    delete(connection, batch, [(organization_number, one) for one in ids])

@@ -1,18 +1,18 @@
 """Compaction: merging the cells of batches into segments."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from cost_insights._native.cells import Compaction
-from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.cache import CellCache
-from cost_insights.cells.rows import OvertakenError, delete, read_packed
+from cost_insights.cells.rows import OvertakenError, RowKey, delete, read_packed_of_many
 from cost_insights.store import Store
 from cost_insights.store.chunks import chunks
+from cost_insights.store.many import conditions_of_keys, insert_rows
 from cost_insights.store.schema import batch, segment
 
 _BATCHES_MAX = 10_000
@@ -30,32 +30,48 @@ NewSegment = tuple[int, int, int, int, bytes]
 class Compacted:
     """The changes that a compaction will make."""
 
-    organization_number: int
-    batch_ids: Sequence[uuid.UUID]
-    replaced_ids: Sequence[uuid.UUID]
+    batch_keys: Sequence[RowKey]
+    replaced_keys: Sequence[RowKey]
     replaced_bytes: int
     """The size of the deleted segments and batches."""
 
-    segments: Sequence[NewSegment]
+    segments: Sequence[tuple[int, NewSegment]]
+    """New segments, each after the number of its organization."""
 
 
-def prepare_compaction(connection: sa.Connection, organization_number: int) -> Compacted | None:
-    """Merges pending batches of an organization, as far as one compaction goes, with
+def prepare_compaction(
+    connection: sa.Connection, organization_numbers: Iterable[int]
+) -> Compacted | None:
+    """Merges pending batches of organizations, as far as one compaction goes, with
     the segments they touch; None where nothing is pending. Changes nothing yet."""
-    batch_ids = _batches_to_compact(connection, organization_number)
-    if not batch_ids:
+    batch_keys = _batches_to_compact(connection, organization_numbers)
+    if not batch_keys:
         return None
-    batches = _contents(connection, batch, organization_number, batch_ids)
-    compaction = Compaction(batches)
-    stored = _segments_of(connection, organization_number, compaction.spans)
-    replaced_ids = [stored[place].id for place in compaction.plan([one[1:] for one in stored])]
-    replaced = _contents(connection, segment, organization_number, replaced_ids)
+    contents = read_packed_of_many(connection, batch, batch_keys)
+    batches: dict[int, list[bytes]] = {}
+    for owner, one in batch_keys:
+        batches.setdefault(owner, []).append(contents[one])
+    compactions = {owner: Compaction(of_owner) for owner, of_owner in batches.items()}
+    stored = _segments_of(
+        connection, {owner: compaction.spans for owner, compaction in compactions.items()}
+    )
+    replaced = {
+        owner: [
+            stored[owner][place].id for place in compaction.plan([one[1:] for one in stored[owner]])
+        ]
+        for owner, compaction in compactions.items()
+    }
+    replaced_keys = [(owner, one) for owner, of_owner in replaced.items() for one in of_owner]
+    packed = read_packed_of_many(connection, segment, replaced_keys)
     return Compacted(
-        organization_number,
-        batch_ids,
-        replaced_ids,
-        sum(map(len, batches)) + sum(map(len, replaced)),
-        compaction.merge(replaced),
+        batch_keys,
+        replaced_keys,
+        sum(map(len, contents.values())) + sum(map(len, packed.values())),
+        [
+            (owner, new)
+            for owner, compaction in compactions.items()
+            for new in compaction.merge([packed[one] for one in replaced[owner]])
+        ],
     )
 
 
@@ -65,10 +81,10 @@ def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
     Raises OvertakenError if any of these is not there any more: the transaction
     must be rolled back.
     """
-    number = compacted.organization_number
     # Deleting first makes compaction exact: only the process that deletes a batch counts it.
-    delete_batches(connection, number, compacted.batch_ids)
-    replace_segments(connection, number, compacted.replaced_ids, compacted.segments)
+    delete(connection, batch, compacted.batch_keys)
+    delete(connection, segment, compacted.replaced_keys)
+    _insert_segments(connection, compacted.segments)
 
 
 def replace_segments(
@@ -79,23 +95,21 @@ def replace_segments(
 ) -> None:
     """Puts new segments in the place of others; raises OvertakenError if one of these is
     not there any more."""
-    delete(connection, segment, organization_number, ids)
-    if segments:
-        connection.execute(
-            sa.insert(segment),
-            [
-                {
-                    "organization_number": organization_number,
-                    "id": uuid.uuid4(),
-                    "kind": kind,
-                    "span": span,
-                    "customer_first": first,
-                    "customer_last": last,
-                    "packed": packed,
-                }
-                for kind, span, first, last, packed in segments
-            ],
-        )
+    delete(connection, segment, [(organization_number, one) for one in ids])
+    _insert_segments(connection, [(organization_number, one) for one in segments])
+
+
+def _insert_segments(connection: sa.Connection, segments: Iterable[tuple[int, NewSegment]]) -> None:
+    columns = (
+        segment.c.organization_number,
+        segment.c.id,
+        segment.c.kind,
+        segment.c.span,
+        segment.c.customer_first,
+        segment.c.customer_last,
+        segment.c.packed,
+    )
+    insert_rows(connection, columns, ((owner, uuid.uuid4(), *one) for owner, one in segments))
 
 
 class _StoredSegment(NamedTuple):
@@ -107,69 +121,64 @@ class _StoredSegment(NamedTuple):
     size: int
 
 
-def _batches_to_compact(connection: sa.Connection, organization_number: int) -> list[uuid.UUID]:
-    rows = connection.execute(
-        sa.select(batch.c.id, sa.func.length(batch.c.cells))
-        .where(batch.c.organization_number == organization_number)
-        .limit(_BATCHES_MAX)
-    )
-    ids: list[uuid.UUID] = []
+def _batches_to_compact(
+    connection: sa.Connection, organization_numbers: Iterable[int]
+) -> list[RowKey]:
+    keys: list[RowKey] = []
     size = 0
-    for one, cells_bytes in rows:
-        size += cells_bytes
-        if ids and size > _BATCHES_BYTES_MAX:
-            break
-        ids.append(one)
-    return ids
+    for chunk in chunks(organization_numbers):
+        rows = connection.execute(
+            sa.select(batch.c.organization_number, batch.c.id, sa.func.length(batch.c.cells))
+            .where(batch.c.organization_number.in_(chunk))
+            .limit(_BATCHES_MAX - len(keys))
+        )
+        for owner, one, cells_bytes in rows:
+            size += cells_bytes
+            if keys and size > _BATCHES_BYTES_MAX:
+                return keys
+            keys.append((owner, one))
+    return keys
 
 
 def _segments_of(
-    connection: sa.Connection, organization_number: int, spans: Iterable[tuple[int, int]]
-) -> list[_StoredSegment]:
-    by_kind: dict[int, list[int]] = {}
-    for kind, span in spans:
-        by_kind.setdefault(kind, []).append(span)
-    found: list[_StoredSegment] = []
-    for kind, of_kind in by_kind.items():
-        for chunk in chunks(of_kind):
+    connection: sa.Connection, spans: Mapping[int, Iterable[tuple[int, int]]]
+) -> dict[int, list[_StoredSegment]]:
+    """The segments of these spans, by organization."""
+    by_kind: dict[int, list[tuple[int, int]]] = {}
+    for owner, of_owner in spans.items():
+        for kind, span in of_owner:
+            by_kind.setdefault(kind, []).append((owner, span))
+    found: dict[int, list[_StoredSegment]] = {owner: [] for owner in spans}
+    for kind, keys in by_kind.items():
+        columns = (segment.c.organization_number, segment.c.span)
+        for condition in conditions_of_keys(connection, columns, keys):
             rows = connection.execute(
                 sa.select(
+                    segment.c.organization_number,
                     segment.c.id,
                     segment.c.kind,
                     segment.c.span,
                     segment.c.customer_first,
                     segment.c.customer_last,
                     sa.func.length(segment.c.packed),
-                ).where(
-                    segment.c.organization_number == organization_number,
-                    segment.c.kind == kind,
-                    segment.c.span.in_(chunk),
-                )
+                ).where(segment.c.kind == kind, condition)
             )
-            found += [_StoredSegment(*row) for row in rows]
+            for owner, *columns_of_one in rows:
+                found[owner].append(_StoredSegment(*columns_of_one))
     return found
 
 
-def _contents(
-    connection: sa.Connection,
-    table: sa.Table,
-    organization_number: int,
-    ids: Sequence[uuid.UUID],
-) -> list[bytes]:
-    """The packed contents of these rows, in this order."""
-    contents = read_packed(connection, table, organization_number, ids)
-    return [contents[one] for one in ids]
-
-
-def compact(store: Store, organization_number: int, cache: CellCache | None = None) -> int | None:
-    """Merges pending batches of an organization into its segments, as many as fit
-    into memory well.
+def compact(
+    store: Store, organization_numbers: Iterable[int], cache: CellCache | None = None
+) -> int | None:
+    """Merges pending batches of organizations into their segments, in one transaction and as many
+    as fit into memory well.
 
     Returns how many bytes were replaced; None if there was nothing to do. A second
     compaction of the same batches changes nothing, wherever it runs.
     """
     with store.read() as connection:
-        compacted = prepare_compaction(connection, organization_number)
+        compacted = prepare_compaction(connection, organization_numbers)
     if compacted is None:
         return None
     try:
@@ -178,7 +187,7 @@ def compact(store: Store, organization_number: int, cache: CellCache | None = No
     except OvertakenError:
         return 0
     if cache is not None:
-        cache.forget(one.bytes for one in (*compacted.batch_ids, *compacted.replaced_ids))
+        cache.forget(one.bytes for _, one in (*compacted.batch_keys, *compacted.replaced_keys))
     return compacted.replaced_bytes
 
 

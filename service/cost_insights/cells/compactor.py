@@ -1,16 +1,16 @@
 """Compaction in the background: when pending batches become segments.
 
-Of all processes on a database one compacts at a time. It waits until there is
-something worth it, and no longer than a reader would mind; while events pour in it
-rests several times as long as it worked, so that most of the machine is theirs, and
-the larger rounds make up for that. Between two rounds it gives way to a command that
-mends segments.
+A round takes the batches of many organizations in one transaction. Of all processes on a database
+one compacts at a time. It waits until there is something worth it, and no longer than a reader
+would mind; while events pour in it rests several times as long as it worked, so that most of the
+machine is theirs, and the larger rounds make up for that. Between two rounds it gives way to a
+command that mends segments.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cost_insights.cells.batches import Pending, pending_batches
 from cost_insights.cells.cache import CellCache
@@ -30,6 +30,11 @@ _RECLAIM_BYTES = 32 * 1024 * 1024
 are rewritten all the time, the database on its own would do that too seldom."""
 _FAILED_SECONDS = 60
 """The time that an organization waits after its compaction has failed."""
+
+_ORGANIZATIONS_MAX = 500
+_ROUND_BYTES_MAX = 1024 * 1024
+"""The greatest number of organizations and of bytes of their batches in one transaction, which
+should be short and take little memory. A single organization may have more bytes."""
 
 _REST = 9
 """The length of a rest, as a multiple of the work before it, while new batches come.
@@ -55,36 +60,67 @@ class Compactor:
         """Forgets the state: another process may have compacted since."""
         self._before: Sequence[Pending] = ()
         self._rested_at = 0.0
+        self._look_at = 0.0
         self._replaced_bytes = 0
 
     def look(self, stopping: threading.Event) -> None:
         """Compacts the organizations with enough pending batches."""
+        started = time.monotonic()
+        if started < self._look_at:
+            return
         waiting = pending_batches(self._store)
+        self._look_at = _rested(started)
         is_idle = waiting == self._before
         self._before = waiting
-        if not is_idle and time.monotonic() < self._rested_at:
+        if not is_idle and started < self._rested_at:
             return
-        started = time.monotonic()
-        for one in waiting:
-            if _is_enough(one) and not stopping.is_set():
-                self._replaced_bytes += self._compact(one.organization_number)
+        for organizations in _rounds(one for one in waiting if self._is_due(one)):
+            if stopping.is_set():
+                return
+            self._replaced_bytes += self._compact(organizations)
         if self._replaced_bytes >= _RECLAIM_BYTES:
             reclaim(self._store)
             self._replaced_bytes = 0
-        self._rested_at = time.monotonic() + _REST * (time.monotonic() - started)
+        self._rested_at = _rested(started)
 
-    def _compact(self, organization_number: int) -> int:
+    def _is_due(self, pending: Pending) -> bool:
+        not_before = self._not_before.get(pending.organization_number, 0)
+        return _is_enough(pending) and time.monotonic() >= not_before
+
+    def _compact(self, organizations: Sequence[int]) -> int:
         """Compacts as much as possible; returns the number of replaced bytes."""
-        if time.monotonic() < self._not_before.get(organization_number, 0):
-            return 0
         try:
-            return compact(self._store, organization_number, self._cache) or 0
+            return compact(self._store, organizations, self._cache) or 0
         except StoreUnavailableError:
             raise
         except FAILURES:  # logged; the other organizations must go on
-            _log.exception("batches of organization %s are not compacted", organization_number)
-            self._not_before[organization_number] = time.monotonic() + _FAILED_SECONDS
+            if len(organizations) > 1:
+                return sum(self._compact([one]) for one in organizations)
+            _log.exception("batches of organization %s are not compacted", organizations[0])
+            self._not_before[organizations[0]] = time.monotonic() + _FAILED_SECONDS
             return 0
+
+
+def _rounds(waiting: Iterable[Pending]) -> Iterator[list[int]]:
+    """The organizations of one transaction after the other."""
+    organizations: list[int] = []
+    size = 0
+    for one in waiting:
+        if organizations and (
+            len(organizations) == _ORGANIZATIONS_MAX or size + one.cells_bytes > _ROUND_BYTES_MAX
+        ):
+            yield organizations
+            organizations, size = [], 0
+        organizations.append(one.organization_number)
+        size += one.cells_bytes
+    if organizations:
+        yield organizations
+
+
+def _rested(started: float) -> float:
+    """The end of the rest after work that began at a time and ends now."""
+    now = time.monotonic()
+    return now + _REST * (now - started)
 
 
 def _is_enough(waiting: Pending) -> bool:

@@ -1,11 +1,13 @@
 """Rows of batches and segments by id."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from cost_insights.store.chunks import chunks
+from cost_insights.store.many import conditions_of_keys
 from cost_insights.store.schema import batch, segment
 
 
@@ -32,18 +34,31 @@ class OvertakenError(Exception):
     """Another process compacted the same batches first; nothing was changed."""
 
 
-def delete(
-    connection: sa.Connection,
-    table: sa.Table,
-    organization_number: int,
-    ids: Sequence[uuid.UUID],
-) -> None:
+RowKey = tuple[int, uuid.UUID]
+"""(organization number, id)"""
+
+
+def read_packed_of_many(
+    connection: sa.Connection, table: sa.Table, keys: Iterable[RowKey]
+) -> dict[uuid.UUID, bytes]:
+    """The packed contents of these rows of `batch` or `segment`, of any organizations."""
+    column = batch.c.cells if table is batch else segment.c.packed
+    contents: dict[uuid.UUID, bytes] = {}
+    for condition in conditions_of_keys(connection, _key_columns(table), keys):
+        rows = connection.execute(sa.select(table.c.id, column).where(condition))
+        contents.update((one, packed) for one, packed in rows)
+    return contents
+
+
+def delete(connection: sa.Connection, table: sa.Table, keys: Collection[RowKey]) -> None:
     """Deletes these rows; raises OvertakenError if one of them no longer exists."""
-    for chunk in chunks(ids):
-        deleted = connection.execute(
-            sa.delete(table).where(
-                table.c.organization_number == organization_number, table.c.id.in_(chunk)
-            )
-        )
-        if deleted.rowcount != len(chunk):
-            raise OvertakenError
+    deleted = sum(
+        connection.execute(sa.delete(table).where(condition)).rowcount
+        for condition in conditions_of_keys(connection, _key_columns(table), keys)
+    )
+    if deleted != len(keys):
+        raise OvertakenError
+
+
+def _key_columns(table: sa.Table) -> Sequence[sa.Column[Any]]:
+    return table.c.organization_number, table.c.id

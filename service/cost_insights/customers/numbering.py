@@ -1,18 +1,20 @@
 """The dense numbers of customers, series and records inside their organization.
 
-New ones are handed out inside the transaction that needs them. Whoever does so
-holds the organization's row until the end, so numbers have no gaps, and a second
-transaction that waited finds the first one's rows when it looks again.
+New ones are handed out inside the transaction that needs them, to all organizations at once.
+Whoever does so holds the rows of these organizations until the end, so numbers have no gaps,
+and a second transaction that waited finds the first one's rows when it looks again.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from cost_insights._native.ids import customer_id
 from cost_insights.store.chunks import chunks
+from cost_insights.store.many import at_once, conditions_of_keys, insert_rows, update_rows
 from cost_insights.store.schema import customer, organization, series
 
 _T = TypeVar("_T")
@@ -20,21 +22,31 @@ _T = TypeVar("_T")
 SeriesParts = tuple[str, str, str, str]
 """(event name, LLM vendor, LLM model, product id); an absent one is empty."""
 
+CustomerKey = tuple[int, str]
+"""(organization number, the caller's identifier of a customer)"""
+
+SeriesKey = tuple[int, SeriesParts]
+"""(organization number, series)"""
+
+
+class FoundNumbers(NamedTuple):
+    """The numbers of customers and series of any organizations."""
+
+    customers: Mapping[CustomerKey, int]
+    series: Mapping[SeriesKey, int]
+
 
 def known_customers(
-    connection: sa.Connection, organization_number: int, ids: Iterable[bytes]
-) -> dict[bytes, int]:
-    """The numbers of the organization's customers among these ids."""
-    numbers: dict[bytes, int] = {}
-    for chunk in chunks(ids):
-        rows = connection.execute(
-            sa.select(customer.c.id, customer.c.number).where(
-                customer.c.organization_number == organization_number,
-                customer.c.id.in_([uuid.UUID(bytes=one) for one in chunk]),
-            )
-        )
-        numbers.update((one.bytes, number) for one, number in rows)
-    return numbers
+    connection: sa.Connection, ids: Iterable[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], int]:
+    """The numbers of the customers among these ids, each after the number of the organization
+    that it must belong to."""
+    columns = (customer.c.organization_number, customer.c.id)
+    keys = [(owner, uuid.UUID(bytes=one)) for owner, one in ids]
+    return {
+        (owner, one.bytes): number
+        for owner, one, number in _rows(connection, columns, keys, customer.c.number)
+    }
 
 
 def number_customers(
@@ -45,40 +57,43 @@ def number_customers(
     *,
     now_us: int,
 ) -> dict[str, int]:
-    """The numbers of the customers of these distinct external ids; new ones are registered."""
-    return _number(
-        connection,
-        organization_number,
-        external_ids,
-        table=customer,
-        count=organization.c.customers_count,
-        find=_customers,
-        row=lambda one: {
-            "id": uuid.UUID(bytes=customer_id(organization_id.bytes, one)),
-            "external_id": one,
-            "created_us": now_us,
-        },
+    """The numbers of these distinct customers of one organization; new ones are registered."""
+    keys = [(organization_number, one) for one in external_ids]
+    numbers = number_all(
+        connection, keys, (), organization_ids={organization_number: organization_id}, now_us=now_us
     )
+    return {external_id: number for (_, external_id), number in numbers.customers.items()}
 
 
-def number_series(
-    connection: sa.Connection, organization_number: int, parts: Sequence[SeriesParts]
-) -> dict[SeriesParts, int]:
-    """The numbers of these distinct series; new ones are registered."""
-    return _number(
-        connection,
-        organization_number,
-        parts,
-        table=series,
-        count=organization.c.series_count,
-        find=_series,
-        row=lambda one: {
-            "event_name": one[0],
-            "llm_vendor": one[1],
-            "llm_model": one[2],
-            "product_id": one[3],
-        },
-    )
+def number_all(
+    connection: sa.Connection,
+    customers: Sequence[CustomerKey],
+    all_series: Sequence[SeriesKey],
+    *,
+    organization_ids: Mapping[int, uuid.UUID],
+    now_us: int,
+) -> FoundNumbers:
+    """The numbers of these distinct customers and series; new ones are registered.
+
+    `organization_ids` has the id of each organization by its number.
+    """
+    # Read before the keys are looked up: as long as they stay, nobody has registered any key since.
+    before = _counts(connection, {owner for owner, _ in (*customers, *all_series)})
+    found = _customers(connection, customers), _series(connection, all_series)
+    missing = _without(customers, found[0]), _without(all_series, found[1])
+    if any(missing):
+        counts = _counts(connection, {owner for keys in missing for owner, _ in keys}, hold=True)
+        found[0].update(_customers(connection, _changed(missing[0], before, counts)))
+        found[1].update(_series(connection, _changed(missing[1], before, counts)))
+        new_customers = _new_customers(_without(missing[0], found[0]), counts)
+        new_series = _new_series(_without(missing[1], found[1]), counts)
+        with at_once(connection):
+            _insert_customers(connection, new_customers, organization_ids, now_us)
+            _insert_series(connection, new_series)
+            _write_counts(connection, counts, {owner for owner, _ in (*new_customers, *new_series)})
+        found[0].update(new_customers)
+        found[1].update(new_series)
+    return FoundNumbers(*found)
 
 
 def number_records(connection: sa.Connection, organization_number: int, records: int) -> range:
@@ -95,76 +110,134 @@ def number_records(connection: sa.Connection, organization_number: int, records:
     return range(last - records + 1, last + 1)
 
 
-def _number(
+@dataclass
+class _Counts:
+    """The next numbers of an organization."""
+
+    customers: int
+    series: int
+
+
+def _counts(
+    connection: sa.Connection, owners: Iterable[int], *, hold: bool = False
+) -> dict[int, _Counts]:
+    """The next numbers of organizations, which are theirs from now on if their rows are held."""
+    counts: dict[int, _Counts] = {}
+    # The order is the same everywhere, so that two transactions never wait for each other's rows.
+    for chunk in chunks(sorted(owners)):
+        statement = (
+            sa.select(
+                organization.c.number, organization.c.customers_count, organization.c.series_count
+            )
+            .where(organization.c.number.in_(chunk))
+            .order_by(organization.c.number)
+        )
+        rows = connection.execute(statement.with_for_update() if hold else statement)
+        counts.update((owner, _Counts(*row)) for owner, *row in rows)
+    return counts
+
+
+def _without(keys: Iterable[_T], known: Mapping[_T, int]) -> list[_T]:
+    return [key for key in keys if key not in known]
+
+
+def _changed(
+    keys: Iterable[tuple[int, _T]], before: Mapping[int, _Counts], counts: Mapping[int, _Counts]
+) -> list[tuple[int, _T]]:
+    """The keys of the organizations whose counts have changed."""
+    return [(owner, key) for owner, key in keys if counts[owner] != before[owner]]
+
+
+def _new_customers(
+    keys: Iterable[CustomerKey], counts: Mapping[int, _Counts]
+) -> dict[CustomerKey, int]:
+    """The numbers of new customers, which are counted."""
+    numbers: dict[CustomerKey, int] = {}
+    for owner, external_id in keys:
+        numbers[owner, external_id] = counts[owner].customers
+        counts[owner].customers += 1
+    return numbers
+
+
+def _new_series(keys: Iterable[SeriesKey], counts: Mapping[int, _Counts]) -> dict[SeriesKey, int]:
+    """The numbers of new series, which are counted."""
+    numbers: dict[SeriesKey, int] = {}
+    for owner, parts in keys:
+        numbers[owner, parts] = counts[owner].series
+        counts[owner].series += 1
+    return numbers
+
+
+def _insert_customers(
     connection: sa.Connection,
-    organization_number: int,
-    keys: Sequence[_T],
-    *,
-    table: sa.Table,
-    count: sa.Column[int],
-    find: Callable[[sa.Connection, int, Iterable[_T]], dict[_T, int]],
-    row: Callable[[_T], dict[str, Any]],
-) -> dict[_T, int]:
-    """The numbers of the keys in a table; those that `find` does not find get the next ones.
-
-    `count` is the organization's column with the next number, `row` the rest of
-    what a new key's row holds.
-    """
-    numbers = find(connection, organization_number, keys)
-    if len(numbers) == len(keys):
-        return numbers
-    owner = organization.c.number == organization_number
-    first = connection.execute(sa.select(count).where(owner).with_for_update()).scalar_one()
-    # Whoever held the organization's row before may have registered them.
-    numbers |= find(connection, organization_number, [one for one in keys if one not in numbers])
-    new = {
-        one: first + place for place, one in enumerate(one for one in keys if one not in numbers)
-    }
-    if new:
-        connection.execute(
-            sa.insert(table),
-            [
-                {"organization_number": organization_number, "number": number, **row(one)}
-                for one, number in new.items()
-            ],
-        )
-        connection.execute(sa.update(organization).where(owner).values({count: first + len(new)}))
-    return numbers | new
-
-
-def _customers(
-    connection: sa.Connection, organization_number: int, external_ids: Iterable[str]
-) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for chunk in chunks(external_ids):
-        rows = connection.execute(
-            sa.select(customer.c.external_id, customer.c.number).where(
-                customer.c.organization_number == organization_number,
-                customer.c.external_id.in_(chunk),
-            )
-        )
-        numbers.update((one, number) for one, number in rows)
-    return numbers
-
-
-def _series(
-    connection: sa.Connection, organization_number: int, parts: Iterable[SeriesParts]
-) -> dict[SeriesParts, int]:
+    numbers: Mapping[CustomerKey, int],
+    organization_ids: Mapping[int, uuid.UUID],
+    now_us: int,
+) -> None:
     columns = (
-        series.c.event_name,
-        series.c.llm_vendor,
-        series.c.llm_model,
-        series.c.product_id,
+        customer.c.organization_number,
+        customer.c.number,
+        customer.c.id,
+        customer.c.external_id,
+        customer.c.created_us,
     )
-    numbers: dict[SeriesParts, int] = {}
-    for chunk in chunks(parts):
-        rows = connection.execute(
-            sa.select(*columns, series.c.number).where(
-                series.c.organization_number == organization_number,
-                sa.tuple_(*columns).in_(chunk),
-            )
+    rows = (
+        (
+            owner,
+            number,
+            uuid.UUID(bytes=customer_id(organization_ids[owner].bytes, external_id)),
+            external_id,
+            now_us,
         )
-        numbers.update(
-            ((name, vendor, model, product), n) for name, vendor, model, product, n in rows
-        )
-    return numbers
+        for (owner, external_id), number in numbers.items()
+    )
+    insert_rows(connection, columns, rows)
+
+
+def _insert_series(connection: sa.Connection, numbers: Mapping[SeriesKey, int]) -> None:
+    columns = (series.c.organization_number, series.c.number, *_SERIES_PARTS)
+    rows = ((owner, number, *parts) for (owner, parts), number in numbers.items())
+    insert_rows(connection, columns, rows)
+
+
+def _write_counts(
+    connection: sa.Connection, counts: Mapping[int, _Counts], owners: Iterable[int]
+) -> None:
+    columns = (organization.c.number, organization.c.customers_count, organization.c.series_count)
+    rows = ((owner, counts[owner].customers, counts[owner].series) for owner in owners)
+    update_rows(connection, columns, rows)
+
+
+def _customers(connection: sa.Connection, keys: Iterable[CustomerKey]) -> dict[CustomerKey, int]:
+    columns = (customer.c.organization_number, customer.c.external_id)
+    return {
+        (owner, external_id): number
+        for owner, external_id, number in _rows(connection, columns, keys, customer.c.number)
+    }
+
+
+_SERIES_PARTS = (
+    series.c.event_name,
+    series.c.llm_vendor,
+    series.c.llm_model,
+    series.c.product_id,
+)
+
+
+def _series(connection: sa.Connection, keys: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
+    columns = (series.c.organization_number, *_SERIES_PARTS)
+    rows = _rows(connection, columns, [(owner, *parts) for owner, parts in keys], series.c.number)
+    return {
+        (owner, (name, vendor, model, product)): number
+        for owner, name, vendor, model, product, number in rows
+    }
+
+
+def _rows(
+    connection: sa.Connection,
+    columns: Sequence[sa.Column[Any]],
+    keys: Iterable[Sequence[Any]],
+    number: sa.Column[int],
+) -> Iterator[Any]:
+    for condition in conditions_of_keys(connection, columns, keys):
+        yield from connection.execute(sa.select(*columns, number).where(condition))

@@ -1,7 +1,7 @@
 """Inserting events: numbers, then rows, in one transaction."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -11,12 +11,7 @@ from cost_insights._native.commit import Commit, NumberCache, Receipt
 from cost_insights._native.events import EventBatch
 from cost_insights.cells.batches import new_batches
 from cost_insights.cells.cache import CellCache
-from cost_insights.customers.numbering import (
-    SeriesParts,
-    known_customers,
-    number_customers,
-    number_series,
-)
+from cost_insights.customers.numbering import FoundNumbers, SeriesParts, known_customers, number_all
 from cost_insights.events.pruned_events import PrunedError, pruned_digests
 from cost_insights.store.chunks import chunks
 from cost_insights.store.dialect import Dialect, TransactionTrace
@@ -121,7 +116,7 @@ class EventInsertion:
         self._dialect = dialect
         self._cell_cache = cell_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
-        self._found: list[_Found] = []
+        self._found: Sequence[_Found] = ()
         self._batches: Mapping[bytes, bytes] = {}
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
@@ -153,7 +148,7 @@ class EventInsertion:
         left: int | None = None
         while True:
             transaction = connection.begin()
-            self._found, self._batches = [], {}
+            self._found, self._batches = (), {}
             left_before, left = left, None
             trace: TransactionTrace | None = None
             try:
@@ -194,7 +189,7 @@ class EventInsertion:
         """Remembers the numbers that the last transaction handed out."""
         for found in self._found:
             self._cache.add(*found)
-        self._found = []
+        self._found = ()
         self._cell_cache.remember(self._batches)
         self._batches = {}
 
@@ -205,85 +200,107 @@ class EventInsertion:
         self, connection: sa.Connection, submissions: Sequence[Submission], now_us: int
     ) -> _SubmissionCommit:
         batches = [submission.batch for submission in submissions]
-        by_organization: dict[int, list[int]] = {}
-        for place, submission in enumerate(submissions):
-            by_organization.setdefault(submission.organization_number, []).append(place)
-        refused: set[int] = set()
-        members: dict[int, tuple[EventBatch, int, list[int], list[int]]] = {}
-        known_parents: list[bytes] = []
-        # The order is the same everywhere, so that two transactions never wait for each other's
-        # rows.
-        for organization_number, places in sorted(by_organization.items()):
-            known = {place: self._known(organization_number, batches[place]) for place in places}
-            by_id = known_customers(
-                connection,
-                organization_number,
-                _missing((batches[place].customer_ids, known[place].customers) for place in places),
-            )
-            for place in places:
-                batch = batches[place]
-                numbers = _filled(batch.customer_ids, known[place].customers, by_id)
-                unknown = [n for n, number in enumerate(numbers) if number == _NOBODY]
-                if unknown:
-                    batches[place] = batch.without_customers(unknown)
-                    if not batch.accept_valid:
-                        refused.add(place)
-            accepted = [place for place in places if place not in refused]
-            found = _Found(
-                organization_number,
-                number_customers(
-                    connection,
-                    organization_number,
-                    submissions[places[0]].organization_id,
-                    _missing(
-                        (batches[place].external_customer_ids, known[place].external_customers)
-                        for place in accepted
-                    ),
-                    now_us=now_us,
-                ),
-                by_id,
-                number_series(
-                    connection,
-                    organization_number,
-                    _missing((batches[place].series, known[place].series) for place in accepted),
-                ),
-            )
-            self._found.append(found)
-            parents = {one for place in accepted for one in batches[place].uncertain_parents}
-            known_parents += _stored_ids(connection, organization_number, parents)
-            for place in accepted:
-                batch = batches[place]
-                members[place] = (
-                    batch,
-                    organization_number,
-                    [
-                        *_filled(
-                            batch.external_customer_ids,
-                            known[place].external_customers,
-                            found.external_customers,
-                        ),
-                        *_filled(batch.customer_ids, known[place].customers, found.customers),
-                    ],
-                    _filled(batch.series, known[place].series, found.series),
+        owners = [submission.organization_number for submission in submissions]
+        known = [self._known(*one) for one in zip(owners, batches, strict=True)]
+        by_id = known_customers(
+            connection,
+            _missing(
+                (owner, batch.customer_ids, numbers.customers)
+                for owner, batch, numbers in zip(owners, batches, known, strict=True)
+            ),
+        )
+        accepted: list[int] = []
+        for place, owner in enumerate(owners):
+            batch = batches[place]
+            customers = _filled(owner, batch.customer_ids, known[place].customers, by_id)
+            unknown = [n for n, number in enumerate(customers) if number == _NOBODY]
+            if unknown:
+                batch = batches[place] = batch.without_customers(unknown)
+            if not unknown or batch.accept_valid:
+                accepted.append(place)
+        found = number_all(
+            connection,
+            _missing(
+                (
+                    owners[place],
+                    batches[place].external_customer_ids,
+                    known[place].external_customers,
                 )
-        commit = Commit([members[place] for place in sorted(members)], known_parents)
-        return _SubmissionCommit(batches, frozenset(refused), commit)
+                for place in accepted
+            ),
+            _missing(
+                (owners[place], batches[place].series, known[place].series) for place in accepted
+            ),
+            organization_ids={one.organization_number: one.organization_id for one in submissions},
+            now_us=now_us,
+        )
+        self._found = _found_by_organization(found, by_id)
+        members = [
+            (
+                batch,
+                owner,
+                [
+                    *_filled(
+                        owner,
+                        batch.external_customer_ids,
+                        numbers.external_customers,
+                        found.customers,
+                    ),
+                    *_filled(owner, batch.customer_ids, numbers.customers, by_id),
+                ],
+                _filled(owner, batch.series, numbers.series, found.series),
+            )
+            for owner, batch, numbers in ((owners[n], batches[n], known[n]) for n in accepted)
+        ]
+        parents = {
+            (owners[place], one) for place in accepted for one in batches[place].uncertain_parents
+        }
+        commit = Commit(members, _stored_ids(connection, parents))
+        refused = frozenset(range(len(submissions))).difference(accepted)
+        return _SubmissionCommit(batches, refused, commit)
 
 
-def _missing(lists: Iterable[tuple[Sequence[_K], Sequence[int | None]]]) -> list[_K]:
-    """The distinct keys that have no number, in the order of their first appearance."""
-    missing: dict[_K, None] = {}
-    for keys, numbers in lists:
-        missing |= {key: None for key, number in zip(keys, numbers, strict=True) if number is None}
+def _found_by_organization(
+    found: FoundNumbers, by_id: Mapping[tuple[int, bytes], int]
+) -> Sequence[_Found]:
+    by_organization: dict[int, _Found] = {}
+
+    def of(organization_number: int) -> _Found:
+        if organization_number not in by_organization:
+            by_organization[organization_number] = _Found(organization_number, {}, {}, {})
+        return by_organization[organization_number]
+
+    for (owner, external_id), number in found.customers.items():
+        of(owner).external_customers[external_id] = number
+    for (owner, one), number in by_id.items():
+        of(owner).customers[one] = number
+    for (owner, parts), number in found.series.items():
+        of(owner).series[parts] = number
+    return list(by_organization.values())
+
+
+def _missing(
+    lists: Iterable[tuple[int, Sequence[_K], Sequence[int | None]]],
+) -> list[tuple[int, _K]]:
+    """The distinct keys that have no number, each after the number of its organization, in the
+    order of their first appearance."""
+    missing: dict[tuple[int, _K], None] = {}
+    for owner, keys, numbers in lists:
+        missing |= {
+            (owner, key): None for key, number in zip(keys, numbers, strict=True) if number is None
+        }
     return list(missing)
 
 
 def _filled(
-    keys: Sequence[_K], numbers: Sequence[int | None], found: Mapping[_K, int]
+    owner: int,
+    keys: Sequence[_K],
+    numbers: Sequence[int | None],
+    found: Mapping[tuple[int, _K], int],
 ) -> list[int]:
-    """The numbers, those that were missing from what was found."""
+    """The numbers of an organization's keys, those that were missing from what was found."""
     return [
-        found.get(key, _NOBODY) if number is None else number
+        found.get((owner, key), _NOBODY) if number is None else number
         for key, number in zip(keys, numbers, strict=True)
     ]
 
@@ -300,16 +317,15 @@ def _stored_digests(connection: sa.Connection, ids: Sequence[bytes]) -> list[tup
     return stored
 
 
-def _stored_ids(
-    connection: sa.Connection, organization_number: int, ids: set[bytes]
-) -> list[bytes]:
+def _stored_ids(connection: sa.Connection, ids: Collection[tuple[int, bytes]]) -> list[bytes]:
+    """The ids of stored events among these, each after the number of the organization that it
+    must belong to."""
     stored: list[bytes] = []
-    for chunk in chunks(ids):
+    for chunk in chunks({one for _, one in ids}):
         rows = connection.execute(
-            sa.select(event.c.id).where(
-                event.c.organization_number == organization_number,
-                event.c.id.in_([uuid.UUID(bytes=one) for one in chunk]),
+            sa.select(event.c.id, event.c.organization_number).where(
+                event.c.id.in_([uuid.UUID(bytes=one) for one in chunk])
             )
         )
-        stored += [one.bytes for (one,) in rows]
+        stored += [one.bytes for one, owner in rows if (owner, one.bytes) in ids]
     return stored

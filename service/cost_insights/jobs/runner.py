@@ -11,7 +11,7 @@ from cost_insights.store import Store
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
 _FAILED_SECONDS = 1.0
 
 

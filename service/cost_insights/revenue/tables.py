@@ -6,7 +6,7 @@ up still holds when it is written.
 
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -155,17 +155,17 @@ def customer_numbers_of(
     connection: sa.Connection, organization: Organization, names: Sequence[CustomerName]
 ) -> list[int | None]:
     """The number of each customer, None for unknown ids of ours; others are registered."""
-    ids = {name.bytes for name in names if isinstance(name, uuid.UUID)}
-    known: Mapping[bytes, int] = known_customers(connection, organization.number, ids)
+    number = organization.number
+    ids = {(number, name.bytes) for name in names if isinstance(name, uuid.UUID)}
+    known = known_customers(connection, ids)
     external_ids = list(dict.fromkeys(name for name in names if isinstance(name, str)))
     registered = number_customers(
-        connection,
-        organization.number,
-        organization.id,
-        external_ids,
-        now_us=clock.now_us(),
+        connection, number, organization.id, external_ids, now_us=clock.now_us()
     )
-    return [registered[name] if isinstance(name, str) else known.get(name.bytes) for name in names]
+    return [
+        registered[name] if isinstance(name, str) else known.get((number, name.bytes))
+        for name in names
+    ]
 
 
 def external_ids_of(

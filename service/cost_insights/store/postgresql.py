@@ -378,3 +378,11 @@ def _driver_errors(statement: str) -> Iterator[None]:
         raise sa.exc.DBAPIError.instance(
             statement, None, error, psycopg.Error, connection_invalidated=error.sqlstate is None
         ) from error
+
+
+@contextmanager
+def pipeline(connection: sa.Connection) -> Iterator[None]:
+    """Sends the statements of the block without waiting for the result of each."""
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    with _driver_errors("a pipeline"), driver.pipeline():
+        yield
