@@ -11,7 +11,7 @@ SDK_LOCKS := $(wildcard tests/interop/python/polar-sdk-*.lock)
 SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast lint format generate generate-check lock bench bench-metrics trust clean venv-works
+.PHONY: help setup demo serve test test-fast lint format generate generate-check lock package bench bench-metrics trust clean venv-works
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,8 @@ test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests,
 	sh tests/tools/postgresql.sh
 	sh tests/tools/containers.sh
 	cargo test --quiet
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/trust
+	$(BIN)/pytest tests/trust
 
 test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inner loop needs, on all cores; it says what it leaves out.
 	sh tests/tools/postgresql.sh
@@ -108,6 +109,9 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 $(BIN)/cost-insights-load: $(wildcard tests/benchmarks/load/*) | $(BIN)/python
 	@sh tests/tools/needs.sh go
 	cd tests/benchmarks/load && go build -o $(CURDIR)/$@ .
+
+package: .venv/installed ## Writes the wheel, the source distribution and the bill of materials to dist/.
+	sh tests/tools/package.sh dist
 
 bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Compares speeds, in one table; BENCH="--only sum --seconds 2" picks.
 	sh tests/tools/postgresql.sh

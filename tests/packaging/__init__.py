@@ -1,0 +1,1 @@
+"""The packages: what is in them, and whether they work where nothing else is."""
