@@ -137,6 +137,7 @@ class App:
                 events,
                 names,
                 work,
+                budget=self.budget,
                 stopping=self.stopping,
                 record_system_events=record_system_events,
             ),

@@ -89,7 +89,9 @@ class Server:
                 app.compatible_calls,
                 app.health,
                 app.authenticator,
-                limits=HttpLimits(settings.request_bytes_max, settings.http_body_seconds),
+                limits=HttpLimits(
+                    settings.request_bytes_max, settings.http_body_seconds, app.budget
+                ),
                 cors_origins=settings.http_cors_origins,
                 share_port=self._share_port,
             )

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,12 @@ from tests.support.command_line import Serving, program
 from tests.support.service import EVERY_SCOPE, Caller
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+_WITHOUT_COLLECTOR = (
+    sys.executable,
+    "-c",
+    "import gc; gc.disable(); from cost_insights.cli import main; main()",
+)
 
 _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
@@ -72,8 +79,13 @@ StartAttacked = Callable[..., contextlib.AbstractContextManager[AttackedService]
 
 
 @contextlib.contextmanager
-def attacked(folder: Path, **settings: object) -> Iterator[AttackedService]:
-    """A service on a new SQLite database, which asks everybody for a token."""
+def attacked(
+    folder: Path, *, collects_garbage: bool = True, **settings: object
+) -> Iterator[AttackedService]:
+    """A service on a new SQLite database, which asks everybody for a token.
+
+    Without the collector of reference cycles, whatever is in one stays in memory.
+    """
     url = f"sqlite:///{folder / 'attacked.db'}"
     variables = {f"COST_INSIGHTS_{name.upper()}": str(value) for name, value in settings.items()}
     log_path = folder / "attacked.log"
@@ -81,7 +93,8 @@ def attacked(folder: Path, **settings: object) -> Iterator[AttackedService]:
         store.upgrade()
         process = subprocess.Popen(
             [
-                *program("serve", "--database-url", url),
+                *(program() if collects_garbage else _WITHOUT_COLLECTOR),
+                *("serve", "--database-url", url),
                 *("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"),
             ],
             env={**os.environ, **variables},

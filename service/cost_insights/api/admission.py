@@ -6,6 +6,7 @@ received, decompressed, decoded, stored and acknowledged. Both doors ask it befo
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final
 
@@ -14,6 +15,9 @@ from cost_insights.identity import Organization
 
 CALL_BYTES: Final = 64 * 1024
 """The least that a call is charged: its connection may buffer as much before it is read."""
+
+STREAM_BYTES: Final = 1024 * 1024
+"""The least that a stream is charged while it waits for its next request."""
 
 COPIES: Final = 3
 """A request is charged so many times its size: it is held as it came, as it was decoded, and as
@@ -68,10 +72,12 @@ class Budget:
 
     async def room(self, organization: Organization, size: int) -> "Reservation":
         """Room for a call; raises OverloadedError if there is none for some seconds."""
-        reservation = self.reserve(organization, size)
-        if reservation is not None:
-            return reservation
-        owner = self._owner(organization)
+        return await self._room(self._owner(organization), size)
+
+    async def _room(self, owner: "_Owner", size: int) -> "Reservation":
+        if not owner.waiting and self._fits(owner, size):
+            self._change(owner, size)
+            return Reservation(self, owner, size)
         if len(owner.waiting) >= _WAITING_MAX:
             raise self.overloaded()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -188,6 +194,10 @@ class Reservation:
         if size > self._size:
             self.resize(size)
 
+    async def beside(self, size: int) -> "Reservation":
+        """Room for something else of the same call; waits for it as `Budget.room` does."""
+        return await self._budget._room(self._owner, size)
+
     def release(self) -> None:
         """Gives everything back."""
         self.resize(0)
@@ -202,3 +212,48 @@ class Reservation:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+class StreamReservations:
+    """What one stream of requests holds of the budget.
+
+    A request is charged until its response was written, so that a client who reads no responses
+    cannot make the service keep what it sends.
+    """
+
+    def __init__(self, budget: Budget, organization: Organization) -> None:
+        self._budget = budget
+        self._organization = organization
+        self._held: deque[Reservation] = deque()
+        self._reading: Reservation | None = None
+
+    async def admitted(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The requests, each read and passed on with room for it.
+
+        Raises OverloadedError if there is none for some seconds.
+        """
+        budget, organization = self._budget, self._organization
+        usual_bytes = 0
+        while True:
+            # The next request is expected to be as large as the last one: nobody knows whether it
+            # comes at all, and room for the largest would leave room for few streams.
+            self._reading = await budget.room(organization, max(STREAM_BYTES, usual_bytes))
+            request = await anext(requests, None)
+            self._reading.release()
+            if request is None:
+                return
+            usual_bytes = len(request)
+            self._held.append(await budget.room(organization, COPIES * usual_bytes))
+            yield request
+            del request
+
+    def release_first(self) -> None:
+        """Gives back what the oldest request holds: its response was written."""
+        self._held.popleft().release()
+
+    def release_all(self) -> None:
+        """Gives everything back."""
+        while self._held:
+            self.release_first()
+        if self._reading is not None:
+            self._reading.release()

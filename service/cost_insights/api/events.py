@@ -1,12 +1,14 @@
 """`cost_insights.v1.EventService`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
 
 from cost_insights.amounts import format_amount
+from cost_insights.api.admission import Budget, StreamReservations
 from cost_insights.api.ingest_answer import ingest_answer
 from cost_insights.api.listing import list_call
 from cost_insights.api.operations import Authorize, Call, JsonRequest
@@ -15,8 +17,8 @@ from cost_insights.api.statuses import status_of
 from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
 from cost_insights.api.times import timestamp_of
 from cost_insights.api.work import Work
+from cost_insights.errors import CostInsightsError
 from cost_insights.events import (
-    Acknowledgement,
     EventFilter,
     EventName,
     EventNameReader,
@@ -42,6 +44,7 @@ def event_calls(
     names: EventNameReader,
     work: Work,
     *,
+    budget: Budget,
     stopping: asyncio.Event,
     record_system_events: RecordSystemEvents,
 ) -> Mapping[str, Call]:
@@ -65,17 +68,27 @@ def event_calls(
 
     async def stream_events(
         requests: AsyncIterator[bytes], authorize: Authorize
-    ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
-        owner: Organization | None = None
+    ) -> AsyncGenerator[event_service_pb2.StreamEventsResponse, None]:
+        owner = (await authorize()).organization
 
         async def organization() -> Organization:
-            nonlocal owner
-            owner = (await authorize()).organization
-            return owner
+            return (await authorize()).organization
 
-        stream = EventStream(ingestor, requests, organization, stopping)
-        async for acknowledgement in stream.acknowledgements():
-            yield _acknowledgement(acknowledgement, owner)
+        def acknowledge(
+            sequence: int, result: IngestResult | CostInsightsError
+        ) -> event_service_pb2.StreamEventsResponse:
+            return _acknowledgement(sequence, result, owner)
+
+        held = StreamReservations(budget, owner)
+        stream = EventStream(ingestor, held.admitted(requests), organization, acknowledge, stopping)
+        try:
+            async with contextlib.aclosing(stream.acknowledgements()) as acknowledgements:
+                async for acknowledgement in acknowledgements:
+                    yield acknowledgement
+                    # The door asks for the next one once it has written this one.
+                    held.release_first()
+        finally:
+            held.release_all()
 
     list_events = list_call(
         work,
@@ -145,18 +158,12 @@ def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilte
 
 
 def _acknowledgement(
-    one: Acknowledgement, owner: Organization | None
+    sequence: int, result: IngestResult | CostInsightsError, owner: Organization
 ) -> event_service_pb2.StreamEventsResponse:
-    if isinstance(one.outcome, IngestResult):
-        return event_service_pb2.StreamEventsResponse(
-            sequence=one.sequence, batch=_ingested(one.outcome)
-        )
-    status = status_of(
-        one.outcome,
-        method=f"{_SERVICE}/StreamEvents",
-        organization=None if owner is None else owner.name,
-    )
-    return event_service_pb2.StreamEventsResponse(sequence=one.sequence, error=status)
+    if isinstance(result, IngestResult):
+        return event_service_pb2.StreamEventsResponse(sequence=sequence, batch=_ingested(result))
+    status = status_of(result, method=f"{_SERVICE}/StreamEvents", organization=owner.name)
+    return event_service_pb2.StreamEventsResponse(sequence=sequence, error=status)
 
 
 def _ingested(ingested: IngestResult) -> event_service_pb2.IngestEventsResponse:

@@ -34,7 +34,9 @@ class JsonRequest(bytes):
 Authorize = Callable[[], Awaitable[Caller]]
 """Checks the token of a stream again and returns the caller."""
 
-BidirectionalCall = Callable[[AsyncIterator[bytes], Authorize], AsyncIterator[message.Message]]
+BidirectionalCall = Callable[
+    [AsyncIterator[bytes], Authorize], AsyncGenerator[message.Message, None]
+]
 """Takes (encoded requests, authorize) and yields responses."""
 
 Call = UnaryCall | BytesCall | ServerStreamCall | BidirectionalCall

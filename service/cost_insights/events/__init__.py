@@ -29,7 +29,7 @@ from cost_insights.events.search import (
     PageNumber,
     id_of_event,
 )
-from cost_insights.events.stream import Acknowledgement, EventStream
+from cost_insights.events.stream import EventStream
 from cost_insights.events.types import (
     EventType,
     EventTypes,
@@ -42,7 +42,6 @@ from cost_insights.events.writer import EventWriter
 
 __all__ = [
     "ALWAYS",
-    "Acknowledgement",
     "AllOf",
     "AnyOf",
     "Comparison",

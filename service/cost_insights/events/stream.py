@@ -1,14 +1,15 @@
 """A stream of batches, stored and acknowledged in the order in which they arrive.
 
 Reading goes ahead of storing by a few batches, so that many go into one
-transaction, and waits where too much does. The stream itself has no state that
-outlives it: what was stored already is recognized by its ids.
+transaction, and waits where too much does. Of a batch that was stored only its
+acknowledgement is kept. The stream itself has no state that outlives it: what was
+stored already is recognized by its ids.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from typing import Generic, TypeAlias, TypeVar
 
 from cost_insights._native.events import StreamedBatch
 from cost_insights.errors import (
@@ -31,15 +32,13 @@ _STREAM_ID_CHARS_MAX = 128
 _SEQUENCE_MAX = (1 << 63) - 1
 
 
-@dataclass(frozen=True)
-class Acknowledgement:
-    """The result of a batch."""
+_T = TypeVar("_T")
 
-    sequence: int
-    outcome: IngestResult | CostInsightsError
+_Pending: TypeAlias = asyncio.Future[_T | BaseException]
+"""The acknowledgement of a batch that was read, or what the stream must end with."""
 
 
-class EventStream:
+class EventStream(Generic[_T]):
     """One stream of one caller."""
 
     def __init__(
@@ -47,42 +46,56 @@ class EventStream:
         ingestor: Ingestor,
         requests: AsyncIterator[bytes],
         authorize: Callable[[], Awaitable[Organization]],
+        acknowledge: Callable[[int, IngestResult | CostInsightsError], _T],
         stopping: asyncio.Event,
     ) -> None:
         """`requests` are encoded `StreamEventsRequest`s. `authorize` is asked for each
-        of them, so that a revoked token ends a stream that runs."""
+        of them, so that a revoked token ends a stream that runs. `acknowledge` makes an
+        acknowledgement of a sequence and the result of its batch."""
         self._ingestor = ingestor
         self._requests = requests
         self._authorize = authorize
+        self._acknowledge = acknowledge
         self._stopping = stopping
         self._stream_id = ""
         self._sequence = 0
 
-    async def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
+    async def acknowledgements(self) -> AsyncGenerator[_T, None]:
         """Stores the batches and yields their acknowledgements, in order.
 
         Ends with the requests. Raises InvalidRequestError for a request that is no
         part of the stream, ShuttingDownError while the service stops, and what
         `authorize` raises, each after the acknowledgements of all batches before.
         """
-        pending: asyncio.Queue[_Pending | BaseException | None] = asyncio.Queue(
+        pending: asyncio.Queue[_Pending[_T] | BaseException | None] = asyncio.Queue(
             _UNACKNOWLEDGED_BATCHES_MAX
         )
         reading = asyncio.create_task(self._read(pending))
+        one: _Pending[_T] | BaseException | None
+        acknowledgement: _T | BaseException | None = None
         try:
             while (one := await pending.get()) is not None:
                 if isinstance(one, BaseException):
                     raise one
-                yield Acknowledgement(one.sequence, await _outcome(one))
+                acknowledgement = await one
+                if isinstance(acknowledgement, BaseException):
+                    raise acknowledgement
+                yield acknowledgement
         finally:
+            # An error whose traceback leads here must not be found here: a cycle would keep it,
+            # and with it the request.
+            one = acknowledgement = None
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
-    async def _read(self, pending: "asyncio.Queue[_Pending | BaseException | None]") -> None:
+    async def _read(self, pending: "asyncio.Queue[_Pending[_T] | BaseException | None]") -> None:
         try:
             while (request := await self._next_request()) is not None:
-                await pending.put(await self._begin(request))
+                begun = self._begin(request)
+                # Nothing holds a request while the next one is awaited.
+                del request
+                await pending.put(await begun)
         except FAILURES as error:  # raised where the acknowledgements are
             await pending.put(error)
         else:
@@ -102,7 +115,7 @@ class EventStream:
             raise ShuttingDownError
         return reading.result()
 
-    async def _begin(self, request: bytes) -> "_Pending":
+    async def _begin(self, request: bytes) -> "_Pending[_T]":
         organization = await self._authorize()
         await self._ingestor.until_room()
         streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
@@ -110,15 +123,34 @@ class EventStream:
         if fault is not None and fault.reason == "MALFORMED_REQUEST":
             raise malformed_request("cost_insights.v1.StreamEventsRequest")
         self._check_place(streamed)
-        self._stream_id, self._sequence = streamed.stream_id, streamed.sequence
+        sequence = streamed.sequence
+        self._stream_id, self._sequence = streamed.stream_id, sequence
+        acknowledged: _Pending[_T] = asyncio.get_running_loop().create_future()
         try:
             refuse_faults(streamed.batch)
         except InvalidEventsError as error:
-            return _Pending(streamed.sequence, error)
-        return _Pending(
-            streamed.sequence,
-            self._ingestor.enqueue(organization, streamed.batch, len(request)),
+            acknowledged.set_result(self._acknowledge(sequence, error))
+            return acknowledged
+
+        def acknowledge(stored: asyncio.Future[Outcome]) -> None:
+            if not acknowledged.done():
+                acknowledged.set_result(self._acknowledgement(sequence, stored))
+
+        self._ingestor.enqueue(organization, streamed.batch, len(request)).add_done_callback(
+            acknowledge
         )
+        return acknowledged
+
+    def _acknowledgement(
+        self, sequence: int, stored: asyncio.Future[Outcome]
+    ) -> "_T | BaseException":
+        """The acknowledgement of a batch, or what the stream must end with."""
+        try:
+            return self._acknowledge(sequence, ingested(stored.result()))
+        except CostInsightsError as error:
+            return self._acknowledge(sequence, error)
+        except FAILURES as error:  # raised where the acknowledgements are
+            return error
 
     def _check_place(self, streamed: StreamedBatch) -> None:
         faults = list(_stream_id_faults(streamed.stream_id, self._stream_id))
@@ -135,23 +167,6 @@ class EventStream:
             )
         if faults:
             raise InvalidRequestError(faults)
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A batch that was read and is not acknowledged."""
-
-    sequence: int
-    outcome: asyncio.Future[Outcome] | CostInsightsError
-
-
-async def _outcome(pending: _Pending) -> IngestResult | CostInsightsError:
-    if isinstance(pending.outcome, CostInsightsError):
-        return pending.outcome
-    try:
-        return ingested(await pending.outcome)
-    except CostInsightsError as error:
-        return error
 
 
 def _stream_id_faults(stream_id: str, before: str) -> Iterator[FieldFault]:

@@ -29,7 +29,7 @@ from cost_insights.api.operations import (
 )
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
-from cost_insights.doors.grpc.messages import Context, MessageReader, read
+from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import Authenticator, Caller
 
@@ -133,7 +133,7 @@ class _Door:
                     # The source of the responses is released at once, even if the caller went away.
                     async with contextlib.aclosing(call(caller, request)) as responses:
                         async for response in responses:
-                            await context.write(response.SerializeToString())
+                            await write(context, response.SerializeToString())
                 return
             except asyncio.CancelledError:
                 raise
@@ -173,8 +173,10 @@ class _Door:
                     request = await read(context)
 
             try:
-                async for response in call(messages(), authorize):
-                    await context.write(response.SerializeToString())
+                # What a stream holds is released at once, even if the caller went away.
+                async with contextlib.aclosing(call(messages(), authorize)) as responses:
+                    async for response in responses:
+                        await write(context, response.SerializeToString())
                 return
             except asyncio.CancelledError:
                 raise

@@ -11,7 +11,7 @@ from cost_insights.api.health import Health
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.grpc.calls import abort
-from cost_insights.doors.grpc.messages import Context, MessageReader
+from cost_insights.doors.grpc.messages import Context, MessageReader, write
 from cost_insights.doors.grpc.open_calls import OpenCalls
 from cost_insights.errors import FAILURES, NotFoundError
 
@@ -84,11 +84,11 @@ class HealthService:
     async def _watch(self, requests: object, context: Context) -> None:
         del requests
         try:
-            async with self._watches.call():
+            async with self._watches.call(context):
                 name = await self._name(context)
                 while True:
                     changed = self._changed
-                    await context.write(self._answer(name))
+                    await write(context, self._answer(name))
                     await changed.wait()
         except asyncio.CancelledError:
             raise

@@ -47,6 +47,16 @@ async def read(context: Context) -> bytes | None:
     return None
 
 
+async def write(context: Context, message: bytes) -> None:
+    """Writes a message of an answer; raises CancelledError if the client has left."""
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError:
+        # The runtime cancels the call a moment later.
+        await asyncio.sleep(_CANCELLATION_SECONDS)
+        raise asyncio.CancelledError from None
+
+
 @dataclass(slots=True)
 class _Reading:
     """A message that is being read."""

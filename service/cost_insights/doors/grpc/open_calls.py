@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from cost_insights.doors.grpc.messages import Context
 from cost_insights.errors import OverloadedError, RequestTimeoutError, ShuttingDownError
 
 
@@ -19,26 +20,30 @@ class OpenCalls:
         self._kind = kind
         self._calls_max = calls_max
         self._seconds_max = seconds_max
+        self._calls = 0
         self._running: set[asyncio.Timeout] = set()
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
+    async def call(self, context: Context) -> AsyncIterator[None]:
         """Runs a call within the limits.
 
         Raises OverloadedError if too many run, RequestTimeoutError at the end of its lifetime, and
         ShuttingDownError once the service stops.
         """
-        if self._closed:
-            raise ShuttingDownError
-        running = len(self._running)
-        if running >= self._calls_max:
+        if self._calls >= self._calls_max:
             raise OverloadedError(
-                f"{running} {self._kind} run, as many as are allowed; try again later",
+                f"{self._calls} {self._kind} run, as many as are allowed; try again later",
                 reason="OVERLOADED",
-                facts={"calls": str(running), "calls_max": str(self._calls_max)},
+                facts={"calls": str(self._calls), "calls_max": str(self._calls_max)},
             )
+        self._calls += 1
         try:
+            # By itself the runtime sends the metadata with the first message. If it were
+            # interrupted there, it would not know that it has, and fail to end the call.
+            await context.send_initial_metadata(())
+            if self._closed:
+                raise ShuttingDownError
             async with asyncio.timeout(self._seconds_max) as lifetime:
                 self._running.add(lifetime)
                 try:
@@ -48,6 +53,8 @@ class OpenCalls:
         except TimeoutError:
             error = ShuttingDownError() if self._closed else RequestTimeoutError(self._seconds_max)
             raise error from None
+        finally:
+            self._calls -= 1
 
     def close(self) -> None:
         """Ends the running calls and refuses others."""

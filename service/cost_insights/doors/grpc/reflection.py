@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha.reflection import aio
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.grpc.calls import abort
-from cost_insights.doors.grpc.messages import Context, read
+from cost_insights.doors.grpc.messages import Context, read, write
 from cost_insights.doors.grpc.open_calls import OpenCalls
 from cost_insights.errors import FAILURES
 from cost_insights.v1 import error_reason_pb2
@@ -63,9 +63,9 @@ class ReflectionService:
                 yield decode(reflection_pb2.ServerReflectionRequest, request)
 
         try:
-            async with self._calls.call():
+            async with self._calls.call(context):
                 async for response in self._servicer.ServerReflectionInfo(messages(), context):
-                    await context.write(response.SerializeToString())
+                    await write(context, response.SerializeToString())
             return
         except asyncio.CancelledError:
             raise

@@ -1,6 +1,7 @@
 """The application behind the HTTP door: routes, and the middleware of every request."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -14,15 +15,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cost_insights.api.compatible import ENDPOINTS, CompatibleCall, CompatibleRequest, Endpoint
+from cost_insights.api.admission import CALL_BYTES, COPIES, Reservation
+from cost_insights.api.compatible import (
+    ENDPOINTS,
+    CompatibleAnswer,
+    CompatibleCall,
+    CompatibleRequest,
+    Endpoint,
+)
 from cost_insights.api.health import Health
 from cost_insights.api.operations import Call
 from cost_insights.doors.http.answers import error_answer, json_answer
-from cost_insights.doors.http.bodies import Headers, HttpLimits, read_json
+from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes, read_json
 from cost_insights.doors.http.connect import connect_routes
 from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.errors import FAILURES
-from cost_insights.identity import Authenticator
+from cost_insights.identity import Authenticator, Caller
 
 _GZIP_BYTES_MIN: Final = 1_024
 """The size from which an answer is compressed for those who accept it."""
@@ -134,6 +142,7 @@ class _CompatibleEndpoint:
         self._call = call
         self._authenticator = authenticator
         self._bytes_max = limits.bytes_max
+        self._budget = limits.budget
         self._method = f"{endpoint.method} {endpoint.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,9 +156,31 @@ class _CompatibleEndpoint:
                 method=self._method,
                 scopes=endpoint.scopes,
             )
-            body = b""
-            if endpoint.has_body:
-                body = await read_json(headers, receive, self._bytes_max)
+            size = COPIES * announced_bytes(headers, self._bytes_max) if endpoint.has_body else 0
+            reservation = await self._budget.room(caller.organization, max(CALL_BYTES, size))
+        except FAILURES as error:  # no error leaves without an answer
+            refusal = self._refusal(error, caller)
+        else:
+            with reservation:
+                # The request is in work until the last byte of its answer is written.
+                await (await self._answer(caller, headers, scope, receive, reservation))(
+                    scope, receive, send
+                )
+            return
+        await refusal(scope, receive, send)
+
+    async def _answer(
+        self,
+        caller: Caller,
+        headers: Headers,
+        scope: Scope,
+        receive: Receive,
+        reservation: Reservation,
+    ) -> ASGIApp:
+        body = b""
+        try:
+            if self._endpoint.has_body:
+                body = await read_json(headers, receive, self._bytes_max, reservation)
             query = scope["query_string"]
             answer = await self._call(
                 caller,
@@ -160,20 +191,26 @@ class _CompatibleEndpoint:
                 ),
             )
         except FAILURES as error:  # no error leaves without an answer
-            organization = None if caller is None else caller.organization.name
-            refusal = error_answer(error, method=self._method, organization=organization)
-            await refusal(scope, receive, send)
-            return
-        content = answer.content.encode()
-        answered = [
-            (b"content-length", b"%d" % len(content)),
-            (b"content-type", answer.media_type.encode()),
-            *((name.encode(), value.encode()) for name, value in answer.headers.items()),
-        ]
-        if answer.status == 204:
-            answered = []
-        await send({"type": "http.response.start", "status": answer.status, "headers": answered})
-        await send({"type": "http.response.body", "body": content})
+            return self._refusal(error, caller)
+        return partial(_write, answer)
+
+    def _refusal(self, error: BaseException, caller: Caller | None) -> Response:
+        organization = None if caller is None else caller.organization.name
+        return error_answer(error, method=self._method, organization=organization)
+
+
+async def _write(answer: CompatibleAnswer, scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive
+    content = answer.content.encode()
+    answered = [
+        (b"content-length", b"%d" % len(content)),
+        (b"content-type", answer.media_type.encode()),
+        *((name.encode(), value.encode()) for name, value in answer.headers.items()),
+    ]
+    if answer.status == 204:
+        answered = []
+    await send({"type": "http.response.start", "status": answer.status, "headers": answered})
+    await send({"type": "http.response.body", "body": content})
 
 
 async def _alive(request: Request) -> Response:

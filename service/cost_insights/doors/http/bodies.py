@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import math
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
+from cost_insights.api.admission import COPIES, Budget, Reservation
 from cost_insights.doors.http.answers import HttpError
 from cost_insights.errors import LimitExceededError
 
@@ -34,12 +36,24 @@ class HttpLimits:
     seconds_max: float
     """The time in which the body must arrive."""
 
+    budget: Budget
+    """What all requests may take together."""
 
-async def read_json(headers: Headers, receive: Receive, bytes_max: int) -> bytes:
+
+def announced_bytes(headers: Headers, bytes_max: int) -> int:
+    """The size of a body as its headers announce it, as far as it is allowed; 0 if they do not."""
+    length = headers.get(b"content-length", b"")
+    return min(int(length), bytes_max) if length.isdigit() and len(length) < 19 else 0
+
+
+async def read_json(
+    headers: Headers, receive: Receive, bytes_max: int, reservation: Reservation
+) -> bytes:
     """The body of a request that should be JSON, decompressed but not parsed.
 
-    Raises HttpError if it is of another type or compressed in an unknown way, and
-    LimitExceededError if it is too large.
+    The reservation, which has room for the announced size, grows with what arrives. Raises
+    HttpError if it is of another type or compressed in an unknown way, LimitExceededError if it is
+    too large, and OverloadedError if there is no room for it.
     """
     content_type = headers.get(b"content-type", b"")
     if content_type != _JSON:
@@ -52,11 +66,14 @@ async def read_json(headers: Headers, receive: Receive, bytes_max: int) -> bytes
             f"the content-encoding {encoding!r} is not supported; allowed are {allowed}",
             headers={"accept-encoding": allowed},
         )
-    body = await _read(headers.get(b"content-length", b""), receive, bytes_max)
+    body = await _read(headers.get(b"content-length", b""), receive, bytes_max, reservation)
     if encoding not in ENCODINGS:
         return body
-    # In a thread, with the interpreter's lock released: a small body may be a large one inside.
-    return await asyncio.to_thread(decompressed, body, encoding, bytes_max)
+    with await reservation.beside(COPIES * ENCODINGS[encoding].content_bytes(body, bytes_max)):
+        # In a thread, with the interpreter's lock released: a small body may be a large one inside.
+        body = await asyncio.to_thread(decompressed, body, encoding, bytes_max)
+    reservation.enlarge(COPIES * len(body))
+    return body
 
 
 def _check_type(content_type: str) -> None:
@@ -71,7 +88,7 @@ def _check_type(content_type: str) -> None:
         )
 
 
-async def _read(length: bytes, receive: Receive, bytes_max: int) -> bytes:
+async def _read(length: bytes, receive: Receive, bytes_max: int, reservation: Reservation) -> bytes:
     if length.isdigit() and int(length) > bytes_max:
         raise _too_large(int(length), bytes_max)
     # Most bodies come in one piece, which need not be copied.
@@ -87,6 +104,7 @@ async def _read(length: bytes, receive: Receive, bytes_max: int) -> bytes:
         parts += part.get("body", b"")
         if len(parts) > bytes_max:
             raise _too_large(len(parts), bytes_max)
+        reservation.enlarge(COPIES * len(parts))
     return bytes(parts)
 
 
@@ -150,10 +168,18 @@ class Encoding:
     decompress: Callable[[bytes, int], bytes]
     """Takes (compressed, bytes_max) and returns at most that many bytes of the content."""
 
+    ratio_max: float
+    """The greatest size of the content, in multiples of the compressed size."""
+
+    def content_bytes(self, compressed: bytes | bytearray | memoryview, bytes_max: int) -> int:
+        """The greatest size that the content can have, as far as it is allowed."""
+        return int(min(bytes_max, self.ratio_max * len(compressed)))
+
 
 ENCODINGS: Final = {
-    "gzip": Encoding(lambda content: gzip.compress(content, 5), _gunzip),
-    "zstd": Encoding(zstd.compress, _unzstd),
+    # DEFLATE writes at most 258 bytes for two bits; of zstd a few bytes may mean any number.
+    "gzip": Encoding(lambda content: gzip.compress(content, 5), _gunzip, 1_032),
+    "zstd": Encoding(zstd.compress, _unzstd, math.inf),
 }
 """The encodings of bodies, by their names in headers."""
 

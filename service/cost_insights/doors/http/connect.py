@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from connectrpc.code import Code
@@ -24,8 +25,9 @@ from google.rpc import code_pb2
 from protobuf.wkt import Any as AnyDetail
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from cost_insights.api.admission import CALL_BYTES, COPIES, Reservation
 from cost_insights.api.operations import (
     OPERATIONS,
     BidirectionalCall,
@@ -40,11 +42,8 @@ from cost_insights.api.operations import (
 from cost_insights.api.reading import decode, decode_json
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.http.answers import HttpError, error_answer
-from cost_insights.doors.http.bodies import ENCODINGS, HttpLimits, decompressed
-from cost_insights.errors import (
-    FAILURES,
-    LimitExceededError,
-)
+from cost_insights.doors.http.bodies import ENCODINGS, HttpLimits, announced_bytes, decompressed
+from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
 
 _LARGE_BYTES: Final = 64 * 1024
@@ -72,7 +71,7 @@ def connect_routes(
         compressions=[_Compression(name) for name in ENCODINGS],
         codecs=[_Codec("json"), _Codec("proto")],
     )
-    guarded = _Guarded(rpcs)
+    guarded = _Guarded(rpcs, limits)
     return [Route(path, guarded, methods=["POST"]) for path in endpoints]
 
 
@@ -86,8 +85,9 @@ class _Rpcs(ConnectASGIApplication[None]):
 class _Guarded:
     """Refuses requests that the library cannot answer, and bodies that arrive too slowly."""
 
-    def __init__(self, rpcs: _Rpcs) -> None:
+    def __init__(self, rpcs: _Rpcs, limits: HttpLimits) -> None:
         self._rpcs = rpcs
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -108,8 +108,71 @@ class _Guarded:
             answer = error_answer(error, method=scope["path"], organization=None)
             await answer(scope, receive, send)
             return
-        await self._rpcs(cast("Any", scope), cast("Any", receive), cast("Any", send))
+        with _Room(self._limits, scope) as room:
+            _room.set(room)
+            await self._rpcs(
+                cast("Any", scope), cast("Any", partial(room.receive, receive)), cast("Any", send)
+            )
 
+
+class _Room:
+    """What a request holds of the budget, from before its body is read until it is answered."""
+
+    def __init__(self, limits: HttpLimits, scope: Scope) -> None:
+        self._limits = limits
+        self._path: str = scope["path"]
+        self._announced = announced_bytes(dict(scope["headers"]), limits.bytes_max)
+        self._received = 0
+        self._reservation: Reservation | None = None
+
+    def __enter__(self) -> "_Room":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._reservation is not None:
+            self._reservation.release()
+
+    async def receive(self, receive: Receive) -> Message:
+        """The next part of the body, once there is room for it."""
+        try:
+            if self._reservation is None:
+                # The library authenticates before it reads.
+                self._reservation = await self._limits.budget.room(
+                    _caller.get().organization, max(CALL_BYTES, self._expected())
+                )
+            part = await receive()
+            self._received += len(part.get("body", b""))
+            if not self._is_stream:
+                self._reservation.enlarge(COPIES * self._received)
+        except FAILURES as error:
+            raise _connect_error(error, self._path, _caller.get().organization.name) from None
+        return part
+
+    def decompressed(self, data: bytes, name: str, bytes_max: int) -> bytes:
+        """The content of a compressed message, which is charged as well."""
+        try:
+            if self._reservation is not None and not self._is_stream:
+                self._reservation.enlarge(COPIES * ENCODINGS[name].content_bytes(data, bytes_max))
+            content = decompressed(data, name, bytes_max)
+            if self._reservation is not None and not self._is_stream:
+                self._reservation.resize(max(CALL_BYTES, COPIES * len(content)))
+        except HttpError as error:
+            raise ConnectError(Code.INVALID_ARGUMENT, error.detail) from None
+        except CostInsightsError as error:
+            raise _connect_error(error, self._path, _caller.get().organization.name) from None
+        return content
+
+    @property
+    def _is_stream(self) -> bool:
+        return OPERATIONS[self._path].kind is CallKind.BIDIRECTIONAL
+
+    def _expected(self) -> int:
+        # Each message of a stream is charged where it is stored; here, the largest one is awaited.
+        return self._limits.bytes_max if self._is_stream else COPIES * self._announced
+
+
+_room: ContextVar[_Room] = ContextVar("room")
+"""The room of the request that the current task serves."""
 
 _KNOWN: Final = re.compile(r"application/((connect\+|grpc-web\+)?(json|proto)|grpc-web)\s*(;|$)")
 """The content-types of the protocols; gRPC itself needs trailers, which HTTP/1.1 servers lack."""
@@ -137,6 +200,15 @@ class _Authentication(MetadataInterceptor[None]):
         except FAILURES as error:
             raise _connect_error(error, operation.path, None) from None
         _caller.set(caller)
+
+    async def on_end(self, token: None, ctx: _Context, error: Exception | None, /) -> None:
+        """Lets go of the request that an error holds by the frames of its traceback.
+
+        The library keeps the error where its own traceback leads to, in a reference cycle.
+        """
+        del token, ctx
+        if error is not None:
+            error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 class _Codec:
@@ -176,12 +248,7 @@ class _Compression(Compression):
         self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None
     ) -> bytes:
         """Decompresses a request."""
-        try:
-            return decompressed(bytes(data), self._name, read_max_bytes or 0)
-        except HttpError as error:
-            raise ConnectError(Code.INVALID_ARGUMENT, error.detail) from None
-        except LimitExceededError as error:
-            raise ConnectError(Code.RESOURCE_EXHAUSTED, error.message) from None
+        return _room.get().decompressed(bytes(data), self._name, read_max_bytes or 0)
 
 
 @dataclass(frozen=True)
@@ -253,8 +320,10 @@ class _Rpc:
                 )
 
         try:
-            async for answer in cast("BidirectionalCall", self.call)(encoded(), authorize):
-                yield await _written(answer, ctx)
+            call = cast("BidirectionalCall", self.call)
+            async with aclosing(call(encoded(), authorize)) as answers:
+                async for answer in answers:
+                    yield await _written(answer, ctx)
         except FAILURES as error:
             raise self._error(error, caller) from None
 
