@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(sort $(wildcard proto/cost_insights/v1/*.proto))
-RUST := $(shell find native -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+RUST := $(shell find native -path native/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock
 GENERATED := service/cost_insights/v1
 OPENAPI := service/cost_insights/doors/http/rpcs.openapi.json
 # The SDKs of Python that tests run, each in an environment of its own: their versions are the names of the lock files.
@@ -122,6 +122,7 @@ bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-loa
 	$(BIN)/python -m tests.benchmarks.metrics $(BENCH)
 
 trust: .venv/installed ## Attacks the service for two hours, in one table; TRUST="--only credentials --minutes 5" picks.
+	@sh tests/tools/needs.sh fuzz
 	sh tests/tools/postgresql.sh
 	$(BIN)/python -m tests.trust.campaign $(TRUST)
 

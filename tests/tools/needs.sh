@@ -5,6 +5,7 @@
 #   needs.sh venv    that .venv, if there is one, still works
 #   needs.sh go      Go, for the tools of tests, linters and benchmarks
 #   needs.sh node    Node and npm, for tests
+#   needs.sh fuzz    a compiler of C++, for libFuzzer
 #
 # PYTHON names the Python to make .venv with; python3 unless it is set.
 set -u
@@ -107,6 +108,12 @@ check_node() {
     done
 }
 
+check_cxx() {
+    command -v c++ > /dev/null ||
+        lacks "C++: there is no c++, which compiles libFuzzer" \
+            "install one, such as with: apt install g++, or xcode-select --install"
+}
+
 case $1 in
 build)
     check_python
@@ -116,6 +123,7 @@ build)
 venv) check_venv ;;
 go) check_go ;;
 node) check_node ;;
-*) lacks "needs.sh: $1 is none of build, venv, go and node" "name one of them" ;;
+fuzz) check_cxx ;;
+*) lacks "needs.sh: $1 is none of build, venv, go, node and fuzz" "name one of them" ;;
 esac
 exit $missing

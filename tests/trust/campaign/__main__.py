@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.support.databases import ENGINES, Databases
 from tests.support.service import LoopThread, running
-from tests.trust.campaign import credentials
+from tests.trust.campaign import credentials, fuzzing
 from tests.trust.campaign.outcomes import Outcome, Watch, show
 
 
@@ -49,6 +49,7 @@ def with_bad_credentials(seconds: float, watch: Watch) -> Outcome:
 
 ROWS: Mapping[str, Row] = {
     "credentials": Row("every operation with bad credentials", 0, with_bad_credentials),
+    "fuzzing": Row("inputs that coverage leads to", 25, fuzzing.check),
 }
 
 
