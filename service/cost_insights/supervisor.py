@@ -22,6 +22,7 @@ from typing import Any
 import uvloop
 
 from cost_insights.addresses import AddressError, join_address, socket_family, split_address
+from cost_insights.errors import StoreUnavailableError
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
@@ -175,8 +176,9 @@ def _work(settings: Settings, log_level: int, serving: Connection, alive: Connec
 
     try:
         uvloop.run(serve(settings, share_port=True, ready=ready))
-    except SchemaError as error:
-        # Another version may have upgraded the database while the others go on serving.
+    except (SchemaError, StoreUnavailableError) as error:
+        # Another version may have upgraded the database while the others go on serving, or it may
+        # have gone away.
         _log.error("cannot serve the database: %s", error)
         sys.exit(1)
 

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
+
+from tests.support.process_trees import children_of, kill_all
 
 START_SECONDS_MAX = 60
 
@@ -80,12 +82,19 @@ class Cluster:
     nothing is lost as long as the machine itself goes on.
     """
 
-    def __init__(self, folder: Path, *, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fsync: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         found = programs()
         if found is None:
             raise RuntimeError("PostgreSQL is not installed: run make test, which sets it up")
         self._folder = folder
         self._fsync = fsync
+        self._environment = {**os.environ, **(environment or {})}
         self._prefix = _as_other_user(folder)
         self._postgres = found / "postgres"
         self._log_path = folder / "log"
@@ -129,6 +138,7 @@ class Cluster:
                     *(f"--{option}={value}" for option, value in options.items()),
                 ],
                 cwd=self._folder,
+                env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -142,14 +152,31 @@ class Cluster:
         """Ends the server at once, without a checkpoint: it must recover when it starts."""
         self._end(signal.SIGQUIT)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended since."""
+        return self._server is not None and self._server.poll() is None
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The processes of the server, the one that starts the others first."""
+        assert self._server is not None
+        return [self._server.pid, *children_of(self._server.pid)]
+
+    def kill(self) -> None:
+        """Kills all of its processes at once, as an operator or the kernel may."""
+        server = self._server
+        assert server is not None
+        kill_all(self.process_ids)
+        server.wait(START_SECONDS_MAX)
+
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """For the time of the block the server takes connections and answers nothing."""
         assert self._server is not None
-        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
         # The first process stops first: it would start no other in the meantime.
         os.kill(self._server.pid, signal.SIGSTOP)
-        stopped = [self._server.pid, *map(int, children.read_text().split())]
+        stopped = self.process_ids
         for pid in stopped[1:]:
             os.kill(pid, signal.SIGSTOP)
         try:

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
 
 from tests.support.postgresql import free_port
+from tests.support.process_trees import children_of, kill_all
 
 CHANNEL_OPTIONS = (
     # Channels to one address share their connections, and with them the pause after
@@ -23,7 +25,14 @@ CHANNEL_OPTIONS = (
 class ServiceProcess:
     """`cost-insights serve` as a process that can be killed."""
 
-    def __init__(self, database_url: str, folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = {**os.environ, **(environment or {})}
         self.address = f"127.0.0.1:{free_port()}"
         self._command = [
             *(sys.executable, "-m", "cost_insights.cli", "serve"),
@@ -37,7 +46,7 @@ class ServiceProcess:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            self._command, stdout=self._log, stderr=self._log, env={**os.environ}
+            self._command, stdout=self._log, stderr=self._log, env=self._environment
         )
 
     @property
@@ -45,6 +54,21 @@ class ServiceProcess:
         """The id of the process that was started last."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def worker_ids(self) -> list[int]:
+        """The ids of the processes that serve below it, if it has such."""
+        return [
+            child
+            for child in children_of(self.process_id)
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+
+    def kill(self) -> None:
+        """Kills it and every process below it at once."""
+        assert self._process is not None
+        kill_all([self.process_id, *children_of(self.process_id)])
+        self._process.wait(60)
 
     def end(self, signum: signal.Signals) -> int:
         assert self._process is not None

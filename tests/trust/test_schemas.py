@@ -74,7 +74,7 @@ def test_a_worker_refuses_a_newer_schema(databases: Databases, tmp_path: Path) -
             service.start()
             service.wait_until_serving()
             set_revisions(url, ("9999",))
-            for worker in workers_of(service.process_id):
+            for worker in service.worker_ids:
                 os.kill(worker, signal.SIGKILL)
             log = tmp_path / "service.log"
             until = time.monotonic() + 60
@@ -82,13 +82,3 @@ def test_a_worker_refuses_a_newer_schema(databases: Databases, tmp_path: Path) -
                 assert time.monotonic() < until, "no worker was started anew"
                 time.sleep(0.1)
         assert "Traceback" not in log.read_text()
-
-
-def workers_of(supervisor_id: int) -> list[int]:
-    """The processes that serve below a supervisor."""
-    children = Path(f"/proc/{supervisor_id}/task/{supervisor_id}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]

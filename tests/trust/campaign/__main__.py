@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import logging
 import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.support.databases import ENGINES, Databases
 from tests.support.service import LoopThread, running
-from tests.trust.campaign import credentials, fuzzing
+from tests.trust.campaign import credentials, fuzzing, kills
 from tests.trust.campaign.outcomes import Outcome, Watch, show
+
+LOGS = Path(".cache") / "trust"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def with_bad_credentials(seconds: float, watch: Watch) -> Outcome:
 ROWS: Mapping[str, Row] = {
     "credentials": Row("every operation with bad credentials", 0, with_bad_credentials),
     "fuzzing": Row("inputs that coverage leads to", 25, fuzzing.check),
+    "kills": Row("SIGKILL under load", 45, kills.check),
 }
 
 
@@ -73,7 +78,8 @@ def main() -> int:
     options = parser.parse_args()
     chosen = {name: row for name, row in ROWS.items() if name in (options.only or ROWS)}
     weights = sum(row.weight for row in chosen.values()) or 1
-    console = Console(width=shutil.get_terminal_size((120, 24)).columns)
+    console = Console(file=sys.stdout, width=shutil.get_terminal_size((120, 24)).columns)
+    LOGS.mkdir(parents=True, exist_ok=True)
     outcomes = {}
     for name, row in chosen.items():
         began = time.monotonic()
@@ -84,15 +90,23 @@ def main() -> int:
 
 
 def run(name: str, row: Row, seconds: float, console: Console) -> Outcome:
-    """Runs one row and shows how far it is; an error of the row itself is a failure."""
+    """Runs one row and shows how far it is; an error of the row itself is a failure.
+
+    What services print and log goes to a file of the row.
+    """
     columns = (TextColumn(name), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console) as progress:
+    with (
+        (LOGS / f"{name}.log").open("w") as log,
+        contextlib.redirect_stdout(log),
+        Progress(*columns, console=console, redirect_stdout=False) as progress,
+    ):
+        logging.basicConfig(stream=log, force=True)
         task = progress.add_task("", total=1)
         try:
             return row.run(seconds, Watch(progress, task))
         except Exception as error:  # noqa: BLE001 - the other rows go on
-            console.print_exception()
-            return Outcome(failures=[f"the row ended with {type(error).__name__}: {error}"])
+            traceback.print_exc(file=log)
+            return Outcome(failures=[f"the row ended with {error!r}; see {log.name}"])
 
 
 if __name__ == "__main__":
