@@ -237,6 +237,7 @@ REASONS = frozenset(
         "AMOUNT_MALFORMED",
         "AMOUNT_OUT_OF_RANGE",
         "AMOUNT_TOO_PRECISE",
+        "ANSWER_TOO_LARGE",
         "CURRENCY_UNSUPPORTED",
         "CUSTOMER_NOT_FOUND",
         "DATE_INVALID",

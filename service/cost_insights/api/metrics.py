@@ -18,6 +18,7 @@ from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
     METRICS,
+    NUMBERS_MAX,
     SUGGESTED_DATE_MIN,
     Answer,
     ExportFormat,
@@ -111,7 +112,9 @@ def metrics_calls(reader: MetricsReader, exports: Exports, work: Work) -> Mappin
 
         def answer(deadline: Deadline) -> metrics_service_pb2.GetMetricsResponse:
             # Encoded in the same thread: a thousand groups of a year's days take a while.
-            return _response(reader.answer(caller.organization, question, deadline))
+            return _response(
+                reader.answer(caller.organization, question, deadline, numbers_max=NUMBERS_MAX)
+            )
 
         return await work.answer(answer)
 

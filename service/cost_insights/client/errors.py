@@ -22,8 +22,7 @@ RETRYABLE = frozenset(
     }
 )
 
-
-_LASTING = frozenset({"REQUEST_TOO_LARGE", "QUERY_TOO_SLOW"})
+_LASTING = frozenset({"QUERY_TOO_SLOW"})
 """Reasons for which the same call fails again, whatever its code says."""
 
 
@@ -54,11 +53,14 @@ class UnavailableError(CallError):
 
 def is_retryable(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
-    return (
-        isinstance(error, grpc.RpcError)
-        and error.code() in RETRYABLE
-        and details_of(status_of(error)).reason not in _LASTING
-    )
+    if not isinstance(error, grpc.RpcError) or error.code() not in RETRYABLE:
+        return False
+    details = details_of(status_of(error))
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # Of what is exhausted only some becomes free again: a message that is too large for
+        # either side stays too large, and neither runtime says more than that.
+        return details.retry_seconds > 0
+    return details.reason not in _LASTING
 
 
 def call_error(error: grpc.RpcError) -> CallError:

@@ -9,7 +9,7 @@ from cost_insights.metrics.answer import (
 from cost_insights.metrics.dashboards import Dashboard, DashboardChange, Dashboards
 from cost_insights.metrics.definitions import METRICS, Metric, MetricType
 from cost_insights.metrics.exports.writer import ExportFormat, MetricsExporter
-from cost_insights.metrics.limits import LIMITS, SUGGESTED_DATE_MIN
+from cost_insights.metrics.limits import LIMITS, NUMBERS_MAX, SUGGESTED_DATE_MIN
 from cost_insights.metrics.periods import Interval
 from cost_insights.metrics.question import GroupBy, MetricsQuestion, checked_question
 from cost_insights.metrics.reader import MetricsReader
@@ -20,6 +20,7 @@ from cost_insights.metrics.sources.snapshot import Caches
 __all__ = [
     "LIMITS",
     "METRICS",
+    "NUMBERS_MAX",
     "SUGGESTED_DATE_MIN",
     "Answer",
     "Caches",

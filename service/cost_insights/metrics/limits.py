@@ -10,6 +10,12 @@ SUGGESTED_DATE_MIN = datetime.date(2023, 1, 1)
 """The earliest day worth offering in a date picker; earlier ones can be asked for."""
 
 
+NUMBERS_MAX = 4_000_000
+"""The greatest number of numbers in an answer: of its metrics, per period and group. With 16 bytes
+each, more than amounts of seventeen digits take on average, it is the largest message that the
+client reads."""
+
+
 @dataclass(frozen=True)
 class IntervalLimits:
     """A span's length is its last day minus its first."""

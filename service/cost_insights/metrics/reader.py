@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cost_insights._native.ledger import Ledger
 from cost_insights.amounts import ONE_E12, divide_half_even
+from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     Answer,
@@ -42,18 +43,24 @@ class MetricsReader:
         """The cached revenue records of organizations."""
 
     def answer(
-        self, organization: Organization, question: MetricsQuestion, deadline: Deadline
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        deadline: Deadline,
+        *,
+        numbers_max: int | None = None,
     ) -> Answer:
         """The metrics of the periods of a question; contains all that is committed.
 
-        Raises QueryTooSlowError if the deadline is over first, and StoreUnavailableError
-        if the database does not answer.
+        Raises InvalidRequestError if the answer would hold more numbers than `numbers_max`, before
+        they are computed, QueryTooSlowError if the deadline is over first, and
+        StoreUnavailableError if the database does not answer.
         """
         cover = periods_of(question.start, question.end, question.zone, question.interval).cover
         # More than one statement is needed for names, and for events beside the cells.
         transaction = question.takes_names or bool(cover.cut_quarters)
         with self.snapshot(organization, deadline, transaction=transaction) as snapshot:
-            return _Query(snapshot, question, self.ledgers).answer()
+            return _Query(snapshot, question, self.ledgers, numbers_max).answer()
 
     def snapshot(
         self, organization: Organization, deadline: Deadline, *, transaction: bool
@@ -72,7 +79,14 @@ class _Called(NamedTuple):
 class _Query:
     """The answer to one question from one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, question: MetricsQuestion, ledgers: LedgerCache) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        question: MetricsQuestion,
+        ledgers: LedgerCache,
+        numbers_max: int | None,
+    ) -> None:
+        self._numbers_max = numbers_max
         self._snapshot = snapshot
         self._deadline = snapshot.deadline
         self._question = question
@@ -109,6 +123,8 @@ class _Query:
         """The facts of everything and of each group."""
         sources = _sources_of(metrics)
         members, shown = self._first(sources)
+        if self._numbers_max is not None:
+            self._check_size(len(shown), len(metrics), self._numbers_max)
         called = self._called(shown)
         whole = Sums.of({})
         each = [Sums.of({}) for _ in range(len(shown) + 1)]
@@ -139,6 +155,33 @@ class _Query:
                 Group("", None, others=True, members=members - len(shown), numbers=numbers)
             )
         return whole, groups
+
+    def _check_size(self, groups: int, metrics: int, numbers_max: int) -> None:
+        """Raises InvalidRequestError if the answer would hold too many numbers."""
+        periods = len(self._periods.starts)
+        whole = periods * len(self._question.metrics)
+        # There may be one more group, of all others.
+        numbers = whole + (groups + 1) * periods * metrics
+        if numbers <= numbers_max:
+            return
+        groups_fit = (numbers_max - whole) // (periods * metrics) - 1
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "groups_max",
+                    "ANSWER_TOO_LARGE",
+                    f"the answer would hold {numbers} numbers, {metrics} metrics of {groups} "
+                    f"groups in {periods} periods; at most {numbers_max} are allowed; "
+                    f"{groups_fit} groups would fit, and more with fewer metrics or periods",
+                    str(self._question.groups_max),
+                    {
+                        "numbers": str(numbers),
+                        "numbers_max": str(numbers_max),
+                        "groups_fit": str(groups_fit),
+                    },
+                )
+            ]
+        )
 
     # Which groups come first
 

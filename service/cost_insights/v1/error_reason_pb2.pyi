@@ -305,6 +305,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "REQUEST_TIMEOUT", "domain": "cost-insights", "metadata": { "seconds_max": "60" } }
     """
+    ERROR_REASON_ANSWER_TOO_LARGE: _ErrorReason.ValueType  # 47
+    """The answer would hold more numbers than clients can read. Fewer groups, metrics
+    or periods make it smaller.
+
+        { "reason": "ANSWER_TOO_LARGE", "domain": "cost-insights",
+          "metadata": { "path": "groups_max", "value": "1000", "numbers": "20225000", "numbers_max": "4000000", "groups_fit": "197" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -598,5 +605,12 @@ ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 46
 retried after the delay in the `google.rpc.RetryInfo`.
 
     { "reason": "REQUEST_TIMEOUT", "domain": "cost-insights", "metadata": { "seconds_max": "60" } }
+"""
+ERROR_REASON_ANSWER_TOO_LARGE: ErrorReason.ValueType  # 47
+"""The answer would hold more numbers than clients can read. Fewer groups, metrics
+or periods make it smaller.
+
+    { "reason": "ANSWER_TOO_LARGE", "domain": "cost-insights",
+      "metadata": { "path": "groups_max", "value": "1000", "numbers": "20225000", "numbers_max": "4000000", "groups_fit": "197" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

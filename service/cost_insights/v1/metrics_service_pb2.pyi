@@ -233,7 +233,8 @@ class GetMetricsRequest(_message.Message):
     """
     groups_max: _builtins.int
     """The greatest number of groups to return beside the group of the others,
-    from 1 to 1000; 10 when 0. More is refused.
+    from 1 to 1000; 10 when 0. More is refused, and so is an answer of more than
+    four million numbers: of every metric in every period of every group.
     """
     order_by: _builtins.str
     """The metric whose totals order the groups, and `asc` or `desc` after a
