@@ -40,6 +40,7 @@ pub mod events {
 /// The events that one transaction stores, in the forms that databases take in.
 pub mod commit {
     pub mod batches;
+    pub mod checksum;
     pub mod columns;
     pub mod numbers;
     pub mod pg_array;

@@ -233,11 +233,15 @@ fn copy_payload() {
 
     let mut expected = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     let mut row = |columns: [Option<&[u8]>; 12]| {
-        expected.extend(12_i16.to_be_bytes());
+        expected.extend(13_i16.to_be_bytes());
+        let start = expected.len();
         for column in columns {
             expected.extend(column.map_or(-1, |bytes| bytes.len() as i32).to_be_bytes());
             expected.extend(column.unwrap_or_default());
         }
+        let checksum = crc32fast::hash(&expected[start..]);
+        expected.extend(4_i32.to_be_bytes());
+        expected.extend(checksum.to_be_bytes());
     };
     row([
         Some(&plain.id),

@@ -91,6 +91,9 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
     assert found == {
         "organization": "default",
         "events": 12,
+        "events_unverified": 0,
+        "events_damaged": 0,
+        "events_missing": 0,
         "differing": 2,
         "damaged": [],
         "pruned_before": None,

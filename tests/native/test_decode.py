@@ -154,6 +154,8 @@ def check_row(
     known: list[bytes],
 ) -> None:
     """Compares one row, column by column."""
+    checksum = row.pop("checksum")
+    assert checksum == decoding.row_checksum(list(row.values()))
     identity = uuid.UUID(bytes=row.pop("id"))
     assert identity.variant == uuid.RFC_4122
     if one.external_id is None:
@@ -492,7 +494,7 @@ def test_copy_and_rows_hold_the_same() -> None:
             place += length
             if isinstance(value, int):
                 assert int.from_bytes(content, signed=True) == value, name
-                assert length == (4 if name.endswith("_number") else 8), name
+                assert length == (4 if name.endswith(("_number", "checksum")) else 8), name
             else:
                 assert content == (value.encode() if isinstance(value, str) else value), name
     assert payload[place:] == b"\xff\xff"

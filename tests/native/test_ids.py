@@ -1,9 +1,11 @@
 """Ids and digests: what is stored for ever must be computed the same for ever."""
 
 import uuid
+from typing import Any
 
 import pytest
 
+from cost_insights._native.cells import verify_copy, verify_rows
 from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights._native.events import Limits, decode_events
 from cost_insights._native.ids import customer_id, event_id
@@ -47,3 +49,68 @@ def test_content_digests(case: dict[str, str]) -> None:
     assert batch.faults == []
     ((*row,),) = Commit([(batch, 1, [0], [0])]).rows()
     assert row[EVENT_COLUMNS.index("content_digest")] == int(case["content_digest"])
+
+
+def stored(case: dict[str, Any]) -> tuple[object, ...]:
+    """The row of a vector, as SQLite holds it."""
+    places = {EVENT_COLUMNS.index("id"), EVENT_COLUMNS.index("parent_id")}
+    return tuple(
+        uuid.UUID(value).bytes if place in places and value else value
+        for place, value in enumerate(case["row"])
+    )
+
+
+@pytest.mark.parametrize("case", vectors("checksum.jsonl"))
+def test_checksums(case: dict[str, Any]) -> None:
+    """The checksum of a row never changes, or stored rows would count as damaged."""
+    row = stored(case)
+    assert decoding.row_checksum(row) == case["checksum"]
+    _, verdicts = verify_rows([(*row, checksum) for checksum in (case["checksum"], 0, None)])
+    assert list(verdicts) == [2, 0, 1]
+
+
+def test_every_form_of_a_row_has_its_checksum() -> None:
+    """Rows for SQLite and for PostgreSQL's COPY hold one checksum, that of the slow twin."""
+    events = [
+        event_pb2.NewEvent(name="a", external_customer_id="c", external_id=f"{n}" * n)
+        for n in range(1, 30)
+    ]
+    batch = decode_events(
+        event_service_pb2.IngestEventsRequest(events=events).SerializeToString(),
+        organization_id=ORGANIZATION,
+        now_us=1_795_435_694_000_000,
+        entropy=bytes(32),
+        limits=Limits(),
+    )
+    commit = Commit([(batch, 1, [0], [0])])
+    assert [row[-1] for row in commit.rows()] == [
+        decoding.row_checksum(row[:-1]) for row in commit.rows()
+    ]
+    assert set(verify_rows(commit.rows())[1]) == {2}
+    assert verify_copy(commit.copy_payload()) == verify_rows(commit.rows())
+
+
+ROW = (bytes(16), 1, 0, 0, 0, None, 0, None, None, None, None, "{}", None)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, bytes(15)),
+        (0, "0" * 16),
+        (1, 1 << 31),
+        (2, 1.0),
+        (3, "1"),
+        (4, 1 << 63),
+        (4, b"12345678"),
+        (11, b"{}"),
+        (12, "x"),
+        (12, 1 << 31),
+    ],
+)
+def test_values_of_other_types(place: int, value: object) -> None:
+    """A row with a value that its column cannot hold is damaged, and nothing else."""
+    row: list[object] = [*ROW]
+    assert list(verify_rows([tuple(row)])[1]) == [1]
+    row[place] = value
+    assert list(verify_rows([tuple(row), ROW[:-1]])[1]) == [0, 0]

@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -12,7 +11,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
-from cost_insights._native.cells import cells_of_events, derive_segments
+from cost_insights._native.cells import derive_segments, verify_rows
 from cost_insights.cells import Kind, pending_batches
 from cost_insights.cli.checking import KINDS, check, in_words, mend
 from cost_insights.store import Store
@@ -74,13 +73,12 @@ def misplace(connection: sa.Connection, row: Row) -> None:
 
 def cells(*costs_picocents: int, customer: int = 0) -> bytes:
     """The packed cells of events of the first quarter."""
-    count = len(costs_picocents)
-    return cells_of_events(
-        array("q", [int(START.timestamp()) * 1_000_000]) * count,
-        array("q", costs_picocents),
-        array("i", [customer]) * count,
-        array("i", [0]) * count,
-    )
+    at_us = int(START.timestamp()) * 1_000_000
+    absent = (None,) * 4
+    numbers = (bytes(16), 1, 0, customer, at_us)
+    rows = [(*numbers, cost, 0, *absent, "{}", None) for cost in costs_picocents]
+    packed, _ = verify_rows(list[tuple[object, ...]](rows))
+    return packed
 
 
 def add(connection: sa.Connection, row: Row) -> None:
@@ -174,21 +172,85 @@ def test_a_damaged_batch(service: Service) -> None:
     assert answers(caller) == expected
 
 
-def test_events_without_cells_and_cells_without_events(service: Service) -> None:
-    """An event that plain SQL deletes or adds is noticed too; the events are right."""
+def test_events_that_are_gone(service: Service) -> None:
+    """Events that plain SQL deletes or changes are noticed, and cells keep their sums, which are
+    intact, until somebody accepts the loss."""
     caller = service.stranger()
     fill(caller)
     compact(service.store)
+    expected = answers(caller)
     with service.store.write() as connection:
-        row = connection.execute(sa.select(event).limit(1)).mappings().one()
-        connection.execute(sa.delete(event).where(event.c.id == row["id"]))
+        ids = connection.scalars(sa.select(event.c.id).order_by(event.c.timestamp_us)).all()
+        connection.execute(sa.delete(event).where(event.c.id == ids[0]))
         connection.execute(
-            sa.insert(event).values({**row, "id": uuid.uuid4(), "customer_number": 2})
+            sa.update(event).where(event.c.id == ids[1]).values(cost_picocents=10**12)
         )
     findings = checked(service.store)
-    assert findings.differing > 2
+    assert (findings.damaged_events, findings.missing_events, findings.differing) == (1, 2, 0)
+    assert findings.losses == []
     assert mend(service.store, findings)
+    assert answers(caller) == expected
+    assert mend(service.store, findings, accept_loss=True)
+    again = checked(service.store)
+    assert (again.damaged_events, again.missing_events, again.differing) == (1, 0, 0)
+    assert answers(caller) != expected
+    with service.store.write() as connection:
+        connection.execute(sa.delete(event).where(event.c.id == ids[1]))
     assert checked(service.store).is_right
+
+
+@pytest.mark.parametrize("kind", [Kind.QUARTERS, Kind.DAYS, Kind.CUSTOMER_QUARTERS])
+def test_damaged_events_beside_damaged_cells(service: Service, kind: Kind) -> None:
+    """Where events are damaged, customers' cells mend the others; without them, nothing is
+    rewritten unless the loss is accepted."""
+    caller = service.stranger()
+    fill(caller)
+    compact(service.store)
+    expected = answers(caller)
+    with service.store.write() as connection:
+        connection.execute(sa.update(event).values(cost_picocents=event.c.cost_picocents + 1))
+        damage(connection, the_first(connection, kind))
+    findings = checked(service.store)
+    assert findings.damaged_events == 12
+    assert bool(findings.losses) == (kind is Kind.CUSTOMER_QUARTERS)
+    assert mend(service.store, findings) == (kind is not Kind.CUSTOMER_QUARTERS)
+    again = checked(service.store)
+    assert bool(again.damaged) == (kind is Kind.CUSTOMER_QUARTERS)
+    if kind is Kind.CUSTOMER_QUARTERS:
+        assert mend(service.store, findings, accept_loss=True)
+        assert answers(caller) != expected
+    else:
+        assert answers(caller) == expected
+
+
+def test_events_of_earlier_versions(service: Service) -> None:
+    """Events without a checksum count as unverified, not as damaged. They mend cells that are
+    damaged, or that others contradict, but never replace what is intact."""
+    caller = service.stranger()
+    fill(caller)
+    compact(service.store)
+    expected = answers(caller)
+    with service.store.write() as connection:
+        connection.execute(sa.update(event).values(checksum=None))
+    assert checked(service.store).unverified == 12
+    assert checked(service.store).is_right
+    for kind, change in ((Kind.DAYS, add), (Kind.CUSTOMER_QUARTERS, damage)):
+        with service.store.write() as connection:
+            change(connection, the_first(connection, kind))
+        assert mend(service.store, checked(service.store))
+        assert checked(service.store).is_right
+        assert answers(caller) == expected
+    with service.store.write() as connection:
+        first = sa.select(sa.func.min(event.c.timestamp_us)).scalar_subquery()
+        connection.execute(
+            sa.update(event)
+            .where(event.c.timestamp_us == first)
+            .values(cost_picocents=event.c.cost_picocents + 1)
+        )
+    findings = checked(service.store)
+    assert findings.kept_months == findings.wrong_months != []
+    assert not mend(service.store, findings, accept_loss=True)
+    assert answers(caller) == expected
 
 
 def wait_until_compacted(store: Store) -> None:

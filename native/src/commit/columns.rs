@@ -16,7 +16,7 @@ pub enum Type {
 }
 
 /// The number of columns of an event.
-pub const COLUMNS: usize = 12;
+pub const COLUMNS: usize = 13;
 
 /// The name and the type of each column, in order.
 pub const TABLE: [(&str, Type); COLUMNS] = [
@@ -32,11 +32,12 @@ pub const TABLE: [(&str, Type); COLUMNS] = [
     ("external_member_id", Type::Text),
     ("llm", Type::Json),
     ("metadata", Type::Json),
+    ("checksum", Type::Int4),
 ];
 
 impl Record<'_> {
-    /// The value of each column, in order.
-    pub fn values(&self) -> [Value<'_>; COLUMNS] {
+    /// The value of each column, in order. `scratch` is overwritten.
+    pub fn values(&self, scratch: &mut Vec<u8>) -> [Value<'_>; COLUMNS] {
         [
             Value::Uuid(self.id),
             Value::Int4(self.organization_number),
@@ -52,6 +53,7 @@ impl Record<'_> {
                 .map_or(Value::Null, Value::Text),
             self.texts.llm.map_or(Value::Null, Value::Text),
             Value::Text(self.texts.metadata),
+            Value::Int4(self.checksum(scratch)),
         ]
     }
 }

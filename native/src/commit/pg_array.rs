@@ -6,20 +6,21 @@
 #![forbid(unsafe_code)]
 
 use super::batches::Commit;
-use super::columns::{COLUMNS, TABLE, Value};
+use super::checksum::push_value;
+use super::columns::{COLUMNS, TABLE};
 
 const DIMENSIONS: i32 = 1;
 const MAY_HOLD_NULL: i32 = 1;
 const LOWER_BOUND: i32 = 1;
-const NULL: i32 = -1;
 
 /// The events of a commit that are left to insert, as an array for each column.
 pub fn columns(commit: &Commit) -> [Vec<u8>; COLUMNS] {
     let events = commit.len() as i32;
     let mut columns = TABLE.map(|(_, kind)| header(kind.oid(), events));
+    let mut scratch = Vec::new();
     for record in commit.records() {
-        for (column, value) in columns.iter_mut().zip(record.values()) {
-            push(column, value);
+        for (column, value) in columns.iter_mut().zip(record.values(&mut scratch)) {
+            push_value(column, value);
         }
     }
     columns
@@ -33,20 +34,4 @@ fn header(oid: u32, elements: i32) -> Vec<u8> {
     out.extend(elements.to_be_bytes());
     out.extend(LOWER_BOUND.to_be_bytes());
     out
-}
-
-fn push(column: &mut Vec<u8>, value: Value<'_>) {
-    match value {
-        Value::Null => column.extend(NULL.to_be_bytes()),
-        Value::Uuid(id) => push_bytes(column, id),
-        Value::Int4(number) => push_bytes(column, &number.to_be_bytes()),
-        Value::Int8(number) => push_bytes(column, &number.to_be_bytes()),
-        Value::Text(text) => push_bytes(column, text.as_bytes()),
-    }
-}
-
-fn push_bytes(column: &mut Vec<u8>, bytes: &[u8]) {
-    // The limit on an event keeps a length an i32.
-    column.extend((bytes.len() as i32).to_be_bytes());
-    column.extend_from_slice(bytes);
 }

@@ -3,11 +3,13 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
 
 use super::convert::{Numbers, group_error, slices, value_error};
 use crate::cells::kind::{self, Contents, Kind};
 use crate::cells::{cached, cell, check, codec, cover, segment, tally};
+use crate::commit::checksum::{StoredRows, push_bytes, push_value};
+use crate::commit::columns::{COLUMNS, TABLE, Type, Value};
 use crate::commit::pg_copy;
 
 fn tally_error(error: tally::TallyError) -> PyErr {
@@ -354,47 +356,74 @@ fn new_segments(py: Python<'_>, segments: Vec<segment::Segment>) -> Vec<NewSegme
         .collect()
 }
 
-/// The packed cells of events.
+/// The packed cells of stored events that are not damaged, and a verdict on each event.
+type Verified<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+/// The cells of events that PostgreSQL has copied, and a verdict on each.
 #[pyfunction]
-pub fn cells_of_events<'py>(
-    py: Python<'py>,
-    timestamps_us: &Bound<'py, PyAny>,
-    costs_picocents: &Bound<'py, PyAny>,
-    customers: &Bound<'py, PyAny>,
-    series: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let timestamps_us = Numbers::<i64>::get(timestamps_us, "timestamps_us")?;
-    let costs_picocents = Numbers::<i64>::get(costs_picocents, "costs_picocents")?;
-    let customers = Numbers::<i32>::get(customers, "customers")?;
-    let series = Numbers::<i32>::get(series, "series")?;
-    let packed = py.detach(|| {
-        check::of_events(
-            timestamps_us.as_slice(),
-            costs_picocents.as_slice(),
-            customers.as_slice(),
-            series.as_slice(),
-        )
-    });
-    Ok(PyBytes::new(py, &packed.map_err(value_error)?))
+pub fn verify_copy(py: Python<'_>, payload: PyBackedBytes) -> PyResult<Verified<'_>> {
+    let rows = py.detach(|| pg_copy::read_rows(&payload).map_err(value_error))?;
+    verified(py, &rows)
 }
 
-/// The packed cells of events that PostgreSQL has copied, and how many events.
+/// The cells of events that were selected, and a verdict on each.
 #[pyfunction]
-pub fn cells_of_copy(
-    py: Python<'_>,
-    payload: PyBackedBytes,
-) -> PyResult<(Bound<'_, PyBytes>, usize)> {
-    let read = py.detach(|| {
-        let columns = pg_copy::read_columns(&payload).map_err(value_error)?;
-        let packed = check::of_events(
-            &columns.timestamps_us,
-            &columns.costs_picocents,
-            &columns.customers,
-            &columns.series,
-        );
-        Ok((packed.map_err(value_error)?, columns.series.len()))
+pub fn verify_rows<'py>(py: Python<'py>, rows: &Bound<'py, PyList>) -> PyResult<Verified<'py>> {
+    let mut read = StoredRows::default();
+    let mut encoded = Vec::new();
+    for row in rows.iter() {
+        encoded.clear();
+        if encode_row(&row.cast_into()?, &mut encoded).is_some() {
+            read.add(&encoded);
+        } else {
+            read.add_damaged();
+        }
+    }
+    verified(py, &read)
+}
+
+/// Encodes a row as its checksum is computed; `None` where a value is not of the type of its
+/// column, whatever else it is.
+fn encode_row(row: &Bound<'_, PyTuple>, encoded: &mut Vec<u8>) -> Option<()> {
+    if row.len() != COLUMNS {
+        return None;
+    }
+    for (value, (_, kind)) in row.iter_borrowed().zip(TABLE) {
+        if value.is_none() {
+            push_value(encoded, Value::Null);
+            continue;
+        }
+        match kind {
+            Type::Uuid => {
+                let id = value.cast::<PyBytes>().ok()?;
+                push_value(encoded, Value::Uuid(id.as_bytes().try_into().ok()?));
+            }
+            Type::Int4 => push_value(encoded, Value::Int4(value.extract().ok()?)),
+            Type::Int8 => push_value(encoded, Value::Int8(value.extract().ok()?)),
+            Type::Text | Type::Json => {
+                if let Ok(text) = value.cast::<PyString>() {
+                    push_bytes(encoded, text.to_cow().ok()?.as_bytes());
+                } else {
+                    push_bytes(encoded, &value.cast::<PyByteArray>().ok()?.to_vec());
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+fn verified<'py>(py: Python<'py>, rows: &StoredRows) -> PyResult<Verified<'py>> {
+    let packed = py.detach(|| {
+        check::of_events(
+            &rows.timestamps_us,
+            &rows.costs_picocents,
+            &rows.customers,
+            &rows.series,
+        )
     });
-    read.map(|(packed, events)| (PyBytes::new(py, &packed), events))
+    let verdicts: Vec<u8> = rows.verdicts.iter().map(|one| *one as u8).collect();
+    let packed = PyBytes::new(py, &packed.map_err(value_error)?);
+    Ok((packed, PyBytes::new(py, &verdicts)))
 }
 
 /// (month, packed cells)

@@ -164,8 +164,9 @@ impl Commit {
 
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
+        let mut scratch = Vec::new();
         for record in self.0.records() {
-            rows.append(PyTuple::new(py, record.values())?)?;
+            rows.append(PyTuple::new(py, record.values(&mut scratch))?)?;
         }
         Ok(rows)
     }

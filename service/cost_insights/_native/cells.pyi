@@ -15,8 +15,6 @@ __all__ = [
     "Tally",
     "cells_before",
     "cells_by_month",
-    "cells_of_copy",
-    "cells_of_events",
     "compare_segments",
     "derive_segments",
     "events_before",
@@ -26,6 +24,8 @@ __all__ = [
     "pack_segments",
     "rank_cells",
     "tally_cells",
+    "verify_copy",
+    "verify_rows",
 ]
 
 @final
@@ -217,23 +217,6 @@ class Compaction:
         `replaced` are the contents of the planned places, in that order. Raises
         ValueError where one is damaged."""
 
-def cells_of_events(
-    timestamps_us: Buffer, costs_picocents: Buffer, customers: Buffer, series: Buffer
-) -> bytes:
-    """The packed cells of events, as `Commit.cells` packs them: one per customer, quarter
-    of an hour and series.
-
-    The first two buffers are native i64, the others native i32. All are contiguous and
-    must not change until the call returns. Raises ValueError if they do not fit.
-    """
-
-def cells_of_copy(payload: bytes) -> tuple[bytes, int]:
-    """The packed cells of the rows of PostgreSQL's binary COPY, and the number of rows.
-
-    Rows are (timestamp, cost, customer, series), none of them null; the header and the
-    trailer may be missing. Raises ValueError if the payload holds anything else.
-    """
-
 def cells_by_month(
     batches: Sequence[bytes], first_quarter: int
 ) -> tuple[list[tuple[int, bytes]], list[int]]:
@@ -282,3 +265,20 @@ def pack_segments(
 ) -> list[tuple[int, int, int, int, bytes]]:
     """The segments that hold what packed lists add up to, as `Compaction.merge` returns
     them. Raises ValueError where a list is damaged."""
+
+def verify_copy(payload: bytes) -> tuple[bytes, bytes]:
+    """The packed cells of events that PostgreSQL has copied, and a verdict on each event.
+
+    The payload holds whole rows in the order of `commit.EVENT_COLUMNS`; the header and the
+    trailer may be missing. Raises ValueError if it holds anything else. A verdict is 0 for
+    a damaged row, which is in no cell, 1 for one without a checksum, and 2 for one whose
+    checksum is right.
+    """
+
+def verify_rows(rows: list[tuple[object, ...]]) -> tuple[bytes, bytes]:
+    """The packed cells of events that were selected, and a verdict on each, as `verify_copy`
+    returns them.
+
+    A row has the columns of `commit.EVENT_COLUMNS`: ids as bytes, texts and JSON as str or
+    as bytearray. A row with other values is damaged.
+    """

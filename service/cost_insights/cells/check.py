@@ -1,15 +1,20 @@
 """Checking and repairing: whether segments agree with the events.
 
-Events are the truth. Every cell is computed from them again, month by month, and compared with the
-stored one. The cells that differ are rewritten while events and questions keep coming. Where events
-were pruned, the customers' cells of quarters of an hour take their place.
+Events are the truth, as long as they are intact: each has a checksum. Every cell is computed from
+them again, month by month, and compared with the stored one. The cells that differ are rewritten
+while events and questions keep coming.
+
+Segments have checksums too, so damaged events never spoil sums that are intact. Where events are
+damaged or missing, or were pruned, the customers' cells of quarters of an hour take their place,
+provided that everyone's cells confirm them.
 """
 
 import datetime as dt
+import enum
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,11 +31,13 @@ from cost_insights._native.cells import (
 from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.compaction import replace_segments
 from cost_insights.cells.kinds import QUARTER_US, Kind
+from cost_insights.store.dialect import Verdict
 from cost_insights.store.schema import batch, event, organization, segment
 from cost_insights.store.store import Store
 
 _DAY_US = 86_400_000_000
 _QUARTER_MIN = -(2**31)
+_QUARTER_MAX = 2**31 - 1
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
@@ -39,6 +46,13 @@ _BY_DAY = tuple(kind for kind in Kind if kind.layout.span == "day")
 _BY_MONTH = tuple(kind for kind in Kind if kind.layout.span == "month")
 _BEYOND_MONTHS = tuple(kind for kind in Kind if kind.layout.span in {"year", "all"})
 """Kinds whose spans hold several months: they are compared when all months are known."""
+
+
+_EVERYONE = (Kind.QUARTERS, Kind.DAYS)
+"""Kinds that confirm the customers' quarters of a month: they hold the same sums."""
+
+_COUNTING = (*_EVERYONE, Kind.CUSTOMER_QUARTERS)
+"""Kinds that hold each event of a month once."""
 
 
 class CellSums(NamedTuple):
@@ -62,6 +76,20 @@ class Difference(NamedTuple):
     expected: CellSums
 
 
+class Mending(enum.Enum):
+    """How the segments of a span can be mended, if they are wrong."""
+
+    SAFE = "safe"
+    """The expected cells are known to be right."""
+
+    LOSSY = "lossy"
+    """The expected cells are those of the events that are left: others are lost."""
+
+    NONE = "none"
+    """The right cells are not known: the stored ones are intact, and the events are not verified,
+    or the events were pruned."""
+
+
 @dataclass(frozen=True)
 class SpanCheck:
     """The result of checking one kind and span."""
@@ -80,13 +108,40 @@ class SpanCheck:
     differences: Sequence[Difference]
     """The first differences."""
 
-    is_lost: bool = False
-    """Whether the right values are unknown, because events were pruned."""
+    mending: Mending = Mending.SAFE
 
     @property
     def is_right(self) -> bool:
-        """Whether all cells agree with the events."""
+        """Whether all cells are as expected."""
         return not self.differing and not self.damaged_ids
+
+
+@dataclass
+class MonthCheck:
+    """The result of checking a month."""
+
+    spans: Sequence[SpanCheck] = ()
+    unverified: int = 0
+    """The number of events without a checksum, which earlier versions stored."""
+
+    damaged: int = 0
+    """The number of events whose checksum is wrong; they are in no expected cell."""
+
+    missing: int = 0
+    """The number of events that are in cells, but nowhere else."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all events are intact and all cells are as expected."""
+        return not self.damaged and not self.missing and all(one.is_right for one in self.spans)
+
+    def wrong(self, mending: Mending) -> list[SpanCheck]:
+        """The wrong spans that can be mended in that way."""
+        return [one for one in self.spans if not one.is_right and one.mending is mending]
+
+
+_Derived = tuple[int, int, bytes]
+"""(kind, span, packed cells)"""
 
 
 class _Stored(NamedTuple):
@@ -108,10 +163,14 @@ class CellCheck:
         organization_number: int,
         *,
         differences_max: int = 0,
+        accept_loss: bool = False,
     ) -> None:
+        """With `accept_loss` the events that are left are expected where others are damaged or
+        missing, even if cells still hold these."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max
+        self._accept_loss = accept_loss
         self._dialect = store.dialect
         self._events_from_us = _events_from_us(connection, organization_number)
         self.events_before = 0
@@ -156,9 +215,9 @@ class CellCheck:
 
     def month(
         self, month: int, *, on_events: Callable[[int], None] = lambda count: None
-    ) -> list[SpanCheck]:
-        """Checks the segments of a month and of its days; `on_events` is called with how
-        many events were read since the last time."""
+    ) -> MonthCheck:
+        """Checks the events of a month and the segments of it and of its days; `on_events` is
+        called with how many events were read since the last time."""
         days = range(_first_us(month) // _DAY_US, _first_us(month + 1) // _DAY_US)
         stored = self._stored(
             (segment.c.kind.in_(_BY_MONTH) & (segment.c.span == month))
@@ -170,22 +229,40 @@ class CellCheck:
         )
         quarters = stored.get((Kind.CUSTOMER_QUARTERS, month), ())
         sound = [one.packed for one in quarters if one.is_sound]
-        expected = self._expected(month, sound, on_events)
-        spans = [
-            self._compare(kind, span, stored.get((kind, span), ()), expected.get((kind, span), ()))
-            for kind, span in sorted(expected.keys() | stored.keys())
-            if kind not in _BEYOND_MONTHS
+        checked = MonthCheck()
+        counted = self._counted(month, sound, checked, on_events)
+        expected = derive_segments(counted, taken_back=self._pending.get(month, ()))
+        spans = self._spans(stored, expected)
+        if self._events_from_us is not None and self._events_from_us > _first_us(month):
+            # If some of the customers' quarters, which stand for the pruned events, are gone,
+            # everyone's cells show it, and must not be made to agree.
+            is_known = len(sound) == len(quarters) and _is_any_right(spans, _EVERYONE)
+            is_known = is_known and not checked.damaged
+            checked.spans = _mending(spans, Mending.SAFE if is_known else Mending.NONE)
+            self._expect_beyond_months(expected)
+            return checked
+        # Events that are gone are missing from every kind; a wrong segment is of one kind.
+        if not _is_any_right(spans, _COUNTING):
+            checked.missing = self._missing(stored, expected)
+        if (checked.damaged or checked.missing) and not self._accept_loss:
+            by_cells = derive_segments(sound, taken_back=())
+            spans_by_cells = self._spans(stored, by_cells)
+            if len(sound) == len(quarters) and _is_any_right(spans_by_cells, _EVERYONE):
+                checked.spans = spans_by_cells
+                self._expect_beyond_months(by_cells)
+                return checked
+        # Cells are intact or not, so events without a checksum may replace only damaged ones,
+        # unless intact ones confirm these events.
+        is_verified = not checked.unverified or _is_any_right(spans, {Kind.CUSTOMER_QUARTERS})
+        how = Mending.LOSSY if checked.damaged or checked.missing else Mending.SAFE
+        checked.spans = [
+            replace(one, mending=Mending.NONE)
+            if one.stored_ids and not one.damaged_ids and not is_verified
+            else replace(one, mending=how)
+            for one in spans
         ]
-        if self._events_from_us is None or self._events_from_us <= _first_us(month):
-            return spans
-        # In pruned time the customers' quarters themselves are what is expected. If some of
-        # them are gone, everyone's cells show it, and must not be made to agree.
-        is_confirmed = any(
-            all(one.is_right for one in spans if one.kind == kind)
-            for kind in (Kind.QUARTERS, Kind.DAYS)
-        )
-        is_lost = len(sound) < len(quarters) or not is_confirmed
-        return [replace(one, is_lost=is_lost) for one in spans]
+        self._expect_beyond_months(expected)
+        return checked
 
     def beyond_months(self) -> Iterator[SpanCheck]:
         """Checks segments that add up several months, and finds segments without a valid span."""
@@ -202,7 +279,8 @@ class CellCheck:
             stored = self._stored(
                 (segment.c.kind == Kind.CUSTOMER_QUARTERS) & (segment.c.span == month)
             )
-            self._derive([one.packed for here in stored.values() for one in here], ())
+            packed = [one.packed for here in stored.values() for one in here]
+            self._expect_beyond_months(derive_segments(packed, taken_back=()))
 
     def _read_batches(self) -> None:
         rows = self._connection.execute(
@@ -234,11 +312,15 @@ class CellCheck:
             sound = [packed for one, packed in read.items() if one not in damaged_ids]
             self.events_before += events_before(sound, first_quarter)
 
-    def _expected(
-        self, month: int, sound: Sequence[bytes], on_events: Callable[[int], None]
-    ) -> dict[tuple[int, int], list[bytes]]:
-        """The expected contents of segments, by kind and span: the cells of events, less those of
-        pending batches."""
+    def _counted(
+        self,
+        month: int,
+        sound: Sequence[bytes],
+        checked: MonthCheck,
+        on_events: Callable[[int], None],
+    ) -> list[bytes]:
+        """The packed cells of the events of a month that are not damaged, and of pruned ones;
+        counts those that are damaged or cannot be verified."""
         first_us, end_us = _first_us(month), _first_us(month + 1)
         from_us = first_us if self._events_from_us is None else max(first_us, self._events_from_us)
         counted: list[bytes] = []
@@ -248,29 +330,47 @@ class CellCheck:
             counted += [cells_before(packed, from_us // QUARTER_US) for packed in sound]
         self.events_before += events_before(counted, end_us // QUARTER_US)
         if from_us < end_us:
-            counted += self._cells_of_events(from_us, end_us, on_events)
-        return self._derive(counted, self._pending.get(month, ()))
+            parts = self._dialect.verify_events(
+                self._connection, self._organization_number, from_us, end_us
+            )
+            for packed, verdicts in parts:
+                counted.append(packed)
+                checked.damaged += verdicts.count(Verdict.DAMAGED)
+                checked.unverified += verdicts.count(Verdict.UNVERIFIED)
+                on_events(len(verdicts))
+        return counted
 
-    def _derive(
-        self, counted: Sequence[bytes], taken_back: Sequence[bytes]
-    ) -> dict[tuple[int, int], list[bytes]]:
-        expected: dict[tuple[int, int], list[bytes]] = {}
-        for kind, span, packed in derive_segments(counted, taken_back=taken_back):
-            expected.setdefault((kind, span), []).append(packed)
-        for key, lists in expected.items():
+    def _spans(
+        self, stored: Mapping[tuple[int, int], Sequence[_Stored]], expected: Sequence[_Derived]
+    ) -> list[SpanCheck]:
+        by_span = _by_span(expected)
+        return [
+            self._compare(kind, span, stored.get((kind, span), ()), by_span.get((kind, span), ()))
+            for kind, span in sorted(by_span.keys() | stored.keys())
+            if kind not in _BEYOND_MONTHS
+        ]
+
+    def _missing(
+        self, stored: Mapping[tuple[int, int], Sequence[_Stored]], expected: Sequence[_Derived]
+    ) -> int:
+        """The number of events by which the intact cells of a month exceed the expected ones."""
+        missing = 0
+        for kind in _COUNTING:
+            known = [
+                one.packed
+                for (of_kind, _), here in stored.items()
+                for one in here
+                if of_kind == kind and one.is_sound
+            ]
+            left = [packed for of_kind, _, packed in expected if of_kind == kind]
+            counts = (events_before(packed, _QUARTER_MAX) for packed in (known, left))
+            missing = max(missing, next(counts) - next(counts))
+        return missing
+
+    def _expect_beyond_months(self, derived: Sequence[_Derived]) -> None:
+        for key, lists in _by_span(derived).items():
             if key[0] in _BEYOND_MONTHS:
                 self._expected_beyond_months.setdefault(key, []).append(merge_cells(lists))
-        return expected
-
-    def _cells_of_events(
-        self, from_us: int, end_us: int, on_events: Callable[[int], None]
-    ) -> Iterator[bytes]:
-        parts = self._dialect.cells_of_events(
-            self._connection, self._organization_number, from_us, end_us
-        )
-        for packed, events in parts:
-            yield packed
-            on_events(events)
 
     def _stored(self, condition: sa.ColumnElement[bool]) -> dict[tuple[int, int], list[_Stored]]:
         rows = self._connection.execute(
@@ -323,18 +423,34 @@ class CellCheck:
         return table.c.organization_number == self._organization_number
 
 
-def mend_month(store: Store, organization_number: int, month: int) -> bool:
-    """Writes the segments of a month anew where they differ from the events; False where
-    some are still wrong, because their events were pruned.
+def is_sound_row(row: sa.Row[*tuple[Any, ...]]) -> bool:
+    """Whether a row of `segment` is intact, by its checksum."""
+    return _is_span(row.kind, row.span) and is_sound_segment(
+        row.kind, row.span, row.customer_first, row.customer_last, row.packed
+    )
+
+
+def is_sound_batch(row: sa.Row[*tuple[Any, ...]]) -> bool:
+    """Whether a row of `batch` is intact, by its checksum."""
+    _, damaged = cells_by_month([row.cells], _QUARTER_MIN)
+    return not damaged
+
+
+def mend_month(
+    store: Store, organization_number: int, month: int, *, accept_loss: bool = False
+) -> bool:
+    """Writes the segments of a month anew where they are wrong; False where some are still
+    wrong, because the right cells are not known, or only with a loss that is not accepted.
 
     Nobody may compact meanwhile.
     """
     with store.rewrite() as connection:
-        check = CellCheck(store, connection, organization_number)
-        wrong = [one for one in check.month(month) if not one.is_right]
-        mended = [one for one in wrong if not one.is_lost]
+        check = CellCheck(store, connection, organization_number, accept_loss=accept_loss)
+        checked = check.month(month)
+        lossy = checked.wrong(Mending.LOSSY)
+        mended = checked.wrong(Mending.SAFE) + (lossy if accept_loss else [])
         _replace(connection, organization_number, mended)
-    return len(mended) == len(wrong)
+    return len(mended) == sum(not one.is_right for one in checked.spans)
 
 
 def mend_beyond_months(store: Store, organization_number: int) -> None:
@@ -379,6 +495,23 @@ def _replace(
         for packed in pack_segments(one.kind, one.span, one.expected)
     ]
     replace_segments(connection, organization_number, _ids(spans), segments)
+
+
+def _is_any_right(spans: Iterable[SpanCheck], kinds: Collection[int]) -> bool:
+    """Whether all spans of any of these kinds are right."""
+    wrong = {one.kind for one in spans if not one.is_right}
+    return any(kind not in wrong for kind in kinds)
+
+
+def _mending(spans: Iterable[SpanCheck], mending: Mending) -> list[SpanCheck]:
+    return [replace(one, mending=mending) for one in spans]
+
+
+def _by_span(derived: Iterable[_Derived]) -> dict[tuple[int, int], list[bytes]]:
+    by_span: dict[tuple[int, int], list[bytes]] = {}
+    for kind, span, packed in derived:
+        by_span.setdefault((kind, span), []).append(packed)
+    return by_span
 
 
 def _ids(spans: Iterable[SpanCheck]) -> list[uuid.UUID]:

@@ -16,6 +16,8 @@ from cost_insights.cells.check import (
     CellCheck,
     CellSums,
     Difference,
+    Mending,
+    MonthCheck,
     SpanCheck,
     drop_batches,
     mend_beyond_months,
@@ -65,13 +67,27 @@ class Findings:
     events_before: int = 0
     """The number of events before that time; their cells are only compared with each other."""
 
+    unverified: int = 0
+    """The number of events without a checksum, which earlier versions stored."""
+
+    damaged_events: int = 0
+    missing_events: int = 0
+    """The number of events that are in cells, but nowhere else."""
+
+    losses: list[str] = field(default_factory=list)
+    """Each month whose cells cannot be mended without a loss, in words."""
+
+    kept_months: list[int] = field(default_factory=list)
+    """Months of which some wrong cells cannot be mended: the right ones are not known."""
+
     wrong_months: list[int] = field(default_factory=list)
     is_wrong_beyond_months: bool = False
 
     @property
     def is_right(self) -> bool:
-        """Whether all cells agree with the events."""
-        return not self.differing and not self.damaged and not self.is_pruned_ahead
+        """Whether all events are intact and all cells agree with them."""
+        are_cells_right = not self.differing and not self.damaged and not self.is_pruned_ahead
+        return are_cells_right and not self.damaged_events and not self.missing_events
 
     @property
     def is_pruned_ahead(self) -> bool:
@@ -164,9 +180,16 @@ class _Checked:
             months = [month for month in months if month < months_end]
         self._bar.begin(findings.organization.name, len(months))
         for month in months:
-            if not self._are_right(self._check.month(month, on_events=self._count)):
+            checked = self._check.month(month, on_events=self._count)
+            self._are_right(checked.spans)
+            if not checked.is_right:
                 findings.wrong_months.append(month)
+            self._add(month, checked)
             self._bar.update(f"{findings.events} events", steps=1)
+        if findings.damaged_batch_ids and (findings.damaged_events or findings.missing_events):
+            findings.losses.append(
+                f"{len(findings.damaged_batch_ids)} batches of cells are damaged"
+            )
         if months_end is None:
             findings.is_wrong_beyond_months = not self._are_right(self._check.beyond_months())
         findings.events_before = self._check.events_before
@@ -176,6 +199,19 @@ class _Checked:
     def _count(self, events: int) -> None:
         self._findings.events += events
         self._bar.update(f"{self._findings.events} events")
+
+    def _add(self, month: int, checked: MonthCheck) -> None:
+        findings = self._findings
+        findings.unverified += checked.unverified
+        findings.damaged_events += checked.damaged
+        findings.missing_events += checked.missing
+        if checked.wrong(Mending.NONE):
+            findings.kept_months.append(month)
+        if checked.wrong(Mending.LOSSY):
+            findings.losses.append(
+                f"{month_shown(month)}: {checked.damaged} events are damaged, {checked.missing} "
+                "that cells hold are missing"
+            )
 
     def _are_right(self, spans: Iterable[SpanCheck]) -> bool:
         are_right = True
@@ -190,9 +226,10 @@ class _Checked:
         return are_right
 
 
-def mend(store: Store, findings: Findings) -> bool:
+def mend(store: Store, findings: Findings, *, accept_loss: bool = False) -> bool:
     """Writes anew what is wrong, while events and questions keep coming; False where
-    something cannot be mended, because its events were pruned.
+    something cannot be mended, because the right cells are not known, or only with a loss that
+    is not accepted.
 
     A boundary of pruning that lies ahead moves back to the end of today (UTC): which of
     today's events were pruned is not known.
@@ -208,13 +245,18 @@ def mend(store: Store, findings: Findings) -> bool:
         is_mended = True
         for month in findings.wrong_months:
             with COMPACTION.take(store, tell_wait):
-                is_mended &= mend_month(store, number, month)
-            bar.update(f"{1970 + month // 12:04}-{month % 12 + 1:02}", steps=1)
+                is_mended &= mend_month(store, number, month, accept_loss=accept_loss)
+            bar.update(month_shown(month), steps=1)
         if not is_mended:
             return False
         with COMPACTION.take(store, tell_wait):
             mend_beyond_months(store, number)
             return drop_batches(store, number, findings.damaged_batch_ids)
+
+
+def month_shown(month: int) -> str:
+    """A month, counted from January 1970, in words."""
+    return f"{1970 + month // 12:04}-{month % 12 + 1:02}"
 
 
 def described(

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import sqlalchemy as sa
 import typer
 
-from cost_insights.cli.checking import Findings, in_words, mend, progress
+from cost_insights.cli.checking import Findings, in_words, mend, month_shown, progress
 from cost_insights.cli.checking import check as check_cells
 from cost_insights.cli.console import (
     EXIT_CODES,
@@ -27,15 +27,20 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
+from cost_insights.cli.salvaging import in_words as in_words_of_table
+from cost_insights.cli.salvaging import mended, salvage_tables
 from cost_insights.cli.variables import settings_of
-from cost_insights.errors import StoreUnavailableError
+from cost_insights.errors import FAILURES, StoreUnavailableError
 from cost_insights.events import count_events_before, prune_events
 from cost_insights.identity import Organization, find_organization, list_organizations
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
+from cost_insights.store.salvage import is_empty
 
 app: Final = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Upgrades, checks and prunes the database."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Upgrades, checks, salvages and prunes the database.",
 )
 
 DatabaseOption = Annotated[
@@ -136,10 +141,14 @@ def database_shown(settings: Settings) -> str:
     return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
-def store_of(settings: Settings) -> Store:
+def store_of(settings: Settings, *, is_damaged: bool = False) -> Store:
     """The database as the settings name it, not yet connected."""
     try:
-        return Store(settings.database_url, connections_max=settings.database_connections_max)
+        return Store(
+            settings.database_url,
+            connections_max=settings.database_connections_max,
+            is_damaged=is_damaged,
+        )
     except sa.exc.ArgumentError:
         # The text may hold a password, so it is not repeated.
         why = (
@@ -175,6 +184,14 @@ def check(
         bool,
         typer.Option("--repair", help="Rewrite the cells that differ. Default: only report them."),
     ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="With --repair: rewrite cells also where events are damaged or missing, so that "
+            "metrics lose them. Default: stop and say what would be lost.",
+        ),
+    ] = False,
     differences_max: Annotated[
         int,
         typer.Option(
@@ -189,23 +206,34 @@ def check(
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Checks that the cells that metrics are answered from agree with the events.
+    """Checks that the database is intact and that the cells that metrics are answered from agree
+    with the events.
 
-    Counts every event again, in one snapshot of the database and month by month, and compares every
-    stored cell. Cells of events that `db prune` has deleted are only compared with each other, and
-    the number of these events is printed. Nothing is locked: events and questions keep coming.
+    Lets the database check itself, verifies the checksum of every event, counts the events again,
+    in one snapshot of the database and month by month, and compares every stored cell. Cells of
+    events that `db prune` has deleted are only compared with each other, and the number of these
+    events is printed. Nothing is locked: events and questions keep coming.
 
     With --repair the cells that differ are rewritten, one month per transaction, and the exit code
-    is 0 if nothing is wrong afterwards. On SQLite new events wait while a month is written. A
-    pruning that reached into the future, which earlier versions allowed, is set back to the end of
-    today.
+    is 0 if nothing is wrong afterwards. Cells whose checksum is right are never replaced by events
+    whose checksum is wrong or absent: where events are damaged or missing, cells that still hold
+    them stay, unless --accept-loss says otherwise. Where such cells are damaged too, nothing is
+    rewritten without it, nor ever where the database itself is damaged: `db salvage` copies what is
+    intact. On SQLite new events wait while a month is written. A pruning that reached into the
+    future, which earlier versions allowed, is set back to the end of today.
 
     Example: cost-insights db check
 
     Example: cost-insights db check --organization acme --repair
     """
-    with existing(settings_of(database_url=database_url)) as store:
+    if accept_loss and not repair:
+        raise usage("--accept-loss: give --repair too")
+    settings = settings_of(database_url=database_url)
+    with existing(settings) as store, damage_told(settings):
         started = time.monotonic()
+        faults = list(store.integrity_faults())
+        for fault in faults:
+            note(f"the database is damaged: {printable(fault)}")
         found = check_cells(
             store, _organizations(store, organization), differences_max=differences_max
         )
@@ -217,17 +245,119 @@ def check(
             _print_pruned(found)
             say(summary)
         wrong = [one for one in found if not one.is_right]
-        if not wrong:
-            return
-        if not repair:
+        if faults and repair:
+            raise CommandError(
+                "the database itself is damaged, so nothing was rewritten; restore a backup, or "
+                "copy what is intact with `cost-insights db salvage`"
+            )
+        if not repair and (faults or wrong):
             exit_with(EXIT_REFUSED)
-        for one in wrong:
-            if not mend(store, one):
-                raise CommandError(
-                    f"{one.organization.name}: the events behind the wrong cells were pruned, so "
-                    "the right values are not known here; look for them in a backup"
-                )
-        note("the cells that differed are rewritten")
+        if wrong:
+            _repair(store, wrong, accept_loss=accept_loss)
+
+
+def _repair(store: Store, wrong: list[Findings], *, accept_loss: bool) -> None:
+    losses = [(one.organization.name, loss) for one in wrong for loss in one.losses]
+    if losses and not accept_loss:
+        for name, loss in losses:
+            note(f"{name}, {loss}")
+        raise CommandError(
+            "events are lost, and the cells that held them are damaged, so nothing was rewritten; "
+            "restore a backup, or give --accept-loss to go on with the events that are left"
+        )
+    for one in wrong:
+        if mend(store, one, accept_loss=accept_loss):
+            continue
+        if one.kept_months and one.pruned_before_us is None:
+            months = ", ".join(map(month_shown, one.kept_months))
+            raise CommandError(
+                f"{one.organization.name}: of {months}, cells with a right checksum differ from "
+                "events that have none, because an earlier version stored them; these cells stay "
+                "as they are"
+            )
+        raise CommandError(
+            f"{one.organization.name}: the events behind the wrong cells were pruned, so "
+            "the right values are not known here; look for them in a backup"
+        )
+    note("the cells that differed are rewritten")
+    if any(one.damaged_events for one in wrong):
+        raise CommandError("damaged events cannot be mended; look for them in a backup")
+    if any(one.missing_events for one in wrong) and not accept_loss:
+        raise CommandError(
+            "missing events cannot be mended, and the cells that hold them stay; look for them in "
+            "a backup, or give --accept-loss to take them out of the cells"
+        )
+
+
+@contextmanager
+def damage_told(settings: Settings) -> Iterator[None]:
+    """Turns whatever comes of unreadable contents into the end of the command: damage may raise
+    any error, in the database, in its driver or here."""
+    try:
+        yield
+    except (CommandError, StoreUnavailableError, typer.Exit, typer.Abort):
+        raise
+    except FAILURES as error:
+        if isinstance(error, sa.exc.DBAPIError):
+            words = _cause(error)
+        else:
+            words = printable(f"{type(error).__name__}: {error}")
+        raise CommandError(
+            f"{database_shown(settings)}: the database is damaged and cannot be read to its end: "
+            f"{words}; restore a backup, or copy what is intact with `cost-insights db salvage`",
+            exit_code=EXIT_REFUSED,
+        ) from error
+
+
+@app.command(epilog=EXIT_CODES)
+def salvage(
+    *,
+    new_url: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEW_URL", help="The new database, which must be empty or a file that is not."
+        ),
+    ],
+    database_url: DatabaseOption = None,
+) -> None:
+    """Copies what is intact of a damaged database into a new one, and reports the rest.
+
+    Reads every row by its place in the file, whatever has become of indexes, and leaves out rows
+    that cannot be read, and events and cells whose checksum is wrong. Cells that are damaged are
+    then computed anew, where events or other cells are whole. The old database is not changed; stop
+    the service first. The exit code is 1 if something was lost.
+
+    Example: cost-insights db salvage sqlite:///salvaged.db --database-url sqlite:///damaged.db
+    """
+    settings = settings_of(database_url=database_url)
+    target = settings_of(database_url=new_url)
+    started = time.monotonic()
+    with (
+        database_errors(settings),
+        closing(store_of(settings, is_damaged=True)) as old,
+        opened(target.model_copy(update={"database_upgrade": True})) as new,
+        old.serving(),
+    ):
+        _check_schema_if_readable(old)
+        if not is_empty(new):
+            raise CommandError(f"{database_shown(target)}: the new database must be empty")
+        with damage_told(settings):
+            results = salvage_tables(old, new)
+        for one in results:
+            if one.copied or not one.is_whole:
+                say(in_words_of_table(one))
+        found = mended(new)
+        _print(found)
+        say(_summary(found, seconds=time.monotonic() - started))
+    if not all(one.is_whole for one in results) or not all(one.is_right for one in found):
+        exit_with(EXIT_REFUSED)
+
+
+def _check_schema_if_readable(store: Store) -> None:
+    try:
+        store.check_schema()
+    except sa.exc.DBAPIError as error:
+        note(f"the version of the schema cannot be read: {_cause(error)}")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -353,6 +483,15 @@ def _print(found: list[Findings]) -> None:
             say(f"{one.organization.name}, {damaged}: damaged")
         for difference in one.differences:
             say(in_words(difference))
+        if one.damaged_events:
+            say(f"{one.organization.name}: {one.damaged_events} events are damaged")
+        if one.missing_events:
+            say(f"{one.organization.name}: {one.missing_events} events that cells hold are missing")
+        if one.unverified:
+            say(
+                f"{one.organization.name}: {one.unverified} events have no checksum, because an "
+                "earlier version stored them"
+            )
         if one.is_pruned_ahead:
             say(
                 f"{one.organization.name}: events before {one.pruned_before}, which is in the "
@@ -379,6 +518,8 @@ def _summary(found: list[Findings], *, seconds: float) -> str:
         verdict = "all cells agree with the events that are left"
     if any(one.is_pruned_ahead for one in found):
         verdict = "not everything can be proven"
+    if any(one.damaged_events or one.missing_events for one in found):
+        verdict = "all cells are intact, but not all events"
     if differing or damaged:
         verdict = f"{differing} cells differ, {damaged} segments or batches are damaged"
     return (
@@ -393,6 +534,9 @@ def _as_json(found: list[Findings]) -> list[dict[str, object]]:
             "organization": one.organization.name,
             "events": one.events,
             "cells": one.cells,
+            "events_unverified": one.unverified,
+            "events_damaged": one.damaged_events,
+            "events_missing": one.missing_events,
             "differing": one.differing,
             "damaged": one.damaged,
             "pruned_before": None if one.pruned_before_us is None else one.pruned_before,

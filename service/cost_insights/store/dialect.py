@@ -1,5 +1,6 @@
 """The operations that differ between SQLite and PostgreSQL."""
 
+import enum
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,8 +26,21 @@ WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
 
 
+INTEGRITY_FAULTS_MAX = 20
+"""The number of faults after which the search for more ends."""
+
 EVENTS_AT_ONCE = 50_000
 """The number of events that are read at a time."""
+
+
+class Verdict(enum.IntEnum):
+    """The meaning of the checksum of a stored event, as native gives it."""
+
+    DAMAGED = 0
+    """The row is not what was stored."""
+    UNVERIFIED = 1
+    """The row has no checksum: an earlier version stored it."""
+    VERIFIED = 2
 
 
 class Inserted(NamedTuple):
@@ -121,11 +135,40 @@ class Dialect(Protocol):
         connection, which it begins if need be; raises `sqlalchemy.exc.IntegrityError`
         where the id of an event is stored already."""
 
-    def cells_of_events(
+    def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, int]]:
-        """The packed cells of the events of a time, part by part, and how many events each
-        part has."""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The packed cells of the events of a time that are not damaged, part by part, and the
+        `Verdict` on each event, a byte each."""
+
+    def integrity_faults(self, connection: sa.Connection) -> Iterator[str]:
+        """What the database itself finds to be damaged, in words; reads all of it."""
+
+    def tolerate_damage(self, connection: sa.Connection, *, has_checksums: bool) -> None:
+        """Lets the transaction of a connection read more of a damaged database than it would,
+        even what may be wrong if the rows have checksums of their own."""
+
+    def places(self, connection: sa.Connection, table: str) -> range:
+        """The places of the rows of a table in its file; not each of them holds a row."""
+
+    def places_max(self, connection: sa.Connection, table: str) -> range:
+        """The places that a table may have at most, found without reading the table."""
+
+    def at_places(self, table: str, places: range) -> sa.ColumnElement[bool]:
+        """The condition for the rows at these places."""
+
+    def raw_events(self, connection: sa.Connection, places: range) -> list[tuple[Any, ...]]:
+        """The events at these places, as native verifies them."""
+
+    def stray_events(self, connection: sa.Connection) -> Iterator[tuple[Any, ...]]:
+        """What may be an event, intact or not, and cannot be reached by its place because other
+        parts of the file are damaged."""
+
+    def insert_raw_events(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Inserts events that `raw_events` of any dialect has returned."""
+
+    def adopt_numbers(self, connection: sa.Connection) -> None:
+        """Makes numbers that the database gives out follow those that were inserted."""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         """The outcome of a transaction whose connection was lost while it committed."""

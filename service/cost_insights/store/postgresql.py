@@ -15,11 +15,18 @@ from typing import Any, cast
 import psycopg
 import sqlalchemy as sa
 
-from cost_insights._native.cells import cells_of_copy
+from cost_insights._native.cells import verify_copy
 from cost_insights._native.commit import EVENT_COLUMN_TYPES, EVENT_COLUMNS, Commit
 from cost_insights.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from cost_insights.store.deadline import Deadline
-from cost_insights.store.dialect import EVENTS_AT_ONCE, Inserted, NewBatch, TransactionTrace
+from cost_insights.store.dialect import (
+    EVENTS_AT_ONCE,
+    INTEGRITY_FAULTS_MAX,
+    Inserted,
+    NewBatch,
+    TransactionTrace,
+)
+from cost_insights.store.schema import metadata
 
 
 class _Array(bytes):
@@ -245,27 +252,115 @@ class Postgresql:
         if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
             driver.execute(self._BEGIN)
 
-    _COPY_NUMBERS = (
-        "COPY (SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+    _COPY_EVENTS = (
+        f"COPY (SELECT {', '.join(EVENT_COLUMNS)} "  # noqa: S608 (our own names)
         "FROM event WHERE organization_number = %s AND timestamp_us >= %s AND timestamp_us < %s) "
         "TO STDOUT (FORMAT BINARY)"
     )
 
-    def cells_of_events(
+    def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, int]]:
+    ) -> Iterator[tuple[bytes, bytes]]:
         # With a cursor, the database and this process would wait for each other.
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         span = (organization_number, from_us, end_us)
         with (
-            _driver_errors(self._COPY_NUMBERS),
+            _driver_errors(self._COPY_EVENTS),
             driver.cursor() as cursor,
-            cursor.copy(self._COPY_NUMBERS, span) as copy,
+            cursor.copy(self._COPY_EVENTS, span) as copy,
         ):
             # Each block holds one whole row.
             blocks = iter(copy)
             while part := b"".join(islice(blocks, EVENTS_AT_ONCE)):
-                yield cells_of_copy(part)
+                yield verify_copy(part)
+
+    def integrity_faults(self, connection: sa.Connection) -> Iterator[str]:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors("verify"):
+            for scan in ("indexscan", "indexonlyscan", "bitmapscan"):
+                driver.execute(f"SET LOCAL enable_{scan} = off")
+            for table in metadata.sorted_tables:
+                # Reading every page verifies its checksum, if the cluster has these.
+                read = f"SELECT '' FROM {table.name} HAVING count(*) < 0"  # noqa: S608
+                yield from _faults(driver, read, table.name)
+            if not self._loads_amcheck(driver):
+                return
+            for table in metadata.sorted_tables:
+                yield from _faults(driver, _VERIFY_TABLE, table.name)
+                indexes = driver.execute(
+                    "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+                    "WHERE indrelid = %s::regclass",
+                    (table.name,),
+                )
+                for (index,) in indexes.fetchall():
+                    yield from _faults(driver, _VERIFY_INDEX, index)
+
+    def _loads_amcheck(self, driver: "psycopg.Connection[Any]") -> bool:
+        """Whether the extension that verifies tables and indexes may be used; if it was not
+        created before, it goes with the transaction."""
+        try:
+            with driver.transaction():
+                driver.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+                # Without the privilege its functions are refused.
+                driver.execute("SELECT bt_index_check(indexrelid) FROM pg_index LIMIT 0")
+        except psycopg.Error:
+            return False
+        return True
+
+    def tolerate_damage(self, connection: sa.Connection, *, has_checksums: bool) -> None:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        if has_checksums:
+            # Only a superuser may.
+            with suppress(psycopg.errors.InsufficientPrivilege), driver.transaction():
+                driver.execute("SET LOCAL ignore_checksum_failure = on")
+
+    def places_max(self, connection: sa.Connection, table: str) -> range:
+        return self.places(connection, table)
+
+    def places(self, connection: sa.Connection, table: str) -> range:
+        pages = connection.exec_driver_sql(
+            "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int", (table,)
+        ).scalar_one()
+        return range(pages * _PAGE_PLACES)
+
+    def at_places(self, table: str, places: range) -> sa.ColumnElement[bool]:
+        place: sa.ColumnClause[str] = sa.literal_column(f"{table}.ctid", sa.Text)
+        return (place >= sa.literal_column(f"'{_tid(places.start)}'::tid")) & (
+            place < sa.literal_column(f"'{_tid(places.stop)}'::tid")
+        )
+
+    def raw_events(self, connection: sa.Connection, places: range) -> list[tuple[Any, ...]]:
+        forms = {"uuid": "uuid_send({})", "json": "{}::text"}
+        columns = ", ".join(
+            forms.get(kind, "{}").format(name)
+            for name, kind in zip(EVENT_COLUMNS, EVENT_COLUMN_TYPES, strict=True)
+        )
+        rows = connection.exec_driver_sql(
+            f"SELECT {columns} FROM event WHERE ctid >= %s::tid AND ctid < %s::tid",  # noqa: S608
+            (_tid(places.start), _tid(places.stop)),
+        )
+        return [tuple(row) for row in rows]
+
+    def stray_events(self, connection: sa.Connection) -> Iterator[tuple[Any, ...]]:
+        # Every page can be reached by its number.
+        return iter(())
+
+    def insert_raw_events(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        statement = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN"
+        with (
+            _driver_errors(statement),
+            driver.cursor() as cursor,
+            cursor.copy(statement.encode()) as copy,
+        ):
+            for row in rows:
+                copy.write_row([_as_text(value) for value in row])
+
+    def adopt_numbers(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "SELECT setval(pg_get_serial_sequence('organization', 'number'), max(number)) "
+            "FROM organization"
+        )
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # The id of a transaction of which nothing reached the disk is given out
@@ -367,6 +462,43 @@ class Postgresql:
             (key >> 32, key & 0xFFFFFFFF),
         )
         return bool(waits.scalar_one())
+
+
+_PAGE_PLACES = 512
+"""More than the rows that a page of 8 KiB can hold, which are 291."""
+
+
+def _tid(place: int) -> str:
+    """The place of a row as PostgreSQL writes it; its items count from 1."""
+    page, item = divmod(place, _PAGE_PLACES)
+    return f"({page},{item})"
+
+
+def _as_text(value: Any) -> Any:
+    """A value of an event for COPY, which takes UUIDs and JSON as text."""
+    if isinstance(value, bytearray):
+        return value.decode()
+    return str(uuid.UUID(bytes=value)) if isinstance(value, bytes) else value
+
+
+_VERIFY_TABLE = (
+    "SELECT format('block %%s, item %%s: %%s', blkno, offnum, msg) "  # noqa: S608
+    f"FROM verify_heapam(%(relation)s::regclass) LIMIT {INTEGRITY_FAULTS_MAX}"
+)
+_VERIFY_INDEX = "SELECT bt_index_check(%(relation)s::regclass, true)"
+"""What it finds is an error."""
+
+
+def _faults(driver: "psycopg.Connection[Any]", statement: str, relation: str) -> Iterator[str]:
+    """The faults of a table or index: what a statement returns, and the error that it ends with."""
+    try:
+        with driver.transaction():
+            rows = driver.execute(statement, {"relation": relation}).fetchall()
+        yield from (f"{relation}: {row[0]}" for row in rows if row[0])
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise
+        yield f"{relation}: {' '.join(str(error).split())}"
 
 
 @contextmanager

@@ -168,6 +168,9 @@ event = sa.Table(
     sa.Column("external_member_id", sa.Text),
     sa.Column("llm", sa.JSON),
     sa.Column("metadata", sa.JSON, nullable=False),
+    # CRC-32 of the other columns, as native computes it; of rows that earlier versions stored
+    # there is none.
+    sa.Column("checksum", sa.Integer),
     # With the numbers, so that of a quarter of an hour only the events of a customer or of a name
     # are read. An index of customers or names would find them too, but in it each new event has
     # another place.

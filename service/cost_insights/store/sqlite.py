@@ -4,7 +4,6 @@ import fcntl
 import os
 import sqlite3
 import threading
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -15,7 +14,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 import stamina
 
-from cost_insights._native.cells import cells_of_events
+from cost_insights._native.cells import verify_rows
 from cost_insights._native.commit import EVENT_COLUMNS, Commit
 from cost_insights.errors import (
     StoreFullError,
@@ -26,6 +25,7 @@ from cost_insights.errors import (
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import (
     EVENTS_AT_ONCE,
+    INTEGRITY_FAULTS_MAX,
     WRITES,
     Inserted,
     NewBatch,
@@ -33,6 +33,7 @@ from cost_insights.store.dialect import (
     TransactionTrace,
 )
 from cost_insights.store.schema import batch
+from cost_insights.store.sqlite_pages import rows_in_pages
 
 
 def _insert_batches(connection: sa.Connection, batches: Iterable[NewBatch]) -> bool:
@@ -117,7 +118,8 @@ class Sqlite:
     shared_by_processes = False
     starts_apart = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_damaged: bool) -> None:
+        self._is_damaged = is_damaged
         self._writing = threading.Lock()
 
     # Every transaction sees one snapshot already.
@@ -139,6 +141,9 @@ class Sqlite:
         def _connect(connection: sqlite3.Connection, _record: object) -> None:
             # The driver would begin transactions on its own, and only before writes.
             connection.isolation_level = None
+            if self._is_damaged:
+                # A malformed index in the schema would keep every table from being read.
+                connection.execute("PRAGMA writable_schema = ON")
             _use_wal(connection)
             # An acknowledged event survives a loss of power.
             connection.execute("PRAGMA synchronous = FULL")
@@ -230,19 +235,71 @@ class Sqlite:
         connection.exec_driver_sql(self._INSERT, encoded)
         return Inserted("", _insert_batches(connection, batches))
 
-    _NUMBERS = (
-        "SELECT timestamp_us, coalesce(cost_picocents, 0), customer_number, series_number "
+    _EVENTS = (
+        f"SELECT {', '.join(EVENT_COLUMNS)} "  # noqa: S608 (our own names)
         "FROM event WHERE organization_number = ? AND timestamp_us >= ? AND timestamp_us < ?"
     )
 
-    def cells_of_events(
+    def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, int]]:
+    ) -> Iterator[tuple[bytes, bytes]]:
         driver = cast("sqlite3.Connection", connection.connection.driver_connection)
-        rows = driver.execute(self._NUMBERS, (organization_number, from_us, end_us))
-        while part := rows.fetchmany(EVENTS_AT_ONCE):
-            columns = zip("qqii", zip(*part, strict=True), strict=True)
-            yield cells_of_events(*(array(code, numbers) for code, numbers in columns)), len(part)
+        # A damaged text may be none.
+        with _driver_errors(self._EVENTS), _raw_texts(driver):
+            rows = driver.execute(self._EVENTS, (organization_number, from_us, end_us))
+            while part := rows.fetchmany(EVENTS_AT_ONCE):
+                yield verify_rows(part)
+
+    def integrity_faults(self, connection: sa.Connection) -> Iterator[str]:
+        for (words,) in connection.exec_driver_sql(
+            f"PRAGMA integrity_check({INTEGRITY_FAULTS_MAX})"
+        ):
+            if words != "ok":
+                yield " ".join(words.split())
+
+    def tolerate_damage(self, connection: sa.Connection, *, has_checksums: bool) -> None:
+        """Does nothing: a connection tolerates it from the start or not at all."""
+
+    def places(self, connection: sa.Connection, table: str) -> range:
+        first, last = connection.exec_driver_sql(
+            f"SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM {table}"  # noqa: S608
+        ).one()
+        return range(first, last + 1)
+
+    def places_max(self, connection: sa.Connection, table: str) -> range:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return range(1, pages * _PAGE_ROWS_MAX)
+
+    def at_places(self, table: str, places: range) -> sa.ColumnElement[bool]:
+        place: sa.ColumnClause[int] = sa.literal_column(f"{table}.rowid", sa.BigInteger)
+        return place.between(places.start, places.stop - 1)
+
+    def raw_events(self, connection: sa.Connection, places: range) -> list[tuple[Any, ...]]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        statement = (
+            f"SELECT {', '.join(EVENT_COLUMNS)} "  # noqa: S608 (our own names)
+            "FROM event NOT INDEXED WHERE rowid >= ? AND rowid < ?"
+        )
+        with _driver_errors(statement), _raw_texts(driver):
+            return driver.execute(statement, (places.start, places.stop)).fetchall()
+
+    def stray_events(self, connection: sa.Connection) -> Iterator[tuple[Any, ...]]:
+        described = connection.exec_driver_sql("PRAGMA table_info(event)").all()
+        names = [one[1] for one in described]
+        order = [names.index(name) for name in EVENT_COLUMNS]
+        for row in rows_in_pages(_file(connection.engine.url)):
+            if len(row) == len(names):
+                yield tuple(row[place] for place in order)
+
+    def insert_raw_events(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        texts = [
+            tuple(one.decode() if isinstance(one, bytearray) else one for one in row)
+            for row in rows
+        ]
+        connection.exec_driver_sql(self._INSERT, texts)
+
+    def adopt_numbers(self, connection: sa.Connection) -> None:
+        """Does nothing: the next number follows the greatest one."""
 
     def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
         # There is no connection to lose: a commit that fails has changed nothing.
@@ -311,6 +368,9 @@ class Sqlite:
         return False
 
 
+_PAGE_ROWS_MAX = 512
+"""More than the rows that a page of 4 KiB can hold."""
+
 _SQLITE_TRANSIENT = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -319,6 +379,26 @@ _SQLITE_TRANSIENT = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+
+
+@contextmanager
+def _raw_texts(driver: sqlite3.Connection) -> Iterator[None]:
+    """Makes texts come as they are stored, as bytearrays, unlike blobs."""
+    before = driver.text_factory
+    driver.text_factory = bytearray
+    try:
+        yield
+    finally:
+        driver.text_factory = before
+
+
+@contextmanager
+def _driver_errors(statement: str) -> Iterator[None]:
+    """Converts errors of the driver, which is used directly here, into those of SQLAlchemy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
 
 def _file(url: sa.URL) -> Path:

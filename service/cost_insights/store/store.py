@@ -59,10 +59,12 @@ class Store:
         *,
         connections_max: int = 8,
         retry_seconds: float = 10,
+        is_damaged: bool = False,
     ) -> None:
+        """One that `is_damaged` is only read, as far as that goes."""
         url = parse_url(database_url)
         self.url = url
-        self.dialect = _dialect_of(url)
+        self.dialect = _dialect_of(url, is_damaged=is_damaged)
         for_statements = max(1, connections_max // 4)
         self.transactions_max = max(1, connections_max - for_statements)
         """The greatest number of transactions at once."""
@@ -220,6 +222,22 @@ class Store:
         with self.errors_of_the_database(), self._too_slow(deadline):
             return self.dialect.rows(self._statement_engine, statement, values, deadline)
 
+    def integrity_faults(self) -> Iterator[str]:
+        """What the database itself finds to be damaged, in words; reads all of it and changes
+        nothing.
+
+        A fault that keeps the database from going on is the last one.
+        """
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            try:
+                yield from self.dialect.integrity_faults(connection)
+            except sa.exc.DBAPIError as error:
+                if self.dialect.unavailable(error) is not None:
+                    raise
+                yield " ".join(str(error.orig).split())
+            finally:
+                transaction.rollback()
+
     @contextmanager
     def _too_slow(self, deadline: Deadline) -> Iterator[None]:
         try:
@@ -357,13 +375,13 @@ def parse_url(text: str) -> sa.URL:
     return url
 
 
-def _dialect_of(url: sa.URL) -> Dialect:
+def _dialect_of(url: sa.URL, *, is_damaged: bool) -> Dialect:
     """The dialect of the URL of a supported database."""
     # Drivers are loaded only if they are needed.
     if url.get_backend_name() == "sqlite":
         from cost_insights.store.sqlite import Sqlite  # noqa: PLC0415
 
-        return Sqlite()
+        return Sqlite(is_damaged=is_damaged)
     from cost_insights.store.postgresql import Postgresql  # noqa: PLC0415
 
     return Postgresql()
