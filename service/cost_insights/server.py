@@ -14,6 +14,7 @@ from typing import Protocol
 
 from cost_insights.addresses import AddressError, is_loopback
 from cost_insights.app import App
+from cost_insights.doors.connections import ConnectionLimits, connections_allowed
 from cost_insights.doors.grpc.listener import GrpcListener
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.listener import HttpListener
@@ -72,12 +73,21 @@ class Server:
         await asyncio.to_thread(check_address, self.settings, self.app.store)
         self.app.start()
         app, settings = self.app, self.settings
+        connections = ConnectionLimits(
+            connections_allowed(
+                settings.connections_max,
+                doors=2 if settings.http_address else 1,
+                database_connections=settings.database_connections_max,
+            ),
+            settings.connection_idle_seconds,
+        )
         self._grpc = GrpcListener(
             settings.grpc_address,
             app.calls,
             app.health,
             app.authenticator,
             app.budget,
+            connections=connections,
             request_bytes_max=settings.request_bytes_max,
             message_seconds_max=settings.grpc_message_seconds,
             share_port=self._share_port,
@@ -92,6 +102,7 @@ class Server:
                 limits=HttpLimits(
                     settings.request_bytes_max, settings.http_body_seconds, app.budget
                 ),
+                connections=connections,
                 cors_origins=settings.http_cors_origins,
                 share_port=self._share_port,
             )

@@ -143,6 +143,13 @@ class Settings(BaseSettings):
     """The greatest number of bytes of requests that may wait to be stored; beyond it requests are
     refused."""
 
+    connections_max: int = Field(default=4_096, ge=16, le=100_000)
+    """The number of connections that each of the two servers of a process takes; fewer where the
+    system lets the process open few files."""
+
+    connection_idle_seconds: float = Field(default=60, ge=1, le=86_400)
+    """The time after which a connection without calls is closed."""
+
     in_flight_bytes_max: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)
     """The memory for requests from before they are read until they are answered, shared fairly by
     organizations; beyond it requests wait for some seconds and then are refused. Each is counted

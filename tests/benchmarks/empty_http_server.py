@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.http.listener import server_config
 
 PATH = "/v1/events/ingest"
@@ -26,7 +27,7 @@ async def _handle(request: Request) -> Response:
 async def serve() -> None:
     """Serves on a free port of 127.0.0.1."""
     app = Starlette(routes=[Route(PATH, _handle, methods=["POST"])])
-    server = uvicorn.Server(server_config(app, body_seconds_max=60))
+    server = uvicorn.Server(server_config(app, ConnectionLimits(4_096, 60), body_seconds_max=60))
     listening = socket.create_server(("127.0.0.1", 0))
     print(f"HTTP on 127.0.0.1:{listening.getsockname()[1]}", flush=True)
     await server.serve(sockets=[listening])

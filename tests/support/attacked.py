@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -57,6 +59,10 @@ class AttackedService:
         """The memory that the process holds."""
         return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
+    def files_max(self) -> int:
+        """The number of files that the process may have open."""
+        return resource.prlimit(self._pid, resource.RLIMIT_NOFILE)[0]
+
     def descriptors(self) -> int:
         """The number of files and sockets that the process has open."""
         return len(os.listdir(f"/proc/{self._pid}/fd"))  # noqa: PTH208
@@ -80,11 +86,16 @@ StartAttacked = Callable[..., contextlib.AbstractContextManager[AttackedService]
 
 @contextlib.contextmanager
 def attacked(
-    folder: Path, *, collects_garbage: bool = True, **settings: object
+    folder: Path,
+    *,
+    collects_garbage: bool = True,
+    files_max: tuple[int, int] | None = None,
+    **settings: object,
 ) -> Iterator[AttackedService]:
     """A service on a new SQLite database, which asks everybody for a token.
 
-    Without the collector of reference cycles, whatever is in one stays in memory.
+    Without the collector of reference cycles, whatever is in one stays in memory. `files_max` are
+    the soft and the hard limit of open files.
     """
     url = f"sqlite:///{folder / 'attacked.db'}"
     variables = {f"COST_INSIGHTS_{name.upper()}": str(value) for name, value in settings.items()}
@@ -101,6 +112,9 @@ def attacked(
             stdout=subprocess.PIPE,
             stderr=log_file,
             text=True,
+            preexec_fn=None  # noqa: PLW1509 (nothing else runs in the child)
+            if files_max is None
+            else partial(resource.setrlimit, resource.RLIMIT_NOFILE, files_max),
         )
         assert process.stdout is not None
         service = AttackedService(Serving(process, process.stdout.readline()), store)

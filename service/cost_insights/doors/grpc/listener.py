@@ -10,6 +10,7 @@ from cost_insights.addresses import AddressError, is_socket, join_address, split
 from cost_insights.api.admission import CALL_BYTES, Budget
 from cost_insights.api.health import Health
 from cost_insights.api.operations import SERVICES, Call
+from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.health import HealthService
 from cost_insights.doors.grpc.messages import MessageReader
@@ -21,6 +22,11 @@ _CONNECTION_CALLS_MAX: Final = 256
 """The number of calls on one connection at a time; clients are told, and wait with more."""
 
 _PENDING_CALLS_MAX: Final = 16_384
+
+_KEEP_ALIVE_MS: Final = 60_000
+_KEEP_ALIVE_TIMEOUT_MS: Final = 20_000
+_HANDSHAKE_MS: Final = 10_000
+"""The time in which a connection must begin with what HTTP/2 begins with."""
 
 
 class GrpcListener:
@@ -34,6 +40,7 @@ class GrpcListener:
         authenticator: Authenticator,
         budget: Budget,
         *,
+        connections: ConnectionLimits,
         request_bytes_max: int,
         message_seconds_max: float,
         share_port: bool,
@@ -53,6 +60,12 @@ class GrpcListener:
                 # 4 MiB of each call arrive, and of a call that is waiting for room as well.
                 ("grpc.http2.lookahead_bytes", CALL_BYTES),
                 ("grpc.http2.bdp_probe", 0),
+                ("grpc.max_allowed_incoming_connections", connections.connections_max),
+                ("grpc.max_connection_idle_ms", round(1_000 * connections.idle_seconds_max)),
+                # A client that is gone without a word is found out while its calls still run.
+                ("grpc.keepalive_time_ms", _KEEP_ALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEP_ALIVE_TIMEOUT_MS),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # Calls that nobody has looked at yet. By itself the runtime cancels some of those
                 # beyond 1,000, whoever sent them: a burst from one would fail the calls of others.
                 ("grpc.server.max_pending_requests", _PENDING_CALLS_MAX),

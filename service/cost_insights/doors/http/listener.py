@@ -21,13 +21,11 @@ from cost_insights.addresses import (
 from cost_insights.api.compatible import CompatibleCall
 from cost_insights.api.health import Health
 from cost_insights.api.operations import Call
+from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.http.application import application
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.protocol import Connection
 from cost_insights.identity import Authenticator
-
-_KEEP_ALIVE_SECONDS: Final = 60
-"""The time for which a connection may stay idle between two requests."""
 
 _BACKLOG: Final = 2_048
 
@@ -44,6 +42,7 @@ class HttpListener:
         authenticator: Authenticator,
         *,
         limits: HttpLimits,
+        connections: ConnectionLimits,
         cors_origins: Sequence[str],
         share_port: bool,
     ) -> None:
@@ -52,6 +51,7 @@ class HttpListener:
         """The address it listens on; once started, with the port that was taken."""
 
         self._share_port = share_port
+        self._connections = connections
         self._body_seconds_max = limits.seconds_max
         self._app = application(
             calls,
@@ -70,7 +70,9 @@ class HttpListener:
         if not is_socket(self.address):
             host, _ = split_address(self.address)
             self.address = join_address(host, listening.getsockname()[1])
-        self._server = _Server(server_config(self._app, body_seconds_max=self._body_seconds_max))
+        self._server = _Server(
+            server_config(self._app, self._connections, body_seconds_max=self._body_seconds_max)
+        )
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         await self._server.has_started.wait()
 
@@ -82,12 +84,21 @@ class HttpListener:
         await self._serving
 
 
-def server_config(app: ASGIApp, *, body_seconds_max: float) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, connections: ConnectionLimits, *, body_seconds_max: float
+) -> uvicorn.Config:
     """The configuration of a server in an event loop that is there already."""
     return uvicorn.Config(
         app,
         # The type asks for a class, and whatever makes a protocol will do.
-        http=cast("type[asyncio.Protocol]", partial(Connection, body_seconds_max=body_seconds_max)),
+        http=cast(
+            "type[asyncio.Protocol]",
+            partial(
+                Connection,
+                body_seconds_max=body_seconds_max,
+                connections_max=connections.connections_max,
+            ),
+        ),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -98,7 +109,8 @@ def server_config(app: ASGIApp, *, body_seconds_max: float) -> uvicorn.Config:
         server_header=False,
         # The address of a client behind a proxy is found in the logs of the proxy.
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        # The type says whole seconds, but the event loop takes any number.
+        timeout_keep_alive=cast("int", connections.idle_seconds_max),
         backlog=_BACKLOG,
     )
 

@@ -27,6 +27,10 @@ _REFUSALS: Final = {
         b'{"error":"RequestHeaderFieldsTooLarge",'
         b'"detail":"the head of the request is larger than %d bytes"}' % _HEAD_BYTES_MAX,
     ),
+    503: (
+        b"503 Service Unavailable\r\nretry-after: 1",
+        b'{"error":"ServiceUnavailable","detail":"too many connections are open; try again"}',
+    ),
 }
 
 
@@ -40,8 +44,11 @@ class _Part(enum.Enum):
 class Connection(HttpToolsProtocol):
     """A connection whose requests have a head of limited size, and arrive in limited time."""
 
-    def __init__(self, *args: Any, body_seconds_max: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, body_seconds_max: float, connections_max: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._connections_max = connections_max
         self._seconds_max = {_Part.HEAD: _HEAD_SECONDS_MAX, _Part.BODY: body_seconds_max}
         self._head_bytes = 0
         self._in_head = True
@@ -49,8 +56,11 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the time for the first head."""
+        """Starts the time for the first head, unless there are too many connections."""
         super().connection_made(transport)
+        if len(self.connections) > self._connections_max:
+            self._answer(503)
+            return
         self._await(_Part.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -60,6 +70,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses the bytes that arrived."""
+        if self.transport.is_closing():
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
