@@ -28,7 +28,17 @@ LAYERS = (
 )
 """The layers from the top down: a set may import the sets below it."""
 
-EVERYWHERE = {"_native", "addresses", "amounts", "clock", "errors", "logs", "paging", "settings"}
+EVERYWHERE = {
+    "_native",
+    "addresses",
+    "amounts",
+    "clock",
+    "errors",
+    "fair_queue",
+    "logs",
+    "paging",
+    "settings",
+}
 """The modules that any layer may import, and that import nothing of the layers."""
 
 CLIENT = {"client"}

@@ -33,6 +33,10 @@ from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
+_OWN_CONNECTIONS = 4
+"""The connections of a process that no call reads with: of the writer, the recorder, the compactor
+and its lease."""
+
 
 class App:
     """The parts of one process, whatever doors lead to them."""
@@ -61,7 +65,13 @@ class App:
             waiting_events_max=settings.waiting_events_max,
             waiting_bytes_max=settings.waiting_bytes_max,
         )
-        self._work = Work(self.store, query_seconds_max=settings.query_seconds_max)
+        reading = max(2, self.store.transactions_max - _OWN_CONNECTIONS)
+        self._exports_max = max(1, reading // 2)
+        self._work = Work(
+            self.store,
+            query_seconds_max=settings.query_seconds_max,
+            readers=max(2, reading - self._exports_max),
+        )
         self._jobs = (
             [Runner(self.store, Compactor(self.store, self.caches.cells))]
             if settings.compact
@@ -125,8 +135,7 @@ class App:
             store,
             MetricsExporter(store, metrics),
             work,
-            # Half of the connections that read: the writer and the compactor have one each.
-            cost_rows_max=max(1, (store.transactions_max - 2) // 2),
+            cost_rows_max=self._exports_max,
         )
         record_system_events = system_event_call(
             recorder, work, clock_skew_ms=settings.clock_skew_ms

@@ -65,9 +65,9 @@ class Settings(BaseSettings):
     database_upgrade: bool = True
     """Whether `serve` brings the schema of the database up to date when it starts."""
 
-    database_connections_max: int = Field(default=8, ge=4, le=100)
+    database_connections_max: int = Field(default=12, ge=4, le=100)
     """The number of connections that a process opens: a quarter of them serve questions that are
-    answered from memory, one writes, one compacts, and the others read, of which at most half
+    answered from memory, four write and compact, and the others read, of which at most half
     export rows of FOCUS. One more connection checks whether the database answers, and one looks up
     access tokens."""
 

@@ -305,14 +305,18 @@ def test_statements_that_race(store: Store, database_url: str, acme: Organizatio
 
 
 def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
-    """While the database is busy 64 calls wait, others are refused, and all that wait are done."""
+    """While the database is busy 64 calls wait behind the one that is recorded and others are
+    refused, and all that wait are done."""
 
     async def call() -> list[Recorded | BaseException]:
-        recorder, work = Recorder(store), Work(store, query_seconds_max=60)
+        recorder, work = Recorder(store), Work(store, query_seconds_max=60, readers=2)
         with store.write() as connection:
             connection.execute(sa.update(organizations).values(customers_count=0))
             calls = asyncio.gather(
-                *(work.record(partial(recorder.orders, acme, [order(f"o{n}")])) for n in range(70)),
+                *(
+                    work.record(acme, partial(recorder.orders, acme, [order(f"o{n}")]))
+                    for n in range(70)
+                ),
                 return_exceptions=True,
             )
             await asyncio.sleep(0)
@@ -321,14 +325,15 @@ def test_too_many_calls_are_refused(store: Store, acme: Organization) -> None:
         return answers
 
     answers = asyncio.run(call())
-    assert answers[:64] == [(1, 0, [])] * 64
-    for answer in answers[64:]:
+    assert answers[:65] == [(1, 0, [])] * 65
+    for answer in answers[65:]:
         assert isinstance(answer, OverloadedError)
         assert answer.message == (
-            "64 calls wait to be recorded, at most 64 are held; try again later"
+            "64 calls of the organization wait, at most 64 are held, each for 60 seconds at most; "
+            "try again later"
         )
         assert answer.facts == {"waiting_calls": "64", "waiting_calls_max": "64"}
-    assert len(rows(store, paid_order)) == 64
+    assert len(rows(store, paid_order)) == 65
 
 
 def test_a_broken_connection_is_tried_again(store: Store, acme: Organization) -> None:

@@ -103,7 +103,11 @@ def event_calls(
         caller: Caller, request: event_service_pb2.GetEventRequest
     ) -> event_service_pb2.GetEventResponse:
         return event_service_pb2.GetEventResponse(
-            event=_event(await work.read(lambda: reader.event(caller.organization, request.id)))
+            event=_event(
+                await work.read(
+                    caller.organization, lambda: reader.event(caller.organization, request.id)
+                )
+            )
         )
 
     list_event_names = list_call(

@@ -5,11 +5,15 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 
+from cost_insights.api.turns import Turns
 from cost_insights.api.work import Work
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.identity import Organization
 from cost_insights.metrics import ExportFormat, MetricsExporter, MetricsQuestion
 from cost_insights.store import Deadline, Store
+
+_WAITING_MAX = 64
+"""The number of exports of an organization that may wait for a turn."""
 
 _PART_SECONDS = 1.0
 """The time that each part adds for the caller: one part a second is the slowest pace allowed."""
@@ -22,11 +26,13 @@ class Exports:
         self, store: Store, exporter: MetricsExporter, work: Work, *, cost_rows_max: int
     ) -> None:
         """`cost_rows_max` is the number of exports that may read rows of costs at once, each on a
-        connection of its own; further exports wait for their turn."""
+        connection of its own; further exports wait for a turn, which organizations share."""
         self._store = store
         self._exporter = exporter
         self._work = work
-        self._turns = asyncio.Semaphore(cost_rows_max)
+        self._turns = Turns(
+            cost_rows_max, waiting_max=_WAITING_MAX, seconds_max=work.query_seconds_max
+        )
 
     def parts(
         self, organization: Organization, question: MetricsQuestion, written: ExportFormat
@@ -44,7 +50,7 @@ class Exports:
         self, organization: Organization, question: MetricsQuestion, written: ExportFormat
     ) -> AsyncGenerator[str, None]:
         parts = await self._work.answer(
-            partial(self._exporter.answer_parts, organization, question, written)
+            organization, partial(self._exporter.answer_parts, organization, question, written)
         )
         while (part := await asyncio.to_thread(next, parts, None)) is not None:
             yield part
@@ -53,12 +59,13 @@ class Exports:
         self, organization: Organization, question: MetricsQuestion
     ) -> AsyncGenerator[str, None]:
         deadline = Deadline(self._work.query_seconds_max)
-        reading = _Reading(
-            partial(self._exporter.cost_row_parts, organization, question, deadline), self._turns
-        )
         loop = asyncio.get_running_loop()
         patience = self._work.query_seconds_max
-        await self._turns.acquire()
+        reading = _Reading(
+            partial(self._exporter.cost_row_parts, organization, question, deadline),
+            await self._turns.take(organization),
+        )
+        deadline.renew()  # the time in which it waited is not part of it
         try:
             part = await self._store.retrying(asyncio.to_thread, reading.begin)
             while part is not None:
@@ -87,11 +94,12 @@ class _Reading:
     """A generator that threads advance and close, one at a time, with the turn it holds."""
 
     def __init__(
-        self, read: Callable[[], Generator[str, None, None]], turns: asyncio.Semaphore
+        self, read: Callable[[], Generator[str, None, None]], give_back: Callable[[], None]
     ) -> None:
+        """`give_back` ends the turn."""
         self._read = read
         self._parts = read()
-        self._turns: asyncio.Semaphore | None = turns
+        self._give_back: Callable[[], None] | None = give_back
         self._lock = threading.Lock()
         self.was_given_up = False
 
@@ -114,6 +122,6 @@ class _Reading:
         loop.run_in_executor(None, self.close).add_done_callback(lambda _: self.end_turn())
 
     def end_turn(self) -> None:
-        if self._turns is not None:
-            self._turns.release()
-            self._turns = None
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None

@@ -32,9 +32,10 @@ def list_call(
         question = question_of(checks, request)
         checks.finish()
         items, next_page_token = await work.read(
+            caller.organization,
             lambda: read_page(
                 caller.organization, question, page_size=page_size, page_token=request.page_token
-            )
+            ),
         )
         return response_of(items, next_page_token)
 

@@ -116,7 +116,7 @@ def metrics_calls(reader: MetricsReader, exports: Exports, work: Work) -> Mappin
                 reader.answer(caller.organization, question, deadline, numbers_max=NUMBERS_MAX)
             )
 
-        return await work.answer(answer)
+        return await work.answer(caller.organization, answer)
 
     async def export_metrics(
         caller: Caller, request: metrics_service_pb2.ExportMetricsRequest

@@ -70,7 +70,9 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordOrdersRequest
     ) -> revenue_service_pb2.RecordOrdersResponse:
         orders = await asyncio.to_thread(new_orders, request, latest_us=latest_us())
-        recorded = await work.record(lambda: recorder.orders(caller.organization, orders))
+        recorded = await work.record(
+            caller.organization, lambda: recorder.orders(caller.organization, orders)
+        )
         return revenue_service_pb2.RecordOrdersResponse(
             inserted=recorded.inserted,
             duplicates=recorded.duplicates,
@@ -84,7 +86,9 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordRefundsRequest
     ) -> revenue_service_pb2.RecordRefundsResponse:
         refunds = await asyncio.to_thread(new_refunds, request, latest_us=latest_us())
-        recorded = await work.record(lambda: recorder.refunds(caller.organization, refunds))
+        recorded = await work.record(
+            caller.organization, lambda: recorder.refunds(caller.organization, refunds)
+        )
         return revenue_service_pb2.RecordRefundsResponse(
             inserted=recorded.inserted,
             duplicates=recorded.duplicates,
@@ -99,7 +103,7 @@ def revenue_calls(
     ) -> revenue_service_pb2.RecordSubscriptionsResponse:
         subscriptions = await asyncio.to_thread(new_subscriptions, request, latest_us=latest_us())
         outcomes = await work.record(
-            lambda: recorder.subscriptions(caller.organization, subscriptions)
+            caller.organization, lambda: recorder.subscriptions(caller.organization, subscriptions)
         )
         return revenue_service_pb2.RecordSubscriptionsResponse(
             **_counts(outcomes), outcomes=[_SUBSCRIPTION_OUTCOMES[outcome] for outcome in outcomes]
@@ -109,7 +113,9 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordCheckoutsRequest
     ) -> revenue_service_pb2.RecordCheckoutsResponse:
         checkouts = await asyncio.to_thread(new_checkouts, request, latest_us=latest_us())
-        outcomes = await work.record(lambda: recorder.checkouts(caller.organization, checkouts))
+        outcomes = await work.record(
+            caller.organization, lambda: recorder.checkouts(caller.organization, checkouts)
+        )
         return revenue_service_pb2.RecordCheckoutsResponse(
             **_counts(outcomes), outcomes=[_STATE_OUTCOMES[outcome] for outcome in outcomes]
         )
@@ -118,7 +124,9 @@ def revenue_calls(
         caller: Caller, request: revenue_service_pb2.RecordSeatsRequest
     ) -> revenue_service_pb2.RecordSeatsResponse:
         seats = await asyncio.to_thread(new_seats, request, latest_us=latest_us())
-        outcomes = await work.record(lambda: recorder.seats(caller.organization, seats))
+        outcomes = await work.record(
+            caller.organization, lambda: recorder.seats(caller.organization, seats)
+        )
         return revenue_service_pb2.RecordSeatsResponse(
             **_counts(outcomes), outcomes=[_STATE_OUTCOMES[outcome] for outcome in outcomes]
         )

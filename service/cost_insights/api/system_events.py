@@ -73,9 +73,10 @@ def system_event_call(recorder: Recorder, work: Work, *, clock_skew_ms: int) -> 
                 refused=len({index for index, _ in read.faults}),
             )
         recorded = await work.record(
+            caller.organization,
             lambda: recorder.system_events(
                 caller.organization, read.events, accept_valid=read.accept_valid
-            )
+            ),
         )
         faults = sorted([*read.faults, *recorded.faults], key=lambda fault: fault[0])
         return ingest_answer(

@@ -1,15 +1,22 @@
-"""The blocking work of operations, done in threads so that other calls go on."""
+"""The blocking work of operations, done in threads so that other calls go on.
+
+Organizations share the threads fairly: one that asks a lot waits for itself.
+"""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
-from cost_insights.errors import OverloadedError
+from cost_insights.api.turns import Turns
+from cost_insights.identity import Organization
 from cost_insights.store import Deadline, Store
 
-_WAITING_CALLS_MAX = 64
-"""The number of calls that may wait to record revenue, each with up to a thousand records."""
+_WAITING_READS_MAX = 256
+_WAITING_RECORDS_MAX = 64
+"""The numbers of calls of an organization that may wait to read, and to record revenue, which have
+up to a thousand records each."""
 
 _T = TypeVar("_T")
 
@@ -20,59 +27,77 @@ class Work:
     Reads are retried for a while if the database fails temporarily; meanwhile no thread waits.
     """
 
-    def __init__(self, store: Store, *, query_seconds_max: float) -> None:
+    def __init__(self, store: Store, *, query_seconds_max: float, readers: int) -> None:
+        """`readers` is the number of threads that read, each with a connection at most."""
         self._store = store
         self.query_seconds_max = query_seconds_max
-        self._recording = 0
+        self._reading = Turns(
+            readers, waiting_max=_WAITING_READS_MAX, seconds_max=query_seconds_max
+        )
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._recording = Turns(1, waiting_max=_WAITING_RECORDS_MAX, seconds_max=query_seconds_max)
         # A thread of its own: calls that wait for the database do not take the threads
         # and the connections of those that read.
         self._recorder = ThreadPoolExecutor(1, thread_name_prefix="recorder")
 
     async def close(self) -> None:
-        """Finishes what is being recorded."""
+        """Finishes what is being recorded and read."""
         await asyncio.to_thread(self._recorder.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
 
-    async def read(self, work: Callable[[], _T]) -> _T:
-        """The result of short work."""
-        return await self._store.retrying(asyncio.to_thread, work)
+    async def read(self, organization: Organization, work: Callable[[], _T]) -> _T:
+        """The result of work that reads, for an organization; it ends like that of `answer`."""
+        return await self.answer(organization, lambda _: work())
 
-    async def record(self, work: Callable[[], _T]) -> _T:
-        """The result of work that records revenue, one call after the other.
+    async def answer(self, organization: Organization, work: Callable[[Deadline], _T]) -> _T:
+        """The result of work that has a time limit, for an organization.
+
+        The work ends with the task that waits for it. Raises OverloadedError if the organization
+        asks too much at once.
+        """
+        return await self._store.retrying(self._within, organization, work)
+
+    async def record(self, organization: Organization, work: Callable[[], _T]) -> _T:
+        """The result of work that records revenue of an organization, one call after the other.
 
         Raises OverloadedError if too many wait.
         """
-        if self._recording >= _WAITING_CALLS_MAX:
-            raise _overloaded(self._recording)
-        self._recording += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._recorder, work)
-        finally:
-            self._recording -= 1
+        return await self._in_turn(self._recording, self._recorder, organization, work)
 
-    async def answer(self, work: Callable[[Deadline], _T]) -> _T:
-        """The result of work that has a time limit.
-
-        The work ends with the task that waits for it.
-        """
-        return await self._store.retrying(self._within, work)
-
-    async def _within(self, work: Callable[[Deadline], _T]) -> _T:
+    async def _within(self, organization: Organization, work: Callable[[Deadline], _T]) -> _T:
         deadline = Deadline(self.query_seconds_max)
         loop = asyncio.get_running_loop()
         over = loop.call_later(self.query_seconds_max, deadline.cancel)
         try:
-            return await asyncio.to_thread(work, deadline)
+            return await self._in_turn(
+                self._reading, self._readers, organization, partial(_under, deadline, work)
+            )
         except asyncio.CancelledError:
             deadline.cancel()
             raise
         finally:
             over.cancel()
 
+    async def _in_turn(
+        self,
+        turns: Turns,
+        threads: ThreadPoolExecutor,
+        organization: Organization,
+        work: Callable[[], _T],
+    ) -> _T:
+        give_back = await turns.take(organization)
+        loop = asyncio.get_running_loop()
+        try:
+            running = threads.submit(work)
+        except BaseException:
+            give_back()
+            raise
+        # The turn ends with the work, even where nobody waits for it any more.
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(give_back))
+        return await asyncio.wrap_future(running)
 
-def _overloaded(waiting: int) -> OverloadedError:
-    return OverloadedError(
-        f"{waiting} calls wait to be recorded, at most {_WAITING_CALLS_MAX} are held; "
-        "try again later",
-        reason="OVERLOADED",
-        facts={"waiting_calls": str(waiting), "waiting_calls_max": str(_WAITING_CALLS_MAX)},
-    )
+
+def _under(deadline: Deadline, work: Callable[[Deadline], _T]) -> _T:
+    deadline.check()
+    with deadline.ruling():
+        return work(deadline)

@@ -8,7 +8,6 @@ request is answered after the commit that holds it.
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,13 +27,15 @@ from cost_insights.errors import (
 )
 from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.writer import EventWriter
+from cost_insights.fair_queue import FairQueue
 from cost_insights.identity import Organization
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
 
-_GROUP_EVENTS_MAX = 50_000
-"""The number of events from which no further request joins a transaction."""
+_GROUP_EVENTS_MAX = 10_000
+"""The number of events from which no further request joins a transaction: whoever comes next waits
+for all of them, and larger transactions hardly cost less an event."""
 
 _MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000
@@ -71,7 +72,8 @@ class _Waiting:
 
 
 class Ingestor:
-    """Stores events in groups, in the order of arrival, one transaction at a time."""
+    """Stores events in groups, one transaction at a time: those of an organization in the order of
+    arrival, and those of several organizations in equal shares."""
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class Ingestor:
         self._limits = limits
         self._waiting_events_max = waiting_events_max
         self._waiting_bytes_max = waiting_bytes_max
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue()
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
@@ -117,7 +119,7 @@ class Ingestor:
         Raises OverloadedError if too much waits, ShuttingDownError while the service stops.
         """
         # Refused before it costs anything, and again once it is known how much it holds.
-        self._admit(len(request))
+        self._admit(organization, len(request))
         return await self._decoded(
             len(request),
             lambda: native.decode_events(request, **self._decoding(organization)),
@@ -125,7 +127,7 @@ class Ingestor:
 
     async def decode_json(self, organization: Organization, body: bytes) -> EventBatch:
         """Reads an `IngestEventsRequest` written as JSON, as `decode` reads an encoded one."""
-        self._admit(len(body))
+        self._admit(organization, len(body))
         return await self._decoded(
             len(body),
             lambda: native.decode_events_json(body, **self._decoding(organization)),
@@ -143,7 +145,7 @@ class Ingestor:
         if batch.holds_system_events:
             raise ValueError("system events are recorded, not stored")
         refuse_faults(batch)
-        self._admit(request_bytes, len(batch))
+        self._admit(organization, request_bytes, len(batch))
         return ingested(await self.enqueue(organization, batch, request_bytes))
 
     async def decode_streamed(
@@ -171,7 +173,7 @@ class Ingestor:
             request_bytes,
             asyncio.get_running_loop().create_future(),
         )
-        self._waiting.append(waiting)
+        self._waiting.put(organization.number, waiting, max(1, len(batch)))
         self._waiting_events += len(batch)
         self._waiting_bytes += request_bytes
         self._arrived.set()
@@ -179,12 +181,12 @@ class Ingestor:
             self._enough.set()
         return waiting.outcome
 
-    async def until_room(self) -> None:
-        """Returns once there is room for more; raises ShuttingDownError while the service stops."""
-        while (
-            self._waiting_events >= self._waiting_events_max
-            or self._waiting_bytes >= self._waiting_bytes_max
-        ) and not self._closing:
+    async def until_room(self, organization: Organization) -> None:
+        """Returns once there is room for more of an organization; raises ShuttingDownError while
+        the service stops."""
+        while not self._closing and (
+            self._is_full(organization, 1) or self._waiting_bytes >= self._waiting_bytes_max
+        ):
             self._left.clear()
             await self._left.wait()
         if self._closing:
@@ -204,14 +206,23 @@ class Ingestor:
             limits=self._limits,
         )
 
-    def _admit(self, request_bytes: int, events: int = 0) -> None:
+    def _admit(self, organization: Organization, request_bytes: int, events: int = 0) -> None:
         if self._closing:
             raise ShuttingDownError
         # A request that meets an empty queue is always taken, however large.
-        if self._waiting and self._waiting_events + events > self._waiting_events_max:
+        if self._waiting and self._is_full(organization, events):
             raise _overloaded("events", self._waiting_events, self._waiting_events_max)
         if self._waiting and self._waiting_bytes + request_bytes > self._waiting_bytes_max:
             raise _overloaded("bytes", self._waiting_bytes, self._waiting_bytes_max)
+
+    def _is_full(self, organization: Organization, events: int) -> bool:
+        """Whether there is no room for events of an organization; up to its share there always
+        is, even where others fill the queue."""
+        if self._waiting_events + events <= self._waiting_events_max:
+            return False
+        owned = self._waiting.cost_of(organization.number)
+        owners = self._waiting.owners + (0 if owned else 1)
+        return owned + events > self._waiting_events_max // owners
 
     async def _run(self) -> None:
         while True:
@@ -249,8 +260,7 @@ class Ingestor:
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
         events = 0
-        while self._waiting and events < _GROUP_EVENTS_MAX:
-            waiting = self._waiting.popleft()
+        while events < _GROUP_EVENTS_MAX and (waiting := self._waiting.pop()) is not None:
             self._waiting_events -= len(waiting.submission.batch)
             self._waiting_bytes -= waiting.request_bytes
             if waiting.outcome.cancelled():

@@ -26,6 +26,9 @@ from cost_insights.store.schema import event, series
 _NAMES_AT_ONCE: Final = 50
 """The number of names that are counted together, which bounds the memory that takes."""
 
+_ROWS_AT_ONCE: Final = 10_000
+"""The number of rows between two checks of the time limit."""
+
 _STEP_QUARTERS: Final = 32 * DAY_QUARTERS
 
 
@@ -135,7 +138,10 @@ class _Names:
             .where(series.c.organization_number == organization_number, *chosen.series_conditions())
             .order_by(series.c.event_name)
         )
-        for name, number in rows:
+        deadline = Deadline.of_this_thread()
+        for place, (name, number) in enumerate(rows):
+            if deadline is not None and place % _ROWS_AT_ONCE == 0:
+                deadline.check()
             self._series[name].append(number)
 
     def containing(self, text: str, *, after: str | None = None) -> list[str]:

@@ -117,7 +117,7 @@ class EventStream(Generic[_T]):
 
     async def _begin(self, request: bytes) -> "_Pending[_T]":
         organization = await self._authorize()
-        await self._ingestor.until_room()
+        await self._ingestor.until_room(organization)
         streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
         fault = streamed.batch.request_fault
         if fault is not None and fault.reason == "MALFORMED_REQUEST":

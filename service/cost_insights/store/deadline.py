@@ -5,10 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cost_insights.errors import QueryTooSlowError
 
 _STOP_AGAIN_SECONDS = 0.5
+
+_RULING: "ContextVar[Deadline | None]" = ContextVar("deadline", default=None)
 
 
 class Deadline:
@@ -37,6 +40,21 @@ class Deadline:
         """Raises QueryTooSlowError if no time is left."""
         if self.is_over():
             raise QueryTooSlowError(self.seconds_max)
+
+    @contextmanager
+    def ruling(self) -> Iterator[None]:
+        """Makes this the deadline of every read of this thread during the block, besides those
+        that have one of their own."""
+        token = _RULING.set(self)
+        try:
+            yield
+        finally:
+            _RULING.reset(token)
+
+    @staticmethod
+    def of_this_thread() -> "Deadline | None":
+        """The deadline that rules what this thread does, if there is one."""
+        return _RULING.get()
 
     def renew(self) -> None:
         """Restarts the time for the next part of a longer read, unless it was cancelled."""

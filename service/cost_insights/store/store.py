@@ -196,9 +196,10 @@ class Store:
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
         """A transaction that sees one snapshot of the database.
 
-        Statements that run when the deadline is over are stopped, and
-        QueryTooSlowError is raised.
+        Statements that run when the deadline is over, that of the thread if none is given, are
+        stopped, and QueryTooSlowError is raised.
         """
+        deadline = deadline or Deadline.of_this_thread()
         with self._transaction(self._reading_engine) as connection:
             if deadline is None:
                 yield connection

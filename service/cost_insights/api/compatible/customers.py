@@ -30,7 +30,8 @@ def customer_calls(customers: CustomerReader, work: Work) -> Mapping[str, Compat
         external_ids = query.texts("external_id", values_max=_EXTERNAL_IDS_MAX)
         query.finish()
         found, total = await work.read(
-            lambda: customers.page(owner, external_ids, skipped=(page - 1) * limit, count=limit)
+            caller.organization,
+            lambda: customers.page(owner, external_ids, skipped=(page - 1) * limit, count=limit),
         )
         items = [customer_document(one, owner) for one in found]
         has_next_page = page * limit < total
@@ -40,13 +41,17 @@ def customer_calls(customers: CustomerReader, work: Work) -> Mapping[str, Compat
 
     async def get(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         owner = caller.organization
-        found = await work.read(lambda: customers.customer(owner, request.path["id"]))
+        found = await work.read(
+            caller.organization, lambda: customers.customer(owner, request.path["id"])
+        )
         return CompatibleAnswer(written(customer_document(found, owner)))
 
     async def get_external(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         owner = caller.organization
         external_id = request.path["external_id"]
-        found = await work.read(lambda: customers.customer_called(owner, external_id))
+        found = await work.read(
+            caller.organization, lambda: customers.customer_called(owner, external_id)
+        )
         return CompatibleAnswer(written(customer_document(found, owner)))
 
     async def create(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
@@ -56,7 +61,9 @@ def customer_calls(customers: CustomerReader, work: Work) -> Mapping[str, Compat
         body = Body(request.body)
         external_id = body.required("external_id", chars_min=1, chars_max=CUSTOMER_CHARS_MAX)
         body.finish()
-        made = await work.record(lambda: customers.register(owner, external_id))
+        made = await work.record(
+            caller.organization, lambda: customers.register(owner, external_id)
+        )
         return CompatibleAnswer(written(customer_document(made, owner)), status=201)
 
     return {

@@ -29,7 +29,7 @@ def dashboard_calls(dashboards: Dashboards, work: Work) -> Mapping[str, Compatib
         query = Query(request.query)
         query.check_organization(owner)
         query.finish()
-        found = await work.read(lambda: dashboards.all(owner))
+        found = await work.read(owner, lambda: dashboards.all(owner))
         return CompatibleAnswer(written([_document(one, owner) for one in found]))
 
     async def create(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
@@ -38,12 +38,12 @@ def dashboard_calls(dashboards: Dashboards, work: Work) -> Mapping[str, Compatib
         name = body.required("name", chars_min=1, chars_max=_NAME_CHARS_MAX)
         metrics = _metrics(body) or ()
         body.finish()
-        made = await work.record(lambda: dashboards.create(owner, name, metrics))
+        made = await work.record(owner, lambda: dashboards.create(owner, name, metrics))
         return CompatibleAnswer(written(_document(made, owner)), status=201)
 
     async def get(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         owner = caller.organization
-        found = await work.read(lambda: dashboards.dashboard(owner, request.path["id"]))
+        found = await work.read(owner, lambda: dashboards.dashboard(owner, request.path["id"]))
         return CompatibleAnswer(written(_document(found, owner)))
 
     async def change(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
@@ -53,11 +53,15 @@ def dashboard_calls(dashboards: Dashboards, work: Work) -> Mapping[str, Compatib
             body.text("name", chars_min=1, chars_max=_NAME_CHARS_MAX), _metrics(body)
         )
         body.finish()
-        made = await work.record(lambda: dashboards.change(owner, request.path["id"], changed))
+        made = await work.record(
+            owner, lambda: dashboards.change(owner, request.path["id"], changed)
+        )
         return CompatibleAnswer(written(_document(made, owner)))
 
     async def delete(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
-        await work.record(lambda: dashboards.delete(caller.organization, request.path["id"]))
+        await work.record(
+            caller.organization, lambda: dashboards.delete(caller.organization, request.path["id"])
+        )
         return CompatibleAnswer("", status=204)
 
     return {

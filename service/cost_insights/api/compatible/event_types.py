@@ -39,13 +39,17 @@ def event_type_calls(types: EventTypes, work: Work) -> Mapping[str, CompatibleCa
     async def names(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         asked = _Asked(caller.organization, Query(request.query), takes_parents=False)
         return CompatibleAnswer(
-            await work.answer(lambda deadline: asked.answer(types, deadline, _name_document))
+            await work.answer(
+                caller.organization, lambda deadline: asked.answer(types, deadline, _name_document)
+            )
         )
 
     async def list_types(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         asked = _Asked(caller.organization, Query(request.query), takes_parents=True)
         return CompatibleAnswer(
-            await work.answer(lambda deadline: asked.answer(types, deadline, _type_document))
+            await work.answer(
+                caller.organization, lambda deadline: asked.answer(types, deadline, _type_document)
+            )
         )
 
     async def change(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
@@ -58,10 +62,13 @@ def event_type_calls(types: EventTypes, work: Work) -> Mapping[str, CompatibleCa
             "" if body.is_null(name) else label_property,
         )
         body.finish()
-        made = await work.record(lambda: types.change(owner, request.path["id"], changed))
+        made = await work.record(
+            caller.organization, lambda: types.change(owner, request.path["id"], changed)
+        )
         of_type = TypeSearch(NameSearch(EventFilter(event_names=(made.name,))))
         found, _ = await work.answer(
-            lambda deadline: types.search(owner, of_type, deadline, skipped=0, count=1)
+            caller.organization,
+            lambda deadline: types.search(owner, of_type, deadline, skipped=0, count=1),
         )
         return CompatibleAnswer(written(_type_document(*found[0], owner)))
 

@@ -63,12 +63,14 @@ def event_calls(
             (document,) = _documents(types, owner, [found])
             return written(document)
 
-        return CompatibleAnswer(await work.read(read))
+        return CompatibleAnswer(await work.read(caller.organization, read))
 
     async def list_events(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         asked = _Asked(caller.organization, Query(request.query))
         return CompatibleAnswer(
-            await work.answer(lambda deadline: asked.answer(searcher, types, deadline))
+            await work.answer(
+                caller.organization, lambda deadline: asked.answer(searcher, types, deadline)
+            )
         )
 
     return {"events.ingest": ingest, "events.get": get, "events.list": list_events}

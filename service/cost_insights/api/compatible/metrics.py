@@ -41,7 +41,7 @@ def metrics_calls(reader: MetricsReader, work: Work) -> Mapping[str, CompatibleC
             # Encoded in the same thread, because all metrics of a year by day take a while.
             return _document(reader.answer(caller.organization, question, deadline))
 
-        return CompatibleAnswer(await work.answer(answer))
+        return CompatibleAnswer(await work.answer(caller.organization, answer))
 
     async def limits(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         del caller, request  # the limits are the same for everybody
@@ -54,7 +54,7 @@ def metrics_calls(reader: MetricsReader, work: Work) -> Mapping[str, CompatibleC
             return _csv(reader.answer(caller.organization, question, deadline))
 
         return CompatibleAnswer(
-            await work.answer(answer),
+            await work.answer(caller.organization, answer),
             media_type="text/csv; charset=utf-8",
             headers={"content-disposition": f'attachment; filename="{_FILE}"'},
         )
