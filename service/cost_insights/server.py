@@ -18,6 +18,7 @@ from cost_insights.doors.connections import ConnectionLimits, connections_allowe
 from cost_insights.doors.grpc.listener import GrpcListener
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.listener import HttpListener
+from cost_insights.doors.tls import Certificates, TlsError, TlsFiles
 from cost_insights.identity import any_token
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -73,6 +74,7 @@ class Server:
         await asyncio.to_thread(check_address, self.settings, self.app.store)
         self.app.start()
         app, settings = self.app, self.settings
+        certificates = None if (files := tls_files(settings)) is None else Certificates(files)
         connections = ConnectionLimits(
             connections_allowed(
                 settings.connections_max,
@@ -89,6 +91,7 @@ class Server:
             app.budget,
             connections=connections,
             request_bytes_max=settings.request_bytes_max,
+            certificates=certificates,
             message_seconds_max=settings.grpc_message_seconds,
             share_port=self._share_port,
         )
@@ -104,6 +107,7 @@ class Server:
                 ),
                 connections=connections,
                 cors_origins=settings.http_cors_origins,
+                certificates=certificates,
                 share_port=self._share_port,
             )
         for listener in self._listeners():
@@ -148,6 +152,16 @@ async def serve(
         _log.info("stopping: no new calls; up to %s s for the running ones", settings.drain_seconds)
     finally:
         await server.stop()
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The files of TLS, None if it is off; raises TlsError for a part of them."""
+    cert, key, client_ca = settings.tls_cert, settings.tls_key, settings.tls_client_ca
+    if cert is not None and key is not None:
+        return TlsFiles(cert, key, client_ca)
+    if cert is None and key is None and client_ca is None:
+        return None
+    raise TlsError("a certificate and its key are needed: give --tls-cert and --tls-key")
 
 
 def check_address(settings: Settings, store: Store) -> None:

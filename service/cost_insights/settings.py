@@ -102,6 +102,17 @@ class Settings(BaseSettings):
     """The origins whose pages may call the HTTP server from a browser, as a JSON list such as
     `["https://example.com"]`; `["*"]` allows every origin."""
 
+    tls_cert: Path | None = None
+    """The certificate of the service in PEM, with those that lead to an authority: turns on TLS, on
+    both ports. Files that change are read again."""
+
+    tls_key: Path | None = None
+    """The key of the certificate, without a password."""
+
+    tls_client_ca: Path | None = None
+    """The authorities, in PEM, whose certificates callers must show; none if they need not show
+    any."""
+
     open_organization: str = "default"
     """The organization that callers act as while the database holds no access token."""
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
 
 import grpc
 import typer
@@ -20,7 +22,7 @@ from cost_insights.cli.console import (
 )
 from cost_insights.cli.variables import settings_of
 from cost_insights.client.failures import Failure
-from cost_insights.client.service import Service
+from cost_insights.client.service import Service, Tls
 
 AddressOption = Annotated[
     str | None,
@@ -39,16 +41,85 @@ TokenOption = Annotated[
         "Prefer the variable: everyone on the machine can see flags.",
     ),
 ]
+TlsOption = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        envvar="COST_INSIGHTS_TLS",
+        help="Encrypt the connection, and trust the public authorities. Default: encrypted if a "
+        "file of authorities or a certificate is given.",
+    ),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COST_INSIGHTS_CA",
+        metavar="FILE",
+        help="Encrypt the connection, and trust the authorities in this file, in PEM. Default: "
+        "none.",
+    ),
+]
+CertOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COST_INSIGHTS_CERT",
+        metavar="FILE",
+        help="The certificate to show to a service that asks for one, in PEM. Default: none.",
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COST_INSIGHTS_KEY",
+        metavar="FILE",
+        help="The key of the certificate, without a password. Default: none.",
+    ),
+]
 
 
-def service_of(address: str | None, token: str | None = None) -> Service:
+@dataclass(frozen=True)
+class TlsFlags:
+    """The flags that say how a connection is encrypted."""
+
+    on: bool = False
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    def tls(self) -> Tls | None:
+        """What the files hold; None where the connection is not to be encrypted."""
+        if (self.cert is None) != (self.key is None):
+            raise usage("--cert and --key belong together: give both or none")
+        if not (self.on or self.ca or self.cert):
+            return None
+        return Tls(
+            _content("--ca", self.ca), _content("--cert", self.cert), _content("--key", self.key)
+        )
+
+
+def _content(flag: str, file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise usage(f"{flag}: {str(file)!r} cannot be read: {error.strerror}") from None
+    if b"-----BEGIN " not in content:
+        raise usage(f"{flag}: {str(file)!r} is not in PEM, which begins with -----BEGIN")
+    return content
+
+
+NO_TLS: Final = TlsFlags()
+
+
+def service_of(address: str | None, token: str | None = None, tls: TlsFlags = NO_TLS) -> Service:
     """The service that the flags or the environment name."""
     name = "--address" if address is not None else "COST_INSIGHTS_GRPC_ADDRESS"
     given = address if address is not None else settings_of().grpc_address
     if token is not None and not (token.isascii() and token.isprintable()):
         raise usage("--token: holds characters that no token has; printable ASCII is allowed")
     if is_socket(given):
-        return Service(given, token or None)
+        return Service(given, token or None, tls.tls())
     try:
         host, port = split_address(given)
     except AddressError:
@@ -60,7 +131,7 @@ def service_of(address: str | None, token: str | None = None) -> Service:
         )
     # A service that listens on every address is reached on loopback.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return Service(join_address(host, port), token or None)
+    return Service(join_address(host, port), token or None, tls.tls())
 
 
 def command_error(

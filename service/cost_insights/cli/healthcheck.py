@@ -6,7 +6,16 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cost_insights.cli.client import AddressOption, command_error, service_of
+from cost_insights.cli.client import (
+    AddressOption,
+    CaOption,
+    CertOption,
+    KeyOption,
+    TlsFlags,
+    TlsOption,
+    command_error,
+    service_of,
+)
 from cost_insights.cli.console import CommandError, say, seconds
 from cost_insights.client.failures import failure_of
 
@@ -21,7 +30,12 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command(epilog=HELP)
 def healthcheck(
+    *,
     address: AddressOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     timeout_seconds: Annotated[
         float,
         typer.Option(
@@ -37,7 +51,7 @@ def healthcheck(
 
     Example: cost-insights healthcheck --address 127.0.0.1:50051
     """
-    service = service_of(address)
+    service = service_of(address, tls=TlsFlags(tls, ca, cert, key))
     with service.channel() as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(

@@ -12,7 +12,16 @@ import rich.filesize
 import rich.progress
 import typer
 
-from cost_insights.cli.client import AddressOption, TokenOption, service_of
+from cost_insights.cli.client import (
+    AddressOption,
+    CaOption,
+    CertOption,
+    KeyOption,
+    TlsFlags,
+    TlsOption,
+    TokenOption,
+    service_of,
+)
 from cost_insights.cli.console import (
     EXIT_CODES,
     EXIT_REFUSED,
@@ -62,6 +71,10 @@ def ingest(
     *,
     address: AddressOption = None,
     token: TokenOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     format_: Annotated[
         Format | None,
         typer.Option(
@@ -181,7 +194,7 @@ def ingest(
 
     Example: cost-insights ingest --resume --faults faults.ndjson events.csv.gz
     """
-    service = service_of(address, token)
+    service = service_of(address, token, TlsFlags(tls, ca, cert, key))
     conversion = Conversion(_names(names or []), timestamps, unit)
     with command_errors(service), open_source(file, format_, conversion) as source:
         if dry_run:

@@ -13,7 +13,17 @@ import rich.text
 import typer
 from google.protobuf import json_format
 
-from cost_insights.cli.client import AddressOption, TokenOption, command_error, service_of
+from cost_insights.cli.client import (
+    AddressOption,
+    CaOption,
+    CertOption,
+    KeyOption,
+    TlsFlags,
+    TlsOption,
+    TokenOption,
+    command_error,
+    service_of,
+)
 from cost_insights.cli.console import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
@@ -126,6 +136,10 @@ def metrics(
     focus: FocusOption = False,
     address: AddressOption = None,
     token: TokenOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
 ) -> None:
     """Shows costs and revenue: a row for each period, the totals, and a plot.
 
@@ -170,7 +184,7 @@ def metrics(
         groups_max=groups_max or 0,
         order_by=order_by,
     )
-    service = service_of(address, token)
+    service = service_of(address, token, TlsFlags(tls, ca, cert, key))
     if is_table:
         show(
             _ask(service, request),

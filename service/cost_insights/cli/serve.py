@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -31,6 +32,7 @@ from cost_insights.cli.databases import (
 )
 from cost_insights.cli.suggestions import first_event, serve_demo
 from cost_insights.cli.variables import settings_of
+from cost_insights.doors.tls import Certificates, TlsError
 from cost_insights.errors import InvalidRequestError
 from cost_insights.events import any_event
 from cost_insights.identity import (
@@ -41,6 +43,7 @@ from cost_insights.identity import (
     read_secret,
 )
 from cost_insights.server import serve as serve_until_stopped
+from cost_insights.server import tls_files
 from cost_insights.settings import Settings
 from cost_insights.supervisor import supervise
 
@@ -78,6 +81,30 @@ def serve(
         ),
     ] = None,
     database_url: DatabaseOption = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The certificate of the service in PEM, with those that lead to an authority; it "
+            "turns on TLS 1.2 and later on both ports. Files that change are read again. Default: "
+            "COST_INSIGHTS_TLS_CERT, or else no TLS.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The key of the certificate, without a password. Default: COST_INSIGHTS_TLS_KEY.",
+        ),
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The authorities, in PEM, whose certificates callers must show. Default: "
+            "COST_INSIGHTS_TLS_CLIENT_CA, or else callers need no certificate.",
+        ),
+    ] = None,
     open_organization: Annotated[
         str | None,
         typer.Option(
@@ -126,6 +153,8 @@ def serve(
 
     Example: cost-insights serve --database-url postgresql+psycopg://ci@db/costs
     --grpc-address 0.0.0.0:50051 --workers 4
+
+    Example: cost-insights serve --tls-cert service.pem --tls-key service.key
     """
     logging.basicConfig(
         level=log_level.upper(),
@@ -138,10 +167,18 @@ def serve(
     settings = settings_of(
         grpc_address=grpc_address,
         http_address=http_address,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
         database_url=database_url,
         open_organization=open_organization,
         drain_seconds=drain_seconds,
     )
+    try:
+        if (files := tls_files(settings)) is not None:
+            Certificates(files)
+    except TlsError as error:
+        raise usage(f"--tls-cert, --tls-key, --tls-client-ca: {error}") from None
     with _ready_database(settings):
         # From here on it is up to date, also where a worker starts anew.
         settings = settings.model_copy(update={"database_upgrade": False})
@@ -218,15 +255,19 @@ def _announce(settings: Settings, address: str, http_address: str, workers: int)
     doors = [f"gRPC on {address}"]
     if http_address:
         doors.append(f"HTTP on {http_address}")
+    if settings.tls_cert is not None:
+        doors.append("both with TLS" if http_address else "with TLS")
     say(" · ".join((*doors, callers, processes, release, database)))
     if is_empty:
-        _explain(address, tokens=tokens)
+        _explain(address, tokens=tokens, tls=settings.tls_cert is not None)
     sys.stdout.flush()
 
 
-def _explain(address: str, *, tokens: bool) -> None:
+def _explain(address: str, *, tokens: bool, tls: bool) -> None:
     """Says what to do first."""
-    shown = ", with an access token in COST_INSIGHTS_TOKEN" if tokens else ""
+    needed = ["an access token in COST_INSIGHTS_TOKEN"] if tokens else []
+    needed += ["the file of the certificate's authority in COST_INSIGHTS_CA"] if tls else []
+    shown = f", with {' and '.join(needed)}" if needed else ""
     lines = [f"the database holds no events yet; to send the first one{shown}:"]
     lines += ["", f"  {first_event(address)}", ""]
     if demo := serve_demo():

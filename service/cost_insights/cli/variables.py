@@ -11,7 +11,9 @@ from cost_insights.cli.console import note, usage
 from cost_insights.settings import Settings
 
 _VARIABLES: Final = "COST_INSIGHTS_"
-_TOKEN_VARIABLE: Final = "COST_INSIGHTS_TOKEN"  # noqa: S105 (its name)
+OF_CLIENTS: Final = tuple(f"{_VARIABLES}{name}" for name in ("TOKEN", "TLS", "CA", "CERT", "KEY"))
+"""The variables of commands that call a service."""
+
 _OF_KUBERNETES: Final = re.compile(
     r"COST_INSIGHTS_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -23,7 +25,8 @@ def warn_of_unknown_variables() -> None:
     They are not an error: another version may know them, and Kubernetes sets some of its own if a
     service is called cost-insights.
     """
-    known = [f"{_VARIABLES}{name.upper()}" for name in Settings.model_fields] + [_TOKEN_VARIABLE]
+    known = [f"{_VARIABLES}{name.upper()}" for name in Settings.model_fields]
+    known += OF_CLIENTS
     for name in sorted(os.environ):
         is_ours = name.upper().startswith(_VARIABLES) and not _OF_KUBERNETES.fullmatch(name)
         if is_ours and name.upper() not in known:

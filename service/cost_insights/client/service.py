@@ -15,19 +15,44 @@ RECONNECT_MS_MAX: Final = 5_000
 
 
 @dataclass(frozen=True)
+class Tls:
+    """What a caller needs for TLS, in PEM."""
+
+    ca: bytes | None = None
+    """The authorities that are trusted; the public ones unless given."""
+
+    cert: bytes | None = None
+    """The certificate of the caller, where the service asks for one."""
+
+    key: bytes | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """The credentials of a channel."""
+        return grpc.ssl_channel_credentials(self.ca, self.key, self.cert)
+
+
+@dataclass(frozen=True)
 class Service:
     """A service that can be called."""
 
     address: str
     token: str | None = None
+    tls: Tls | None = None
+    """None where the connection is not encrypted."""
 
     def channel(self) -> grpc.Channel:
         """A channel for calls that block."""
-        return grpc.insecure_channel(self.address, options=self._options())
+        if self.tls is None:
+            return grpc.insecure_channel(self.address, options=self._options())
+        return grpc.secure_channel(self.address, self.tls.credentials(), options=self._options())
 
     def aio_channel(self) -> grpc.aio.Channel:
         """A channel for calls that are awaited."""
-        return grpc.aio.insecure_channel(self.address, options=self._options())
+        if self.tls is None:
+            return grpc.aio.insecure_channel(self.address, options=self._options())
+        return grpc.aio.secure_channel(
+            self.address, self.tls.credentials(), options=self._options()
+        )
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The metadata of each call."""

@@ -16,6 +16,7 @@ from cost_insights.doors.grpc.health import HealthService
 from cost_insights.doors.grpc.messages import MessageReader
 from cost_insights.doors.grpc.reflection import ReflectionService
 from cost_insights.doors.grpc.runtime_log import keep_metadata_out
+from cost_insights.doors.tls import Certificates
 from cost_insights.identity import Authenticator
 
 _CONNECTION_CALLS_MAX: Final = 256
@@ -43,12 +44,14 @@ class GrpcListener:
         connections: ConnectionLimits,
         request_bytes_max: int,
         message_seconds_max: float,
+        certificates: Certificates | None,
         share_port: bool,
     ) -> None:
         """`share_port` lets other processes listen on the same port."""
         self.address = address
         """The address it listens on; once started, with the port that was taken."""
 
+        self._certificates = certificates
         self._server = grpc.aio.server(
             options=(
                 # The runtime refuses what is larger by the size that a message announces, before it
@@ -89,7 +92,11 @@ class GrpcListener:
         """Listens; raises AddressError if it cannot."""
         keep_metadata_out()
         try:
-            port = self._server.add_insecure_port(self.address)
+            if self._certificates is None:
+                port = self._server.add_insecure_port(self.address)
+            else:
+                credentials = self._certificates.grpc_credentials()
+                port = self._server.add_secure_port(self.address, credentials)
         except RuntimeError as error:
             raise AddressError(
                 f"cannot listen on {self.address}: is the port taken? ({error})"

@@ -25,6 +25,7 @@ from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.http.application import application
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.protocol import Connection
+from cost_insights.doors.tls import Certificates
 from cost_insights.identity import Authenticator
 
 _BACKLOG: Final = 2_048
@@ -44,12 +45,14 @@ class HttpListener:
         limits: HttpLimits,
         connections: ConnectionLimits,
         cors_origins: Sequence[str],
+        certificates: Certificates | None,
         share_port: bool,
     ) -> None:
         """`share_port` lets other processes listen on the same port."""
         self.address = address
         """The address it listens on; once started, with the port that was taken."""
 
+        self._certificates = certificates
         self._share_port = share_port
         self._connections = connections
         self._body_seconds_max = limits.seconds_max
@@ -70,9 +73,13 @@ class HttpListener:
         if not is_socket(self.address):
             host, _ = split_address(self.address)
             self.address = join_address(host, listening.getsockname()[1])
-        self._server = _Server(
-            server_config(self._app, self._connections, body_seconds_max=self._body_seconds_max)
+        config = server_config(
+            self._app, self._connections, body_seconds_max=self._body_seconds_max
         )
+        if self._certificates is not None:
+            context = self._certificates.ssl_context()
+            config.ssl_context_factory = lambda _, __: context
+        self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         await self._server.has_started.wait()
 
