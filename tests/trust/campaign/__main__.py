@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.support.databases import ENGINES, Databases
 from tests.support.service import LoopThread, running
-from tests.trust.campaign import credentials, fuzzing, kills
+from tests.trust.campaign import credentials, fuzzing, kills, power
 from tests.trust.campaign.outcomes import Outcome, Watch, show
 
 LOGS = Path(".cache") / "trust"
@@ -55,6 +55,7 @@ ROWS: Mapping[str, Row] = {
     "credentials": Row("every operation with bad credentials", 0, with_bad_credentials),
     "fuzzing": Row("inputs that coverage leads to", 25, fuzzing.check),
     "kills": Row("SIGKILL under load", 45, kills.check),
+    "power": Row("power losses, unflushed writes dropped", 15, power.check),
 }
 
 
@@ -107,6 +108,9 @@ def run(name: str, row: Row, seconds: float, console: Console) -> Outcome:
         except Exception as error:  # noqa: BLE001 - the other rows go on
             traceback.print_exc(file=log)
             return Outcome(failures=[f"the row ended with {error!r}; see {log.name}"])
+        finally:
+            # Threads of the row may still have something to say.
+            logging.basicConfig(handlers=[logging.NullHandler()], force=True)
 
 
 if __name__ == "__main__":
