@@ -1,12 +1,10 @@
 """Disks that are full or read-only: what the caller is told, what is stored, and what is logged."""
 
-import contextlib
 import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -15,33 +13,12 @@ import pytest
 
 from cost_insights.v1 import revenue_service_pb2
 from tests.support.databases import Databases
+from tests.support.disks import fill, small_disk
 from tests.support.postgresql import Cluster, folder_for_cluster, libpq_url
 from tests.support.revenue import new_order
 from tests.support.service import Caller, Service, StartServer, new_event, refused
 
 pytestmark = pytest.mark.slow
-
-
-@contextlib.contextmanager
-def small_disk(megabytes: int) -> Iterator[Path]:
-    """A file system of that size; skips where none can be mounted."""
-    with folder_for_cluster() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
-            pytest.skip("a file system can only be mounted by root")
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """A file that takes all the room there is left."""
-    file = folder / "filler"
-    with file.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
-            filler.write(bytes(4096))
-    return file
 
 
 def send_until_refused(caller: Caller, reason: str) -> int:
