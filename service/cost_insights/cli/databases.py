@@ -1,4 +1,4 @@
-"""Commands on the database itself, and how the other commands open it."""
+"""Commands on the database itself."""
 
 import datetime as dt
 import json
@@ -12,13 +12,12 @@ from typing import Annotated, Final
 import sqlalchemy as sa
 import typer
 
+from cost_insights.cli.backups import backup, restore
 from cost_insights.cli.checking import Findings, in_words, mend, month_shown, progress
 from cost_insights.cli.checking import check as check_cells
 from cost_insights.cli.console import (
     EXIT_CODES,
-    EXIT_FILE,
     EXIT_REFUSED,
-    EXIT_UNREACHABLE,
     CommandError,
     exit_with,
     note,
@@ -27,6 +26,15 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
+from cost_insights.cli.opening import (
+    DatabaseOption,
+    cause_of,
+    database_errors,
+    database_shown,
+    existing,
+    opened,
+    store_of,
+)
 from cost_insights.cli.salvaging import in_words as in_words_of_table
 from cost_insights.cli.salvaging import mended, salvage_tables
 from cost_insights.cli.variables import settings_of
@@ -34,24 +42,14 @@ from cost_insights.errors import FAILURES, StoreUnavailableError
 from cost_insights.events import count_events_before, prune_events
 from cost_insights.identity import Organization, find_organization, list_organizations
 from cost_insights.settings import Settings
-from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
+from cost_insights.store import Store
 from cost_insights.store.salvage import is_empty
 
 app: Final = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Upgrades, checks, salvages and prunes the database.",
+    help="Upgrades, checks, backs up, restores, salvages and prunes the database.",
 )
-
-DatabaseOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="The database: sqlite:///FILE, or postgresql+psycopg:// and then "
-        "USER:PASSWORD@HOST/DATABASE. "
-        "Default: COST_INSIGHTS_DATABASE_URL, or else a SQLite file in the user's data folder.",
-    ),
-]
 
 OrganizationOption = Annotated[
     str | None,
@@ -61,103 +59,8 @@ OrganizationOption = Annotated[
 _DAY_US = 86_400_000_000
 
 
-@contextmanager
-def database_errors(settings: Settings) -> Iterator[None]:
-    """Turns what goes wrong with the database into the end of the command."""
-    try:
-        yield
-    except (StoreUnavailableError, sa.exc.DBAPIError, SchemaError, ServedElsewhereError) as error:
-        raise CommandError(
-            f"{database_shown(settings)}: the database cannot be used: {_cause(error)}",
-            exit_code=EXIT_UNREACHABLE,
-        ) from error
-
-
-def _cause(error: Exception) -> str:
-    """The message of the driver, if the error came from the driver; else that of the error."""
-    cause = error.__cause__ if isinstance(error, StoreUnavailableError) else error
-    return printable(" ".join(str(getattr(cause, "orig", None) or cause or error).split()))
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Store]:
-    """The database, created if need be, its schema brought up to date unless the settings
-    forbid it; one that is not up yet is waited for."""
-    with database_errors(settings), closing(store_of(settings)) as store:
-        prepare(store, settings)
-        yield store
-
-
-@contextmanager
-def existing(settings: Settings, *, wait: bool = False) -> Iterator[Store]:
-    """The database as it is; nothing is created or brought up to date."""
-    with database_errors(settings), closing(store_of(settings)) as store:
-        if wait:
-            wait_for(store, settings)
-        store.check_schema()
-        yield store
-
-
-def prepare(store: Store, settings: Settings) -> None:
-    """Makes the database ready for whoever writes to it."""
-    wait_for(store, settings)
-    if not settings.database_upgrade:
-        store.check_schema()
-        return
-    try:
-        store.upgrade()
-    except OSError as error:
-        raise not_created(settings, error) from None
-
-
-def not_created(settings: Settings, error: OSError) -> CommandError:
-    """The end of a command that could not make the file of a database or its folder."""
-    return CommandError(
-        f"{database_shown(settings)}: the database cannot be created: {error.filename}: "
-        f"{error.strerror}",
-        exit_code=EXIT_FILE,
-    )
-
-
-def wait_for(store: Store, settings: Settings) -> None:
-    """Waits for a database that is not up yet, and says so once for each cause."""
-    told: set[str] = set()
-
-    def tell(error: sa.exc.DBAPIError) -> None:
-        if (cause := _cause(error)) not in told:
-            told.add(cause)
-            note(
-                f"waiting up to {settings.database_wait_seconds:g} seconds for the database "
-                f"{database_shown(settings)}: {cause}"
-            )
-
-    store.wait(settings.database_wait_seconds, tell)
-
-
-def database_shown(settings: Settings) -> str:
-    """The database without its passwords, which a URL may also give as parameters."""
-    url = parse_url(settings.database_url)
-    secret = {name: "hidden" for name in ("password", "sslpassword") if name in url.query}
-    return url.update_query_dict(secret).render_as_string(hide_password=True)
-
-
-def store_of(settings: Settings, *, is_damaged: bool = False) -> Store:
-    """The database as the settings name it, not yet connected."""
-    try:
-        return Store(
-            settings.database_url,
-            connections_max=settings.database_connections_max,
-            is_damaged=is_damaged,
-        )
-    except sa.exc.ArgumentError:
-        # The text may hold a password, so it is not repeated.
-        why = (
-            "not the URL of a database; write sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-        )
-    except ValueError as error:
-        why = str(error)
-    raise usage(f"--database-url or COST_INSIGHTS_DATABASE_URL: {why}")
+app.command(epilog=EXIT_CODES)(backup)
+app.command(epilog=EXIT_CODES)(restore)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -299,7 +202,7 @@ def damage_told(settings: Settings) -> Iterator[None]:
         raise
     except FAILURES as error:
         if isinstance(error, sa.exc.DBAPIError):
-            words = _cause(error)
+            words = cause_of(error)
         else:
             words = printable(f"{type(error).__name__}: {error}")
         raise CommandError(
@@ -357,7 +260,7 @@ def _check_schema_if_readable(store: Store) -> None:
     try:
         store.check_schema()
     except sa.exc.DBAPIError as error:
-        note(f"the version of the schema cannot be read: {_cause(error)}")
+        note(f"the version of the schema cannot be read: {cause_of(error)}")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -25,11 +25,6 @@ from cost_insights import clock
 from cost_insights.addresses import AddressError, socket_family, split_address
 from cost_insights.cli.client import command_error
 from cost_insights.cli.console import EXIT_CODES, CommandError, err, out, say, whole_number
-from cost_insights.cli.databases import (
-    database_errors,
-    database_shown,
-    opened,
-)
 from cost_insights.cli.demo_events import (
     EXAMPLE_CUSTOMERS,
     EXAMPLES,
@@ -41,6 +36,11 @@ from cost_insights.cli.demo_events import (
 )
 from cost_insights.cli.metrics import show
 from cost_insights.cli.metrics_options import IntervalName
+from cost_insights.cli.opening import (
+    database_errors,
+    database_shown,
+    opened,
+)
 from cost_insights.cli.suggestions import address_flags, program, shown_path
 from cost_insights.cli.variables import settings_of
 from cost_insights.client.failures import failure_of

@@ -10,7 +10,7 @@ import rich.table
 import typer
 
 from cost_insights.cli.console import EXIT_CODES, CommandError, out, printable, say
-from cost_insights.cli.databases import DatabaseOption, existing, opened
+from cost_insights.cli.opening import DatabaseOption, existing, opened
 from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError
 from cost_insights.identity import create_organization, ensure_organization, list_organizations

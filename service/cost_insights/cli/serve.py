@@ -22,7 +22,7 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
-from cost_insights.cli.databases import (
+from cost_insights.cli.opening import (
     DatabaseOption,
     database_errors,
     database_shown,

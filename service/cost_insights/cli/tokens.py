@@ -12,7 +12,7 @@ import typer
 
 from cost_insights import clock
 from cost_insights.cli.console import EXIT_CODES, CommandError, note, out, printable, say, usage
-from cost_insights.cli.databases import DatabaseOption, existing
+from cost_insights.cli.opening import DatabaseOption, existing
 from cost_insights.cli.organizations import day_shown, list_table, time_shown
 from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError, NotFoundError

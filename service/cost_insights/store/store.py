@@ -167,8 +167,9 @@ class Store:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
-    def check_schema(self) -> None:
-        """Raises SchemaError unless the schema is up to date; creates nothing."""
+    def check_schema(self, *, may_be_older: bool = False) -> None:
+        """Raises SchemaError unless the schema is up to date, or may be brought up to date;
+        creates nothing."""
         if self.dialect.is_absent(self.url):
             raise SchemaError("there is no such file; `cost-insights db upgrade` makes it")
         with self.read() as connection:
@@ -177,7 +178,7 @@ class Store:
         if revision is None:
             raise SchemaError("it has no schema yet; `cost-insights db upgrade` makes it")
         _refuse_unknown(revision, scripts)
-        if revision != (head := scripts.get_current_head()):
+        if not may_be_older and revision != (head := scripts.get_current_head()):
             raise SchemaError(
                 f"its schema is {revision}, and this program needs {head}; "
                 "`cost-insights db upgrade` brings it up to date"
