@@ -268,6 +268,32 @@ def test_an_organization_that_is_lost(
         assert len(service.stranger().list_events()) == EVENTS + 25
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("organization", "list"),
+        ("token", "list"),
+        ("token", "list", "--json"),
+        ("db", "prune", "--before", "2025-01-01", "--all-organizations", "--yes"),
+        ("db", "check", "--repair"),
+    ],
+    ids=" ".join,
+)
+def test_values_that_nobody_wrote(
+    quick: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """What damage makes of single values ends a command with a message too."""
+    flags = ("--database-url", f"sqlite:///{tmp_path / 'costs.db'}")
+    quick("organization", "create", "acme", *flags)
+    quick("token", "create", "--organization", "acme", "--scopes", "events:read", *flags)
+    store = Store(flags[1])
+    for change in ("id = x'00'", "id = 7", "created_us = 'soon'", "name = x'ff'"):
+        with store.write() as connection:
+            connection.exec_driver_sql(f"UPDATE organization SET {change}")
+        told(quick(*arguments, *flags))
+    store.close()
+
+
 def contents(store: Store) -> list[tuple[object, ...]]:
     """All segments."""
     with store.read() as connection:

@@ -59,7 +59,9 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
         "external_member_id": "m",
         "llm": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 0},
         "metadata": {"a": "ü", "b": 1},
+        "checksum": row["checksum"],
     }
+    assert row["checksum"] is not None
     assert (found_customer["external_id"], found_customer["created_us"]) == ("c", NOW_US)
     parts = ("event_name", "llm_vendor", "llm_model", "product_id")
     assert [found_series[part] for part in parts] == ["a", "v", "m", "pro"]
@@ -89,7 +91,7 @@ def test_many_are_stored_like_few(store: Store, acme: Organization) -> None:
         (few,) = insert(store, submission(other, *events(first, first + FEW)))
         assert counts(few) == (FEW, 0, 0)
     rows: dict[uuid.UUID, dict[str, object]] = {}
-    unlike = {"id": None, "parent_id": None, "organization_number": None}
+    unlike = {"id": None, "parent_id": None, "organization_number": None, "checksum": None}
     with store.read() as connection:
         for row in connection.execute(sa.select(event)).mappings():
             rows[row["id"]] = {**row, **unlike}

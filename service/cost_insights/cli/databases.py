@@ -5,8 +5,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Annotated, Final
 
 import sqlalchemy as sa
@@ -29,6 +28,7 @@ from cost_insights.cli.console import (
 from cost_insights.cli.opening import (
     DatabaseOption,
     cause_of,
+    damage_told,
     database_errors,
     database_shown,
     existing,
@@ -38,10 +38,8 @@ from cost_insights.cli.opening import (
 from cost_insights.cli.salvaging import in_words as in_words_of_table
 from cost_insights.cli.salvaging import mended, salvage_tables
 from cost_insights.cli.variables import settings_of
-from cost_insights.errors import FAILURES, StoreUnavailableError
 from cost_insights.events import count_events_before, prune_events
 from cost_insights.identity import Organization, find_organization, list_organizations
-from cost_insights.settings import Settings
 from cost_insights.store import Store
 from cost_insights.store.salvage import is_empty
 
@@ -132,7 +130,7 @@ def check(
     if accept_loss and not repair:
         raise usage("--accept-loss: give --repair too")
     settings = settings_of(database_url=database_url)
-    with existing(settings) as store, damage_told(settings):
+    with existing(settings) as store:
         started = time.monotonic()
         faults = list(store.integrity_faults())
         for fault in faults:
@@ -190,26 +188,6 @@ def _repair(store: Store, wrong: list[Findings], *, accept_loss: bool) -> None:
             "missing events cannot be mended, and the cells that hold them stay; look for them in "
             "a backup, or give --accept-loss to take them out of the cells"
         )
-
-
-@contextmanager
-def damage_told(settings: Settings) -> Iterator[None]:
-    """Turns whatever comes of unreadable contents into the end of the command: damage may raise
-    any error, in the database, in its driver or here."""
-    try:
-        yield
-    except (CommandError, StoreUnavailableError, typer.Exit, typer.Abort):
-        raise
-    except FAILURES as error:
-        if isinstance(error, sa.exc.DBAPIError):
-            words = cause_of(error)
-        else:
-            words = printable(f"{type(error).__name__}: {error}")
-        raise CommandError(
-            f"{database_shown(settings)}: the database is damaged and cannot be read to its end: "
-            f"{words}; restore a backup, or copy what is intact with `cost-insights db salvage`",
-            exit_code=EXIT_REFUSED,
-        ) from error
 
 
 @app.command(epilog=EXIT_CODES)

@@ -15,7 +15,7 @@ from cost_insights.cli.console import (
     printable,
     usage,
 )
-from cost_insights.errors import StoreUnavailableError
+from cost_insights.errors import FAILURES, CostInsightsError, StoreUnavailableError
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
 
@@ -49,12 +49,33 @@ def cause_of(error: Exception) -> str:
 
 
 @contextmanager
+def damage_told(settings: Settings) -> Iterator[None]:
+    """Turns whatever comes of unreadable contents into the end of the command: damage may raise
+    any error, in the database, in its driver or here."""
+    try:
+        yield
+    except (CommandError, CostInsightsError, SchemaError, OSError, typer.Exit, typer.Abort):
+        raise
+    except FAILURES as error:
+        words = printable(f"{type(error).__name__}: {error}")
+        if isinstance(error, sa.exc.DBAPIError):
+            words = cause_of(error)
+        raise CommandError(
+            f"{database_shown(settings)}: the contents of the database cannot be read: {words}; "
+            "`cost-insights db check` tells whether it is damaged; then restore a backup, or copy "
+            "what is intact with `cost-insights db salvage`",
+            exit_code=EXIT_UNREACHABLE,
+        ) from error
+
+
+@contextmanager
 def opened(settings: Settings) -> Iterator[Store]:
     """The database, created if need be, its schema brought up to date unless the settings
     forbid it; one that is not up yet is waited for."""
     with database_errors(settings), closing(store_of(settings)) as store:
         prepare(store, settings)
-        yield store
+        with damage_told(settings):
+            yield store
 
 
 @contextmanager
@@ -64,7 +85,8 @@ def existing(settings: Settings, *, wait: bool = False) -> Iterator[Store]:
         if wait:
             wait_for(store, settings)
         store.check_schema()
-        yield store
+        with damage_told(settings):
+            yield store
 
 
 def prepare(store: Store, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import rich.box
@@ -13,7 +14,12 @@ from cost_insights.cli.console import EXIT_CODES, CommandError, out, printable, 
 from cost_insights.cli.opening import DatabaseOption, existing, opened
 from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError
-from cost_insights.identity import create_organization, ensure_organization, list_organizations
+from cost_insights.identity import (
+    Organization,
+    create_organization,
+    ensure_organization,
+    list_organizations,
+)
 
 app: Final = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Creates and lists organizations."
@@ -69,7 +75,10 @@ def list_(
     Example: cost-insights organization list
     """
     with existing(settings_of(database_url=database_url)) as store, store.read() as connection:
-        found = list_organizations(connection)
+        _print(list_organizations(connection), as_json=as_json)
+
+
+def _print(found: Sequence[Organization], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {"id": str(one.id), "name": one.name, "created": time_shown(one.created_us)}

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import rich.markup
@@ -213,7 +213,10 @@ def list_(
     with existing(settings_of(database_url=database_url)) as store, store.read() as connection:
         if organization is not None and find_organization(connection, organization) is None:
             raise CommandError(f"--organization: there is no organization {organization!r}")
-        found = list_tokens(connection, organization)
+        _print(list_tokens(connection, organization), as_json=as_json)
+
+
+def _print(found: Sequence[AccessToken], *, as_json: bool) -> None:
     now_us = clock.now_us()
     if as_json:
         say(json.dumps([_as_json(token, now_us) for token in found], ensure_ascii=False))
