@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NoReturn, cast
 
 import grpc
@@ -29,6 +30,12 @@ from cost_insights.api.operations import (
 )
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
+from cost_insights.doors.compression import (
+    DECOMPRESSION_ERRORS,
+    ENCODINGS,
+    GZIP,
+    decompressed,
+)
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import Authenticator, Caller
@@ -147,9 +154,22 @@ class _Door:
         request = await self._reader.read(context, room)
         if request is None:
             raise malformed_request(self._request_name)
+        if request.startswith(GZIP):
+            request = await self._decompressed(request, room.beside)
         self._budget.observe(caller.organization, len(request))
         room.resize(max(CALL_BYTES, COPIES * len(request)))
         return request
+
+    async def _decompressed(
+        self, request: bytes, room: Callable[[int], Awaitable[Reservation]]
+    ) -> bytes:
+        """The content of a compressed request, for which there must be room."""
+        bytes_max = self._reader.bytes_max
+        with await room(COPIES * ENCODINGS["gzip"].content_bytes(request, bytes_max)):
+            try:
+                return await asyncio.to_thread(decompressed, request, "gzip", bytes_max)
+            except DECOMPRESSION_ERRORS:
+                raise malformed_request(self._request_name) from None
 
     def _bidirectional(
         self, call: BidirectionalCall
@@ -167,6 +187,9 @@ class _Door:
             async def messages() -> AsyncIterator[bytes]:
                 request = await self._reader.read(context)
                 while request is not None:
+                    if request.startswith(GZIP) and caller is not None:
+                        room = partial(self._budget.room, caller.organization)
+                        request = await self._decompressed(request, room)
                     yield request
                     # Nothing holds a request while the next one is awaited.
                     del request

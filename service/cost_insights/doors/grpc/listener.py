@@ -24,6 +24,8 @@ _CONNECTION_CALLS_MAX: Final = 256
 
 _PENDING_CALLS_MAX: Final = 16_384
 
+_IDENTITY_AND_GZIP: Final = 0b101
+
 _KEEP_ALIVE_MS: Final = 60_000
 _KEEP_ALIVE_TIMEOUT_MS: Final = 20_000
 _HANDSHAKE_MS: Final = 10_000
@@ -55,8 +57,12 @@ class GrpcListener:
         self._server = grpc.aio.server(
             options=(
                 # The runtime refuses what is larger by the size that a message announces, before it
-                # receives it, and while it decompresses it.
+                # receives it.
                 ("grpc.max_receive_message_length", request_bytes_max),
+                # It would decompress before it tells of a message; a few KiB would become MiB that
+                # nobody has made room for.
+                ("grpc.per_message_decompression", 0),
+                ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_AND_GZIP),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", _CONNECTION_CALLS_MAX),
                 # What arrives of a message before it is read; by itself the runtime lets up to

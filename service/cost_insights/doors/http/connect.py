@@ -41,8 +41,9 @@ from cost_insights.api.operations import (
 )
 from cost_insights.api.reading import decode, decode_json
 from cost_insights.api.statuses import status_of
+from cost_insights.doors.compression import ENCODINGS
 from cost_insights.doors.http.answers import HttpError, error_answer
-from cost_insights.doors.http.bodies import ENCODINGS, HttpLimits, announced_bytes, decompressed
+from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_content
 from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
 
@@ -153,7 +154,7 @@ class _Room:
         try:
             if self._reservation is not None and not self._is_stream:
                 self._reservation.enlarge(COPIES * ENCODINGS[name].content_bytes(data, bytes_max))
-            content = decompressed(data, name, bytes_max)
+            content = body_content(data, name, bytes_max)
             if self._reservation is not None and not self._is_stream:
                 self._reservation.resize(max(CALL_BYTES, COPIES * len(content)))
         except HttpError as error:
