@@ -124,6 +124,7 @@ bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-loa
 trust: .venv/installed ## Attacks the service for two hours, in one table; TRUST="--only credentials --minutes 5" picks.
 	@sh tests/tools/needs.sh fuzz
 	sh tests/tools/postgresql.sh
+	sh tests/tools/faketime.sh
 	$(BIN)/python -m tests.trust.campaign $(TRUST)
 
 clean: ## Removes everything that make has built; databases stay.
