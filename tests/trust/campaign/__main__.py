@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.support.databases import ENGINES, Databases
 from tests.support.service import LoopThread, running
-from tests.trust.campaign import clocks, credentials, full_disk, fuzzing, kills, power
+from tests.trust.campaign import clocks, credentials, full_disk, fuzzing, kills, overload, power
 from tests.trust.campaign.outcomes import Outcome, Watch, show
 
 LOGS = Path(".cache") / "trust"
@@ -58,6 +58,7 @@ ROWS: Mapping[str, Row] = {
     "power": Row("power losses, unflushed writes dropped", 15, power.check),
     "full-disk": Row("a disk that is full now and then", 5, full_disk.check),
     "clocks": Row("clocks that step", 3, clocks.check),
+    "overload": Row("ten times as much as may wait", 10, overload.check),
 }
 
 
