@@ -28,6 +28,7 @@ STOPPED_SECONDS_MAX = 10
 def store(database_url: str) -> Iterator[Store]:
     """A store with one connection, so that each read has that of the one before."""
     store = Store(database_url, connections_max=1)
+    store.upgrade()
     yield store
     store.close()
 

@@ -15,6 +15,9 @@ from cost_insights.store import Deadline, Store
 _WAITING_MAX = 64
 """The number of exports of an organization that may wait for a turn."""
 
+_WAITING_PARTS_MAX = 10
+"""The time for which an export waits for a turn, as a multiple of the time for a part."""
+
 _PART_SECONDS = 1.0
 """The time that each part adds for the caller: one part a second is the slowest pace allowed."""
 
@@ -31,7 +34,9 @@ class Exports:
         self._exporter = exporter
         self._work = work
         self._turns = Turns(
-            cost_rows_max, waiting_max=_WAITING_MAX, seconds_max=work.query_seconds_max
+            cost_rows_max,
+            waiting_max=_WAITING_MAX,
+            seconds_max=_WAITING_PARTS_MAX * work.query_seconds_max,
         )
 
     def parts(

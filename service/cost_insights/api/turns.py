@@ -46,11 +46,12 @@ class Turns:
             async with asyncio.timeout(self._seconds_max):
                 await granted
         except BaseException as error:
+            overloaded = self._overloaded(owner)
             self._waiting.remove(owner, item)
             if granted.done() and not granted.cancelled():
                 self._give_back(owner)
             if isinstance(error, TimeoutError):
-                raise self._overloaded(owner) from None
+                raise overloaded from None
             raise
 
     def _may_take(self, owner: int) -> bool:
