@@ -33,6 +33,9 @@ from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
+_CLOSE_SECONDS = 2.5
+"""The time that work may take which is still to be done once the doors are closed."""
+
 _OWN_CONNECTIONS = 4
 """The connections of a process that no call reads with: of the writer, the recorder, the compactor
 and its lease."""
@@ -47,6 +50,7 @@ class App:
             settings.database_url,
             connections_max=settings.database_connections_max,
             retry_seconds=settings.database_retry_seconds,
+            answer_seconds_max=settings.database_answer_seconds_max,
         )
         self.authenticator = Authenticator(
             self.store,
@@ -116,13 +120,20 @@ class App:
             job.start()
 
     async def close(self) -> None:
-        """Stores the waiting events, finishes running work and closes the database."""
-        await self._ingestor.close()
-        for job in self._jobs:
-            await asyncio.to_thread(job.stop)
-        await self._work.close()
-        await asyncio.to_thread(self.authenticator.uses.stop)
-        await asyncio.to_thread(self.authenticator.close)
+        """Stores the waiting events, finishes running work and closes the database.
+
+        If the database does not answer, the work fails after some seconds.
+        """
+        giving_up = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self.store.give_up)
+        try:
+            await self._ingestor.close()
+            for job in self._jobs:
+                await asyncio.to_thread(job.stop)
+            await self._work.close()
+            await asyncio.to_thread(self.authenticator.uses.stop)
+            await asyncio.to_thread(self.authenticator.close)
+        finally:
+            giving_up.cancel()
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
 

@@ -10,6 +10,7 @@ CostInsightsError
 ├── OverloadedError          the caller may try again later
 ├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
+│   ├── StoreBusyError       all connections to the database are in use
 │   ├── StoreFullError       the caller may try again, but not at once
 │   ├── StoreLostError       the caller may try again, but not at once
 │   └── StoreReadOnlyError   the caller may try again, but not at once
@@ -183,6 +184,16 @@ class StoreUnavailableError(CostInsightsError):
         reason: str = "STORE_UNAVAILABLE",
     ) -> None:
         super().__init__(message, reason=reason)
+
+
+class StoreBusyError(StoreUnavailableError):
+    """All connections of the process to the database were in use for long; it works."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "all connections of the process to the database are in use; try again later",
+            reason="OVERLOADED",
+        )
 
 
 class StoreFullError(StoreUnavailableError):

@@ -7,8 +7,10 @@ the waiting events and closes the database.
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -27,6 +29,10 @@ _log = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 0.000_5
 """The time for which a thread keeps the interpreter's lock while another waits for it."""
+
+
+_STOP_SECONDS = 4.5
+"""The time that a stop may take besides that of the calls."""
 
 
 class Listener(Protocol):
@@ -149,6 +155,7 @@ async def serve(
         gc.freeze()
         ready(server)
         await stopping.wait()
+        _end_anyway(settings.drain_seconds + _STOP_SECONDS)
         _log.info("stopping: no new calls; up to %s s for the running ones", settings.drain_seconds)
     finally:
         await server.stop()
@@ -162,6 +169,19 @@ def tls_files(settings: Settings) -> TlsFiles | None:
     if cert is None and key is None and client_ca is None:
         return None
     raise TlsError("a certificate and its key are needed: give --tls-cert and --tls-key")
+
+
+def _end_anyway(seconds: float) -> None:
+    """Ends the process after some time, whatever still waits for a database that is frozen."""
+
+    def end() -> None:
+        _log.error("not stopped after %s s: the process ends without waiting any longer", seconds)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def check_address(settings: Settings, store: Store) -> None:

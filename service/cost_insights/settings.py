@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     """The time for which a transaction is retried while the database fails temporarily, even one
     that only reads or looks up a token."""
 
+    database_answer_seconds_max: float = Field(default=30, ge=1, le=3_600)
+    """The time after which a PostgreSQL that has not answered a statement counts as lost."""
+
     grpc_address: str = "127.0.0.1:50051"
     """The address of the gRPC server; port 0 takes a free port."""
 

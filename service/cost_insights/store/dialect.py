@@ -112,6 +112,10 @@ class Dialect(Protocol):
     def cut(self, driver: Any) -> None:
         """Makes the statement that a connection waits for fail, from any thread."""
 
+    def give_up(self) -> None:
+        """Makes every statement that waits for the server fail, and every later one; from any
+        thread."""
+
     insert_options: Mapping[str, Any]
     """The execution options of a connection for `begin` and `insert`."""
 

@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 import psycopg
 import sqlalchemy as sa
@@ -28,6 +29,8 @@ from cost_insights.store.dialect import (
 )
 from cost_insights.store.schema import metadata
 
+_T = TypeVar("_T")
+
 
 class _Array(bytes):
     """An array as PostgreSQL's binary protocol has it."""
@@ -41,6 +44,43 @@ class _ArrayDumper(psycopg.adapt.Dumper):
 
     def dump(self, obj: _Array) -> bytes:
         return obj
+
+
+_GRACE_SECONDS = 2
+"""The time after a deadline after which a server that was told to stop counts as silent."""
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that waits for its server only so long.
+
+    The limit of the server itself does not help where the server is frozen.
+    """
+
+    seconds_max: float | None = None
+    """The time that an answer may take; any time if None."""
+
+    deadline: Deadline | None = None
+    """The time limit of what is read just now."""
+
+    def wait(
+        self,
+        gen: "psycopg.abc.PQGen[_T]",
+        interval: float = 0.1,
+        timeout: float | None = None,
+    ) -> _T:
+        limits = [] if self.seconds_max is None else [self.seconds_max]
+        if self.deadline is not None:
+            limits.append(self.deadline.seconds_left() + _GRACE_SECONDS)
+        if timeout is not None or not limits:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, min(limits))
+        except psycopg.errors._WaitTimeout:
+            # Whatever it answers later, nobody waits for it.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"the server has not answered for {min(limits):.1f} s"
+            ) from None
 
 
 _IDLE_FROM = "cost_insights_idle_from"
@@ -104,7 +144,15 @@ class Postgresql:
     # is begun here is committed or rolled back like any other.
     insert_options: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 
-    _CONNECT: Mapping[str, Any] = {"application_name": "cost-insights", "connect_timeout": 10}
+    _CONNECT: Mapping[str, Any] = {
+        "application_name": "cost-insights",
+        "connect_timeout": 5,
+        # Of a network that is cut nobody says so.
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
     _MIGRATION_LOCK = 0x636F7374_696E0001
     _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
     _COPY = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
@@ -121,7 +169,11 @@ class Postgresql:
     _COPY_EVENTS_MIN = 500
     """The number of events from which COPY is faster than INSERT."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_seconds_max: float | None = None) -> None:
+        """An answer may take `answer_seconds_max`, and any time if that is None."""
+        self._answer_seconds_max = answer_seconds_max
+        self._has_given_up = False
+        self._open: WeakSet[_Connection] = WeakSet()
         self._unlimited: dict[psycopg.Connection[Any], Deadline] = {}
         """The deadlines of transactions whose first statement is still to come."""
 
@@ -132,6 +184,7 @@ class Postgresql:
         engine = sa.create_engine(
             url, pool_size=connections_max, max_overflow=0, connect_args=self._CONNECT
         )
+        self._connect_by_itself(engine)
         _replace_lost(engine)
 
         @sa.event.listens_for(engine, "connect")
@@ -160,6 +213,24 @@ class Postgresql:
             return True
 
         return engine
+
+    def _connect_by_itself(self, engine: sa.Engine) -> None:
+        @sa.event.listens_for(engine, "do_connect")
+        def _do_connect(
+            dialect: object, record: object, arguments: Sequence[Any], parameters: dict[str, Any]
+        ) -> _Connection:
+            if self._has_given_up:
+                raise psycopg.OperationalError("the process does not wait for the server any more")
+            connection = _Connection.connect(*arguments, **parameters)
+            connection.seconds_max = self._answer_seconds_max
+            self._open.add(connection)
+            return connection
+
+    def give_up(self) -> None:
+        self._has_given_up = True
+        for connection in list(self._open):
+            if not connection.closed:
+                self.cut(connection)
 
     def is_absent(self, url: sa.URL) -> bool:
         return False
@@ -194,6 +265,7 @@ class Postgresql:
             max_overflow=0,
             connect_args=self._CONNECT,
         )
+        self._connect_by_itself(statements)
         _replace_lost(statements)
         return statements
 
@@ -403,7 +475,7 @@ class Postgresql:
             return StoreUnavailableError()
         return None
 
-    _STOP_SECONDS = 5
+    _STOP_SECONDS = 2
 
     @contextmanager
     def stopping_at(self, deadline: Deadline, connection: sa.Connection) -> Iterator[None]:
@@ -415,16 +487,21 @@ class Postgresql:
             finally:
                 self._unlimited.pop(driver, None)
 
-    def _cancelling(
-        self, driver: "psycopg.Connection[Any]", deadline: Deadline
-    ) -> AbstractContextManager[None]:
+    @contextmanager
+    def _cancelling(self, driver: "psycopg.Connection[Any]", deadline: Deadline) -> Iterator[None]:
         def stop() -> None:
             # Where the server cannot be told, it is told again; a statement of a
             # transaction stops on its own too, at the time limit.
             with suppress(psycopg.Error):
                 driver.cancel_safe(timeout=self._STOP_SECONDS)
 
-        return deadline.calling(stop)
+        connection = cast("_Connection", driver)
+        with deadline.calling(stop):
+            connection.deadline = deadline
+            try:
+                yield
+            finally:
+                connection.deadline = None
 
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         return isinstance(error.orig, psycopg.errors.QueryCanceled)

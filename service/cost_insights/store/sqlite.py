@@ -212,6 +212,9 @@ class Sqlite:
     def cut(self, driver: Any) -> None:
         driver.interrupt()
 
+    def give_up(self) -> None:
+        """Does nothing: there is no server to wait for."""
+
     def rows(
         self, engine: sa.Engine, statement: str, values: Mapping[str, Any], deadline: Deadline
     ) -> Sequence[Any]:

@@ -21,6 +21,7 @@ import stamina
 
 from cost_insights.errors import (
     QueryTooSlowError,
+    StoreBusyError,
     StoreFullError,
     StoreLostError,
     StoreUnavailableError,
@@ -39,11 +40,9 @@ _WAIT_SECONDS = 0.5
 """The time between two checks whether the database is running."""
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether a failure may pass, so that work is tried again at once. A full disk does not, nor
-    does a lost file: somebody has to act, and waiting callers would only pile up."""
-    needs_somebody = isinstance(error, (StoreFullError, StoreLostError))
-    return isinstance(error, StoreUnavailableError) and not needs_somebody
+_NOT_TRIED_AGAIN = (StoreFullError, StoreLostError, StoreBusyError)
+"""Failures after which work is not tried again at once: of a full disk and a lost file somebody has
+to take care, and whoever found no free connection has waited long enough."""
 
 
 class SchemaError(Exception):
@@ -60,11 +59,15 @@ class Store:
         connections_max: int = 8,
         retry_seconds: float = 10,
         is_damaged: bool = False,
+        answer_seconds_max: float | None = None,
     ) -> None:
         """One that `is_damaged` is only read, as far as that goes."""
         url = parse_url(database_url)
         self.url = url
-        self.dialect = _dialect_of(url, is_damaged=is_damaged)
+        self.dialect = _dialect_of(
+            url, is_damaged=is_damaged, answer_seconds_max=answer_seconds_max
+        )
+        self._has_given_up = False
         for_statements = max(1, connections_max // 4)
         self.transactions_max = max(1, connections_max - for_statements)
         """The greatest number of transactions at once."""
@@ -81,7 +84,7 @@ class Store:
         )
         self.attempts = partial(
             stamina.retry_context,
-            on=_may_pass,
+            on=self._may_pass,
             attempts=None if retry_seconds else 1,
             timeout=retry_seconds or None,
             wait_initial=0.02,
@@ -113,6 +116,11 @@ class Store:
         """
         with self.errors_of_the_database():
             self._probe.ask()
+
+    def give_up(self) -> None:
+        """Makes all work that waits for the database fail, now and later; from any thread."""
+        self._has_given_up = True
+        self.dialect.give_up()
 
     def stop_asking(self) -> None:
         """Makes `ask` fail where it still waits for the answer; from any thread."""
@@ -291,6 +299,14 @@ class Store:
                 return await work(*args, **kwargs)
         raise AssertionError("a retry neither returned nor raised")
 
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether a failure may pass, so that work is tried again at once."""
+        return (
+            isinstance(error, StoreUnavailableError)
+            and not isinstance(error, _NOT_TRIED_AGAIN)
+            and not self._has_given_up
+        )
+
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         writes = engine.get_execution_options().get(WRITES, False)
@@ -306,7 +322,7 @@ class Store:
             self._failures.failed(error, error)
             raise
         except sa.exc.TimeoutError as error:  # no connection became free
-            raise self._unavailable(error, StoreUnavailableError()) from error
+            raise StoreBusyError from error
         except sa.exc.DBAPIError as error:
             if (meaning := self.dialect.unavailable(error)) is None:
                 raise
@@ -377,7 +393,7 @@ def parse_url(text: str) -> sa.URL:
     return url
 
 
-def _dialect_of(url: sa.URL, *, is_damaged: bool) -> Dialect:
+def _dialect_of(url: sa.URL, *, is_damaged: bool, answer_seconds_max: float | None) -> Dialect:
     """The dialect of the URL of a supported database."""
     # Drivers are loaded only if they are needed.
     if url.get_backend_name() == "sqlite":
@@ -386,7 +402,7 @@ def _dialect_of(url: sa.URL, *, is_damaged: bool) -> Dialect:
         return Sqlite(is_damaged=is_damaged)
     from cost_insights.store.postgresql import Postgresql  # noqa: PLC0415
 
-    return Postgresql()
+    return Postgresql(answer_seconds_max)
 
 
 def _migrations() -> alembic.config.Config:

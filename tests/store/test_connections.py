@@ -1,0 +1,26 @@
+"""Connections to the database: what happens where none is free."""
+
+import contextlib
+import logging
+
+import pytest
+import sqlalchemy as sa
+
+from cost_insights.errors import StoreBusyError
+from cost_insights.store import Store
+
+
+def test_no_free_connection(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever finds no free connection is told so; that is no failure of the database."""
+    pool = store._engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    pool._timeout = 0.01
+    with contextlib.ExitStack() as stack, caplog.at_level(logging.WARNING):
+        for _ in range(store.transactions_max):
+            stack.enter_context(store.read())
+        with pytest.raises(StoreBusyError) as caught:
+            store.write_retrying(lambda _: None)
+        assert caught.value.reason == "OVERLOADED"
+    assert "the database fails" not in caplog.text
+    with store.read() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
