@@ -83,7 +83,8 @@ class MessageReader:
     async def room(self, budget: Budget, organization: Organization) -> Reservation:
         """Room to read a message; raises OverloadedError if there is none for some seconds."""
         expected = min(self.bytes_max, _GROWTH * budget.usual_bytes(organization))
-        return await budget.room(organization, max(CALL_BYTES, COPIES * expected))
+        size = max(CALL_BYTES, COPIES * expected)
+        return budget.reserve(organization, size) or await budget.room(organization, size)
 
     async def read(self, context: Context, reservation: Reservation | None = None) -> bytes | None:
         """The message of a call; None if it has none.

@@ -1,7 +1,6 @@
 """The application behind the HTTP door: routes, and the middleware of every request."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -15,10 +14,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cost_insights.api.admission import CALL_BYTES, COPIES, Reservation
+from cost_insights.api.admission import CALL_BYTES, COPIES
 from cost_insights.api.compatible import (
     ENDPOINTS,
-    CompatibleAnswer,
     CompatibleCall,
     CompatibleRequest,
     Endpoint,
@@ -30,7 +28,7 @@ from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes
 from cost_insights.doors.http.connect import connect_routes
 from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.errors import FAILURES
-from cost_insights.identity import Authenticator, Caller
+from cost_insights.identity import Authenticator
 
 _GZIP_BYTES_MIN: Final = 1_024
 """The size from which an answer is compressed for those who accept it."""
@@ -141,76 +139,61 @@ class _CompatibleEndpoint:
         self._endpoint = endpoint
         self._call = call
         self._authenticator = authenticator
-        self._bytes_max = limits.bytes_max
-        self._budget = limits.budget
+        self._limits = limits
         self._method = f"{endpoint.method} {endpoint.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoint
+        endpoint, budget, bytes_max = self._endpoint, self._limits.budget, self._limits.bytes_max
         headers: Headers = dict(scope["headers"])
-        caller = None
+        caller = reservation = refusal = None
+        # A request is in work until the last byte of its answer is written.
         try:
-            authorization = headers.get(b"authorization")
-            caller = await self._authenticator.authorize(
-                None if authorization is None else authorization.decode("latin-1"),
-                method=self._method,
-                scopes=endpoint.scopes,
-            )
-            size = COPIES * announced_bytes(headers, self._bytes_max) if endpoint.has_body else 0
-            reservation = await self._budget.room(caller.organization, max(CALL_BYTES, size))
-        except FAILURES as error:  # no error leaves without an answer
-            refusal = self._refusal(error, caller)
-        else:
-            with reservation:
-                # The request is in work until the last byte of its answer is written.
-                await (await self._answer(caller, headers, scope, receive, reservation))(
-                    scope, receive, send
+            try:
+                authorization = headers.get(b"authorization")
+                caller = await self._authenticator.authorize(
+                    None if authorization is None else authorization.decode("latin-1"),
+                    method=self._method,
+                    scopes=endpoint.scopes,
                 )
-            return
-        await refusal(scope, receive, send)
-
-    async def _answer(
-        self,
-        caller: Caller,
-        headers: Headers,
-        scope: Scope,
-        receive: Receive,
-        reservation: Reservation,
-    ) -> ASGIApp:
-        body = b""
-        try:
-            if self._endpoint.has_body:
-                body = await read_json(headers, receive, self._bytes_max, reservation)
-            query = scope["query_string"]
-            answer = await self._call(
-                caller,
-                CompatibleRequest(
-                    scope.get("path_params", {}),
-                    QueryParams(query).multi_items() if query else (),
-                    body,
-                ),
+                size = CALL_BYTES
+                if endpoint.has_body:
+                    size = max(size, COPIES * announced_bytes(headers, bytes_max))
+                reservation = budget.reserve(caller.organization, size)
+                if reservation is None:
+                    reservation = await budget.room(caller.organization, size)
+                body = b""
+                if endpoint.has_body:
+                    body = await read_json(headers, receive, bytes_max, reservation)
+                query = scope["query_string"]
+                answer = await self._call(
+                    caller,
+                    CompatibleRequest(
+                        scope.get("path_params", {}),
+                        QueryParams(query).multi_items() if query else (),
+                        body,
+                    ),
+                )
+            except FAILURES as error:  # no error leaves without an answer
+                organization = None if caller is None else caller.organization.name
+                refusal = error_answer(error, method=self._method, organization=organization)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+            content = answer.content.encode()
+            answered = [
+                (b"content-length", b"%d" % len(content)),
+                (b"content-type", answer.media_type.encode()),
+                *((name.encode(), value.encode()) for name, value in answer.headers.items()),
+            ]
+            if answer.status == 204:
+                answered = []
+            await send(
+                {"type": "http.response.start", "status": answer.status, "headers": answered}
             )
-        except FAILURES as error:  # no error leaves without an answer
-            return self._refusal(error, caller)
-        return partial(_write, answer)
-
-    def _refusal(self, error: BaseException, caller: Caller | None) -> Response:
-        organization = None if caller is None else caller.organization.name
-        return error_answer(error, method=self._method, organization=organization)
-
-
-async def _write(answer: CompatibleAnswer, scope: Scope, receive: Receive, send: Send) -> None:
-    del scope, receive
-    content = answer.content.encode()
-    answered = [
-        (b"content-length", b"%d" % len(content)),
-        (b"content-type", answer.media_type.encode()),
-        *((name.encode(), value.encode()) for name, value in answer.headers.items()),
-    ]
-    if answer.status == 204:
-        answered = []
-    await send({"type": "http.response.start", "status": answer.status, "headers": answered})
-    await send({"type": "http.response.body", "body": content})
+            await send({"type": "http.response.body", "body": content})
+        finally:
+            if reservation is not None:
+                reservation.release()
 
 
 async def _alive(request: Request) -> Response:
