@@ -192,6 +192,8 @@ def test_what_is_damaged_is_left_out(
             .values(cost_picocents=event.c.cost_picocents + 1)
         )
         connection.execute(sa.update(segment).where(segment.c.kind == 2).values(packed=b"x"))
+    # Into the file: until then it holds the events as they were, and they would be found there.
+    store.close()
     flags = ("--database-url", database_url)
     new_url = f"sqlite:///{tmp_path / 'salvaged.db'}"
     done = quick("db", "salvage", new_url, *flags)

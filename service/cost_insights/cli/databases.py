@@ -130,7 +130,7 @@ def check(
     if accept_loss and not repair:
         raise usage("--accept-loss: give --repair too")
     settings = settings_of(database_url=database_url)
-    with existing(settings) as store:
+    with existing(settings) as store, damage_told(settings, advice=""):
         started = time.monotonic()
         faults = list(store.integrity_faults())
         for fault in faults:

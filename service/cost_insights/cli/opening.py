@@ -48,8 +48,11 @@ def cause_of(error: Exception) -> str:
     return printable(" ".join(str(getattr(cause, "orig", None) or cause or error).split()))
 
 
+_CHECK_FIRST = "if `cost-insights db check` finds damage, "
+
+
 @contextmanager
-def damage_told(settings: Settings) -> Iterator[None]:
+def damage_told(settings: Settings, *, advice: str = _CHECK_FIRST) -> Iterator[None]:
     """Turns whatever comes of unreadable contents into the end of the command: damage may raise
     any error, in the database, in its driver or here."""
     try:
@@ -62,8 +65,7 @@ def damage_told(settings: Settings) -> Iterator[None]:
             words = cause_of(error)
         raise CommandError(
             f"{database_shown(settings)}: the contents of the database cannot be read: {words}; "
-            "`cost-insights db check` tells whether it is damaged; then restore a backup, or copy "
-            "what is intact with `cost-insights db salvage`",
+            f"{advice}restore a backup, or copy what is intact with `cost-insights db salvage`",
             exit_code=EXIT_UNREACHABLE,
         ) from error
 

@@ -127,7 +127,8 @@ def salvage_table(
                 salvaged.damaged += len(rows) - len(sound)
                 _copy(sound, lambda some: _insert(new, table, some), salvaged)
         on_read(part.stop - places.start, len(places))
-    if table is event and salvaged.unreadable:
+    # A damaged page may also seem to hold fewer rows than it does.
+    if table is event and salvaged.copied < len(places):
         _copy_strays(reader, new, salvaged)
     return salvaged
 
