@@ -229,16 +229,16 @@ def test_one_compacts_at_a_time(databases: Databases) -> None:
         COMPACTION.claim(one) as ones,
         COMPACTION.claim(other) as others,
     ):
-        assert ones()
-        assert not others()
-        assert ones()
+        assert ones.is_mine()
+        assert not others.is_mine()
+        assert ones.is_mine()
         end_lock_holder(url)
-        assert others()
+        assert others.is_mine()
         with COMPACTION.claim(one) as again:
-            assert not again()
-        assert others()
+            assert not again.is_mine()
+        assert others.is_mine()
         with pytest.raises(sa.exc.OperationalError):
-            ones()
+            ones.is_mine()
 
 
 def test_a_lost_lock_is_told(databases: Databases) -> None:
@@ -246,25 +246,25 @@ def test_a_lost_lock_is_told(databases: Databases) -> None:
     answer."""
 
     def lose_it(store: Store, url: str) -> None:
-        with COMPACTION.claim(store) as is_mine:
-            assert is_mine()
+        with COMPACTION.claim(store) as claim:
+            assert claim.is_mine()
             end_lock_holder(url)
-            is_mine()
+            claim.is_mine()
 
     with databases.fresh("postgresql") as url, closing(Store(url)) as store:
         with pytest.raises(StoreUnavailableError):
             lose_it(store, url)
-        with COMPACTION.claim(store) as is_mine:
-            assert is_mine()
+        with COMPACTION.claim(store) as claim:
+            assert claim.is_mine()
 
 
 def test_the_lock_ends_with_its_block(store: Store, database_url: str) -> None:
     """A process that stops compacting leaves it to the next."""
     with closing(Store(database_url)) as other:
         with COMPACTION.claim(store) as mine:
-            assert mine()
+            assert mine.is_mine()
         with COMPACTION.claim(other) as others:
-            assert others()
+            assert others.is_mine()
 
 
 @pytest.mark.slow

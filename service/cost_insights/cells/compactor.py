@@ -69,7 +69,8 @@ class Compactor:
         if started < self._look_at:
             return
         waiting = pending_batches(self._store)
-        self._look_at = _rested(started)
+        # Where nothing waits, nothing will be old enough before that time.
+        self._look_at = _rested(started) if waiting else started + _AGE_ENOUGH_SECONDS
         is_idle = waiting == self._before
         self._before = waiting
         if not is_idle and started < self._rested_at:

@@ -2,11 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
 from cost_insights.errors import FAILURES, StoreUnavailableError
-from cost_insights.jobs.leases import Lease
+from cost_insights.jobs.leases import Claim, Lease
 from cost_insights.store import Store
 
 _log = logging.getLogger(__name__)
@@ -52,19 +51,19 @@ class Runner:
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
-                with self._job.lease.claim(self._store) as is_mine:
-                    self._run_while(is_mine)
+                with self._job.lease.claim(self._store) as claim:
+                    self._run_while(claim)
             except StoreUnavailableError:
                 pass  # logged by the store; the job goes on later
             except FAILURES:  # logged; the thread must go on
                 _log.exception("%s failed and is tried again", self._job.name)
                 self._stopping.wait(_FAILED_SECONDS)
 
-    def _run_while(self, is_mine: Callable[[], bool]) -> None:
+    def _run_while(self, claim: Claim) -> None:
         self._job.begin()
         while not self._stopping.wait(_LOOK_SECONDS):
-            if not is_mine():
+            if not claim.is_mine():
                 continue
-            if self._job.lease.is_awaited(self._store):
+            if claim.is_awaited():
                 return
             self._job.look(self._stopping)
