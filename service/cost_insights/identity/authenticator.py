@@ -61,6 +61,11 @@ class Authenticator:
         """Ends the thread that looks up tokens."""
         self._look_ups.close()
 
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether a call without a token was refused; then all others will be."""
+        return self._closed
+
     async def authorize(
         self, authorization: str | None, *, method: str, scopes: frozenset[str]
     ) -> Caller:
