@@ -15,7 +15,12 @@ _log = logging.getLogger(__name__)
 PORT: Final = 50051
 """The port of an address that names none."""
 
+IDLE_MS: Final = 30_000
+"""The time after which a client closes an idle connection: the service does so after a minute, and
+then the gRPC runtime of the client writes a line about it to stderr."""
+
 CHANNEL_OPTIONS = (
+    ("grpc.client_idle_timeout_ms", IDLE_MS),
     # Answers with many faults or events may be larger than the default of 4 MiB.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     # A service that restarts is found again soon.

@@ -7,6 +7,7 @@ from typing import Final
 import grpc
 
 from cost_insights.addresses import is_loopback
+from cost_insights.client.options import IDLE_MS
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest answer that is read."""
@@ -61,6 +62,7 @@ class Service:
     def _options(self) -> Sequence[tuple[str, int]]:
         options = [
             ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
+            ("grpc.client_idle_timeout_ms", IDLE_MS),
             # A service that is back is found soon; the default waits for up to two minutes.
             ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
         ]
