@@ -65,7 +65,7 @@ test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests,
 	sh tests/tools/postgresql.sh
 	sh tests/tools/containers.sh
 	cargo test --quiet
-	$(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/trust
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/trust
 	$(BIN)/pytest tests/trust
 
 test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inner loop needs, on all cores; it says what it leaves out.

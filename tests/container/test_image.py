@@ -12,8 +12,7 @@ from tests.support.containers import Builder, Container, Image
 from tests.support.postgresql import free_port
 from tests.support.waiting import wait_until
 
-# One process builds it for all of these.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("image")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 BYTES_MAX = 250_000_000

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# One process builds them for all of these.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packages")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "native/Cargo.toml").read_text())["package"]["version"]

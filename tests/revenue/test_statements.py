@@ -232,6 +232,7 @@ def test_states_of_before_are_statements(database_url: str) -> None:
     config.set_main_option("script_location", str(folder))
     known = [state(f"s{n:05}", 5, product_id="ü", ends_us=n) for n in range(10_001)]
     with closing(Store(database_url)) as store:
+        store.dialect.create(store.url)
         with store.write() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "0004")
