@@ -101,7 +101,7 @@ pub fn push_bytes(encoded: &mut Vec<u8>, bytes: &[u8]) {
     encoded.extend_from_slice(bytes);
 }
 
-/// What the checksum of a stored row says of it.
+/// Whether a stored row is intact, according to its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The row is not the one that was stored.

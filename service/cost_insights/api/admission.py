@@ -155,7 +155,7 @@ class Budget:
 
 
 class _Owner:
-    """What the budget knows of an organization."""
+    """The share of one organization in the budget."""
 
     __slots__ = ("held", "usual_bytes", "waiting")
 
@@ -177,7 +177,7 @@ class Reservation:
 
     @property
     def owner_bytes(self) -> int:
-        """What the organization holds, this and others."""
+        """The bytes of all reservations of the organization, this one included."""
         return self._owner.held
 
     def resize(self, size: int) -> None:
@@ -215,7 +215,7 @@ class Reservation:
 
 
 class StreamReservations:
-    """What one stream of requests holds of the budget.
+    """The reservations of one stream of requests.
 
     A request is charged until its response was written, so that a client who reads no responses
     cannot make the service keep what it sends.

@@ -165,8 +165,8 @@ class CellCheck:
         differences_max: int = 0,
         accept_loss: bool = False,
     ) -> None:
-        """With `accept_loss` the events that are left are expected where others are damaged or
-        missing, even if cells still hold these."""
+        """With `accept_loss`, cells are expected to hold only the intact events, even where they
+        still count events that are damaged or missing."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max

@@ -87,7 +87,7 @@ class TlsFlags:
     key: Path | None = None
 
     def tls(self) -> Tls | None:
-        """What the files hold; None where the connection is not to be encrypted."""
+        """The contents of the files; None if the connection is not to be encrypted."""
         if (self.cert is None) != (self.key is None):
             raise usage("--cert and --key belong together: give both or none")
         if not (self.on or self.ca or self.cert):

@@ -50,7 +50,7 @@ def mended(new: Store) -> list[Findings]:
 
 
 def in_words(salvaged: Salvaged) -> str:
-    """What came of a table, as one line."""
+    """The result of a table, as one line."""
     words = [f"{salvaged.copied} rows copied"]
     if salvaged.unverified:
         words.append(f"{salvaged.unverified} of them without a checksum to verify them by")

@@ -17,7 +17,7 @@ RECONNECT_MS_MAX: Final = 5_000
 
 @dataclass(frozen=True)
 class Tls:
-    """What a caller needs for TLS, in PEM."""
+    """The certificates and the key of a caller, in PEM."""
 
     ca: bytes | None = None
     """The authorities that are trusted; the public ones unless given."""

@@ -36,7 +36,7 @@ class TlsFiles:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What files held when they were read."""
+    """The contents of the files when they were read."""
 
     context: ssl.SSLContext
     grpc: grpc.ServerCertificateConfiguration

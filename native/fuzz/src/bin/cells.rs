@@ -54,8 +54,8 @@ fn check_cells(sealed: &[u8]) {
 }
 
 fn check_activity(sealed: &[u8]) {
-    // What is not merged with anything is passed on as it is, so that damage inside of it, which a
-    // checksum would have shown, comes out with a second merge only.
+    // An entry that is merged with no other is copied unread. Damage inside it, which a checksum
+    // would have shown, is therefore found only by a second merge.
     if let Ok(once) = activity::merge(&[sealed])
         && let Ok(twice) = activity::merge(&[&once, &once])
     {

@@ -33,7 +33,7 @@ class HttpLimits:
     """The time in which the body must arrive."""
 
     budget: Budget
-    """What all requests may take together."""
+    """The bytes that all requests together may take."""
 
 
 def announced_bytes(headers: Headers, bytes_max: int) -> int:

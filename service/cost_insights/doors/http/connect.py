@@ -117,7 +117,7 @@ class _Guarded:
 
 
 class _Room:
-    """What a request holds of the budget, from before its body is read until it is answered."""
+    """The reservation of a request, from before its body is read until it is answered."""
 
     def __init__(self, limits: HttpLimits, scope: Scope) -> None:
         self._limits = limits
