@@ -56,7 +56,7 @@ class Certificates:
 
     def ssl_context(self) -> ssl.SSLContext:
         """A context whose every handshake takes the certificates of that moment."""
-        context = _context(self._files)
+        context = self._loaded.context
         context.sni_callback = self._choose
         return context
 
