@@ -224,28 +224,31 @@ int posix_fallocate64(int fd, off64_t offset, off64_t bytes) {
 FLUSH(fsync)
 FLUSH(fdatasync)
 
-static void opened(const char *path, int flags, int was_there, int fd) {
+static void opened(int flags, int was_there, int fd) {
     char full[PATH_MAX];
     if (fd < 0 || !path_of(fd, full)) return;
-    (void)path;
     if (!was_there) record(CREATE, full, 0, NULL, 0, 0);
     else if (flags & O_TRUNC) record(TRUNCATE, full, 0, NULL, 0, 0);
 }
 
+// The mode of a file that may be created: the argument after the flags.
+#define MODE(flags) \
+    mode_t mode = 0; \
+    if (flags & (O_CREAT | O_TMPFILE)) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode = va_arg(rest, mode_t); \
+        va_end(rest); \
+    }
+
 #define OPEN(name) \
     int name(const char *path, int flags, ...) { \
         REAL(name); \
-        mode_t mode = 0; \
-        if (flags & (O_CREAT | O_TMPFILE)) { \
-            va_list rest; \
-            va_start(rest, flags); \
-            mode = va_arg(rest, mode_t); \
-            va_end(rest); \
-        } \
+        MODE(flags); \
         if (journal < 0 || !(flags & (O_CREAT | O_TRUNC))) return real(path, flags, mode); \
         int was_there = access(path, F_OK) == 0; \
         int fd = real(path, flags, mode); \
-        opened(path, flags, was_there, fd); \
+        opened(flags, was_there, fd); \
         return fd; \
     }
 
@@ -255,17 +258,11 @@ OPEN(open64)
 #define OPENAT(name) \
     int name(int folder, const char *path, int flags, ...) { \
         REAL(name); \
-        mode_t mode = 0; \
-        if (flags & (O_CREAT | O_TMPFILE)) { \
-            va_list rest; \
-            va_start(rest, flags); \
-            mode = va_arg(rest, mode_t); \
-            va_end(rest); \
-        } \
+        MODE(flags); \
         if (journal < 0 || !(flags & (O_CREAT | O_TRUNC))) return real(folder, path, flags, mode); \
         int was_there = faccessat(folder, path, F_OK, 0) == 0; \
         int fd = real(folder, path, flags, mode); \
-        opened(path, flags, was_there, fd); \
+        opened(flags, was_there, fd); \
         return fd; \
     }
 
