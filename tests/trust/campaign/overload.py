@@ -5,13 +5,16 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from cost_insights.client import Client
+from cost_insights.store import Store
 from tests.support.databases import ENGINES, Databases
 from tests.support.processes import ServiceProcess
-from tests.support.senders import differences, sending, sums_differ
+from tests.support.senders import Sender, differences, sending, sums_differ
+from tests.support.service import writes_blocked
 from tests.trust.campaign.outcomes import QUIET, Outcome, Watch
 
 MEGABYTE: Final = 1024 * 1024
@@ -22,6 +25,7 @@ IN_FLIGHT_BYTES_MAX: Final = 64 * MEGABYTE
 CACHE_BYTES_MAX: Final = 32 * MEGABYTE
 _MEMORY_FACTOR: Final = 1.25
 _RECOVERED_CALLS: Final = 20
+_PILE_UP_SECONDS_MAX: Final = 10
 
 _LIMITS: Final = {
     "COST_INSIGHTS_WAITING_EVENTS_MAX": str(WAITING_EVENTS_MAX),
@@ -51,6 +55,7 @@ def _overload(seconds: float, url: str, folder: Path, watch: Watch, outcome: Out
         idle = _memory(service.process_id, "VmRSS")
         until = time.monotonic() + seconds
         with sending(service.address, SENDERS, batch_events=BATCH_EVENTS) as senders:
+            _pile_up(url, senders)
             while time.monotonic() < until:
                 time.sleep(0.5)
                 left = until - time.monotonic()
@@ -84,6 +89,20 @@ def _overload(seconds: float, url: str, folder: Path, watch: Watch, outcome: Out
         outcome.failures += sums_differ(service.address, url)
     finally:
         service.close()
+
+
+def _pile_up(url: str, senders: Sequence[Sender]) -> None:
+    """Blocks the database until somebody is refused: a fast one might keep up with the senders."""
+    store = Store(url, connections_max=4)
+    until = time.monotonic() + _PILE_UP_SECONDS_MAX
+    try:
+        with writes_blocked(store):
+            while time.monotonic() < until:
+                if any(sender.record.refusals for sender in senders):
+                    return
+                time.sleep(0.05)
+    finally:
+        store.close()
 
 
 def _check_recovery(address: str, url: str, outcome: Outcome) -> None:
