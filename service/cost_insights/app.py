@@ -26,7 +26,7 @@ from cost_insights.events import (
     EventWriter,
     Ingestor,
 )
-from cost_insights.identity import Authenticator
+from cost_insights.identity import Authenticator, Buckets, RateLimits, SharedTimes
 from cost_insights.jobs import Runner
 from cost_insights.metrics import Caches, Dashboards, LedgerCache, MetricsExporter, MetricsReader
 from cost_insights.revenue import Recorder, RevenueReader
@@ -44,7 +44,8 @@ and its lease."""
 class App:
     """The parts of one process, whatever doors lead to them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, shared_rates: SharedTimes | None = None) -> None:
+        """`shared_rates` holds what other processes of the service take of the same rates."""
         self.settings = settings
         self.store = Store(
             settings.database_url,
@@ -56,6 +57,14 @@ class App:
             self.store,
             open_organization=settings.open_organization,
             cache_ms=settings.token_cache_ms,
+            buckets=Buckets(
+                RateLimits(
+                    settings.organization_events_per_second,
+                    settings.organization_requests_per_second,
+                ),
+                burst_seconds=settings.rate_burst_seconds,
+                shared=shared_rates,
+            ),
         )
         self.caches = Caches(CellCache(settings.cache_bytes_max), CustomerCache())
         self.health = Health(self.store)

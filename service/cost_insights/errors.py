@@ -8,6 +8,7 @@ CostInsightsError
 ├── PermissionDeniedError    the access token lacks the scope
 ├── LimitExceededError       the request is larger than allowed
 ├── OverloadedError          the caller may try again later
+├── RateLimitedError         the caller must wait, as it sends more than it may
 ├── QueryTooSlowError        the caller must ask for less
 ├── StoreUnavailableError    the caller may try again
 │   ├── StoreBusyError       all connections to the database are in use
@@ -22,7 +23,7 @@ an incident number and answered as INTERNAL with that number, nothing more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from cost_insights._native import PanicException
 
@@ -52,7 +53,7 @@ class CostInsightsError(Exception):
 
     reason: str
     facts: Mapping[str, str]
-    retry_after_ms: ClassVar[int | None] = None
+    retry_after_ms: int | None = None
 
     def __init__(
         self,
@@ -160,6 +161,41 @@ class OverloadedError(CostInsightsError):
     retry_after_ms = 1_000
 
 
+class RateLimitedError(CostInsightsError):
+    """The organization or the access token sends more than it may; nothing of the request was
+    stored, and nothing was counted."""
+
+    def __init__(
+        self,
+        *,
+        limit: str,
+        per_second: int,
+        owner_kind: str,
+        owner: str,
+        organization: str,
+        wait_ms: int,
+    ) -> None:
+        """`limit` is `events_per_second` or `requests_per_second`; `owner` is the name of the
+        organization or the id of the access token, as `owner_kind` says."""
+        wait_ms = max(1, wait_ms)
+        what = limit.partition("_")[0]
+        shown = f"organization {owner!r}" if owner_kind == "organization" else f"token {owner}"
+        super().__init__(
+            f"the {shown} may send {per_second} {what} a second and has sent more; try again in "
+            f"{wait_ms / 1_000:g} seconds",
+            reason="RATE_LIMITED",
+            facts={
+                "limit": limit,
+                "limit_value": str(per_second),
+                "owner_kind": owner_kind,
+                "owner": owner,
+                "wait_ms": str(wait_ms),
+            },
+            organization=organization,
+        )
+        self.retry_after_ms = self.wait_ms = wait_ms
+
+
 class QueryTooSlowError(CostInsightsError):
     """The answer takes longer than the service allows."""
 
@@ -262,6 +298,7 @@ REASONS = frozenset(
         "OVERLOADED",
         "PAGE_TOKEN_INVALID",
         "QUERY_TOO_SLOW",
+        "RATE_LIMITED",
         "REQUEST_TIMEOUT",
         "REQUEST_TOO_LARGE",
         "RESOURCE_NOT_FOUND",

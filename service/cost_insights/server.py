@@ -21,7 +21,7 @@ from cost_insights.doors.grpc.listener import GrpcListener
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.listener import HttpListener
 from cost_insights.doors.tls import Certificates, TlsError, TlsFiles
-from cost_insights.identity import any_token
+from cost_insights.identity import SharedTimes, any_token
 from cost_insights.settings import Settings
 from cost_insights.store import Store
 
@@ -51,10 +51,17 @@ class Listener(Protocol):
 class Server:
     """One process of the service: its parts, and the doors that lead to them."""
 
-    def __init__(self, settings: Settings, *, share_port: bool = False) -> None:
-        """`share_port` lets other processes listen on the same port."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        share_port: bool = False,
+        shared_rates: SharedTimes | None = None,
+    ) -> None:
+        """`share_port` lets other processes listen on the same port; `shared_rates` holds what they
+        take of rates."""
         self.settings = settings
-        self.app = App(settings)
+        self.app = App(settings, shared_rates=shared_rates)
         self._share_port = share_port
         self._grpc: GrpcListener | None = None
         self._http: HttpListener | None = None
@@ -137,6 +144,7 @@ async def serve(
     settings: Settings,
     *,
     share_port: bool = False,
+    shared_rates: SharedTimes | None = None,
     ready: Callable[[Server], None] = lambda _: None,
 ) -> None:
     """Runs the service until SIGTERM or SIGINT; `ready` is called once it serves."""
@@ -147,7 +155,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    server = Server(settings, share_port=share_port)
+    server = Server(settings, share_port=share_port, shared_rates=shared_rates)
     try:
         await server.start()
         # The objects made so far live as long as the process, so the garbage collector need not

@@ -126,6 +126,17 @@ class Settings(BaseSettings):
     token_cache_ms: int = Field(default=1_000, ge=0, le=60_000)
     """The time for which a token is cached: a revoked token still works that long."""
 
+    organization_events_per_second: int = Field(default=0, ge=0, le=1_000_000_000)
+    """The number of events a second that an organization may send, unless it has a limit of its own
+    (`organization limits`); 0 is no limit."""
+
+    organization_requests_per_second: int = Field(default=0, ge=0, le=1_000_000_000)
+    """The number of requests a second that an organization may send, likewise."""
+
+    rate_burst_seconds: float = Field(default=5, ge=0.001, le=3_600)
+    """The time for which an organization or a token that was silent may save up what it may
+    send."""
+
     request_bytes_max: int = Field(default=16 * 1024 * 1024, ge=1_024, le=256 * 1024 * 1024)
     """The largest request."""
 

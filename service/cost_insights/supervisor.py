@@ -23,6 +23,7 @@ import uvloop
 
 from cost_insights.addresses import AddressError, join_address, socket_family, split_address
 from cost_insights.errors import StoreUnavailableError
+from cost_insights.identity import SharedTimes
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
@@ -70,7 +71,8 @@ def supervise(
         store.close()
     with _stop_signal() as stop, _kept_ports(settings) as addresses:
         settings = settings.model_copy(update={**addresses, "database_upgrade": False})
-        running = [_Worker(settings, number, log_level) for number in range(1, workers + 1)]
+        rates = SharedTimes(_processes)
+        running = [_Worker(settings, number, log_level, rates) for number in range(1, workers + 1)]
         try:
             _watch(running, stop, lambda: ready(settings.grpc_address, settings.http_address))
         finally:
@@ -81,10 +83,11 @@ def supervise(
 class _Worker:
     """A process of the service, restarted whenever it dies."""
 
-    def __init__(self, settings: Settings, number: int, log_level: int) -> None:
+    def __init__(self, settings: Settings, number: int, log_level: int, rates: SharedTimes) -> None:
         self._settings = settings
         self._number = number
         self._log_level = log_level
+        self._rates = rates
         self.has_served = False
         self.start()
 
@@ -96,7 +99,7 @@ class _Worker:
         watched, self._alive = _processes.Pipe(duplex=False)
         self.process: SpawnProcess = _processes.Process(
             target=_work,
-            args=(self._settings, self._log_level, told, watched),
+            args=(self._settings, self._log_level, self._rates, told, watched),
             name=f"worker {self._number}",
         )
         self.process.start()
@@ -163,7 +166,13 @@ def _stop(workers: list[_Worker], seconds: float) -> None:
         worker.close()
 
 
-def _work(settings: Settings, log_level: int, serving: Connection, alive: Connection) -> None:
+def _work(
+    settings: Settings,
+    log_level: int,
+    rates: SharedTimes,
+    serving: Connection,
+    alive: Connection,
+) -> None:
     """The main function of a worker."""
     logging.basicConfig(
         level=log_level,
@@ -175,7 +184,7 @@ def _work(settings: Settings, log_level: int, serving: Connection, alive: Connec
         serving.send(True)
 
     try:
-        uvloop.run(serve(settings, share_port=True, ready=ready))
+        uvloop.run(serve(settings, share_port=True, shared_rates=rates, ready=ready))
     except (SchemaError, StoreUnavailableError) as error:
         # Another version may have upgraded the database while the others go on serving, or it may
         # have gone away.

@@ -53,6 +53,8 @@ def event_calls(
     async def ingest_events(
         caller: Caller, request: bytes
     ) -> event_service_pb2.IngestEventsResponse:
+        # Refused before it costs anything, and again once it is known how much it holds.
+        caller.rates.check_events()
         if isinstance(request, JsonRequest):
             batch = await ingestor.decode_json(caller.organization, request)
         else:
@@ -64,15 +66,14 @@ def event_calls(
         request_bytes = len(request)
         # The batch holds everything; the caller of this keeps no request either.
         del request
-        return _ingested(await ingestor.store(caller.organization, batch, request_bytes))
+        return _ingested(
+            await ingestor.store(caller.organization, batch, request_bytes, rates=caller.rates)
+        )
 
     async def stream_events(
         requests: AsyncIterator[bytes], authorize: Authorize
     ) -> AsyncGenerator[event_service_pb2.StreamEventsResponse, None]:
         owner = (await authorize()).organization
-
-        async def organization() -> Organization:
-            return (await authorize()).organization
 
         def acknowledge(
             sequence: int, result: IngestResult | CostInsightsError
@@ -80,7 +81,7 @@ def event_calls(
             return _acknowledgement(sequence, result, owner)
 
         held = StreamReservations(budget, owner)
-        stream = EventStream(ingestor, held.admitted(requests), organization, acknowledge, stopping)
+        stream = EventStream(ingestor, held.admitted(requests), authorize, acknowledge, stopping)
         try:
             async with contextlib.aclosing(stream.acknowledgements()) as acknowledgements:
                 async for acknowledgement in acknowledgements:

@@ -72,6 +72,7 @@ def system_event_call(recorder: Recorder, work: Work, *, clock_skew_ms: int) -> 
                 [fault for _, fault in read.faults],
                 refused=len({index for index, _ in read.faults}),
             )
+        caller.rates.take_events(len(read.events))
         recorded = await work.record(
             caller.organization,
             lambda: recorder.system_events(

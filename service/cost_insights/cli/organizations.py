@@ -11,18 +11,29 @@ import rich.table
 import typer
 
 from cost_insights.cli.console import EXIT_CODES, CommandError, out, printable, say
+from cost_insights.cli.limits import (
+    DEFAULT,
+    OF_ORGANIZATIONS,
+    changed_limits,
+    limit_shown,
+    limits_json,
+)
 from cost_insights.cli.opening import DatabaseOption, existing, opened
 from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError
 from cost_insights.identity import (
+    RATE_MAX,
     Organization,
     create_organization,
     ensure_organization,
+    find_limits,
+    find_organization,
     list_organizations,
+    set_limits,
 )
 
 app: Final = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Creates and lists organizations."
+    add_completion=False, no_args_is_help=True, help="Creates, lists and limits organizations."
 )
 
 
@@ -93,6 +104,58 @@ def _print(found: Sequence[Organization], *, as_json: bool) -> None:
             rich.markup.escape(printable(organization.name)),
             day_shown(organization.created_us),
         )
+    out.print(table)
+
+
+_LimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|unlimited|default",
+        help=f"1 to {RATE_MAX}, unlimited, or what the service is set to. Default: no change.",
+    ),
+]
+
+
+@app.command(epilog=EXIT_CODES)
+def limits(
+    *,
+    name: Annotated[str, typer.Argument(help="The name of the organization.")],
+    events_per_second: _LimitOption = None,
+    requests_per_second: _LimitOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object. Default: a table.")
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Changes limits of an organization, and shows all of them.
+
+    Rates are those of all its tokens together; a token can have lower ones of its own. Services
+    follow a change of them within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second.
+
+    Example: cost-insights organization limits acme
+
+    Example: cost-insights organization limits acme --events-per-second 2000
+    """
+    changes = changed_limits(
+        OF_ORGANIZATIONS,
+        {"events_per_second": events_per_second, "requests_per_second": requests_per_second},
+    )
+    with (
+        existing(settings_of(database_url=database_url)) as store,
+        store.write() if changes else store.read() as connection,
+    ):
+        owner = find_organization(connection, name)
+        if owner is None:
+            raise CommandError(f"NAME: there is no organization {name!r}")
+        if changes:
+            set_limits(connection, owner, changes)
+        found = find_limits(connection, owner)
+    if as_json:
+        say(json.dumps(limits_json(found, absent=DEFAULT)))
+        return
+    table = list_table("limit", "value")
+    for limit, value in vars(found).items():
+        table.add_row(limit.replace("_", " "), limit_shown(value, absent=DEFAULT))
     out.print(table)
 
 

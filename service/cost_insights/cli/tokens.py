@@ -12,16 +12,20 @@ import typer
 
 from cost_insights import clock
 from cost_insights.cli.console import EXIT_CODES, CommandError, note, out, printable, say, usage
+from cost_insights.cli.limits import OF_TOKENS, changed_limits
 from cost_insights.cli.opening import DatabaseOption, existing
 from cost_insights.cli.organizations import day_shown, list_table, time_shown
 from cost_insights.cli.variables import settings_of
 from cost_insights.errors import InvalidRequestError, NotFoundError
 from cost_insights.identity import (
+    RATE_MAX,
     SCOPES,
     AccessToken,
+    RateLimits,
     create_token,
     find_organization,
     find_token,
+    limit_token,
     list_tokens,
     revoke_token,
     rotate_token,
@@ -33,12 +37,32 @@ OVERLAP_DAYS_MAX: Final = 365
 app: Final = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Creates, lists, rotates and revokes access tokens.",
+    help="Creates, lists, limits, rotates and revokes access tokens.",
 )
+
+
+_LimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|none",
+        help=f"What callers may send with the token, 1 to {RATE_MAX}, or no limit beside that of "
+        "the organization. Default: none.",
+    ),
+]
+
+
+_ChangedLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|none",
+        help=f"1 to {RATE_MAX}, or no limit beside that of the organization. Default: no change.",
+    ),
+]
 
 
 @app.command(epilog=EXIT_CODES)
 def create(
+    *,
     organization: Annotated[
         str, typer.Option(metavar="NAME", help="The organization that callers act as.")
     ],
@@ -57,6 +81,8 @@ def create(
             "future date such as 2030-01-01, or never.",
         ),
     ] = "365d",
+    events_per_second: _LimitOption = None,
+    requests_per_second: _LimitOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
     """Creates an access token and prints its secret, which is not shown again.
@@ -66,7 +92,16 @@ def create(
 
     Example: COST_INSIGHTS_TOKEN=$(cost-insights token create --organization acme
     --scopes events:write,metrics:read --expires 30d)
+
+    Example: cost-insights token create --organization acme --scopes events:write
+    --events-per-second 500
     """
+    limits = RateLimits(
+        **changed_limits(
+            OF_TOKENS,
+            {"events_per_second": events_per_second, "requests_per_second": requests_per_second},
+        )
+    )
     asked = [scope.strip() for scope in scopes.split(",")]
     unknown = [scope for scope in asked if scope not in SCOPES]
     if unknown:
@@ -83,7 +118,9 @@ def create(
                 "`cost-insights organization create` makes one"
             )
         try:
-            token, secret = create_token(connection, owner, asked, expires_us=expires_us)
+            token, secret = create_token(
+                connection, owner, asked, expires_us=expires_us, limits=limits
+            )
         except InvalidRequestError as error:
             raise CommandError(error.message) from None
     _tell(token, secret)
@@ -221,15 +258,21 @@ def _print(found: Sequence[AccessToken], *, as_json: bool) -> None:
     if as_json:
         say(json.dumps([_as_json(token, now_us) for token in found], ensure_ascii=False))
         return
-    table = list_table("id\nsecret\nlast used", "organization", "scopes", "created\nstate")
+    table = list_table("id\nsecret\nlast used", "organization", "scopes\nlimits", "created\nstate")
     for token in found:
         table.add_row(
             f"{token.id}\n…{token.hint}\n{_last_used(token)}",
             rich.markup.escape(printable(token.organization_name)),
-            "\n".join(sorted(token.scopes)),
+            "\n".join([*sorted(token.scopes), *_limits(token)]),
             "\n".join([day_shown(token.created_us), *_state(token, now_us, shown=day_shown)]),
         )
     out.print(table)
+
+
+def _limits(token: AccessToken) -> list[str]:
+    """The limits of a token, such as `50 events/s`."""
+    limits = vars(token.limits).items()
+    return [f"{value} {limit.partition('_')[0]}/s" for limit, value in limits if value]
 
 
 def _last_used(token: AccessToken) -> str:
@@ -248,6 +291,7 @@ def _as_json(token: AccessToken, now_us: int) -> dict[str, object]:
         "organization": token.organization_name,
         "scopes": sorted(token.scopes),
         "secret_ends_with": token.hint,
+        **vars(token.limits),
         **{name: None if at is None else time_shown(at) for name, at in times.items()},
     }
 
@@ -259,6 +303,37 @@ def _state(token: AccessToken, now_us: int, *, shown: Callable[[int], str]) -> t
     if token.expires_us is None:
         return "never", "expires"
     return "expired" if token.expires_us <= now_us else "expires", shown(token.expires_us)
+
+
+@app.command(epilog=EXIT_CODES)
+def limits(
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id that `token list` shows, a UUID.")
+    ],
+    events_per_second: _ChangedLimitOption = None,
+    requests_per_second: _ChangedLimitOption = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Changes limits of an access token, and shows them.
+
+    They hold beside those of the organization, which are for all its tokens together. Services
+    follow a change within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second.
+
+    Example: cost-insights token limits 1dbfc517-0bbf-4301-9ba8-555ca42b9737 --events-per-second 50
+    """
+    identity = _identity(token_id)
+    changes = changed_limits(
+        OF_TOKENS,
+        {"events_per_second": events_per_second, "requests_per_second": requests_per_second},
+    )
+    with existing(settings_of(database_url=database_url)) as store:
+        try:
+            with store.write() if changes else store.read() as connection:
+                token = limit_token(connection, identity, changes)
+        except NotFoundError as error:
+            raise CommandError(error.message) from None
+    shown = ", ".join(_limits(token)) or "no limits of its own"
+    say(f"token {token.id} of {token.organization_name}: {shown}")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -19,6 +19,7 @@ _UNREACHABLE = frozenset(
 _TRANSIENT = frozenset(
     {
         "OVERLOADED",
+        "RATE_LIMITED",
         "REQUEST_TIMEOUT",
         "SHUTTING_DOWN",
         "STORE_FULL",

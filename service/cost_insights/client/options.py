@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import random
 import re
 from typing import Any, Final, TypedDict
 
@@ -9,6 +10,7 @@ import grpc
 import tenacity
 
 from cost_insights.client.errors import call_error, is_retryable
+from cost_insights.client.statuses import details_of, status_of
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +59,29 @@ def target_of(address: str) -> str:
 
 
 def retries(retry_seconds: float) -> Retries:
-    """Pauses from a tenth of a second to five, with jitter, until the time is over."""
+    """Pauses from a tenth of a second to five, with jitter, or as long as the service asks to wait,
+    until the time is over."""
     return Retries(
         retry=tenacity.retry_if_exception(is_retryable),
-        stop=tenacity.stop_after_delay(retry_seconds),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
+        stop=lambda state: (state.seconds_since_start or 0) + _asked(state) >= retry_seconds,
+        wait=_pause,
         before_sleep=_log_retry,
         reraise=True,
     )
+
+
+_backoff: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    # Those who are asked to wait together should not come back together.
+    return max(_backoff(state), _asked(state) * random.uniform(1, 1.1))  # noqa: S311
+
+
+def _asked(state: tenacity.RetryCallState) -> float:
+    """The time that the service asks to wait; 0 if it does not say."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return details_of(status_of(error)).retry_seconds if isinstance(error, grpc.RpcError) else 0
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

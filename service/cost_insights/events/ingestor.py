@@ -28,7 +28,7 @@ from cost_insights.errors import (
 from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.writer import EventWriter
 from cost_insights.fair_queue import FairQueue
-from cost_insights.identity import Organization
+from cost_insights.identity import UNLIMITED, Organization, Rates
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
@@ -134,18 +134,26 @@ class Ingestor:
         )
 
     async def store(
-        self, organization: Organization, batch: EventBatch, request_bytes: int
+        self,
+        organization: Organization,
+        batch: EventBatch,
+        request_bytes: int,
+        *,
+        rates: Rates = UNLIMITED,
     ) -> IngestResult:
         """Stores events and returns once they are on disk; system events are no such events.
 
         Raises InvalidEventsError if an event is malformed and `accept_valid` was not
-        asked for, OverloadedError if too much waits, StoreUnavailableError if the
-        database does not answer, ShuttingDownError while the service stops.
+        asked for, OverloadedError if too much waits, RateLimitedError if too many were sent,
+        StoreUnavailableError if the database does not answer, ShuttingDownError while the service
+        stops.
         """
         if batch.holds_system_events:
             raise ValueError("system events are recorded, not stored")
         refuse_faults(batch)
         self._admit(organization, request_bytes, len(batch))
+        # Last, so that what is refused for another reason is not counted.
+        rates.take_events(len(batch))
         return ingested(await self.enqueue(organization, batch, request_bytes))
 
     async def decode_streamed(

@@ -18,15 +18,19 @@ from cost_insights.errors import (
     FieldFault,
     InvalidEventsError,
     InvalidRequestError,
+    RateLimitedError,
     ShuttingDownError,
     malformed_request,
 )
 from cost_insights.events.ingestor import Ingestor, IngestResult, ingested, refuse_faults
 from cost_insights.events.insertion import Outcome
-from cost_insights.identity import Organization
+from cost_insights.identity import Caller, Rates
 
 _UNACKNOWLEDGED_BATCHES_MAX = 64
 """The number of batches that are read ahead of the last acknowledged one."""
+
+_WAIT_SECONDS_MAX = 1.0
+"""The time after which a caller that must wait is looked up again."""
 
 _STREAM_ID_CHARS_MAX = 128
 _SEQUENCE_MAX = (1 << 63) - 1
@@ -45,7 +49,7 @@ class EventStream(Generic[_T]):
         self,
         ingestor: Ingestor,
         requests: AsyncIterator[bytes],
-        authorize: Callable[[], Awaitable[Organization]],
+        authorize: Callable[[], Awaitable[Caller]],
         acknowledge: Callable[[int, IngestResult | CostInsightsError], _T],
         stopping: asyncio.Event,
     ) -> None:
@@ -116,7 +120,9 @@ class EventStream(Generic[_T]):
         return reading.result()
 
     async def _begin(self, request: bytes) -> "_Pending[_T]":
-        organization = await self._authorize()
+        # Whoever sends too much is not refused but not read any further.
+        caller = await self._in_turn(await self._authorize(), lambda rates: rates.take_request())
+        organization = caller.organization
         await self._ingestor.until_room(organization)
         streamed = await self._ingestor.decode_streamed(organization, request, self._stream_id)
         fault = streamed.batch.request_fault
@@ -132,6 +138,8 @@ class EventStream(Generic[_T]):
             acknowledged.set_result(self._acknowledge(sequence, error))
             return acknowledged
 
+        await self._in_turn(caller, lambda rates: rates.take_events(len(streamed.batch)))
+
         def acknowledge(stored: asyncio.Future[Outcome]) -> None:
             if not acknowledged.done():
                 acknowledged.set_result(self._acknowledgement(sequence, stored))
@@ -140,6 +148,22 @@ class EventStream(Generic[_T]):
             acknowledge
         )
         return acknowledged
+
+    async def _in_turn(self, caller: Caller, take: Callable[[Rates], None]) -> Caller:
+        """The caller, once its rates give what is taken from them."""
+        while True:
+            try:
+                take(caller.rates)
+            except RateLimitedError as error:
+                wait_seconds = min(error.wait_ms / 1_000, _WAIT_SECONDS_MAX)
+            else:
+                return caller
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._stopping.wait()
+                    raise ShuttingDownError
+            # A token may have been revoked meanwhile, or a limit changed.
+            caller = await self._authorize()
 
     def _acknowledgement(
         self, sequence: int, stored: asyncio.Future[Outcome]

@@ -7,37 +7,51 @@ from cost_insights.identity.organizations import (
     check_organization_name,
     create_organization,
     ensure_organization,
+    find_limits,
     find_organization,
     list_organizations,
+    set_limits,
 )
+from cost_insights.identity.rates import RATE_MAX, UNLIMITED, Buckets, RateLimits, Rates
 from cost_insights.identity.scopes import SCOPES
+from cost_insights.identity.shared_times import SharedTimes
 from cost_insights.identity.tokens import (
     AccessToken,
     create_token,
     find_token,
+    limit_token,
     list_tokens,
     revoke_token,
     rotate_token,
 )
 
 __all__ = [
+    "RATE_MAX",
     "SCOPES",
+    "UNLIMITED",
     "AccessToken",
     "Authenticator",
+    "Buckets",
     "Caller",
     "Organization",
+    "RateLimits",
+    "Rates",
     "SecretError",
+    "SharedTimes",
     "any_token",
     "bootstrap_token",
     "check_organization_name",
     "create_organization",
     "create_token",
     "ensure_organization",
+    "find_limits",
     "find_organization",
     "find_token",
+    "limit_token",
     "list_organizations",
     "list_tokens",
     "read_secret",
     "revoke_token",
     "rotate_token",
+    "set_limits",
 ]

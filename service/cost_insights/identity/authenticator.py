@@ -13,8 +13,10 @@ from cost_insights.identity.look_ups import LookUps
 from cost_insights.identity.organizations import (
     Organization,
     ensure_organization,
+    find_limits,
     find_organization,
 )
+from cost_insights.identity.rates import NO_LIMITS, UNLIMITED, Buckets, Owner, RateLimits, Rates
 from cost_insights.identity.scopes import SCOPES
 from cost_insights.identity.tokens import is_mistyped, token_sha256
 from cost_insights.identity.uses import TokenUses
@@ -24,10 +26,11 @@ from cost_insights.store.schema import access_token, organization
 
 @dataclass(frozen=True)
 class Caller:
-    """The organization and the scopes that a call acts with."""
+    """The organization and the scopes that a call acts with, and the rates that it must keep."""
 
     organization: Organization
     scopes: frozenset[str]
+    rates: Rates = UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,17 @@ class Authenticator:
     organization. A token, once there was one, closes that for ever, revoked or not.
     """
 
-    def __init__(self, store: Store, *, open_organization: str, cache_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        open_organization: str,
+        cache_ms: int,
+        buckets: Buckets | None = None,
+    ) -> None:
+        """`buckets` count what callers send; without them nobody has a limit by default."""
         self._store = store
+        self._buckets = buckets or Buckets(NO_LIMITS, burst_seconds=1)
         self._open_organization = open_organization
         self._look_ups = LookUps(store, self._find, keep_seconds=cache_ms / 1_000)
         self._closed = False
@@ -69,11 +81,20 @@ class Authenticator:
     async def authorize(
         self, authorization: str | None, *, method: str, scopes: frozenset[str]
     ) -> Caller:
-        """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`.
+        """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`, whose request
+        is counted.
 
         `authorization` is the value of the header of that name; the caller needs one of
-        the `scopes`. Raises UnauthenticatedError or PermissionDeniedError.
+        the `scopes`. Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
         """
+        caller = await self.authenticate(authorization, method=method, scopes=scopes)
+        caller.rates.take_request()
+        return caller
+
+    async def authenticate(
+        self, authorization: str | None, *, method: str, scopes: frozenset[str]
+    ) -> Caller:
+        """The caller, as `authorize` finds it, without counting a request."""
         if authorization is None:
             caller = await self._without_token()
         else:
@@ -123,7 +144,7 @@ class Authenticator:
         with self._store.look_up() as connection:
             if hashes:
                 rows = connection.execute(_TOKENS.where(access_token.c.token_sha256.in_(hashes)))
-                found.update((row.token_sha256, _known_of(row)) for row in rows)
+                found.update((row.token_sha256, self._known_of(row)) for row in rows)
             if _NO_TOKEN in keys and not _holds_token(connection):
                 found[_NO_TOKEN] = self._open(connection)
         return found
@@ -131,27 +152,47 @@ class Authenticator:
     def _open(self, connection: sa.Connection) -> _Known:
         # Looked up first, because a write may have to wait for other writers.
         found = find_organization(connection, self._open_organization)
+        limits = NO_LIMITS
         if found is None:
             with self._store.write() as writing:
                 found = ensure_organization(writing, self._open_organization)
-        return _Known(Caller(found, SCOPES), expires_us=None, revoked_us=None)
+        else:
+            limits = find_limits(connection, found)
+        rates = self._buckets.rates(_owner(found), limits)
+        return _Known(Caller(found, SCOPES, rates), expires_us=None, revoked_us=None)
+
+    def _known_of(self, row: sa.Row[*tuple[Any, ...]]) -> _Known:
+        owner = Organization(row.number, row.organization_id, row.name, row.created_us)
+        rates = self._buckets.rates(
+            _owner(owner),
+            RateLimits(row.organization_events, row.organization_requests),
+            Owner("access_token", row.token_id.bytes, str(row.token_id), owner.name),
+            RateLimits(row.token_events, row.token_requests),
+        )
+        caller = Caller(owner, frozenset(row.scopes.split()), rates)
+        return _Known(caller, row.expires_us, row.revoked_us)
 
 
 _TOKENS = sa.select(
     access_token.c.token_sha256,
+    access_token.c.id.label("token_id"),
     organization.c.number,
-    organization.c.id,
+    organization.c.id.label("organization_id"),
     organization.c.name,
     organization.c.created_us,
+    organization.c.events_per_second.label("organization_events"),
+    organization.c.requests_per_second.label("organization_requests"),
     access_token.c.scopes,
     access_token.c.expires_us,
     access_token.c.revoked_us,
+    access_token.c.events_per_second.label("token_events"),
+    access_token.c.requests_per_second.label("token_requests"),
 ).join(organization, organization.c.number == access_token.c.organization_number)
 
 
-def _known_of(row: sa.Row[*tuple[Any, ...]]) -> _Known:
-    owner = Organization(row.number, row.id, row.name, row.created_us)
-    return _Known(Caller(owner, frozenset(row.scopes.split())), row.expires_us, row.revoked_us)
+def _owner(organization: Organization) -> Owner:
+    name = organization.name
+    return Owner("organization", organization.id.bytes, name, name)
 
 
 def any_token(store: Store) -> bool:

@@ -1,12 +1,14 @@
 """Organizations: the tenants that everything belongs to."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.identity.rates import RateLimits
 from cost_insights.store.schema import organization
 
 NAME_CHARS_MAX = 128
@@ -77,6 +79,24 @@ def list_organizations(connection: sa.Connection) -> list[Organization]:
     """All organizations, in the order in which they were created."""
     return [Organization(*row) for row in connection.execute(_SELECT.order_by("number"))]
 
+
+def find_limits(connection: sa.Connection, owner: Organization) -> RateLimits:
+    """The limits of an organization, with None for the defaults of the service."""
+    row = connection.execute(_LIMITS.where(organization.c.number == owner.number)).one()
+    return RateLimits(*row)
+
+
+def set_limits(
+    connection: sa.Connection, owner: Organization, limits: Mapping[str, int | None]
+) -> None:
+    """Changes some of the limits of an organization; 0 is no limit, and None the default of the
+    service."""
+    connection.execute(
+        sa.update(organization).where(organization.c.number == owner.number).values(dict(limits))
+    )
+
+
+_LIMITS = sa.select(organization.c.events_per_second, organization.c.requests_per_second)
 
 _SELECT = sa.select(
     organization.c.number, organization.c.id, organization.c.name, organization.c.created_us

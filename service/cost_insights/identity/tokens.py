@@ -15,7 +15,7 @@ import secrets
 import string
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
 from cost_insights.identity.organizations import Organization, find_organization
+from cost_insights.identity.rates import NO_LIMITS, RateLimits
 from cost_insights.identity.scopes import SCOPES
 from cost_insights.store.chunks import chunks
 from cost_insights.store.schema import access_token, organization
@@ -50,6 +51,8 @@ class AccessToken:
     revoked_us: int | None
     last_used_us: int | None
     """The time of the last call with it, to about a minute; None if there was none."""
+
+    limits: RateLimits
 
     @property
     def lifetime_us(self) -> int:
@@ -90,6 +93,7 @@ def create_token(
     scopes: Iterable[str],
     *,
     expires_us: int | None,
+    limits: RateLimits = NO_LIMITS,
 ) -> tuple[AccessToken, str]:
     """Creates a token and returns it with its secret, which cannot be had again.
 
@@ -112,7 +116,8 @@ def create_token(
             ]
         )
     secret = new_secret()
-    return store_token(connection, owner, asked, secret, expires_us=expires_us), secret
+    token = store_token(connection, owner, asked, secret, expires_us=expires_us, limits=limits)
+    return token, secret
 
 
 def store_token(
@@ -122,6 +127,7 @@ def store_token(
     secret: str,
     *,
     expires_us: int | None,
+    limits: RateLimits = NO_LIMITS,
 ) -> AccessToken:
     """Creates a token with a secret that must be beyond guessing; raises
     `sqlalchemy.exc.IntegrityError` if there is a token with that secret."""
@@ -134,6 +140,7 @@ def store_token(
         expires_us=expires_us,
         revoked_us=None,
         last_used_us=None,
+        limits=limits,
     )
     connection.execute(
         sa.insert(access_token).values(
@@ -144,6 +151,8 @@ def store_token(
             scopes=" ".join(sorted(scopes)),
             created_us=token.created_us,
             expires_us=expires_us,
+            events_per_second=limits.events_per_second,
+            requests_per_second=limits.requests_per_second,
         )
     )
     return token
@@ -172,8 +181,8 @@ def revoke_token(connection: sa.Connection, token_id: uuid.UUID) -> AccessToken:
 def rotate_token(
     connection: sa.Connection, token_id: uuid.UUID, *, overlap_us: int, expires_us: int | None
 ) -> tuple[AccessToken, AccessToken, str]:
-    """Creates a token with the organization and the scopes of another one, which expires when
-    the overlap is over, unless it does earlier.
+    """Creates a token with the organization, the scopes and the limits of another one, which
+    expires when the overlap is over, unless it does earlier.
 
     Returns the old token, the new one and its secret. Raises NotFoundError if there is no token of
     that id, and InvalidRequestError if it is revoked or has expired.
@@ -195,7 +204,9 @@ def rotate_token(
     owner = find_organization(connection, old.organization_name)
     if owner is None:
         raise AssertionError("a token without an organization")
-    new, secret = create_token(connection, owner, old.scopes, expires_us=expires_us)
+    new, secret = create_token(
+        connection, owner, old.scopes, expires_us=expires_us, limits=old.limits
+    )
     connection.execute(
         sa.update(access_token)
         .where(
@@ -205,6 +216,18 @@ def rotate_token(
         .values(expires_us=now_us + overlap_us)
     )
     return find_token(connection, token_id), new, secret
+
+
+def limit_token(
+    connection: sa.Connection, token_id: uuid.UUID, limits: Mapping[str, int | None]
+) -> AccessToken:
+    """Changes some of the limits of a token, None to none of its own; raises NotFoundError if
+    there is no token of that id."""
+    if limits:
+        connection.execute(
+            sa.update(access_token).where(access_token.c.id == token_id).values(dict(limits))
+        )
+    return find_token(connection, token_id)
 
 
 def note_uses(connection: sa.Connection, hashes: Iterable[bytes], *, used_us: int) -> None:
@@ -241,11 +264,22 @@ _SELECT = sa.select(
     access_token.c.expires_us,
     access_token.c.revoked_us,
     access_token.c.last_used_us,
+    access_token.c.events_per_second,
+    access_token.c.requests_per_second,
 ).join(organization, organization.c.number == access_token.c.organization_number)
 
 
 def _token(
     row: sa.Row[*tuple[Any, ...]],
 ) -> AccessToken:
-    identity, name, scopes, *rest = row
-    return AccessToken(identity, name, frozenset(scopes.split()), *rest)
+    return AccessToken(
+        id=row.id,
+        organization_name=row.name,
+        scopes=frozenset(row.scopes.split()),
+        hint=row.hint,
+        created_us=row.created_us,
+        expires_us=row.expires_us,
+        revoked_us=row.revoked_us,
+        last_used_us=row.last_used_us,
+        limits=RateLimits(row.events_per_second, row.requests_per_second),
+    )

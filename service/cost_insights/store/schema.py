@@ -86,6 +86,9 @@ organization = sa.Table(
     sa.Column("records_count", sa.BigInteger, nullable=False, server_default="0"),
     # Events before this time were pruned and live on in cells; none were where null.
     sa.Column("events_from_us", sa.BigInteger),
+    # What all tokens together may send; the default of the service where null, no limit where 0.
+    sa.Column("events_per_second", sa.Integer),
+    sa.Column("requests_per_second", sa.Integer),
 )
 """The tenants; every other row belongs to one."""
 
@@ -104,6 +107,9 @@ access_token = sa.Table(
     sa.Column("revoked_us", sa.BigInteger),
     # To about a minute; never where null.
     sa.Column("last_used_us", sa.BigInteger),
+    # What callers may send with it; no limit of its own where null.
+    sa.Column("events_per_second", sa.Integer),
+    sa.Column("requests_per_second", sa.Integer),
 )
 """The tokens with which clients act as an organization; only a hash is stored."""
 

@@ -312,6 +312,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "ANSWER_TOO_LARGE", "domain": "cost-insights",
           "metadata": { "path": "groups_max", "value": "1000", "numbers": "20225000", "numbers_max": "4000000", "groups_fit": "197" } }
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 48
+    """The organization or the access token sends more requests or events a second than it
+    may, and nothing of the request was stored or counted. The call can be retried after the
+    delay in the `google.rpc.RetryInfo`. Events in a stream are not refused: they wait.
+
+        { "reason": "RATE_LIMITED", "domain": "cost-insights",
+          "metadata": { "limit": "events_per_second", "limit_value": "1000",
+            "owner_kind": "organization", "owner": "acme", "wait_ms": "350" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -612,5 +621,14 @@ or periods make it smaller.
 
     { "reason": "ANSWER_TOO_LARGE", "domain": "cost-insights",
       "metadata": { "path": "groups_max", "value": "1000", "numbers": "20225000", "numbers_max": "4000000", "groups_fit": "197" } }
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 48
+"""The organization or the access token sends more requests or events a second than it
+may, and nothing of the request was stored or counted. The call can be retried after the
+delay in the `google.rpc.RetryInfo`. Events in a stream are not refused: they wait.
+
+    { "reason": "RATE_LIMITED", "domain": "cost-insights",
+      "metadata": { "limit": "events_per_second", "limit_value": "1000",
+        "owner_kind": "organization", "owner": "acme", "wait_ms": "350" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

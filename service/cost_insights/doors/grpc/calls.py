@@ -183,8 +183,11 @@ class _Door:
             caller = None
 
             async def authorize() -> Caller:
+                # The stream counts its batches as requests itself.
                 nonlocal caller
-                caller = await self._authorize(authorization)
+                caller = await self._authenticator.authenticate(
+                    authorization, method=self._operation.path, scopes=self._operation.scopes
+                )
                 return caller
 
             async def messages() -> AsyncIterator[bytes]:
@@ -199,6 +202,7 @@ class _Door:
                     request = await read(context)
 
             try:
+                caller = await self._authorize(authorization)
                 # What a stream holds is released at once, even if the caller went away.
                 async with contextlib.aclosing(call(messages(), authorize)) as responses:
                     async for response in responses:

@@ -306,7 +306,8 @@ class _Rpc:
         caller = _caller.get()
 
         async def authorize() -> Caller:
-            return await self.authenticator.authorize(
+            # The stream counts its batches as requests itself.
+            return await self.authenticator.authenticate(
                 ctx.request_headers.get("authorization"),
                 method=self.operation.path,
                 scopes=self.operation.scopes,
