@@ -20,7 +20,6 @@ from cost_insights.cells.compactor import Compactor
 from cost_insights.customers import CustomerCache, CustomerReader
 from cost_insights.events import (
     EventNameReader,
-    EventReader,
     EventSearcher,
     EventTypes,
     EventWriter,
@@ -90,7 +89,7 @@ class App:
             if settings.compact
             else []
         )
-        events = EventReader(self.store, self.caches.cells)
+        events = EventSearcher(self.store, self.caches.cells, self.caches.customers)
         names = EventNameReader(self.store, self.caches.cells)
         metrics = MetricsReader(self.store, self.caches, LedgerCache(settings.ledger_bytes_max))
         self.calls = self._calls(events, names, metrics)
@@ -100,7 +99,6 @@ class App:
             cast("BytesCall", self.calls["/cost_insights.v1.EventService/IngestEvents"]),
             CompatibleParts(
                 events=events,
-                searcher=EventSearcher(self.store, self.caches.cells),
                 types=EventTypes(self.store, names),
                 customers=CustomerReader(self.store),
                 metrics=metrics,
@@ -147,7 +145,7 @@ class App:
         log_failed_calls()
 
     def _calls(
-        self, events: EventReader, names: EventNameReader, metrics: MetricsReader
+        self, events: EventSearcher, names: EventNameReader, metrics: MetricsReader
     ) -> Mapping[str, Call]:
         settings, store, work = self.settings, self.store, self._work
         recorder = Recorder(store)

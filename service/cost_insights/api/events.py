@@ -22,8 +22,8 @@ from cost_insights.events import (
     EventFilter,
     EventName,
     EventNameReader,
-    EventQuestion,
-    EventReader,
+    EventSearch,
+    EventSearcher,
     EventStream,
     Ingestor,
     IngestResult,
@@ -40,7 +40,7 @@ _SERVICE = "/cost_insights.v1.EventService"
 
 def event_calls(
     ingestor: Ingestor,
-    reader: EventReader,
+    searcher: EventSearcher,
     names: EventNameReader,
     work: Work,
     *,
@@ -94,7 +94,7 @@ def event_calls(
     list_events = list_call(
         work,
         _event_question,
-        reader.events,
+        searcher.events,
         lambda events, next_page_token: event_service_pb2.ListEventsResponse(
             events=map(_event, events), next_page_token=next_page_token
         ),
@@ -106,7 +106,7 @@ def event_calls(
         return event_service_pb2.GetEventResponse(
             event=_event(
                 await work.read(
-                    caller.organization, lambda: reader.event(caller.organization, request.id)
+                    caller.organization, lambda: searcher.event(caller.organization, request.id)
                 )
             )
         )
@@ -129,13 +129,13 @@ def event_calls(
     }
 
 
-def _event_question(checks: Checks, request: event_service_pb2.ListEventsRequest) -> EventQuestion:
-    return EventQuestion(
+def _event_question(checks: Checks, request: event_service_pb2.ListEventsRequest) -> EventSearch:
+    return EventSearch(
         filter=event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
-        start_us=checks.timestamp_us("start_time", request.start_time)
+        after_us=checks.timestamp_us("start_time", request.start_time) - 1
         if request.HasField("start_time")
         else None,
-        end_us=checks.timestamp_us("end_time", request.end_time)
+        before_us=checks.timestamp_us("end_time", request.end_time)
         if request.HasField("end_time")
         else None,
     )

@@ -14,21 +14,16 @@ from cost_insights.events.ingestor import Ingestor, IngestResult
 from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.names import EventName, EventNameReader, NameSearch
 from cost_insights.events.prune import count_events_before, limit_boundary, prune_events
-from cost_insights.events.reader import (
-    EventQuestion,
-    EventReader,
-    StoredEvent,
-    any_event,
-)
+from cost_insights.events.rows import StoredEvent
 from cost_insights.events.search import (
     EventPage,
     EventSearch,
     EventSearcher,
-    FoundEvent,
     PageCursor,
     PageNumber,
     id_of_event,
 )
+from cost_insights.events.span import any_event
 from cost_insights.events.stream import EventStream
 from cost_insights.events.types import (
     EventType,
@@ -50,15 +45,12 @@ __all__ = [
     "EventName",
     "EventNameReader",
     "EventPage",
-    "EventQuestion",
-    "EventReader",
     "EventSearch",
     "EventSearcher",
     "EventStream",
     "EventType",
     "EventTypes",
     "EventWriter",
-    "FoundEvent",
     "IngestResult",
     "Ingestor",
     "NameSearch",

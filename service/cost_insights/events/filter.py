@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from cost_insights.customers.cache import CustomerCache
 from cost_insights.customers.lookup import customer_numbers
+from cost_insights.store.expressions import IntegerList, is_any_of
 from cost_insights.store.schema import event, series
 
 
@@ -92,7 +93,7 @@ def conditions_of_numbers(
     or all where they are None."""
     conditions = [event.c.organization_number == organization_number]
     if customers is not None:
-        conditions.append(event.c.customer_number.in_(customers))
+        conditions.append(is_any_of(event.c.customer_number, sa.literal(customers, IntegerList)))
     if series_numbers is not None:
-        conditions.append(event.c.series_number.in_(series_numbers))
+        conditions.append(is_any_of(event.c.series_number, sa.literal(series_numbers, IntegerList)))
     return conditions

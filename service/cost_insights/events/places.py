@@ -1,22 +1,19 @@
-"""Finding the events of customers and series by cells.
+"""Finding the quarters of an hour that hold the events of customers and series, by cells.
 
 An index of times finds the newest events of everybody, but of a rare customer it would be read from
 end to end. Cells say in which quarters of an hour there is an event, so that only those are read.
 """
 
-import uuid
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from cost_insights.cells.counting import EventCounter
 from cost_insights.cells.kinds import DAY_QUARTERS, QUARTER_US, ranges
 from cost_insights.events.span import EventSpan, event_span
-from cost_insights.store.expressions import select_within
-from cost_insights.store.schema import event
 
 _FIRST_DAYS: Final = 8
 """The number of days that are looked at first: of a frequent customer they are enough."""
@@ -27,149 +24,184 @@ _DAYS_AT_ONCE: Final = 32
 _FOUND_MAX: Final = 5_000
 """The number of events to find, beyond which walking through all events is as fast."""
 
+Span = tuple[int, int]
+"""A time in microseconds, whose end is not included."""
 
-class Wanted(NamedTuple):
-    """Events of customers, of series or of both, in a time and in an order."""
 
-    customers: Sequence[int] | None
-    """In ascending order; None if those of all are wanted."""
+class _Latest(NamedTuple):
+    """The number of events in the newest quarters of an hour, and of those before them."""
 
-    series: Sequence[int] | None
-    from_us: int | None
-    end_us: int | None
-    """The end of the time, which is not included."""
+    first: int
+    """The first of these quarters of an hour."""
 
-    descending: bool
+    events: Sequence[int]
+    before: int
+
+    @property
+    def end(self) -> int:
+        """The quarter of an hour after the last one."""
+        return self.first + len(self.events)
 
 
 class EventPlaces:
-    """Finds events of one organization in one transaction."""
+    """Finds the events of one organization that are of some customers and series, in one
+    transaction; `customers` are in ascending order, and None stands for all, as in `series`."""
 
     def __init__(
-        self, connection: sa.Connection, organization_number: int, counter: EventCounter
+        self,
+        connection: sa.Connection,
+        organization_number: int,
+        counter: EventCounter,
+        customers: Sequence[int] | None,
+        series: Sequence[int] | None,
     ) -> None:
         self._connection = connection
         self._organization_number = organization_number
         self._counter = counter
+        self._customers = customers
+        self._series = series
+        self._chooses = customers is not None or series is not None
+        self.is_empty = any(chosen is not None and not chosen for chosen in (customers, series))
+        """Whether no event can be of them."""
 
     @cached_property
     def span(self) -> EventSpan | None:
         """The time of the stored events; None if there are none."""
         return event_span(self._connection, self._organization_number)
 
-    def first_ids(
-        self, wanted: Wanted, conditions: Sequence[sa.ColumnElement[bool]], count: int
-    ) -> list[uuid.UUID] | None:
-        """The ids of the first events in order; None where walking through all is as fast.
+    def first_spans(
+        self, from_us: int | None, end_us: int | None, count: int, *, descending: bool
+    ) -> list[Span] | None:
+        """Times that hold the first events in order; None where walking through all is as fast.
 
-        `conditions` are those on a row of `event`; nothing but `wanted` and a place in its order
-        may be among them.
+        `count` events are in them if there are that many from `from_us` to before `end_us`. More
+        may be, also outside.
         """
-        if wanted.customers is None and wanted.series is None:
+        if not self._chooses:
             return None
-        if not (_any(wanted.customers) and _any(wanted.series)):
-            return []
         span = self.span
-        if span is None:
+        if self.is_empty or span is None:
             return []
         if span.oldest_us < span.first_quarter * QUARTER_US:
             # Cells do not tell apart what came late and what was pruned.
             return None
-        start_us, end_us = span.oldest_us, span.newest_us + 1
-        if wanted.from_us is not None:
-            start_us = max(start_us, wanted.from_us)
-        if wanted.end_us is not None:
-            end_us = min(end_us, wanted.end_us)
+        start_us, stop_us = span.oldest_us, span.newest_us + 1
+        if from_us is not None:
+            start_us = max(start_us, from_us)
+        if end_us is not None:
+            stop_us = min(stop_us, end_us)
         quarters: list[int] = []
         found = 0
-        for quarter, events in self._occupied(wanted, start_us, end_us):
+        for quarter, events in self._occupied(start_us, stop_us, descending=descending):
             quarters.append(quarter)
             # A quarter that a bound cuts or touches may hold events beyond the bound, or at its
             # very time and before the place in the order.
-            if start_us < quarter * QUARTER_US and (quarter + 1) * QUARTER_US < end_us:
+            if start_us < quarter * QUARTER_US and (quarter + 1) * QUARTER_US < stop_us:
                 found += events
             if found >= count:
                 break
         if found > count + _FOUND_MAX:
             return None
-        ids = _ids(self._connection, quarters, conditions, descending=wanted.descending)
-        return ids[:count]
+        return [
+            (first * QUARTER_US, (last + 1) * QUARTER_US)
+            for first, last in ranges(sorted(quarters))
+        ]
 
-    def _occupied(self, wanted: Wanted, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+    def count(self, from_quarter: int, end_quarter: int) -> int:
+        """The number of events of some quarters of an hour, of which the first and the last may
+        be those of the first and the last event."""
+        span = self.span
+        if span is None:
+            return 0
+        from_us: int | None = from_quarter * QUARTER_US
+        if span.pruned_before_us is None and from_quarter == span.first_quarter:
+            from_us = None
+            if self._chooses and end_quarter == self._latest.end:
+                # These were found out already, or will be for the events themselves.
+                return self._latest.before + sum(self._latest.events)
+        return self._counter.count(
+            from_us, end_quarter * QUARTER_US, customers=self._customers, series=self._series
+        )
+
+    @cached_property
+    def _latest(self) -> _Latest:
+        span = self.span
+        assert span is not None  # noqa: S101 - who asks knows it
+        first = max(span.first_quarter, _day_of(span.end_quarter) - _FIRST_DAYS * DAY_QUARTERS)
+        counts = self._counter.counts_and_before(
+            _bounds_us(range(first, span.end_quarter + 1)),
+            customers=self._customers,
+            series=self._series,
+        )
+        return _Latest(first, counts.periods, counts.before)
+
+    def _occupied(
+        self, start_us: int, end_us: int, *, descending: bool
+    ) -> Iterator[tuple[int, int]]:
         """The quarters of an hour in which there are events, in order, with their number."""
         if start_us >= end_us:
             return
-        first, end = start_us // QUARTER_US, -(-end_us // QUARTER_US)
-        for start, stop in _stretches(first, end, descending=wanted.descending):
-            days = _days(start, stop)
-            counts = self._counts(wanted, days)
-            occupied = [span for span, events in zip(pairwise(days), counts, strict=True) if events]
-            # Some days at a time: the first ones may be enough.
-            for some in _parts(occupied[:: -1 if wanted.descending else 1]):
-                yield from self._occupied_of_days(wanted, some)
-
-    def _occupied_of_days(
-        self, wanted: Wanted, days: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[int, int]]:
-        bounds = sorted({bound for first, end in days for bound in range(first, end + 1)})
-        counts = self._counts(wanted, bounds)
-        within = {quarter for first, end in days for quarter in range(first, end)}
-        quarters = [
-            (quarter, events)
-            for quarter, events in zip(bounds, counts, strict=False)
-            if events and quarter in within
-        ]
-        return iter(quarters[:: -1 if wanted.descending else 1])
-
-    def _counts(self, wanted: Wanted, quarters: Sequence[int]) -> Sequence[int]:
-        return self._counter.counts(
-            [quarter * QUARTER_US for quarter in quarters],
-            customers=wanted.customers,
-            series=wanted.series,
+        near, far = _stretches(
+            start_us // QUARTER_US, -(-end_us // QUARTER_US), descending=descending
         )
+        yield from _occupied_among(near, self._near_events(near), descending=descending)
+        days = _days(far)
+        counts = self._counts(days) if far else []
+        occupied = [day for day, events in zip(pairwise(days), counts, strict=False) if events]
+        # Some days at a time: the first ones may be enough.
+        for some in _parts(occupied[:: -1 if descending else 1]):
+            quarters = sorted({quarter for first, end in some for quarter in range(first, end + 1)})
+            # Also those between the days, in which there is nothing.
+            events = self._counts(quarters)
+            yield from _occupied_among(quarters, events, descending=descending)
+
+    def _near_events(self, quarters: range) -> Sequence[int]:
+        """The number of events in each of the quarters of an hour that are looked at first."""
+        if self.span is not None and quarters.stop == self.span.end_quarter:
+            latest = self._latest
+            if quarters.start >= latest.first:
+                return latest.events[quarters.start - latest.first :]
+        return self._counts(range(quarters.start, quarters.stop + 1))
+
+    def _counts(self, quarters: Sequence[int]) -> Sequence[int]:
+        """The number of events from each quarter of an hour up to the next one of these."""
+        return self._counter.counts(
+            _bounds_us(quarters), customers=self._customers, series=self._series
+        )
+
+
+def _bounds_us(quarters: Sequence[int]) -> list[int]:
+    return [quarter * QUARTER_US for quarter in quarters]
+
+
+def _occupied_among(
+    quarters: Sequence[int], events: Sequence[int], *, descending: bool
+) -> Iterator[tuple[int, int]]:
+    occupied = [pair for pair in zip(quarters, events, strict=False) if pair[1]]
+    return iter(occupied[:: -1 if descending else 1])
 
 
 def _parts(days: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
     return (days[place : place + _DAYS_AT_ONCE] for place in range(0, len(days), _DAYS_AT_ONCE))
 
 
-def _any(chosen: Sequence[int] | None) -> bool:
-    return chosen is None or bool(chosen)
+def _day_of(quarter: int) -> int:
+    """The quarter of an hour in which the day of a quarter of an hour begins."""
+    return quarter // DAY_QUARTERS * DAY_QUARTERS
 
 
-def _stretches(first: int, end: int, *, descending: bool) -> Iterator[tuple[int, int]]:
+def _stretches(first: int, end: int, *, descending: bool) -> tuple[range, range]:
     """Two stretches of quarters of an hour, of which the first is short."""
     step = _FIRST_DAYS * DAY_QUARTERS
     if descending:
-        middle = max(first, (end - step) // DAY_QUARTERS * DAY_QUARTERS)
-        stretches = [(middle, end), (first, middle)]
-    else:
-        middle = min(end, (first + step) // DAY_QUARTERS * DAY_QUARTERS)
-        stretches = [(first, middle), (middle, end)]
-    return ((start, stop) for start, stop in stretches if start < stop)
+        middle = max(first, _day_of(end) - step)
+        return range(middle, end), range(first, middle)
+    middle = min(end, _day_of(first) + step)
+    return range(first, middle), range(middle, end)
 
 
-def _days(first: int, end: int) -> list[int]:
+def _days(quarters: range) -> list[int]:
     """The quarters of an hour that bound the days, of which the first and the last may be cut."""
-    aligned = -(-first // DAY_QUARTERS) * DAY_QUARTERS
-    return sorted({first, end, *range(aligned, end, DAY_QUARTERS)})
-
-
-def _ids(
-    connection: sa.Connection,
-    quarters: Sequence[int],
-    conditions: Sequence[sa.ColumnElement[bool]],
-    *,
-    descending: bool,
-) -> list[uuid.UUID]:
-    """The ids of the events of some quarters of an hour, in order."""
-    spans = [
-        (first * QUARTER_US, (last + 1) * QUARTER_US) for first, last in ranges(sorted(quarters))
-    ]
-    # Without an order or a limit, which would tempt the database to walk through all events.
-    statement = select_within(
-        connection.dialect, (event.c.timestamp_us, event.c.id), spans, conditions
-    )
-    rows: list[Any] = [row for row in connection.execute(statement) if row.id is not None]
-    rows.sort(reverse=descending)
-    return [one for _, one in rows]
+    aligned = -(-quarters.start // DAY_QUARTERS) * DAY_QUARTERS
+    days = range(aligned, quarters.stop, DAY_QUARTERS)
+    return sorted({quarters.start, quarters.stop, *days})

@@ -1,25 +1,30 @@
-"""Searching events: pages of those that conditions hold for, and what belongs to each of them."""
+"""Searching events: one by its id, and pages of those that conditions hold for."""
 
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.sql import visitors
 
 from cost_insights._native.ids import event_id
 from cost_insights.cells import CellCache, CellReader
 from cost_insights.cells.counting import EventCounter
 from cost_insights.cells.kinds import QUARTER_US
-from cost_insights.customers import parse_uuid
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.customers import CustomerCache, parse_uuid
+from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
 from cost_insights.events.conditions import ALWAYS, Condition, condition_on_event
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
-from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
-from cost_insights.events.places import EventPlaces, Wanted
-from cost_insights.events.reader import SELECT_EVENT, StoredEvent, stored_event
+from cost_insights.events.places import EventPlaces
+from cost_insights.events.rows import (
+    PageShape,
+    PageValues,
+    StoredEvent,
+    select_event,
+    select_page,
+    tables_of,
+)
 from cost_insights.identity import Organization
 from cost_insights.paging import PageTokens, int64_part, uuid_part
 from cost_insights.store import Deadline, Store, chunks
@@ -100,22 +105,13 @@ class PageCursor:
 
 
 @dataclass(frozen=True)
-class FoundEvent:
-    """An event of a page, and what belongs to it."""
-
-    event: StoredEvent
-    children: int
-    """The number of events whose parent it is."""
-
-    sums: Mapping[str, int | Decimal]
-    """Sums over the event and all its descendants by property, `_cost.amount` in picocents."""
-
-
-@dataclass(frozen=True)
 class EventPage:
     """A page of events."""
 
-    events: Sequence[FoundEvent]
+    events: Sequence[StoredEvent]
+    sums: Mapping[uuid.UUID, Mapping[str, int | Decimal]]
+    """Sums over each event and all its descendants by property, `_cost.amount` in picocents."""
+
     total: int
     """The number of events that match; a lower bound if `is_total_exact` is false."""
 
@@ -125,63 +121,115 @@ class EventPage:
 
 
 class EventSearcher:
-    """Searches the events of one organization at a time, in one snapshot each."""
+    """Reads the events of one organization at a time, from one snapshot each."""
 
-    def __init__(self, store: Store, cell_cache: CellCache) -> None:
+    def __init__(self, store: Store, cell_cache: CellCache, customer_cache: CustomerCache) -> None:
         self._store = store
         self._page_tokens = PageTokens(store.page_token_key)
         self._cells = CellReader(store, cell_cache)
+        self._customers = customer_cache
 
-    def found(self, organization: Organization, stored: StoredEvent) -> FoundEvent:
-        """A stored event with what belongs to it."""
+    def event(self, organization: Organization, event_id: str) -> StoredEvent:
+        """The event with this id; raises NotFoundError if the organization has none."""
+        parsed = parse_uuid(event_id)
+        row = None
+        if parsed is not None:
+            with self._store.read() as connection:
+                row = connection.execute(select_event(parsed, organization.number)).one_or_none()
+        if row is None:
+            raise NotFoundError(
+                f"there is no event {event_id[:64]!r}",
+                reason="EVENT_NOT_FOUND",
+                facts={"id": event_id[:64]},
+            )
+        return StoredEvent._make(row)
+
+    def events(
+        self, organization: Organization, asked: EventSearch, *, page_size: int, page_token: str
+    ) -> tuple[list[StoredEvent], str]:
+        """A page of events, and the token of the next page.
+
+        Raises InvalidRequestError if the token is not of the same question.
+        """
+        after = self._place(organization, asked, page_token)
         with self._store.read() as connection:
-            children = _children(connection, organization.number, [stored.id])
-        return FoundEvent(stored, children.get(stored.id, 0), {})
+            question = self._question(connection, organization, asked)
+            return self._cut(
+                organization, asked, question.rows(after, skipped=0, count=page_size + 1), page_size
+            )
 
     def page(
         self,
         organization: Organization,
         asked: EventSearch,
         place: PageNumber | PageCursor,
-        deadline: Deadline,
         *,
         size: int,
         summed: Sequence[str] = (),
     ) -> EventPage:
-        """A page of events; `summed` are the properties whose sums are wanted.
+        """A page of events with their total; `summed` are the properties whose sums are wanted.
 
         Raises InvalidRequestError if a cursor is not of the same question, or a page lies too
         far from the first.
         """
-        after = None
+        after, skipped = None, 0
         if isinstance(place, PageCursor):
-            after = self._page_tokens.decode(
-                place.token, organization.id, ("search", asked), (int64_part, uuid_part)
-            )
-        elif place.skipped > SKIPPED_EVENTS_MAX:
-            raise _page_too_far(place.skipped)
-        skipped = place.skipped if isinstance(place, PageNumber) else 0
-        with self._store.read(deadline) as connection:
-            question = _Question(connection, organization.number, asked, self._cells, deadline)
-            rows = question.rows(after, skipped=skipped, count=size + 1)
-            events = [stored_event(row) for row in rows[:size]]
-            is_last = len(rows) <= size
-            ids = [one.id for one in events]
-            children = _children(connection, organization.number, ids)
-            sums = _sums(connection, organization.number, events, summed, deadline)
-            seen = skipped + len(rows)
+            after = self._place(organization, asked, place.token)
+        elif (skipped := place.skipped) > SKIPPED_EVENTS_MAX:
+            raise _page_too_far(skipped)
+        with self._store.read() as connection:
+            question = self._question(connection, organization, asked)
+            found = question.rows(after, skipped=skipped, count=size + 1)
+            events, cursor = self._cut(organization, asked, found, size)
+            sums = _sums(connection, organization.number, events, summed)
+            seen = skipped + len(found)
             if asked.is_countable:
                 total, is_exact = question.exact_total(), True
-            elif is_last and after is None and (rows or not skipped):
+            elif not cursor and after is None and (found or not skipped):
                 total, is_exact = seen, True
             else:
                 total, is_exact = max(seen, question.counted_total()), False
-        cursor = ""
-        if not is_last:
-            last = (events[-1].timestamp_us, str(events[-1].id))
-            cursor = self._page_tokens.encode(organization.id, ("search", asked), last)
-        found = [FoundEvent(one, children.get(one.id, 0), sums.get(one.id, {})) for one in events]
-        return EventPage(found, total, is_exact, cursor)
+        return EventPage(events, sums, total, is_exact, cursor)
+
+    def _place(
+        self, organization: Organization, asked: EventSearch, page_token: str
+    ) -> "_Place | None":
+        place = self._page_tokens.decode(
+            page_token, organization.id, ("search", asked), (int64_part, uuid_part)
+        )
+        return None if place is None else _Place._make(place)
+
+    def _question(
+        self, connection: sa.Connection, organization: Organization, asked: EventSearch
+    ) -> "_Question":
+        return _Question(connection, organization.number, asked, self._cells, self._customers)
+
+    def _cut(
+        self,
+        organization: Organization,
+        asked: EventSearch,
+        found: list[StoredEvent],
+        size: int,
+    ) -> tuple[list[StoredEvent], str]:
+        """The events of a page of a size, of which one more is given, and the token of the next
+        page."""
+        if len(found) <= size:
+            return found, ""
+        last = found[size - 1]
+        place = (last.timestamp_us, str(last.id))
+        return found[:size], self._page_tokens.encode(organization.id, ("search", asked), place)
+
+
+class _Place(NamedTuple):
+    """The time and the id of an event."""
+
+    timestamp_us: int
+    id: uuid.UUID
+
+
+_TIME_MIN: Final = -(2**63)
+_TIME_MAX: Final = 2**63 - 1
+"""Times before and after those of all events."""
 
 
 class _Question:
@@ -193,65 +241,77 @@ class _Question:
         organization_number: int,
         asked: EventSearch,
         cells: CellReader,
-        deadline: Deadline,
+        customer_cache: CustomerCache,
     ) -> None:
         self._connection = connection
         self._organization_number = organization_number
         self._asked = asked
-        self._counter = EventCounter(cells, connection, organization_number)
-        self._places = EventPlaces(connection, organization_number, self._counter)
-        self._customers = asked.filter.customer_numbers(lambda: connection, organization_number)
+        self._customers = asked.filter.customer_numbers(
+            lambda: connection, organization_number, customer_cache
+        )
         self._series = asked.filter.series_numbers(connection, organization_number)
+        self._places = EventPlaces(
+            connection,
+            organization_number,
+            EventCounter(cells, connection, organization_number),
+            self._customers,
+            self._series,
+        )
         self._from_us = None if asked.after_us is None else asked.after_us + 1
         self._end_us = asked.before_us
-        self._descendants = _descendants(connection, organization_number, asked, deadline)
+        self._descendants = _descendants(connection, organization_number, asked)
 
-    def rows(
-        self, after: Sequence[Any] | None, *, skipped: int, count: int
-    ) -> Sequence[sa.Row[*tuple[Any, ...]]]:
-        """Some rows of `SELECT_EVENT` in order, from a place on."""
-        conditions = [*self._indexed_conditions(), *self._other_conditions()]
-        time_us, one = event.c.timestamp_us, event.c.id
-        if after is not None:
-            after_us, after_id = after
-            if self._asked.descending:
-                beyond = (time_us <= after_us, (time_us < after_us) | (one < after_id))
-            else:
-                beyond = (time_us >= after_us, (time_us > after_us) | (one > after_id))
-            conditions += beyond
-        if self._asked.is_countable:
-            ids = self._places.first_ids(self._wanted(after), conditions, skipped + count)
-            if ids is not None:
-                skipped, conditions = 0, [event.c.id.in_(ids[skipped:])]
-        statement = SELECT_EVENT.where(*conditions)
-        order = (time_us.desc(), one.desc()) if self._asked.descending else (time_us, one)
-        return self._connection.execute(
-            statement.order_by(*order).offset(skipped or None).limit(count)
-        ).all()
-
-    def _wanted(self, after: Sequence[Any] | None) -> Wanted:
+    def rows(self, after: "_Place | None", *, skipped: int, count: int) -> list[StoredEvent]:
+        """Some events in order, from a place on."""
+        asked = self._asked
         from_us, end_us = self._from_us, self._end_us
-        if after is not None:
-            if self._asked.descending:
-                end_us = after[0] + 1
-            else:
-                from_us = after[0]
-        return Wanted(self._customers, self._series, from_us, end_us, self._asked.descending)
+        if after is None:
+            # A place before the first event.
+            after = _Place(_TIME_MAX if asked.descending else _TIME_MIN, uuid.UUID(int=0))
+        elif asked.descending:
+            end_us = min(_TIME_MAX if end_us is None else end_us, after.timestamp_us + 1)
+        else:
+            from_us = max(_TIME_MIN if from_us is None else from_us, after.timestamp_us)
+        spans = None
+        if asked.is_countable:
+            spans = self._places.first_spans(
+                from_us, end_us, skipped + count, descending=asked.descending
+            )
+            if spans is not None and not spans:
+                return []
+        shape = PageShape(
+            self._connection.dialect.name,
+            of_customers=self._customers is not None,
+            of_series=self._series is not None,
+            within_spans=spans is not None,
+            descending=asked.descending,
+        )
+        values = PageValues(
+            organization=self._organization_number,
+            customers=self._customers,
+            series=self._series,
+            spans=spans,
+            from_us=_TIME_MIN if from_us is None else from_us,
+            end_us=_TIME_MAX if end_us is None else end_us,
+            after_us=after.timestamp_us,
+            after_id=after.id,
+            skipped=skipped,
+            limit=count,
+        )
+        conditions = [*self._descendants_conditions(), *self._other_conditions()]
+        statement = select_page(shape, conditions)
+        rows = self._connection.execute(statement, values._asdict()).all()
+        return [StoredEvent._make(row) for row in rows]
 
     def counted_total(self) -> int:
         """The number of matching events among the first ones that could match."""
         order = event.c.timestamp_us.desc() if self._asked.descending else event.c.timestamp_us
-        matches = sa.and_(sa.true(), *self._other_conditions()).label("matches")
+        conditions = self._other_conditions()
         # A subquery with a limit of its own: what is looked at stays the same however few match.
-        examined = sa.select(matches).select_from(event)
-        columns = (one for one in visitors.iterate(matches) if isinstance(one, sa.Column))
-        named = {one.table for one in columns}
-        for table, condition in ((series, OF_SERIES), (customer, OF_CUSTOMER)):
-            # Looking up thousands of customers would take longer than all the rest.
-            if table in named:
-                examined = examined.join(table, condition)
         found = (
-            examined.where(*self._indexed_conditions())
+            sa.select(sa.and_(sa.true(), *conditions).label("matches"))
+            .select_from(tables_of(conditions))
+            .where(*self._indexed_conditions())
             .order_by(order)
             .limit(EXAMINED_EVENTS_MAX)
             .subquery()
@@ -263,9 +323,7 @@ class _Question:
     def exact_total(self) -> int:
         """The number of events of customers, names and a time: from cells as far as whole
         quarters of an hour go, and of the rest by counting."""
-        if any(chosen is not None and not chosen for chosen in (self._customers, self._series)):
-            return 0
-        span = self._places.span
+        span = None if self._places.is_empty else self._places.span
         if span is None:
             return 0
         end_us = span.newest_us + 1
@@ -278,11 +336,12 @@ class _Question:
         last = span.end_quarter if end == end_us else end // QUARTER_US
         if first >= last:
             return self._counted(start, end)
-        first_us, last_us = first * QUARTER_US, last * QUARTER_US
-        counted = self._counter.count(
-            first_us, last_us, customers=self._customers, series=self._series
+        counted = self._places.count(first, last)
+        return (
+            self._counted(start, first * QUARTER_US)
+            + counted
+            + self._counted(last * QUARTER_US, end)
         )
-        return self._counted(start, first_us) + counted + self._counted(last_us, end)
 
     def _counted(self, from_us: int, end_us: int) -> int:
         if from_us >= end_us:
@@ -298,14 +357,15 @@ class _Question:
 
     def _indexed_conditions(self) -> list[sa.ColumnElement[bool]]:
         """Conditions that no event has to be read for."""
-        conditions = self._of_filter()
+        conditions = [*self._of_filter(), *self._descendants_conditions()]
         if self._from_us is not None:
             conditions.append(event.c.timestamp_us >= self._from_us)
         if self._end_us is not None:
             conditions.append(event.c.timestamp_us < self._end_us)
-        if self._descendants is not None:
-            conditions.append(event.c.id.in_(self._descendants))
         return conditions
+
+    def _descendants_conditions(self) -> list[sa.ColumnElement[bool]]:
+        return [] if self._descendants is None else [event.c.id.in_(self._descendants)]
 
     def _other_conditions(self) -> list[sa.ColumnElement[bool]]:
         asked = self._asked
@@ -342,7 +402,7 @@ def _is_deeper(child: sa.FromClause, depth: int) -> sa.ColumnElement[bool]:
 
 
 def _descendants(
-    connection: sa.Connection, organization_number: int, asked: EventSearch, deadline: Deadline
+    connection: sa.Connection, organization_number: int, asked: EventSearch
 ) -> Sequence[uuid.UUID] | None:
     """The ids of the descendants that are searched, None where all events are."""
     if asked.parent is None:
@@ -350,7 +410,7 @@ def _descendants(
     found: dict[uuid.UUID, None] = {}
     level = [asked.parent]
     for _ in range(1 if asked.depth is None else asked.depth):
-        deadline.check()
+        _check_deadline()
         children = _children_of(connection, organization_number, level, (event.c.id,))
         level = [one for (one,) in children if one not in found and one != asked.parent]
         found |= dict.fromkeys(level)
@@ -392,26 +452,11 @@ def _children_of(
     return rows
 
 
-def _children(
-    connection: sa.Connection, organization_number: int, ids: Sequence[uuid.UUID]
-) -> Mapping[uuid.UUID, int]:
-    """The number of children of each event that has any."""
-    if not ids:
-        return {}
-    rows = connection.execute(
-        sa.select(event.c.parent_id, sa.func.count())
-        .where(_belongs_to(organization_number), event.c.parent_id.in_(ids))
-        .group_by(event.c.parent_id)
-    )
-    return {parent: count for parent, count in rows if parent is not None}
-
-
 def _sums(
     connection: sa.Connection,
     organization_number: int,
     events: Sequence[StoredEvent],
     summed: Sequence[str],
-    deadline: Deadline,
 ) -> Mapping[uuid.UUID, Mapping[str, int | Decimal]]:
     """The sums of properties over each event and all its descendants."""
     if not summed:
@@ -427,7 +472,7 @@ def _sums(
         event.c.metadata,
     )
     while level:
-        deadline.check()
+        _check_deadline()
         below: dict[uuid.UUID, None] = {}
         for one, parent, *row in _children_of(connection, organization_number, level, columns):
             children.setdefault(parent, []).append(one)
@@ -473,6 +518,11 @@ def _values(
             # The shortest text of a double is what somebody wrote.
             values[name] = value if isinstance(value, int) else Decimal(repr(value))
     return values
+
+
+def _check_deadline() -> None:
+    if (deadline := Deadline.of_this_thread()) is not None:
+        deadline.check()
 
 
 def _page_too_far(skipped: int) -> InvalidRequestError:

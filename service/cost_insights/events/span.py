@@ -1,11 +1,12 @@
 """The time of the stored events of an organization."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from cost_insights.cells.kinds import QUARTER_US
-from cost_insights.store.schema import event, organization
+from cost_insights.store import Store
+from cost_insights.store.schema import event, organization, series
 
 
 class EventSpan(NamedTuple):
@@ -33,18 +34,30 @@ class EventSpan(NamedTuple):
 
 def event_span(connection: sa.Connection, organization_number: int) -> EventSpan | None:
     """The time of the stored events; None if there are none."""
+    row = connection.execute(_SELECT_SPAN, {"organization": organization_number}).one()
+    return None if row[0] is None else EventSpan(*row)
+
+
+def any_event(store: Store) -> bool:
+    """Whether the database holds or ever held an event of any organization."""
+    with store.read() as connection:
+        return connection.execute(sa.select(series.c.number).limit(1)).first() is not None
+
+
+def _select_span() -> sa.Select[int, int, int | None]:
+    number = sa.bindparam("organization", type_=sa.Integer)
     # Two look-ups in the index: of a minimum and a maximum at once, SQLite would read it all.
     oldest_us, newest_us = (
         sa.select(event.c.timestamp_us)
-        .where(event.c.organization_number == organization_number)
+        .where(event.c.organization_number == number)
         .order_by(order)
         .limit(1)
         .scalar_subquery()
         for order in (event.c.timestamp_us, event.c.timestamp_us.desc())
     )
-    row = connection.execute(
-        sa.select(oldest_us, newest_us, organization.c.events_from_us).where(
-            organization.c.number == organization_number
-        )
-    ).one()
-    return None if row[0] is None else EventSpan(*row)
+    return sa.select(oldest_us, newest_us, organization.c.events_from_us).where(
+        organization.c.number == number
+    )
+
+
+_SELECT_SPAN: Final = _select_span()

@@ -15,6 +15,7 @@ from cost_insights.customers import parse_uuid
 from cost_insights.errors import NotFoundError
 from cost_insights.events.joins import OF_SERIES
 from cost_insights.events.names import EventName, EventNameReader, NameSearch
+from cost_insights.events.rows import StoredEvent
 from cost_insights.identity import Organization
 from cost_insights.store import Deadline, Store, chunks
 from cost_insights.store.schema import event, event_type, series
@@ -206,13 +207,13 @@ def event_type_id(owner: Organization, name: str) -> uuid.UUID:
     return uuid.uuid5(owner.id, f"event_type {name}")
 
 
-def event_label(type_: EventType, metadata: Mapping[str, Any]) -> str:
+def event_label(event: StoredEvent, metadata: Mapping[str, Any]) -> str:
     """The label of an event with this metadata, `_cost` and `_llm` included."""
-    if type_.label_property:
-        value: Any = metadata.get(type_.label_property)
-        special, _, key = type_.label_property.partition(".")
+    if event.label_property:
+        value: Any = metadata.get(event.label_property)
+        special, _, key = event.label_property.partition(".")
         if special in {"_cost", "_llm"}:
             value = metadata.get(special, {}).get(key)
         if isinstance(value, str) and value:
             return value
-    return type_.label
+    return event.type_label

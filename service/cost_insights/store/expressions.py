@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -67,43 +68,98 @@ _MEMBERS: Mapping[MemberKind, type[FunctionElement[Any]]] = {
 }
 
 
+class IntegerList(sa.TypeDecorator[Sequence[int]]):
+    """Integers in one parameter, so that a statement is the same however many there are."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.ARRAY(sa.Integer))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: sa.Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return json.dumps(list(value))
+
+
+class is_any_of(FunctionElement[bool]):  # noqa: N801
+    """(integer, IntegerList): whether the integer is one of the numbers."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class SpanList(sa.TypeDecorator[Sequence[tuple[int, int]]]):
+    """SpanList of integers in one parameter, each of which ends before its second number."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: Sequence[tuple[int, int]] | None, dialect: sa.Dialect
+    ) -> Any:
+        return None if value is None else json.dumps(value)
+
+
 def select_within(
-    dialect: sa.Dialect,
+    dialect_name: str,
     columns: Sequence[sa.Column[Any]],
-    spans: Sequence[tuple[int, int]],
+    spans: sa.BindParameter[Sequence[tuple[int, int]]],
     conditions: Sequence[sa.ColumnElement[bool]],
 ) -> sa.Select[*tuple[Any, ...]]:
     """Selects columns of the rows whose first column lies in one of the spans, in no order.
 
-    A span ends before its second number. An index is looked up for each of them. Rows that are
-    null may be among the result.
+    An index is looked up for each span, whatever is done with the rows: an order or a limit would
+    tempt the database to walk through all rows. The columns, which must not all be null, have the
+    names of those that are given.
     """
     place = columns[0]
-    statement = sa.select(*columns)
-    if dialect.name == "postgresql":
-        # Numbers in the text, so that the planner knows how few rows there are in between.
-        within = " OR ".join(
-            f"{place} >= {int(start)} AND {place} < {int(end)}" for start, end in spans
-        )
-        return statement.where(*conditions, sa.literal_column(f"({within or '1 = 0'})", sa.Boolean))
-    # SQLite would read all rows and compare each with every span, which an outer join forbids.
     start, end = (sa.column(name, sa.BigInteger) for name in ("start", "end_"))
-    span = _spans(sa.literal(json.dumps(spans), sa.Text)).table_valued(start, end, name="span")
-    inside = sa.and_(place >= span.c.start, place < span.c.end_, *conditions)
-    return statement.select_from(span).outerjoin(place.table, inside)
+    span = _spans(spans).table_valued(start, end, name="span")
+    inside = (place >= span.c.start, place < span.c.end_, *conditions)
+    # No database looks beyond an offset or a limit for what would be fast without it.
+    if dialect_name == "postgresql":
+        rows = sa.select(*columns).where(*inside).offset(sa.literal_column("0")).lateral()
+        return sa.select(*rows.c).select_from(span.join(rows, sa.true()))
+    # SQLite would read all rows and compare each with every span, which an outer join forbids.
+    joined = span.outerjoin(place.table, sa.and_(*inside))
+    found = sa.select(*columns).select_from(joined).limit(sa.literal_column("-1")).subquery()
+    return sa.select(*found.c).where(found.c[place.key].is_not(None))
 
 
 class _spans(FunctionElement[Any]):  # noqa: N801
-    """(JSON array of pairs): a row for each pair."""
+    """(SpanList): a row for each span."""
 
     inherit_cache = True
 
 
 @compiles(_spans, "sqlite")
 def _(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:
-    (pairs,) = _arguments(element, compiler, kwargs)
+    (spans,) = _arguments(element, compiler, kwargs)
     parts = "json_extract(value, '$[0]') AS start, json_extract(value, '$[1]') AS end_"
-    return f"(SELECT {parts} FROM json_each({pairs}))"  # noqa: S608 (a parameter)
+    return f"(SELECT {parts} FROM json_each({spans}))"  # noqa: S608 (a parameter)
+
+
+@compiles(_spans, "postgresql")
+def _(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:
+    (spans,) = _arguments(element, compiler, kwargs)
+    parts = "CAST(value ->> 0 AS bigint) AS start, CAST(value ->> 1 AS bigint) AS end_"
+    return f"(SELECT {parts} FROM json_array_elements(CAST({spans} AS json)))"  # noqa: S608
+
+
+@compiles(is_any_of, "sqlite")
+def _(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:
+    number, numbers = _arguments(element, compiler, kwargs)
+    return f"({number} IN (SELECT value FROM json_each({numbers})))"  # noqa: S608 (a parameter)
+
+
+@compiles(is_any_of, "postgresql")
+def _(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:
+    number, numbers = _arguments(element, compiler, kwargs)
+    return f"({number} = ANY ({numbers}))"
 
 
 def _arguments(element: FunctionElement[Any], compiler: SQLCompiler, kwargs: Any) -> list[str]:

@@ -12,7 +12,7 @@ from cost_insights.api.compatible.metrics import metrics_calls
 from cost_insights.api.operations import BytesCall
 from cost_insights.api.work import Work
 from cost_insights.customers import CustomerReader
-from cost_insights.events import EventReader, EventSearcher, EventTypes
+from cost_insights.events import EventSearcher, EventTypes
 from cost_insights.metrics import Dashboards, MetricsReader
 
 
@@ -20,8 +20,7 @@ from cost_insights.metrics import Dashboards, MetricsReader
 class CompatibleParts:
     """The parts of the service that the endpoints call."""
 
-    events: EventReader
-    searcher: EventSearcher
+    events: EventSearcher
     types: EventTypes
     customers: CustomerReader
     metrics: MetricsReader
@@ -33,7 +32,7 @@ def compatible_calls(
 ) -> Mapping[str, CompatibleCall]:
     """The implementation of every endpoint."""
     return {
-        **event_calls(ingest_events, parts.events, parts.searcher, parts.types, work),
+        **event_calls(ingest_events, parts.events, parts.types, work),
         **event_type_calls(parts.types, work),
         **customer_calls(parts.customers, work),
         **metrics_calls(parts.metrics, work),

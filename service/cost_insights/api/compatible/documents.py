@@ -8,7 +8,7 @@ from typing import Any
 from cost_insights.amounts import format_amount
 from cost_insights.api.times import rfc3339
 from cost_insights.customers import StoredCustomer
-from cost_insights.events import EventType, FoundEvent, StoredEvent, event_label
+from cost_insights.events import StoredEvent, event_label
 from cost_insights.identity import Organization
 
 
@@ -54,14 +54,13 @@ def customer_document(customer: StoredCustomer, organization: Organization) -> d
 
 
 def event_document(
-    found: FoundEvent, type_: EventType, organization: Organization
+    event: StoredEvent, sums: Mapping[str, int | Decimal], organization: Organization
 ) -> dict[str, Any]:
-    """An event of a type. Amounts are texts, because SDKs read numbers as doubles."""
-    event = found.event
+    """An event. Amounts are texts, because SDKs read numbers as doubles."""
     customer = StoredCustomer(
         event.customer_id, event.external_customer_id, event.customer_created_us
     )
-    metadata = event_metadata(event, found.sums)
+    metadata = event_metadata(event, sums)
     return {
         "id": str(event.id),
         "timestamp": rfc3339(event.timestamp_us),
@@ -73,9 +72,9 @@ def event_document(
         "external_member_id": event.external_member_id or None,
         "external_id": event.external_id or None,
         "product_id": event.product_id or None,
-        "child_count": found.children,
+        "child_count": event.children,
         "parent_id": None if event.parent_id is None else str(event.parent_id),
-        "label": event_label(type_, metadata),
+        "label": event_label(event, metadata),
         "source": "user",
         "name": event.name,
         "metadata": metadata,

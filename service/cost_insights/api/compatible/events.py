@@ -1,7 +1,7 @@
 """Events of the compatible API."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,18 +21,15 @@ from cost_insights.events import (
     AnyOf,
     Comparison,
     Condition,
-    EventReader,
     EventSearch,
     EventSearcher,
     EventTypes,
-    FoundEvent,
     Operator,
     PageCursor,
     PageNumber,
     id_of_event,
 )
 from cost_insights.identity import Caller, Organization
-from cost_insights.store import Deadline
 from cost_insights.v1.event_service_pb2 import IngestEventsResponse
 
 _DEPTH_MAX: Final = 5
@@ -43,7 +40,6 @@ _PROPERTY: Final = re.compile(r"[a-zA-Z0-9_.]{1,255}", re.ASCII)
 
 def event_calls(
     ingest_events: BytesCall,
-    reader: EventReader,
     searcher: EventSearcher,
     types: EventTypes,
     work: Work,
@@ -59,18 +55,14 @@ def event_calls(
         owner = caller.organization
 
         def read() -> str:
-            found = searcher.found(owner, reader.event(owner, request.path["id"]))
-            (document,) = _documents(types, owner, [found])
-            return written(document)
+            return written(event_document(searcher.event(owner, request.path["id"]), {}, owner))
 
         return CompatibleAnswer(await work.read(caller.organization, read))
 
     async def list_events(caller: Caller, request: CompatibleRequest) -> CompatibleAnswer:
         asked = _Asked(caller.organization, Query(request.query))
         return CompatibleAnswer(
-            await work.answer(
-                caller.organization, lambda deadline: asked.answer(searcher, types, deadline)
-            )
+            await work.read(caller.organization, lambda: asked.answer(searcher, types))
         )
 
     return {"events.ingest": ingest, "events.get": get, "events.list": list_events}
@@ -98,7 +90,7 @@ class _Asked:
         self._search = _search(owner, query)
         query.finish()
 
-    def answer(self, searcher: EventSearcher, types: EventTypes, deadline: Deadline) -> str:
+    def answer(self, searcher: EventSearcher, types: EventTypes) -> str:
         """The page."""
         search: EventSearch | None = self._search
         if self._type_id:
@@ -111,23 +103,14 @@ class _Asked:
                 self._owner,
                 search,
                 self._place,
-                deadline,
                 size=self._limit,
                 summed=self._summed,
             )
         more: dict[str, Any] = {"has_next_page": bool(page.next_cursor)}
         if self._uses_cursor:
             more["next_cursor"] = page.next_cursor or None
-        items = _documents(types, self._owner, page.events)
+        items = [event_document(one, page.sums.get(one.id, {}), self._owner) for one in page.events]
         return listed(items, total=page.total, limit=self._limit, **more)
-
-
-def _documents(
-    types: EventTypes, owner: Organization, events: Sequence[FoundEvent]
-) -> list[dict[str, Any]]:
-    """Events as callers get them, with their labels."""
-    types_by_name = types.of_names(owner, [one.event.name for one in events])
-    return [event_document(one, types_by_name[one.event.name], owner) for one in events]
 
 
 def _search(owner: Organization, query: Query) -> EventSearch:

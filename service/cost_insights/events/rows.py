@@ -1,0 +1,225 @@
+"""The statements that read events with what belongs to them."""
+
+import uuid
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.sql import visitors
+
+from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
+from cost_insights.store.expressions import IntegerList, SpanList, is_any_of, select_within
+from cost_insights.store.schema import BinaryUuid, customer, event, event_type, series
+
+
+class StoredEvent(NamedTuple):
+    """An event as it is stored, and what belongs to it; absent texts are empty."""
+
+    id: uuid.UUID
+    name: str
+    customer_id: uuid.UUID
+    external_customer_id: str
+    timestamp_us: int
+    external_id: str
+    parent_id: uuid.UUID | None
+    external_member_id: str
+    cost_picocents: int | None
+    llm_vendor: str
+    llm_model: str
+    llm: dict[str, Any] | None
+    product_id: str
+    metadata: dict[str, Any]
+    customer_created_us: int
+    children: int
+    """The number of events whose parent it is."""
+
+    type_label: str
+    """The label of its event type."""
+
+    label_property: str
+    """The property of its metadata that is its own label instead, if it is a text; empty for
+    none."""
+
+
+class PageShape(NamedTuple):
+    """The form of a statement that reads a page of events."""
+
+    dialect_name: str
+    of_customers: bool
+    of_series: bool
+    within_spans: bool
+    descending: bool
+
+
+class PageValues(NamedTuple):
+    """The values of a statement that reads a page of events."""
+
+    organization: int
+    customers: Sequence[int] | None
+    series: Sequence[int] | None
+    spans: Sequence[tuple[int, int]] | None
+    """Times that hold all events of the page."""
+
+    from_us: int
+    end_us: int
+    """The time at which events of the page end; it is not included."""
+
+    after_us: int
+    after_id: uuid.UUID
+    """The place after which the page begins: this event of this time."""
+
+    skipped: int
+    limit: int
+
+
+def select_event(event_id: uuid.UUID, organization_number: int) -> sa.Select[*tuple[Any, ...]]:
+    """Selects an event by its id, in the columns of `StoredEvent`."""
+    return _completed(
+        sa.select(*_COLUMNS).where(
+            event.c.organization_number == organization_number, event.c.id == event_id
+        )
+    )
+
+
+def select_page(
+    shape: PageShape, conditions: Sequence[sa.ColumnElement[bool]] = ()
+) -> sa.Select[*tuple[Any, ...]]:
+    """Selects a page of events in order, in the columns of `StoredEvent`, with parameters called
+    as in `PageValues`.
+
+    `conditions` are further ones on a row of `event`, its series and its customer.
+    """
+    return _select_page(shape, conditions) if conditions else _plain_page(shape)
+
+
+def tables_of(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.FromClause:
+    """The table of events, joined with those of series and customers if conditions are on them.
+
+    Looking up thousands of customers would take longer than all the rest.
+    """
+    tables: sa.FromClause = event
+    columns = (one for one in visitors.iterate(sa.and_(sa.true(), *conditions)))
+    named = {one.table for one in columns if isinstance(one, sa.Column)}
+    for table, condition in ((series, OF_SERIES), (customer, OF_CUSTOMER)):
+        if table in named:
+            tables = tables.join(table, condition)
+    return tables
+
+
+_COLUMNS: Final = (
+    # First, as `select_within` wants it.
+    event.c.timestamp_us,
+    event.c.id,
+    event.c.organization_number,
+    event.c.series_number,
+    event.c.customer_number,
+    event.c.external_id,
+    event.c.parent_id,
+    event.c.external_member_id,
+    event.c.cost_picocents,
+    event.c.llm,
+    event.c.metadata,
+)
+
+
+@lru_cache
+def _plain_page(shape: PageShape) -> sa.Select[*tuple[Any, ...]]:
+    # The same object each time: building a statement, and the key under which its text is cached,
+    # takes longer than running it.
+    return _select_page(shape, ())
+
+
+def _select_page(
+    shape: PageShape, conditions: Sequence[sa.ColumnElement[bool]]
+) -> sa.Select[*tuple[Any, ...]]:
+    time_us, one = event.c.timestamp_us, event.c.id
+    after_us, after_id = _number("after_us"), sa.bindparam("after_id", type_=BinaryUuid)
+    if shape.descending:
+        beyond = (time_us < after_us) | (one < after_id)
+    else:
+        beyond = (time_us > after_us) | (one > after_id)
+    conditions = [
+        event.c.organization_number == sa.bindparam("organization", type_=sa.Integer),
+        time_us >= _number("from_us"),
+        time_us < _number("end_us"),
+        beyond,
+        *conditions,
+    ]
+    if shape.of_customers:
+        numbers = sa.bindparam("customers", type_=IntegerList)
+        conditions.append(is_any_of(event.c.customer_number, numbers))
+    if shape.of_series:
+        conditions.append(
+            is_any_of(event.c.series_number, sa.bindparam("series", type_=IntegerList))
+        )
+    if shape.within_spans:
+        spans = sa.bindparam("spans", type_=SpanList)
+        page = select_within(shape.dialect_name, _COLUMNS, spans, conditions)
+    else:
+        page = sa.select(*_COLUMNS).select_from(tables_of(conditions)).where(*conditions)
+    page = page.offset(_number("skipped")).limit(_number("limit"))
+    completed = _completed(_ordered(page, descending=shape.descending))
+    # Joining keeps rows in their order, but no database promises it.
+    return _ordered(completed, descending=shape.descending)
+
+
+def _ordered(
+    events: sa.Select[*tuple[Any, ...]], *, descending: bool
+) -> sa.Select[*tuple[Any, ...]]:
+    order = (events.selected_columns.timestamp_us, events.selected_columns.id)
+    return events.order_by(*[one.desc() for one in order] if descending else order)
+
+
+def _number(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+def _completed(events: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...]]:
+    """Selects rows of `StoredEvent`, in any order, given a selection of `_COLUMNS`."""
+    # Of a page's events alone: those that are passed over have customers and children too.
+    page = events.subquery("page").c
+    child = event.alias("child").c
+    children = (
+        sa.select(sa.func.count())
+        # As a sum, because SQLite would rather read all events of the organization than look up
+        # parents in their index.
+        .where(
+            child.organization_number + 0 == page.organization_number, child.parent_id == page.id
+        )
+        .scalar_subquery()
+    )
+    of_series = (series.c.organization_number == page.organization_number) & (
+        series.c.number == page.series_number
+    )
+    of_customer = (customer.c.organization_number == page.organization_number) & (
+        customer.c.number == page.customer_number
+    )
+    of_type = (event_type.c.organization_number == page.organization_number) & (
+        event_type.c.event_name == series.c.event_name
+    )
+    return (
+        sa.select(
+            page.id,
+            series.c.event_name,
+            customer.c.id,
+            customer.c.external_id,
+            page.timestamp_us,
+            sa.func.coalesce(page.external_id, ""),
+            page.parent_id,
+            sa.func.coalesce(page.external_member_id, ""),
+            page.cost_picocents,
+            series.c.llm_vendor,
+            series.c.llm_model,
+            page.llm,
+            series.c.product_id,
+            page.metadata,
+            customer.c.created_us,
+            children,
+            sa.func.coalesce(event_type.c.label, series.c.event_name),
+            sa.func.coalesce(event_type.c.label_property, ""),
+        )
+        .join(series, of_series)
+        .join(customer, of_customer)
+        .outerjoin(event_type, of_type)
+    )
