@@ -6,6 +6,7 @@ message there may be: whoever announces much and sends it slowly holds what it m
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -20,7 +21,15 @@ from cost_insights.errors import (
 from cost_insights.identity import Organization
 
 _MOMENT_SECONDS: Final = 0.05
-"""The time between two looks; a message that has not arrived at the second of them is slow."""
+"""The time between two looks; a message that has not arrived at the second of them may be slow."""
+
+_BUSY_SECONDS: Final = 0.02
+_BUSY_MESSAGES: Final = 16
+"""The loop is busy if so many messages were read since the last look, or any if it comes so late:
+then others may have arrived and wait for their turn."""
+
+_SLOWER: Final = 4
+"""Beside a busy loop, a message is slow if it takes so many times as long as the fastest one."""
 
 _PATIENCE_SECONDS: Final = 2
 """The time for which a slow message may go on without room for the largest one, if its organization
@@ -77,6 +86,11 @@ class MessageReader:
         # By their tasks, in the order in which they began.
         self._readings: dict[asyncio.Task[Any], _Reading] = {}
         self._errors: dict[asyncio.Task[Any], CostInsightsError] = {}
+        self._read = 0
+        self._fastest = math.inf
+        """The number of messages since the last look, and the seconds that the fastest of them
+        took."""
+
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -97,7 +111,8 @@ class MessageReader:
             loop = self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - every call has a task
-        self._readings[task] = _Reading(loop.time(), reservation)
+        began = loop.time()
+        self._readings[task] = _Reading(began, reservation)
         if self._timer is None:
             self._timer = loop.call_later(_MOMENT_SECONDS, self._look)
         try:
@@ -110,18 +125,25 @@ class MessageReader:
             raise error from None
         finally:
             self._readings.pop(task, None)
+        self._read += 1
+        self._fastest = min(self._fastest, loop.time() - began)
         return message
 
     def _look(self) -> None:
         """Looks after the messages that have not arrived."""
         assert self._loop is not None  # noqa: S101 - a timer runs in a loop
+        assert self._timer is not None  # noqa: S101 - it has just run out
         now = self._loop.time()
+        is_late = now - self._timer.when() > _BUSY_SECONDS
+        is_busy = self._read >= (1 if is_late else _BUSY_MESSAGES)
+        slow_seconds = _SLOWER * self._fastest if is_busy else 0.0
+        self._read, self._fastest = 0, math.inf
         for task, reading in list(self._readings.items()):
-            # Time alone says little where the loop itself was busy.
             reading.looks += 1
-            if now - reading.since > self._seconds_max:
+            age = now - reading.since
+            if age > self._seconds_max:
                 self._end(task, RequestTimeoutError(self._seconds_max))
-            elif reading.looks > 1 and reading.reservation is not None:
+            elif reading.looks > 1 and reading.reservation is not None and age > slow_seconds:
                 self._provide(task, reading, reading.reservation, now)
         self._timer = self._loop.call_later(_MOMENT_SECONDS, self._look) if self._readings else None
 
