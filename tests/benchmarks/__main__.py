@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tests.benchmarks import amounts, decoding, event_loop, ingest, organizations
+from tests.benchmarks import amounts, decoding, event_loop, fairness, ingest, organizations
 from tests.benchmarks.results import Results, Row
 from tests.benchmarks.running import Benchmark, add_only, run, show
 from tests.support.databases import Databases
@@ -64,6 +64,7 @@ _NAMES = (
     "ingest-sqlite",
     "single",
     "organizations",
+    "fairness",
     "http",
     "http-single",
     "event-loop",
@@ -100,6 +101,13 @@ def _benchmarks(
         partial(ingest.singles, databases, results, seconds=options.seconds, rounds=options.rounds),
         partial(
             organizations.many_organizations,
+            databases,
+            results,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        ),
+        partial(
+            fairness.beside_a_greedy_one,
             databases,
             results,
             seconds=options.seconds,

@@ -43,7 +43,7 @@ def many_organizations(
             tempfile.TemporaryDirectory(prefix="cost-insights-load-") as folder,
             databases.fresh("postgresql") as url,
         ):
-            tokens = _create(url)
+            tokens = create_organizations(url, ORGANIZATIONS)
             with service(url) as server:
                 database = replay.database(url)
                 sending = _Sending(Path(folder), server, database, seconds)
@@ -114,7 +114,7 @@ class _Sending:
         return load
 
 
-def _create(url: str) -> list[str]:
+def create_organizations(url: str, count: int) -> list[str]:
     """The secrets of the tokens of new organizations, one each."""
     store = Store(url)
     store.upgrade()
@@ -126,7 +126,7 @@ def _create(url: str) -> list[str]:
                 {"events:write"},
                 expires_us=None,
             )[1]
-            for number in range(ORGANIZATIONS)
+            for number in range(count)
         ]
         connection.execute(sa.text("ANALYZE organization, access_token"))
     store.close()

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from cost_insights.api import admission
-from cost_insights.api.admission import Budget, Reservation
+from cost_insights.api.admission import INGESTS_SHARED, Budget, Reservation
 from cost_insights.errors import OverloadedError
 from cost_insights.identity import Organization
 
@@ -128,3 +128,37 @@ def test_the_usual_size_is_forgotten_slowly() -> None:
         budget.observe(ACME, 100)
     assert budget.usual_bytes(ACME) <= 200
     assert budget.usual_bytes(OTHER) == 0
+
+
+async def test_calls_that_ingest_while_others_call() -> None:
+    """Alone an organization ingests by as many calls as it likes. Beside another one it has some in
+    work, in their order, and further ones once those are answered; other calls do not wait."""
+    budget = Budget(10_000)
+    alone = [budget.reserve(ACME, 1, ingests=True) for _ in range(2 * INGESTS_SHARED)]
+    assert None not in alone
+    assert budget.reserve(OTHER, 1, ingests=True) is not None
+    assert budget.reserve(ACME, 1, ingests=True) is None
+    assert budget.reserve(ACME, 1) is not None
+    waiting = [asyncio.ensure_future(budget.room(ACME, 1, ingests=True)) for _ in range(3)]
+    for one in alone:
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        assert one is not None
+        one.release()
+        if one is alone[INGESTS_SHARED]:
+            break
+    await asyncio.sleep(0)
+    assert [task.done() for task in waiting] == [True, False, False]
+    for task in waiting[1:]:
+        task.cancel()
+
+
+async def test_sharing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after the last call of another organization, there is no limit any more."""
+    monkeypatch.setattr(admission, "_SHARED_SECONDS", 0.01)
+    budget = Budget(10_000)
+    budget.reserve(OTHER, 1)
+    for _ in range(INGESTS_SHARED):
+        budget.reserve(ACME, 1, ingests=True)
+    await asyncio.sleep(0.02)
+    assert budget.reserve(ACME, 1, ingests=True) is not None

@@ -2,13 +2,17 @@
 
 One budget of bytes covers every request from before it is read until it is answered: while it is
 received, decompressed, decoded, stored and acknowledged. Both doors ask it before they read.
+
+Calls that ingest also take processor time, which no queue behind them can share: an organization
+has only so many of them in work, fewer while others call as well, and the rest wait unread.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 from cost_insights.errors import OverloadedError
 from cost_insights.identity import Organization
@@ -30,8 +34,20 @@ two organizations three sevenths each. So there is always room for one that hold
 _WAIT_SECONDS: Final = 5
 """The time for which a call waits for room before it is refused."""
 
-_WAITING_MAX: Final = 1_024
+_WAITING_MAX: Final = 4_096
 """The number of calls of an organization that may wait for room."""
+
+INGESTS_MAX: Final = 256
+"""The number of calls that ingest which an organization has in work at a time: those that come next
+wait unread, and another organization comes before them. More would not make it faster."""
+
+INGESTS_SHARED: Final = 64
+"""The same while another organization calls, too; with fewer, transactions of small requests would
+hold too few of them."""
+
+_SHARED_SECONDS: Final = 0.25
+"""The time for which organizations share after calls of two of them came in turn: one that sends
+one request after the other has none in work now and then."""
 
 _IDLE_OWNERS_MAX: Final = 10_000
 """The number of organizations that are remembered while they hold nothing."""
@@ -44,6 +60,8 @@ class Budget:
         self._bytes_max = bytes_max
         self._free = bytes_max
         self._owners: dict[int, _Owner] = {}
+        self._latest: _Owner | None = None
+        self._shared_until = 0.0
         # The organizations with waiting calls, the one whose turn is next in front.
         self._turns: deque[_Owner] = deque()
 
@@ -62,42 +80,48 @@ class Budget:
         # One large request is forgotten after some hundred small ones.
         owner.usual_bytes = max(request_bytes, owner.usual_bytes - owner.usual_bytes // 64)
 
-    def reserve(self, organization: Organization, size: int) -> "Reservation | None":
+    def reserve(
+        self, organization: Organization, size: int, *, ingests: bool = False
+    ) -> "Reservation | None":
         """Room for a call, or None if there is none at present."""
         owner = self._owner(organization)
-        if owner.waiting or not self._fits(owner, size):
+        if owner is not self._latest:
+            if self._latest is not None:
+                self._shared_until = time.monotonic() + _SHARED_SECONDS
+            self._latest = owner
+        if owner.waiting or not self._may_have(owner, size, ingests):
             return None
-        self._change(owner, size)
-        return Reservation(self, owner, size)
+        return self._grant(owner, size, ingests)
 
-    async def room(self, organization: Organization, size: int) -> "Reservation":
+    async def room(
+        self, organization: Organization, size: int, *, ingests: bool = False
+    ) -> "Reservation":
         """Room for a call; raises OverloadedError if there is none for some seconds."""
-        return await self._room(self._owner(organization), size)
+        reservation = self.reserve(organization, size, ingests=ingests)
+        return reservation or await self._room(self._owner(organization), size, ingests)
 
-    async def _room(self, owner: "_Owner", size: int) -> "Reservation":
-        if not owner.waiting and self._fits(owner, size):
-            self._change(owner, size)
-            return Reservation(self, owner, size)
+    async def _room(self, owner: "_Owner", size: int, ingests: bool = False) -> "Reservation":
+        if not owner.waiting and self._may_have(owner, size, ingests):
+            return self._grant(owner, size, ingests)
         if len(owner.waiting) >= _WAITING_MAX:
             raise self.overloaded()
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        granted: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
         if not owner.waiting:
             self._turns.append(owner)
-        waiting = (size, granted)
+        waiting = _Waiting(size, ingests, granted)
         owner.waiting.append(waiting)
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
-                await granted
+                return await granted
         except BaseException as error:
             if waiting in owner.waiting:
                 owner.waiting.remove(waiting)
             elif not granted.cancelled():
-                self._change(owner, -size)
+                granted.result().release()
             self._serve()
             if isinstance(error, TimeoutError):
                 raise self.overloaded() from None
             raise
-        return Reservation(self, owner, size)
 
     def overloaded(self) -> OverloadedError:
         """The error for a call for which there is no room."""
@@ -127,6 +151,19 @@ class Budget:
             self._free + beside == self._bytes_max
         )
 
+    def _may_have(self, owner: "_Owner", size: int, ingests: bool) -> bool:
+        if ingests and owner.ingests >= INGESTS_SHARED:
+            shared = time.monotonic() < self._shared_until
+            if shared or owner.ingests >= INGESTS_MAX:
+                return False
+        return self._fits(owner, size)
+
+    def _grant(self, owner: "_Owner", size: int, ingests: bool) -> "Reservation":
+        owner.held += size
+        owner.ingests += ingests
+        self._free -= size
+        return Reservation(self, owner, size, ingests=ingests)
+
     def _change(self, owner: "_Owner", size: int) -> None:
         owner.held += size
         self._free -= size
@@ -140,14 +177,12 @@ class Budget:
             owner = self._turns.popleft()
             if not owner.waiting:
                 continue
-            size, granted = owner.waiting[0]
-            if self._fits(owner, size):
+            size, ingests, granted = owner.waiting[0]
+            if self._may_have(owner, size, ingests):
                 owner.waiting.popleft()
                 passed = 0
                 if not granted.done():
-                    owner.held += size
-                    self._free -= size
-                    granted.set_result(None)
+                    granted.set_result(self._grant(owner, size, ingests))
             else:
                 passed += 1
             if owner.waiting:
@@ -157,23 +192,35 @@ class Budget:
 class _Owner:
     """The share of one organization in the budget."""
 
-    __slots__ = ("held", "usual_bytes", "waiting")
+    __slots__ = ("held", "ingests", "usual_bytes", "waiting")
 
     def __init__(self) -> None:
         self.held = 0
+        self.ingests = 0
+        """The number of calls in work that ingest."""
+
         self.usual_bytes = 0
-        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.waiting: deque[_Waiting] = deque()
+
+
+class _Waiting(NamedTuple):
+    """A call that waits for room."""
+
+    size: int
+    ingests: bool
+    granted: "asyncio.Future[Reservation]"
 
 
 class Reservation:
     """A part of the budget, held until it is released."""
 
-    __slots__ = ("_budget", "_owner", "_size")
+    __slots__ = ("_budget", "_ingests", "_owner", "_size")
 
-    def __init__(self, budget: Budget, owner: _Owner, size: int) -> None:
+    def __init__(self, budget: Budget, owner: _Owner, size: int, *, ingests: bool) -> None:
         self._budget = budget
         self._owner = owner
         self._size = size
+        self._ingests = ingests
 
     @property
     def owner_bytes(self) -> int:
@@ -200,6 +247,9 @@ class Reservation:
 
     def release(self) -> None:
         """Gives everything back."""
+        if self._ingests:
+            self._owner.ingests -= 1
+            self._ingests = False
         self.resize(0)
 
     def __enter__(self) -> "Reservation":

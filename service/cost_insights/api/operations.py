@@ -94,6 +94,11 @@ class Operation:
         return self.path.split("/")[2]
 
     @property
+    def ingests(self) -> bool:
+        """Whether each call stores events."""
+        return self.kind is CallKind.BYTES and EVENTS_WRITE in self.scopes
+
+    @property
     def request_class(self) -> type[message.Message]:
         """The message class of a request."""
         method = _SERVICES[self.service].methods_by_name[self.method]

@@ -37,6 +37,10 @@ _GROUP_EVENTS_MAX = 10_000
 """The number of events from which no further request joins a transaction: whoever comes next waits
 for all of them, and larger transactions hardly cost less an event."""
 
+_SHARED_GROUP_EVENTS_MAX = 4_000
+"""The same while several organizations send: one with few requests in flight has none waiting while
+the others' are stored, and gets the less the longer that takes."""
+
 _MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000
 _GATHERING_SECONDS = 0.008
@@ -90,6 +94,9 @@ class Ingestor:
         self._waiting: FairQueue[_Waiting] = FairQueue()
         self._waiting_events = 0
         self._waiting_bytes = 0
+        self._owners_of_last: frozenset[int] = frozenset()
+        """The organizations with requests in the last group."""
+
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
         self._left = asyncio.Event()
@@ -267,16 +274,29 @@ class Ingestor:
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
+        owners: set[int] = set()
         events = 0
-        while events < _GROUP_EVENTS_MAX and (waiting := self._waiting.pop()) is not None:
+        events_max = _SHARED_GROUP_EVENTS_MAX if self._is_shared() else _GROUP_EVENTS_MAX
+        while events < events_max and (waiting := self._waiting.pop()) is not None:
             self._waiting_events -= len(waiting.submission.batch)
             self._waiting_bytes -= waiting.request_bytes
             if waiting.outcome.cancelled():
                 continue
             group.append(waiting)
+            owners.add(waiting.submission.organization_number)
             events += len(waiting.submission.batch)
+        self._owners_of_last = frozenset(owners)
         self._left.set()
         return group
+
+    def _is_shared(self) -> bool:
+        """Whether several organizations have requests that wait or were in the last group."""
+        last = self._owners_of_last
+        return (
+            self._waiting.owners > 1
+            or len(last) > 1
+            or any(not self._waiting.count_of(owner) for owner in last)
+        )
 
     async def _store_group(
         self, group: Sequence[_Waiting], written: asyncio.Event, *, ahead: bool

@@ -67,6 +67,11 @@ class Endpoint:
         """Whether requests have a body."""
         return self.method in {"POST", "PATCH", "PUT"}
 
+    @property
+    def ingests(self) -> bool:
+        """Whether each call stores events."""
+        return self.name == "events.ingest"
+
 
 _READS_EVENTS = frozenset({EVENTS_READ, EVENTS_WRITE})
 _WRITES_EVENTS = frozenset({EVENTS_WRITE})

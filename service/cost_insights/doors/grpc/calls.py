@@ -110,14 +110,14 @@ class _Door:
     # the frames of its traceback are gone.
 
     def _unary(self, call: BytesCall) -> Callable[[object, Context], Awaitable[bytes]]:
-        budget, reader = self._budget, self._reader
+        budget, reader, ingests = self._budget, self._reader, self._operation.ingests
 
         async def handle(requests: object, context: Context) -> bytes:
             del requests
             caller = None
             try:
                 caller = await self._authorize(_authorization(context.invocation_metadata()))
-                with await reader.room(budget, caller.organization) as room:
+                with await reader.room(budget, caller.organization, ingests=ingests) as room:
                     # Whoever takes the request can free it: it has no name here.
                     return (
                         await call(caller, await self._read(context, caller, room))

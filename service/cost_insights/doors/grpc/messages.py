@@ -94,11 +94,14 @@ class MessageReader:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def room(self, budget: Budget, organization: Organization) -> Reservation:
+    async def room(
+        self, budget: Budget, organization: Organization, *, ingests: bool = False
+    ) -> Reservation:
         """Room to read a message; raises OverloadedError if there is none for some seconds."""
         expected = min(self.bytes_max, _GROWTH * budget.usual_bytes(organization))
         size = max(CALL_BYTES, COPIES * expected)
-        return budget.reserve(organization, size) or await budget.room(organization, size)
+        reservation = budget.reserve(organization, size, ingests=ingests)
+        return reservation or await budget.room(organization, size, ingests=ingests)
 
     async def read(self, context: Context, reservation: Reservation | None = None) -> bytes | None:
         """The message of a call; None if it has none.

@@ -141,6 +141,7 @@ class _CompatibleEndpoint:
         self._authenticator = authenticator
         self._limits = limits
         self._method = f"{endpoint.method} {endpoint.path}"
+        self._ingests = endpoint.ingests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint, budget, bytes_max = self._endpoint, self._limits.budget, self._limits.bytes_max
@@ -158,9 +159,11 @@ class _CompatibleEndpoint:
                 size = CALL_BYTES
                 if endpoint.has_body:
                     size = max(size, COPIES * announced_bytes(headers, bytes_max))
-                reservation = budget.reserve(caller.organization, size)
+                reservation = budget.reserve(caller.organization, size, ingests=self._ingests)
                 if reservation is None:
-                    reservation = await budget.room(caller.organization, size)
+                    reservation = await budget.room(
+                        caller.organization, size, ingests=self._ingests
+                    )
                 body = b""
                 if endpoint.has_body:
                     body = await read_json(headers, receive, bytes_max, reservation)

@@ -139,7 +139,9 @@ class _Room:
             if self._reservation is None:
                 # The library authenticates before it reads.
                 self._reservation = await self._limits.budget.room(
-                    _caller.get().organization, max(CALL_BYTES, self._expected())
+                    _caller.get().organization,
+                    max(CALL_BYTES, self._expected()),
+                    ingests=OPERATIONS[self._path].ingests,
                 )
             part = await receive()
             self._received += len(part.get("body", b""))
