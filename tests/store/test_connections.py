@@ -24,3 +24,12 @@ def test_no_free_connection(store: Store, caplog: pytest.LogCaptureFixture) -> N
     assert "the database fails" not in caplog.text
     with store.read() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_nothing_is_compiled(store: Store) -> None:
+    """The server does not compile statements, which takes longer than to run those of the service,
+    on any connection that runs them."""
+    for engine in (store._engine, store._statement_engine, store._look_up_engine):
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SHOW jit")) == "off"

@@ -223,6 +223,12 @@ class Postgresql:
                 raise psycopg.OperationalError("the process does not wait for the server any more")
             connection = _Connection.connect(*arguments, **parameters)
             connection.seconds_max = self._answer_seconds_max
+            # Of statements that look up some places in an index of millions of rows the server
+            # expects much, and would compile them for a second before it runs them for one
+            # millisecond.
+            connection.autocommit = True
+            connection.execute("SET jit = off", prepare=False)
+            connection.autocommit = False
             self._open.add(connection)
             return connection
 
