@@ -91,7 +91,12 @@ class App:
         )
         events = EventSearcher(self.store, self.caches.cells, self.caches.customers)
         names = EventNameReader(self.store, self.caches.cells)
-        metrics = MetricsReader(self.store, self.caches, LedgerCache(settings.ledger_bytes_max))
+        metrics = MetricsReader(
+            self.store,
+            self.caches,
+            LedgerCache(settings.ledger_bytes_max),
+            question_bytes_max=settings.question_bytes_max,
+        )
         self.calls = self._calls(events, names, metrics)
         """The implementation of each operation, by its path."""
 

@@ -298,6 +298,7 @@ REASONS = frozenset(
         "OVERLOADED",
         "PAGE_TOKEN_INVALID",
         "QUERY_TOO_SLOW",
+        "QUESTION_TOO_LARGE",
         "RATE_LIMITED",
         "REQUEST_TIMEOUT",
         "REQUEST_TOO_LARGE",

@@ -158,6 +158,10 @@ class Settings(BaseSettings):
     query_seconds_max: float = Field(default=30, ge=0.1, le=3_600)
     """The time limit for an answer of `GetMetrics`, and for each part of an export."""
 
+    question_bytes_max: int = Field(default=1024 * 1024 * 1024, ge=65_536)
+    """The memory that an answer of `GetMetrics` may take, as far as it can be told before: the
+    stored sums that it reads, or the customers that it ranks. Questions beyond it are refused."""
+
     clock_skew_ms: int = Field(default=60_000, ge=0, le=86_400_000)
     """The greatest time by which a timestamp may be ahead of the service's clock."""
 

@@ -4,11 +4,18 @@ from cost_insights.cells.batches import Pending, pending_batches
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.compaction import compact
 from cost_insights.cells.kinds import Kind, Needed
-from cost_insights.cells.reading import CellReader, CustomerRange, StoredCells, customer_ranges
+from cost_insights.cells.reading import (
+    CellReader,
+    CellsTooLargeError,
+    CustomerRange,
+    StoredCells,
+    customer_ranges,
+)
 
 __all__ = [
     "CellCache",
     "CellReader",
+    "CellsTooLargeError",
     "CustomerRange",
     "Kind",
     "Needed",

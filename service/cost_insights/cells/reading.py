@@ -33,12 +33,23 @@ class StoredCells(NamedTuple):
     """(kind, packed contents)"""
 
 
+class CellsTooLargeError(Exception):
+    """The segments that a question needs are larger than may be read at a time."""
+
+    def __init__(self, bytes_: int) -> None:
+        super().__init__(f"the segments have {bytes_} bytes")
+        self.bytes = bytes_
+
+
 class CellReader:
     """Reads the cells of organizations, remembering what it has read: cells never change."""
 
-    def __init__(self, store: Store, cache: CellCache) -> None:
+    def __init__(self, store: Store, cache: CellCache, *, bytes_max: int | None = None) -> None:
+        """Segments of more than `bytes_max` are not read at a time, except by `contents`: it
+        raises CellsTooLargeError before it reads them."""
         self._store = store
         self._cache = cache
+        self._bytes_max = bytes_max
 
     def cells(
         self,
@@ -104,6 +115,10 @@ class CellReader:
         statement, values = look_up.statement(self._store.dialect)
         found = look_up.found_in(connection.exec_driver_sql(statement, values))
         contents = self._cache.known(found.ids)
+        if self._bytes_max is not None:
+            unknown = sum(one not in contents for one in found.segment_ids)
+            if unknown > _FEW_SEGMENTS:
+                self._check_size(connection, look_up, self._bytes_max)
         for table, ids in ((batch, found.batch_ids), (segment, found.segment_ids)):
             missing = [uuid.UUID(bytes=one) for one in ids if one not in contents]
             if missing:
@@ -113,6 +128,15 @@ class CellReader:
                 )
         return found.stored_cells(contents)
 
+    def _check_size(self, connection: sa.Connection, look_up: "_LookUp", bytes_max: int) -> None:
+        statement, values = look_up.size_statement(self._store.dialect)
+        size: int = connection.exec_driver_sql(statement, values).scalar_one()
+        if size > bytes_max:
+            raise CellsTooLargeError(size)
+
+
+_FEW_SEGMENTS = 16
+"""So many segments are read without asking how large they are."""
 
 # Stand for the kind of a segment in rows of the look-up that are not segments.
 _BATCH = 0
@@ -133,15 +157,24 @@ class _LookUp(NamedTuple):
 
     def statement(self, dialect: Dialect) -> tuple[str, dict[str, int]]:
         """The statement and its values, as the driver of the dialect takes them."""
+        text = _look_up_statement(
+            len(self.needed), bool(self.customers), self.only_segments, dialect
+        )
+        return text, self._values()
+
+    def size_statement(self, dialect: Dialect) -> tuple[str, dict[str, int]]:
+        """The statement that adds up the bytes of the segments, without reading them."""
+        condition = _segments_condition(len(self.needed), bool(self.customers), dialect)
+        text = f"SELECT COALESCE(SUM(LENGTH(packed)), 0) FROM segment WHERE {condition}"  # noqa: S608 (our own names)
+        return text, self._values()
+
+    def _values(self) -> dict[str, int]:
         values = {"organization": self.organization_number}
         for place, (kind, first, last) in enumerate(self.needed):
             values |= {f"kind_{place}": int(kind), f"first_{place}": first, f"last_{place}": last}
         if self.customers:
             values |= {"customer_first": self.customers[0], "customer_last": self.customers[-1]}
-        text = _look_up_statement(
-            len(self.needed), bool(self.customers), self.only_segments, dialect
-        )
-        return text, values
+        return values
 
     def found_in(self, rows: Iterable[Any]) -> "_Found":
         """Reads the rows of the statement."""
@@ -163,21 +196,8 @@ def _look_up_statement(
 ) -> str:
     # As text, because building and compiling expressions takes longer than running them.
     one, number = dialect.id_bytes, dialect.integer_parameter
-
-    spans = " OR ".join(
-        f"(kind = {number(f'kind_{place}')} AND span BETWEEN "
-        f"{number(f'first_{place}')} AND {number(f'last_{place}')})"
-        for place in range(needed)
-    )
-    statement = (
-        f"SELECT kind, customer_first, customer_last, {one} FROM segment "  # noqa: S608 (our own names)
-        f"WHERE organization_number = {number('organization')} AND ({spans or '1 = 0'})"
-    )
-    if of_customers:
-        statement += (
-            f" AND customer_first <= {number('customer_last')}"
-            f" AND customer_last >= {number('customer_first')}"
-        )
+    condition = _segments_condition(needed, of_customers, dialect)
+    statement = f"SELECT kind, customer_first, customer_last, {one} FROM segment WHERE {condition}"  # noqa: S608 (our own names)
     if not only_segments:
         statement += (
             f" UNION ALL SELECT {_BATCH}, 0, 0, {one} FROM batch "  # noqa: S608 (likewise)
@@ -186,6 +206,22 @@ def _look_up_statement(
             f"FROM organization WHERE number = {number('organization')}"
         )
     return statement
+
+
+def _segments_condition(needed: int, of_customers: bool, dialect: Dialect) -> str:
+    number = dialect.integer_parameter
+    spans = " OR ".join(
+        f"(kind = {number(f'kind_{place}')} AND span BETWEEN "
+        f"{number(f'first_{place}')} AND {number(f'last_{place}')})"
+        for place in range(needed)
+    )
+    condition = f"organization_number = {number('organization')} AND ({spans or '1 = 0'})"
+    if of_customers:
+        condition += (
+            f" AND customer_first <= {number('customer_last')}"
+            f" AND customer_last >= {number('customer_first')}"
+        )
+    return condition
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cost_insights._native.ledger import Ledger
 from cost_insights.amounts import ONE_E12, divide_half_even
-from cost_insights.errors import FieldFault, InvalidRequestError
+from cost_insights.cells import CellsTooLargeError
 from cost_insights.identity import Organization
 from cost_insights.metrics.answer import (
     Answer,
@@ -19,6 +19,7 @@ from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.periods import periods_of
 from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks, first
+from cost_insights.metrics.sizes import cells_too_large, check_numbers, check_ranking
 from cost_insights.metrics.sources.cost_facts import CostFacts, products_of_events
 from cost_insights.metrics.sources.facts import (
     COST_SOURCES,
@@ -36,9 +37,13 @@ from cost_insights.store import Deadline, Store
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
-    def __init__(self, store: Store, caches: Caches, ledgers: LedgerCache) -> None:
+    def __init__(
+        self, store: Store, caches: Caches, ledgers: LedgerCache, *, question_bytes_max: int
+    ) -> None:
+        """A question may read cells of so many bytes, and rank as many customers as take them."""
         self._store = store
         self._caches = caches
+        self._question_bytes_max = question_bytes_max
         self.ledgers = ledgers
         """The cached revenue records of organizations."""
 
@@ -52,21 +57,35 @@ class MetricsReader:
     ) -> Answer:
         """The metrics of the periods of a question; contains all that is committed.
 
-        Raises InvalidRequestError if the answer would hold more numbers than `numbers_max`, before
-        they are computed, QueryTooSlowError if the deadline is over first, and
+        Raises InvalidRequestError if the answer would hold more numbers than `numbers_max`, or take
+        too much memory, before it is computed, QueryTooSlowError if the deadline is over first, and
         StoreUnavailableError if the database does not answer.
         """
         cover = periods_of(question.start, question.end, question.zone, question.interval).cover
         # More than one statement is needed for names, and for events beside the cells.
         transaction = question.takes_names or bool(cover.cut_quarters)
+        bytes_max = self._question_bytes_max
         with self.snapshot(organization, deadline, transaction=transaction) as snapshot:
-            return _Query(snapshot, question, self.ledgers, numbers_max).answer()
+            query = _Query(
+                snapshot, question, self.ledgers, numbers_max=numbers_max, bytes_max=bytes_max
+            )
+            try:
+                return query.answer()
+            except CellsTooLargeError as error:
+                raise cells_too_large(question, error.bytes, bytes_max) from None
 
     def snapshot(
         self, organization: Organization, deadline: Deadline, *, transaction: bool
     ) -> Snapshot:
         """A snapshot of what the organization has stored."""
-        return Snapshot(self._store, self._caches, organization, deadline, transaction=transaction)
+        return Snapshot(
+            self._store,
+            self._caches,
+            organization,
+            deadline,
+            transaction=transaction,
+            cells_bytes_max=self._question_bytes_max,
+        )
 
 
 class _Called(NamedTuple):
@@ -84,9 +103,12 @@ class _Query:
         snapshot: Snapshot,
         question: MetricsQuestion,
         ledgers: LedgerCache,
+        *,
         numbers_max: int | None,
+        bytes_max: int,
     ) -> None:
         self._numbers_max = numbers_max
+        self._bytes_max = bytes_max
         self._snapshot = snapshot
         self._deadline = snapshot.deadline
         self._question = question
@@ -124,7 +146,13 @@ class _Query:
         sources = _sources_of(metrics)
         members, shown = self._first(sources)
         if self._numbers_max is not None:
-            self._check_size(len(shown), len(metrics), self._numbers_max)
+            check_numbers(
+                self._question,
+                periods=len(self._periods.starts),
+                groups=len(shown),
+                metrics=len(metrics),
+                numbers_max=self._numbers_max,
+            )
         called = self._called(shown)
         whole = Sums.of({})
         each = [Sums.of({}) for _ in range(len(shown) + 1)]
@@ -156,33 +184,6 @@ class _Query:
             )
         return whole, groups
 
-    def _check_size(self, groups: int, metrics: int, numbers_max: int) -> None:
-        """Raises InvalidRequestError if the answer would hold too many numbers."""
-        periods = len(self._periods.starts)
-        whole = periods * len(self._question.metrics)
-        # There may be one more group, of all others.
-        numbers = whole + (groups + 1) * periods * metrics
-        if numbers <= numbers_max:
-            return
-        groups_fit = (numbers_max - whole) // (periods * metrics) - 1
-        raise InvalidRequestError(
-            [
-                FieldFault(
-                    "groups_max",
-                    "ANSWER_TOO_LARGE",
-                    f"the answer would hold {numbers} numbers, {metrics} metrics of {groups} "
-                    f"groups in {periods} periods; at most {numbers_max} are allowed; "
-                    f"{groups_fit} groups would fit, and more with fewer metrics or periods",
-                    str(self._question.groups_max),
-                    {
-                        "numbers": str(numbers),
-                        "numbers_max": str(numbers_max),
-                        "groups_fit": str(groups_fit),
-                    },
-                )
-            ]
-        )
-
     # Which groups come first
 
     def _first(self, sources: frozenset[FactSource]) -> tuple[int, Sequence[Key]]:
@@ -208,6 +209,8 @@ class _Query:
     def _ranks(self, sources: frozenset[FactSource]) -> Ranks:
         """The facts that rank all keys with a record of these sources in the span."""
         metric = self._question.order.metric
+        if self._question.group_by is GroupBy.CUSTOMER and self._customers is None:
+            check_ranking(self._question, self._snapshot.customers_count(), self._bytes_max)
         costs, members = self._cost_facts_of([metric]), dict[Key, None]()
         if sources & COST_SOURCES:
             members |= dict.fromkeys(costs.members)

@@ -321,6 +321,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "limit": "events_per_second", "limit_value": "1000",
             "owner_kind": "organization", "owner": "acme", "wait_ms": "350" } }
     """
+    ERROR_REASON_QUESTION_TOO_LARGE: _ErrorReason.ValueType  # 49
+    """The answer would take more memory than a question may. A shorter span, a filter for
+    customers or the order `costs desc` takes less; the details say which of them, and how much
+    would fit: `days_fit`, or `customers_fit` customers.
+
+        { "reason": "QUESTION_TOO_LARGE", "domain": "cost-insights",
+          "metadata": { "path": "start_date", "value": "2025-01-01", "bytes": "2147483648", "bytes_max": "1073741824", "days_fit": "182" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -630,5 +638,13 @@ delay in the `google.rpc.RetryInfo`. Events in a stream are not refused: they wa
     { "reason": "RATE_LIMITED", "domain": "cost-insights",
       "metadata": { "limit": "events_per_second", "limit_value": "1000",
         "owner_kind": "organization", "owner": "acme", "wait_ms": "350" } }
+"""
+ERROR_REASON_QUESTION_TOO_LARGE: ErrorReason.ValueType  # 49
+"""The answer would take more memory than a question may. A shorter span, a filter for
+customers or the order `costs desc` takes less; the details say which of them, and how much
+would fit: `days_fit`, or `customers_fit` customers.
+
+    { "reason": "QUESTION_TOO_LARGE", "domain": "cost-insights",
+      "metadata": { "path": "start_date", "value": "2025-01-01", "bytes": "2147483648", "bytes_max": "1073741824", "days_fit": "182" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

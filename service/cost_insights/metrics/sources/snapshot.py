@@ -57,11 +57,15 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         deadline: Deadline,
         *,
         transaction: bool,
+        cells_bytes_max: int,
     ) -> None:
-        """`transaction` is whether one is needed anyway, as more than one statement is."""
+        """`transaction` is whether one is needed anyway, as more than one statement is.
+
+        Cells of more than `cells_bytes_max` are not read: CellsTooLargeError is raised before.
+        """
         self._store = store
         self._caches = caches
-        self._cell_reader = CellReader(store, caches.cells)
+        self._cell_reader = CellReader(store, caches.cells, bytes_max=cells_bytes_max)
         self.organization_number = owner.number
         self.deadline = deadline
         """The time limit of reading."""
@@ -136,6 +140,15 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         found."""
         count = self.connection.scalar(
             sa.select(organization.c.records_count).where(
+                organization.c.number == self.organization_number
+            )
+        )
+        return count or 0
+
+    def customers_count(self) -> int:
+        """The number of all customers of the organization."""
+        count = self.connection.scalar(
+            sa.select(organization.c.customers_count).where(
                 organization.c.number == self.organization_number
             )
         )
