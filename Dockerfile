@@ -51,11 +51,12 @@ ENV PATH=/opt/cost-insights/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     COST_INSIGHTS_DATABASE_URL=sqlite:////var/lib/cost-insights/cost-insights.db \
     COST_INSIGHTS_GRPC_ADDRESS=0.0.0.0:50051 \
-    COST_INSIGHTS_HTTP_ADDRESS=0.0.0.0:8080
+    COST_INSIGHTS_HTTP_ADDRESS=0.0.0.0:8080 \
+    COST_INSIGHTS_ADMIN_ADDRESS=0.0.0.0:9464
 
 USER 10001:10001
 VOLUME /var/lib/cost-insights
-EXPOSE 50051 8080
+EXPOSE 50051 8080 9464
 # Running calls are finished for COST_INSIGHTS_DRAIN_SECONDS, 30: stop the container later than that.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s \

@@ -1,10 +1,12 @@
 """Fixtures that several folders of tests use."""
 
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -15,10 +17,13 @@ from tests.support.databases import ENGINES, Databases
 if TYPE_CHECKING:
     from cost_insights.identity import Organization
     from cost_insights.store import Store
+    from tests.support.command_line import Serve, Serving
     from tests.support.service import Caller, LoopThread, Service, StartServer
 
 # A narrow terminal, which pytest-xdist pretends to have, would leave columns out of tables.
 os.environ.pop("COLUMNS", None)
+# Servers of several tests run at once, and few of them are about measurements.
+os.environ.setdefault("COST_INSIGHTS_ADMIN_ADDRESS", "")
 
 hypothesis.settings.register_profile(
     "ci",
@@ -140,6 +145,42 @@ def acme(store: "Store") -> "Organization":
     from tests.support.records import new_organization
 
     return new_organization(store)
+
+
+@pytest.fixture
+def clean_env(tmp_path: Path) -> dict[str, str]:
+    """An environment without settings, but for a free port, and with an empty data folder."""
+    env = {name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name}
+    return env | {
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "HOME": str(tmp_path),
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        # Several tests may serve at once.
+        "COST_INSIGHTS_HTTP_ADDRESS": "127.0.0.1:0",
+        "COST_INSIGHTS_ADMIN_ADDRESS": "",
+    }
+
+
+@pytest.fixture
+def serve(clean_env: dict[str, str]) -> "Serve":
+    """Runs the service in a process of its own."""
+    from tests.support.command_line import Serving, program
+
+    @contextmanager
+    def run(*arguments: str) -> "Iterator[Serving]":
+        with subprocess.Popen(
+            program("serve", *arguments), env=clean_env, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                greeting = process.stdout.readline()
+                assert greeting, "the service did not start"
+                yield Serving(process, greeting.rstrip("\n"))
+            finally:
+                process.kill()
+
+    return run
 
 
 @pytest.fixture(scope="session")

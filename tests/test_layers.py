@@ -38,6 +38,7 @@ EVERYWHERE = {
     "logs",
     "paging",
     "settings",
+    "telemetry",
 }
 """The modules that any layer may import, and that import nothing of the layers."""
 
@@ -62,6 +63,7 @@ THIRD_PARTY: Mapping[str, set[str]] = {
         "store",
     },
     "connectrpc": {"doors"},
+    "prometheus_client": {"telemetry"},
     "protobuf": {"doors"},
     "psycopg": {"store"},
     "starlette": {"doors"},

@@ -1,16 +1,18 @@
 """Every part of the service, built once from its settings and closed in reverse."""
 
 import asyncio
+import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import cast
 
 from cost_insights.api.admission import Budget
-from cost_insights.api.compatible import CompatibleParts, compatible_calls
+from cost_insights.api.compatible import ENDPOINTS, CompatibleParts, compatible_calls
 from cost_insights.api.events import event_calls
 from cost_insights.api.exporting import Exports
 from cost_insights.api.health import Health
 from cost_insights.api.metrics import metrics_calls
-from cost_insights.api.operations import BytesCall, Call
+from cost_insights.api.operations import OPERATIONS, BytesCall, Call, CallKind
 from cost_insights.api.revenue import revenue_calls
 from cost_insights.api.statuses import log_failed_calls
 from cost_insights.api.system_events import system_event_call
@@ -31,6 +33,8 @@ from cost_insights.metrics import Caches, Dashboards, LedgerCache, MetricsExport
 from cost_insights.revenue import Recorder, RevenueReader
 from cost_insights.settings import Settings
 from cost_insights.store import Store
+from cost_insights.telemetry import Instruments, Measurements, Rows
+from cost_insights.telemetry.telemetry import Telemetry
 
 _CLOSE_SECONDS = 2.5
 """The time that work may take which is still to be done once the doors are closed."""
@@ -40,17 +44,43 @@ _OWN_CONNECTIONS = 4
 and its lease."""
 
 
+def define_measurements(instruments: Instruments) -> Measurements:
+    """Defines the measurements of the service."""
+    return Measurements(
+        instruments,
+        rpcs=[operation.method for operation in OPERATIONS.values()],
+        streams=[
+            operation.method
+            for operation in OPERATIONS.values()
+            if operation.kind is CallKind.BIDIRECTIONAL
+        ],
+        endpoints=[endpoint.name for endpoint in ENDPOINTS],
+        release=version("cost-insights"),
+        python=platform.python_version(),
+    )
+
+
 class App:
     """The parts of one process, whatever doors lead to them."""
 
-    def __init__(self, settings: Settings, *, shared_rates: SharedTimes | None = None) -> None:
-        """`shared_rates` holds what other processes of the service take of the same rates."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        shared_rates: SharedTimes | None = None,
+        rows: Rows | None = None,
+    ) -> None:
+        """`shared_rates` holds what other processes of the service take of the same rates, and
+        `rows` the measurements of all of them."""
         self.settings = settings
+        self.telemetry = Telemetry(define_measurements, rows, is_on=bool(settings.admin_address))
+        measurements = self.measurements = self.telemetry.measurements
         self.store = Store(
             settings.database_url,
             connections_max=settings.database_connections_max,
             retry_seconds=settings.database_retry_seconds,
             answer_seconds_max=settings.database_answer_seconds_max,
+            measurements=measurements.database,
         )
         self.authenticator = Authenticator(
             self.store,
@@ -65,17 +95,21 @@ class App:
                 shared=shared_rates,
             ),
         )
-        self.caches = Caches(CellCache(settings.cache_bytes_max), CustomerCache())
+        self.caches = Caches(
+            CellCache(settings.cache_bytes_max, measurements.cells), CustomerCache()
+        )
+        self._ledgers = LedgerCache(settings.ledger_bytes_max, measurements.ledgers)
         self.health = Health(self.store)
         self.budget = Budget(settings.in_flight_bytes_max)
         self.stopping = asyncio.Event()
         """Set once the service stops, which ends streams."""
 
         self._ingestor = Ingestor(
-            EventWriter(self.store, self.caches.cells),
+            EventWriter(self.store, self.caches.cells, measurements.ingest),
             limits=settings.limits(),
             waiting_events_max=settings.waiting_events_max,
             waiting_bytes_max=settings.waiting_bytes_max,
+            measurements=measurements.ingest,
         )
         reading = max(2, self.store.transactions_max - _OWN_CONNECTIONS)
         self._exports_max = max(1, reading // 2)
@@ -84,18 +118,16 @@ class App:
             query_seconds_max=settings.query_seconds_max,
             readers=max(2, reading - self._exports_max),
         )
-        self._jobs = (
-            [Runner(self.store, Compactor(self.store, self.caches.cells))]
-            if settings.compact
-            else []
-        )
+        self._compactor = Compactor(self.store, self.caches.cells, measurements.compaction)
+        self._jobs = [Runner(self.store, self._compactor)] if settings.compact else []
         events = EventSearcher(self.store, self.caches.cells, self.caches.customers)
         names = EventNameReader(self.store, self.caches.cells)
         metrics = MetricsReader(
             self.store,
             self.caches,
-            LedgerCache(settings.ledger_bytes_max),
+            self._ledgers,
             question_bytes_max=settings.question_bytes_max,
+            measurements=measurements.questions,
         )
         self.calls = self._calls(events, names, metrics)
         """The implementation of each operation, by its path."""
@@ -125,7 +157,8 @@ class App:
         )
 
     def start(self) -> None:
-        """Starts storing events and the jobs in the background."""
+        """Starts storing events, the jobs in the background and measuring."""
+        self.telemetry.start(self._measure)
         self._ingestor.start()
         self.authenticator.uses.start()
         for job in self._jobs:
@@ -136,6 +169,7 @@ class App:
 
         If the database does not answer, the work fails after some seconds.
         """
+        self.telemetry.stop()
         giving_up = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self.store.give_up)
         try:
             await self._ingestor.close()
@@ -148,6 +182,17 @@ class App:
             giving_up.cancel()
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
+
+    def _measure(self) -> None:
+        """Sets the gauges of every part."""
+        ingest = self.measurements.ingest
+        ingest.in_flight_bytes.set(self.budget.held_bytes)
+        ingest.in_flight_bytes_max.set(self.budget.bytes_max)
+        self._ingestor.measure()
+        self._compactor.measure()
+        self._ledgers.measure()
+        self.caches.cells.measure()
+        self.store.measure()
 
     def _calls(
         self, events: EventSearcher, names: EventNameReader, metrics: MetricsReader

@@ -18,18 +18,24 @@ from cost_insights.addresses import AddressError, is_loopback
 from cost_insights.app import App
 from cost_insights.doors.connections import ConnectionLimits, connections_allowed
 from cost_insights.doors.grpc.listener import GrpcListener
+from cost_insights.doors.http.admin import admin_application
+from cost_insights.doors.http.application import application
 from cost_insights.doors.http.bodies import HttpLimits
 from cost_insights.doors.http.listener import HttpListener
 from cost_insights.doors.tls import Certificates, TlsError, TlsFiles
 from cost_insights.identity import SharedTimes, any_token
 from cost_insights.settings import Settings
 from cost_insights.store import Store
+from cost_insights.telemetry import NOTHING, Rows
 
 _log = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 0.000_5
 """The time for which a thread keeps the interpreter's lock while another waits for it."""
 
+
+_ADMIN_CONNECTIONS_MAX = 16
+"""The number of connections to the address for administrators."""
 
 _STOP_SECONDS = 4.5
 """The time that a stop may take besides that of the calls."""
@@ -57,12 +63,14 @@ class Server:
         *,
         share_port: bool = False,
         shared_rates: SharedTimes | None = None,
+        rows: Rows | None = None,
     ) -> None:
         """`share_port` lets other processes listen on the same port; `shared_rates` holds what they
-        take of rates."""
+        take of rates, and `rows` the measurements of all of them."""
         self.settings = settings
-        self.app = App(settings, shared_rates=shared_rates)
+        self.app = App(settings, shared_rates=shared_rates, rows=rows)
         self._share_port = share_port
+        self._admin: HttpListener | None = None
         self._grpc: GrpcListener | None = None
         self._http: HttpListener | None = None
 
@@ -75,6 +83,11 @@ class Server:
     def http_address(self) -> str:
         """The address of the HTTP server, in the same way; empty if it is turned off."""
         return self.settings.http_address if self._http is None else self._http.address
+
+    @property
+    def admin_address(self) -> str:
+        """The address of the measurements, in the same way."""
+        return self.settings.admin_address if self._admin is None else self._admin.address
 
     async def start(self) -> None:
         """Opens the database and serves.
@@ -102,6 +115,7 @@ class Server:
             app.health,
             app.authenticator,
             app.budget,
+            measurements=app.measurements.calls,
             connections=connections,
             request_bytes_max=settings.request_bytes_max,
             certificates=certificates,
@@ -111,16 +125,34 @@ class Server:
         if settings.http_address:
             self._http = HttpListener(
                 settings.http_address,
-                app.calls,
-                app.compatible_calls,
-                app.health,
-                app.authenticator,
-                limits=HttpLimits(
-                    settings.request_bytes_max, settings.http_body_seconds, app.budget
+                application(
+                    app.calls,
+                    app.compatible_calls,
+                    app.health,
+                    app.authenticator,
+                    limits=HttpLimits(
+                        settings.request_bytes_max, settings.http_body_seconds, app.budget
+                    ),
+                    measurements=app.measurements.calls,
+                    cors_origins=settings.http_cors_origins,
                 ),
+                app.measurements.calls,
+                body_seconds_max=settings.http_body_seconds,
                 connections=connections,
-                cors_origins=settings.http_cors_origins,
                 certificates=certificates,
+                share_port=self._share_port,
+            )
+        if settings.admin_address:
+            self._admin = HttpListener(
+                settings.admin_address,
+                admin_application(app.telemetry.rendered),
+                # What the measurements are read with is not measured.
+                NOTHING.calls,
+                body_seconds_max=settings.http_body_seconds,
+                connections=ConnectionLimits(
+                    _ADMIN_CONNECTIONS_MAX, settings.connection_idle_seconds
+                ),
+                certificates=None,
                 share_port=self._share_port,
             )
         for listener in self._listeners():
@@ -137,7 +169,8 @@ class Server:
         await self.app.close()
 
     def _listeners(self) -> Sequence[Listener]:
-        return [listener for listener in (self._grpc, self._http) if listener is not None]
+        listeners = (self._grpc, self._http, self._admin)
+        return [listener for listener in listeners if listener is not None]
 
 
 async def serve(
@@ -145,6 +178,7 @@ async def serve(
     *,
     share_port: bool = False,
     shared_rates: SharedTimes | None = None,
+    rows: Rows | None = None,
     ready: Callable[[Server], None] = lambda _: None,
 ) -> None:
     """Runs the service until SIGTERM or SIGINT; `ready` is called once it serves."""
@@ -155,7 +189,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    server = Server(settings, share_port=share_port, shared_rates=shared_rates)
+    server = Server(settings, share_port=share_port, shared_rates=shared_rates, rows=rows)
     try:
         await server.start()
         # The objects made so far live as long as the process, so the garbage collector need not

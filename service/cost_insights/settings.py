@@ -94,6 +94,10 @@ class Settings(BaseSettings):
     http_address: str = "127.0.0.1:8080"
     """The address of the HTTP server; port 0 takes a free port, and empty turns it off."""
 
+    admin_address: str = "127.0.0.1:9464"
+    """The address of `/metrics` for Prometheus, which whoever reaches it can read, without TLS;
+    port 0 takes a free port, and empty turns measurements off."""
+
     grpc_message_seconds: float = Field(default=60, ge=0.1, le=3_600)
     """The time that the message of a gRPC request, or the first one of a stream, may take to
     arrive."""

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -22,11 +23,14 @@ from typing import Any
 import uvloop
 
 from cost_insights.addresses import AddressError, join_address, socket_family, split_address
+from cost_insights.app import define_measurements
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import SharedTimes
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
+from cost_insights.telemetry import Rows, rows_size
+from cost_insights.telemetry.telemetry import row_length
 
 _log = logging.getLogger(__name__)
 
@@ -45,11 +49,11 @@ def supervise(
     workers: int,
     *,
     log_level: int = logging.INFO,
-    ready: Callable[[str, str], None] = lambda _grpc, _http: None,
+    ready: Callable[[str, str, str], None] = lambda _grpc, _http, _admin: None,
 ) -> None:
     """Runs the workers until SIGTERM or SIGINT.
 
-    `ready` gets the addresses of gRPC and HTTP once all have served.
+    `ready` gets the addresses of gRPC, HTTP and the measurements once all have served.
 
     Raises AddressError if the address or the database does not allow it, SchemaError if the
     schema of the database is not the one that this program works with, and
@@ -71,23 +75,46 @@ def supervise(
         store.close()
     with _stop_signal() as stop, _kept_ports(settings) as addresses:
         settings = settings.model_copy(update={**addresses, "database_upgrade": False})
+        # It has no name in any file system, and is gone with the last process that has it.
+        memory = _processes.RawArray("d", rows_size(workers, row_length(define_measurements)))
         rates = SharedTimes(_processes)
-        running = [_Worker(settings, number, log_level, rates) for number in range(1, workers + 1)]
+        running = [
+            _Worker(settings, log_level, _Place(number, workers, memory, rates))
+            for number in range(1, workers + 1)
+        ]
         try:
-            _watch(running, stop, lambda: ready(settings.grpc_address, settings.http_address))
+            _watch(
+                running,
+                stop,
+                lambda: ready(settings.grpc_address, settings.http_address, settings.admin_address),
+            )
         finally:
             _log.info("stopping %d workers", workers)
             _stop(running, settings.drain_seconds + _KILL_SECONDS)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The place of a worker among the others, which whoever replaces it takes over."""
+
+    number: int
+    """The number, from 1."""
+
+    workers: int
+    memory: Any
+    """The memory of the measurements of all."""
+
+    rates: SharedTimes
+    """What all of them take of rates."""
+
+
 class _Worker:
     """A process of the service, restarted whenever it dies."""
 
-    def __init__(self, settings: Settings, number: int, log_level: int, rates: SharedTimes) -> None:
+    def __init__(self, settings: Settings, log_level: int, place: _Place) -> None:
         self._settings = settings
-        self._number = number
         self._log_level = log_level
-        self._rates = rates
+        self._place = place
         self.has_served = False
         self.start()
 
@@ -99,8 +126,8 @@ class _Worker:
         watched, self._alive = _processes.Pipe(duplex=False)
         self.process: SpawnProcess = _processes.Process(
             target=_work,
-            args=(self._settings, self._log_level, self._rates, told, watched),
-            name=f"worker {self._number}",
+            args=(self._settings, self._log_level, self._place, told, watched),
+            name=f"worker {self._place.number}",
         )
         self.process.start()
         told.close()
@@ -167,11 +194,7 @@ def _stop(workers: list[_Worker], seconds: float) -> None:
 
 
 def _work(
-    settings: Settings,
-    log_level: int,
-    rates: SharedTimes,
-    serving: Connection,
-    alive: Connection,
+    settings: Settings, log_level: int, place: _Place, serving: Connection, alive: Connection
 ) -> None:
     """The main function of a worker."""
     logging.basicConfig(
@@ -183,8 +206,11 @@ def _work(
     def ready(server: Server) -> None:
         serving.send(True)
 
+    rows = Rows(place.memory, processes=place.workers, own=place.number - 1)
     try:
-        uvloop.run(serve(settings, share_port=True, shared_rates=rates, ready=ready))
+        uvloop.run(
+            serve(settings, share_port=True, shared_rates=place.rates, rows=rows, ready=ready)
+        )
     except (SchemaError, StoreUnavailableError) as error:
         # Another version may have upgraded the database while the others go on serving, or it may
         # have gone away.
@@ -216,11 +242,11 @@ def _stop_signal() -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _kept_ports(settings: Settings) -> Iterator[Mapping[str, str]]:
-    """Reserves the ports of both doors, and yields the settings with their addresses."""
+    """Reserves the ports of all addresses, and yields the settings with their addresses."""
     with contextlib.ExitStack() as stack:
         yield {
             name: stack.enter_context(_kept_port(address))
-            for name in ("grpc_address", "http_address")
+            for name in ("grpc_address", "http_address", "admin_address")
             if (address := getattr(settings, name))
         }
 

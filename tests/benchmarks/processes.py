@@ -59,6 +59,7 @@ def service(database_url: str, **settings: str) -> contextlib.AbstractContextMan
             "serve",
             "--grpc-address=127.0.0.1:0",
             "--http-address=127.0.0.1:0",
+            "--admin-address=127.0.0.1:0",
             f"--database-url={database_url}",
             "--log-level=warning",
         ],

@@ -3,29 +3,14 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import pytest
 
 from cost_insights.cli import main
-from tests.support.command_line import SECONDS_MAX, Command, Serve, Serving, program
+from tests.support.command_line import SECONDS_MAX, Command, program
 from tests.support.databases import Databases
 from tests.support.service import Service
-
-
-@pytest.fixture
-def clean_env(tmp_path: Path) -> dict[str, str]:
-    """An environment without settings, but for a free port, and with an empty data folder."""
-    env = {name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name}
-    return env | {
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "HOME": str(tmp_path),
-        "COLUMNS": "80",
-        "NO_COLOR": "1",
-        # Several tests may serve at once.
-        "COST_INSIGHTS_HTTP_ADDRESS": "127.0.0.1:0",
-    }
 
 
 @pytest.fixture
@@ -81,23 +66,3 @@ def sqlite_server(
     """A server on an embedded database, for what no database matters to."""
     with databases.fresh("sqlite") as url, start_server(url) as service:
         yield service
-
-
-@pytest.fixture
-def serve(clean_env: dict[str, str]) -> Serve:
-    """Runs the service in a process of its own."""
-
-    @contextmanager
-    def run(*arguments: str) -> Iterator[Serving]:
-        with subprocess.Popen(
-            program("serve", *arguments), env=clean_env, stdout=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                assert process.stdout is not None
-                greeting = process.stdout.readline()
-                assert greeting, "the service did not start"
-                yield Serving(process, greeting.rstrip("\n"))
-            finally:
-                process.kill()
-
-    return run

@@ -48,6 +48,7 @@ def ports() -> dict[str, str]:
     return {
         "COST_INSIGHTS_GRPC_ADDRESS": f"0.0.0.0:{free_port()}",
         "COST_INSIGHTS_HTTP_ADDRESS": f"0.0.0.0:{free_port()}",
+        "COST_INSIGHTS_ADMIN_ADDRESS": f"0.0.0.0:{free_port()}",
     }
 
 
@@ -74,7 +75,7 @@ def test_configuration(image: Image) -> None:
     assert image.command == ["cost-insights", "serve"]
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
-    assert set(config["ExposedPorts"]) == {"50051/tcp", "8080/tcp"}
+    assert set(config["ExposedPorts"]) == {"50051/tcp", "8080/tcp", "9464/tcp"}
     assert set(config["Volumes"]) == {"/var/lib/cost-insights"}
     assert config["Healthcheck"]["Test"] == ["CMD", "cost-insights", "healthcheck"]
     assert image.bytes_over_base <= BYTES_MAX

@@ -105,8 +105,13 @@ def test_ports_are_those_of_the_image() -> None:
         if name.startswith("Service/"):
             for port in one["spec"]["ports"]:
                 assert named[port["targetPort"]] == port["port"]
-    (ingress,) = resources()["NetworkPolicy/cost-insights"]["spec"]["ingress"]
-    assert {one["port"] for one in ingress["ports"]} == set(named)
+    ingress = resources()["NetworkPolicy/cost-insights"]["spec"]["ingress"]
+    assert [{one["port"] for one in rule["ports"]} for rule in ingress] == [
+        {"grpc", "http"},
+        {"metrics"},
+    ]
+    metrics = Settings.model_fields["admin_address"].default.rpartition(":")[2]
+    assert named["metrics"] == int(metrics)
 
 
 def test_pods_have_no_rights() -> None:

@@ -98,6 +98,7 @@ def test_it_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "COST_INSIGHTS_GRPC_ADDRESS": "127.0.0.1:0",
         "COST_INSIGHTS_HTTP_ADDRESS": "127.0.0.1:0",
+        "COST_INSIGHTS_ADMIN_ADDRESS": "",
     }
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -57,7 +57,7 @@ class Budget:
     """A number of bytes that organizations share fairly; for one event loop."""
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._free = bytes_max
         self._owners: dict[int, _Owner] = {}
         self._latest: _Owner | None = None
@@ -68,7 +68,7 @@ class Budget:
     @property
     def held_bytes(self) -> int:
         """The bytes that are reserved."""
-        return self._bytes_max - self._free
+        return self.bytes_max - self._free
 
     def usual_bytes(self, organization: Organization) -> int:
         """The size of the larger ones of the requests that the organization sent lately."""
@@ -126,12 +126,12 @@ class Budget:
     def overloaded(self) -> OverloadedError:
         """The error for a call for which there is no room."""
         return OverloadedError(
-            f"{self.held_bytes} bytes of requests are in work, of at most {self._bytes_max}, which "
+            f"{self.held_bytes} bytes of requests are in work, of at most {self.bytes_max}, which "
             "organizations share; try again later",
             reason="OVERLOADED",
             facts={
                 "in_flight_bytes": str(self.held_bytes),
-                "in_flight_bytes_max": str(self._bytes_max),
+                "in_flight_bytes_max": str(self.bytes_max),
             },
         )
 
@@ -148,7 +148,7 @@ class Budget:
     def _fits(self, owner: "_Owner", size: int, *, beside: int = 0) -> bool:
         # Whatever has nothing beside it is taken, however large.
         return owner.held + size <= _FREE_SHARES * (self._free - size) or (
-            self._free + beside == self._bytes_max
+            self._free + beside == self.bytes_max
         )
 
     def _may_have(self, owner: "_Owner", size: int, ingests: bool) -> bool:

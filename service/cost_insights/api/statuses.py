@@ -34,6 +34,7 @@ from cost_insights.errors import (
     UnauthenticatedError,
 )
 from cost_insights.logs import RepeatedLines
+from cost_insights.telemetry import running_call
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ def status_of(error: BaseException, *, method: str, organization: str | None) ->
     Anything but a `CostInsightsError` is logged under an incident number, and the
     caller learns that number and nothing else. The organization is None if the caller is unknown.
     """
+    if (call := running_call()) is not None:
+        call.count_error(error.reason if isinstance(error, CostInsightsError) else "INTERNAL")
     if not isinstance(error, CostInsightsError):
         incident = secrets.token_hex(4)
         _log.error(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cost_insights._native.cells import CachedCells
+from cost_insights.telemetry import NOTHING, CacheMeasurements
 
 
 class CellCache:
@@ -19,8 +20,9 @@ class CellCache:
     _ENTRY_BYTES = 200
     """The approximate size of an entry beside its content."""
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, measurements: CacheMeasurements = NOTHING.cells) -> None:
         self._bytes_max = bytes_max
+        self._measurements = measurements
         self._bytes = 0
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = threading.Lock()
@@ -28,14 +30,22 @@ class CellCache:
     def known(self, ids: Iterable[bytes]) -> dict[bytes, CachedCells]:
         """The cached ids among these, with their contents."""
         known: dict[bytes, CachedCells] = {}
+        asked = 0
         with self._lock:
             for one in ids:
+                asked += 1
                 if (entry := self._entries.get(one)) is not None:
                     self._entries.move_to_end(one)
                     self._count(entry)
                     known[one] = entry.cached
             self._make_room()
+            self._measurements.hits.add(len(known))
+            self._measurements.misses.add(asked - len(known))
         return known
+
+    def measure(self) -> None:
+        """Sets the gauge of the size."""
+        self._measurements.bytes.set(self._bytes)
 
     def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, CachedCells]:
         """Adds committed contents, and returns them as they are cached."""

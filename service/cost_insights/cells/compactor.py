@@ -18,6 +18,7 @@ from cost_insights.cells.compaction import compact, reclaim
 from cost_insights.errors import FAILURES, StoreUnavailableError
 from cost_insights.jobs import COMPACTION
 from cost_insights.store import Store
+from cost_insights.telemetry import NOTHING, CompactionMeasurements
 
 _log = logging.getLogger(__name__)
 
@@ -50,18 +51,39 @@ class Compactor:
     name = "compaction"
     lease = COMPACTION
 
-    def __init__(self, store: Store, cache: CellCache) -> None:
-        """The cache, from which compacted cells are removed: nobody reads them again."""
+    def __init__(
+        self,
+        store: Store,
+        cache: CellCache,
+        measurements: CompactionMeasurements = NOTHING.compaction,
+    ) -> None:
+        """Compacted cells are removed from the cache: nobody reads them again."""
         self._store = store
+        self._measurements = measurements
         self._cache = cache
         self._not_before: dict[int, float] = {}
+        self._waiting: Sequence[Pending] = ()
+        """What this process, if it is the one that compacts, last saw waiting."""
 
     def begin(self) -> None:
         """Forgets the state: another process may have compacted since."""
+        self._waiting = ()
         self._before: Sequence[Pending] = ()
         self._rested_at = 0.0
         self._look_at = 0.0
         self._replaced_bytes = 0
+
+    def end(self) -> None:
+        """Says no more what waits: another process looks after it."""
+        self._waiting = ()
+
+    def measure(self) -> None:
+        """Sets the gauges of what waits, which gets older where compaction stands still."""
+        waiting = self._waiting
+        self._measurements.pending_batches.set(sum(one.batches for one in waiting))
+        self._measurements.oldest_seconds.set(
+            max([time.time() - one.oldest_us / 1e6 for one in waiting], default=0)
+        )
 
     def look(self, stopping: threading.Event) -> None:
         """Compacts the organizations with enough pending batches."""
@@ -69,6 +91,7 @@ class Compactor:
         if started < self._look_at:
             return
         waiting = pending_batches(self._store)
+        self._waiting = waiting
         # Where nothing waits, nothing will be old enough before that time.
         self._look_at = _rested(started) if waiting else started + _AGE_ENOUGH_SECONDS
         is_idle = waiting == self._before
@@ -90,11 +113,18 @@ class Compactor:
 
     def _compact(self, organizations: Sequence[int]) -> int:
         """Compacts as much as possible; returns the number of replaced bytes."""
+        measurements, started = self._measurements, time.monotonic()
         try:
-            return compact(self._store, organizations, self._cache) or 0
+            replaced_bytes = compact(self._store, organizations, self._cache) or 0
+            measurements.rounds["done"].add()
+            measurements.seconds.observe(time.monotonic() - started)
+            measurements.replaced_bytes.add(replaced_bytes)
+            return replaced_bytes
         except StoreUnavailableError:
+            measurements.rounds["failed"].add()
             raise
         except FAILURES:  # logged; the other organizations must go on
+            measurements.rounds["failed"].add()
             if len(organizations) > 1:
                 return sum(self._compact([one]) for one in organizations)
             _log.exception("batches of organization %s are not compacted", organizations[0])

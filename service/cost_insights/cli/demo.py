@@ -119,7 +119,8 @@ def demo(
     Example: cost-insights demo --seed 7
     """
     url = f"sqlite:///{demo_database_file()}" if database_url is None else database_url
-    settings = settings_of(database_url=url, grpc_address=grpc_address)
+    # Nobody measures a demo, and a service may be there that has the port.
+    settings = settings_of(database_url=url, grpc_address=grpc_address, admin_address="")
     stage = _prepare(settings, is_given=database_url is not None)
     with database_errors(stage.settings):
         try:

@@ -80,6 +80,15 @@ def serve(
             "Default: COST_INSIGHTS_HTTP_ADDRESS, or else 127.0.0.1:8080.",
         ),
     ] = None,
+    admin_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The address of /metrics for Prometheus, which whoever reaches it can read; port "
+            "0 takes a free port, and empty turns measurements off. Default: "
+            "COST_INSIGHTS_ADMIN_ADDRESS, or else 127.0.0.1:9464.",
+        ),
+    ] = None,
     database_url: DatabaseOption = None,
     tls_cert: Annotated[
         Path | None,
@@ -167,6 +176,7 @@ def serve(
     settings = settings_of(
         grpc_address=grpc_address,
         http_address=http_address,
+        admin_address=admin_address,
         tls_cert=tls_cert,
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,
@@ -188,7 +198,11 @@ def serve(
                     serve_until_stopped(
                         settings,
                         ready=lambda server: _announce(
-                            settings, server.grpc_address, server.http_address, workers
+                            settings,
+                            server.grpc_address,
+                            server.http_address,
+                            server.admin_address,
+                            workers,
                         ),
                     )
                 )
@@ -197,7 +211,7 @@ def serve(
                     settings,
                     workers,
                     log_level=logging.getLevelNamesMapping()[log_level.upper()],
-                    ready=lambda grpc, http: _announce(settings, grpc, http, workers),
+                    ready=lambda grpc, http, admin: _announce(settings, grpc, http, admin, workers),
                 )
         except AddressError as error:
             raise CommandError(str(error)) from None
@@ -237,7 +251,9 @@ def _bootstrap_secret(settings: Settings) -> str | None:
         raise usage(f"COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: {error}") from None
 
 
-def _announce(settings: Settings, address: str, http_address: str, workers: int) -> None:
+def _announce(
+    settings: Settings, address: str, http_address: str, admin_address: str, workers: int
+) -> None:
     store = store_of(settings)
     try:
         tokens = any_token(store)
@@ -257,6 +273,8 @@ def _announce(settings: Settings, address: str, http_address: str, workers: int)
         doors.append(f"HTTP on {http_address}")
     if settings.tls_cert is not None:
         doors.append("both with TLS" if http_address else "with TLS")
+    if admin_address:
+        doors.append(f"metrics on {admin_address}")
     say(" · ".join((*doors, callers, processes, release, database)))
     if is_empty:
         _explain(address, tokens=tokens, tls=settings.tls_cert is not None)

@@ -8,6 +8,7 @@ request is answered after the commit that holds it.
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.writer import EventWriter
 from cost_insights.fair_queue import FairQueue
 from cost_insights.identity import UNLIMITED, Organization, Rates
+from cost_insights.telemetry import NOTHING, IngestMeasurements
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
@@ -86,8 +88,10 @@ class Ingestor:
         limits: Limits,
         waiting_events_max: int,
         waiting_bytes_max: int,
+        measurements: IngestMeasurements = NOTHING.ingest,
     ) -> None:
         self._event_writer = writer
+        self._measurements = measurements
         self._limits = limits
         self._waiting_events_max = waiting_events_max
         self._waiting_bytes_max = waiting_bytes_max
@@ -127,18 +131,22 @@ class Ingestor:
         """
         # Refused before it costs anything, and again once it is known how much it holds.
         self._admit(organization, len(request))
-        return await self._decoded(
+        batch = await self._decoded(
             len(request),
             lambda: native.decode_events(request, **self._decoding(organization)),
         )
+        self._count_faults(batch)
+        return batch
 
     async def decode_json(self, organization: Organization, body: bytes) -> EventBatch:
         """Reads an `IngestEventsRequest` written as JSON, as `decode` reads an encoded one."""
         self._admit(organization, len(body))
-        return await self._decoded(
+        batch = await self._decoded(
             len(body),
             lambda: native.decode_events_json(body, **self._decoding(organization)),
         )
+        self._count_faults(batch)
+        return batch
 
     async def store(
         self,
@@ -167,12 +175,14 @@ class Ingestor:
         self, organization: Organization, request: bytes, stream_id: str
     ) -> StreamedBatch:
         """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
-        return await self._decoded(
+        streamed = await self._decoded(
             len(request),
             lambda: native.decode_streamed(
                 request, stream_id=stream_id, **self._decoding(organization)
             ),
         )
+        self._count_faults(streamed.batch)
+        return streamed
 
     def enqueue(
         self, organization: Organization, batch: EventBatch, request_bytes: int
@@ -206,6 +216,13 @@ class Ingestor:
             await self._left.wait()
         if self._closing:
             raise ShuttingDownError
+
+    def measure(self) -> None:
+        """Sets the gauges of what waits."""
+        measurements = self._measurements
+        measurements.waiting_events.set(self._waiting_events)
+        measurements.waiting_events_max.set(self._waiting_events_max)
+        measurements.waiting_bytes.set(self._waiting_bytes)
 
     async def _decoded(self, request_bytes: int, decode: Callable[[], _T]) -> _T:
         # A large request is decoded in a thread, so that others are served meanwhile.
@@ -308,6 +325,7 @@ class Ingestor:
         loop = asyncio.get_running_loop()
         submissions = [waiting.submission for waiting in group]
         prepare = partial(self._event_writer.prepare, submissions)
+        started = time.perf_counter()
         outcomes = await loop.run_in_executor(
             self._writer,
             self._insert,
@@ -317,6 +335,7 @@ class Ingestor:
             lambda: self._waiting_events >= _FEW_EVENTS and loop.call_soon_threadsafe(written.set),
         )
         written.set()
+        self._count_group(group, outcomes, time.perf_counter() - started)
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.outcome.done():
                 continue
@@ -324,6 +343,43 @@ class Ingestor:
                 waiting.outcome.set_result(outcome)
             else:
                 waiting.outcome.set_exception(outcome)
+
+    def _count_faults(self, batch: EventBatch) -> None:
+        """Counts what is wrong with a batch."""
+        if not batch.faulty and batch.request_fault is None:
+            return
+        self._measurements.events["refused"].add(batch.faulty)
+        for fault in batch.faults:
+            self._measurements.faults[fault.reason].add()
+
+    def _count_group(
+        self,
+        group: Sequence[_Waiting],
+        outcomes: Sequence[Outcome | BaseException],
+        seconds: float,
+    ) -> None:
+        """Counts what became of a group."""
+        measurements = self._measurements
+        events = inserted = duplicates = unknown = request_bytes = 0
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Outcome):
+                # Those that name an unknown customer were found out by the database.
+                unknown += outcome.batch.faulty - waiting.submission.batch.faulty
+                if outcome.receipt is not None:
+                    events += len(outcome.batch)
+                    inserted += outcome.receipt.inserted
+                    duplicates += outcome.receipt.duplicates
+                    request_bytes += waiting.request_bytes
+        measurements.group_seconds.observe(seconds)
+        measurements.group_requests.observe(len(group))
+        measurements.group_events.observe(events)
+        measurements.events["inserted"].add(inserted)
+        measurements.events["duplicate"].add(duplicates)
+        measurements.events["conflict"].add(events - inserted - duplicates)
+        measurements.request_bytes.add(request_bytes)
+        if unknown:
+            measurements.events["refused"].add(unknown)
+            measurements.faults["CUSTOMER_NOT_FOUND"].add(unknown)
 
     def _insert(
         self,

@@ -1,19 +1,27 @@
 """Writing events: transactions that are retried until their outcome is known."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from cost_insights.cells import CellCache
 from cost_insights.events.insertion import EventInsertion, Outcome, Prepared, Submission
 from cost_insights.store import Store
 from cost_insights.store.dialect import TransactionTrace
+from cost_insights.telemetry import NOTHING, IngestMeasurements
 
 
 class EventWriter:
     """Writes events from one thread; any thread may prepare them."""
 
-    def __init__(self, store: Store, cell_cache: CellCache | None = None) -> None:
-        """The cache, which gets the cells of committed events: the next question reads them."""
+    def __init__(
+        self,
+        store: Store,
+        cell_cache: CellCache | None = None,
+        measurements: IngestMeasurements = NOTHING.ingest,
+    ) -> None:
+        """The cache gets the cells of committed events: the next question reads them."""
         self._store = store
+        self._measurements = measurements
         self._insertion = EventInsertion(store.dialect, cell_cache or CellCache(0))
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
@@ -49,7 +57,9 @@ class EventWriter:
                 if result.trace is not None:
                     uncertain = result.trace, result.outcomes
                 written()
+                started = time.perf_counter()
                 result.transaction.commit()
+                self._measurements.commit_seconds.observe(time.perf_counter() - started)
                 insertion.committed()
                 return result.outcomes
         raise AssertionError("a retry neither returned nor raised")

@@ -25,6 +25,9 @@ class Job(Protocol):
     def begin(self) -> None:
         """Called when this process has got the lease."""
 
+    def end(self) -> None:
+        """Called when it has given the lease back, or lost it."""
+
     def look(self, stopping: threading.Event) -> None:
         """Looks once for work and does it; ends early once `stopping` is set."""
 
@@ -52,7 +55,10 @@ class Runner:
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
                 with self._job.lease.claim(self._store) as claim:
-                    self._run_while(claim)
+                    try:
+                        self._run_while(claim)
+                    finally:
+                        self._job.end()
             except StoreUnavailableError:
                 pass  # logged by the store; the job goes on later
             except FAILURES:  # logged; the thread must go on

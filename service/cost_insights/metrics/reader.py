@@ -1,5 +1,6 @@
 """Answering a question: from facts to metrics per period and group."""
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -32,16 +33,24 @@ from cost_insights.metrics.sources.ledger_cache import LedgerCache
 from cost_insights.metrics.sources.revenue_facts import RevenueFacts
 from cost_insights.metrics.sources.snapshot import Caches, Snapshot
 from cost_insights.store import Deadline, Store
+from cost_insights.telemetry import NOTHING, QuestionMeasurements
 
 
 class MetricsReader:
     """Answers questions from one snapshot of the database each."""
 
     def __init__(
-        self, store: Store, caches: Caches, ledgers: LedgerCache, *, question_bytes_max: int
+        self,
+        store: Store,
+        caches: Caches,
+        ledgers: LedgerCache,
+        *,
+        question_bytes_max: int,
+        measurements: QuestionMeasurements = NOTHING.questions,
     ) -> None:
         """A question may read cells of so many bytes, and rank as many customers as take them."""
         self._store = store
+        self._measurements = measurements
         self._caches = caches
         self._question_bytes_max = question_bytes_max
         self.ledgers = ledgers
@@ -61,6 +70,7 @@ class MetricsReader:
         too much memory, before it is computed, QueryTooSlowError if the deadline is over first, and
         StoreUnavailableError if the database does not answer.
         """
+        started = time.perf_counter()
         cover = periods_of(question.start, question.end, question.zone, question.interval).cover
         # More than one statement is needed for names, and for events beside the cells.
         transaction = question.takes_names or bool(cover.cut_quarters)
@@ -70,9 +80,12 @@ class MetricsReader:
                 snapshot, question, self.ledgers, numbers_max=numbers_max, bytes_max=bytes_max
             )
             try:
-                return query.answer()
+                answer = query.answer()
             except CellsTooLargeError as error:
                 raise cells_too_large(question, error.bytes, bytes_max) from None
+        kind = "ungrouped" if question.group_by is None else question.group_by.value
+        self._measurements.seconds[kind].observe(time.perf_counter() - started)
+        return answer
 
     def snapshot(
         self, organization: Organization, deadline: Deadline, *, transaction: bool

@@ -14,6 +14,7 @@ from cost_insights.errors import (
     StoreUnavailableError,
 )
 from cost_insights.logs import RepeatedLines
+from cost_insights.telemetry import NOTHING, DatabaseMeasurements
 
 _log = logging.getLogger(__name__)
 # Commands set up no log, and report the error themselves.
@@ -39,7 +40,8 @@ class _Cause:
 class FailureLog:
     """The failures of one database, reported by threads as they happen."""
 
-    def __init__(self) -> None:
+    def __init__(self, measurements: DatabaseMeasurements = NOTHING.database) -> None:
+        self._measurements = measurements
         self._lines = RepeatedLines(_log, logging.ERROR)
         self._lock = threading.Lock()
         self._causes: dict[str, _Cause] = {}
@@ -58,6 +60,7 @@ class FailureLog:
                 cause = self._causes[key] = _Cause(words, is_of_writes, now, now)
             cause.last = now
             cause.count += 1
+            self._measurements.failures.add()
         self._lines.write(f"the database fails: {words}", key=key)
 
     def close(self) -> None:

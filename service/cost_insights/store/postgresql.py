@@ -27,6 +27,7 @@ from cost_insights.store.dialect import (
     NewBatch,
     TransactionTrace,
 )
+from cost_insights.store.pool import WatchedPool
 from cost_insights.store.schema import metadata
 
 _T = TypeVar("_T")
@@ -182,7 +183,11 @@ class Postgresql:
         # behind it were not executed.
         logging.getLogger("psycopg").setLevel(logging.ERROR)
         engine = sa.create_engine(
-            url, pool_size=connections_max, max_overflow=0, connect_args=self._CONNECT
+            url,
+            poolclass=WatchedPool,
+            pool_size=connections_max,
+            max_overflow=0,
+            connect_args=self._CONNECT,
         )
         self._connect_by_itself(engine)
         _replace_lost(engine)
@@ -267,6 +272,7 @@ class Postgresql:
             engine.url,
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
+            poolclass=WatchedPool,
             pool_size=connections_max,
             max_overflow=0,
             connect_args=self._CONNECT,

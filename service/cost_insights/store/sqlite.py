@@ -32,6 +32,7 @@ from cost_insights.store.dialect import (
     ServedElsewhereError,
     TransactionTrace,
 )
+from cost_insights.store.pool import WatchedPool
 from cost_insights.store.schema import batch
 from cost_insights.store.sqlite_pages import rows_in_pages
 
@@ -130,7 +131,7 @@ class Sqlite:
         file = self._opened = _File(url)
         engine = sa.create_engine(
             url,
-            poolclass=sa.pool.QueuePool,
+            poolclass=WatchedPool,
             pool_size=connections_max,
             max_overflow=0,
             # The time to wait for a writer of another process, such as `token create`.

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import alembic.command
 import alembic.config
@@ -29,8 +29,10 @@ from cost_insights.errors import (
 from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import WRITES, Dialect
 from cost_insights.store.failures import FailureLog
+from cost_insights.store.pool import WatchedPool
 from cost_insights.store.probe import Probe
 from cost_insights.store.schema import secret
+from cost_insights.telemetry import NOTHING, DatabaseMeasurements
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -60,6 +62,7 @@ class Store:
         retry_seconds: float = 10,
         is_damaged: bool = False,
         answer_seconds_max: float | None = None,
+        measurements: DatabaseMeasurements = NOTHING.database,
     ) -> None:
         """One that `is_damaged` is only read, as far as that goes."""
         url = parse_url(database_url)
@@ -90,7 +93,8 @@ class Store:
             wait_initial=0.02,
             wait_max=1.0,
         )
-        self._failures = FailureLog()
+        self._measurements = measurements
+        self._failures = FailureLog(measurements)
         # The cause of each retry is in the log of failures.
         logging.getLogger("stamina").setLevel(logging.ERROR)
         self._probe = Probe(self.dialect, self._engine)
@@ -106,6 +110,17 @@ class Store:
         self._look_up_engine.dispose()
         self._probe.close()
         self._failures.close()
+
+    def measure(self) -> None:
+        """Sets the gauges of the connections."""
+        engines = {"transactions": self._engine}
+        if self._statement_engine is not self._engine:
+            engines["statements"] = self._statement_engine
+        for name, engine in engines.items():
+            pool = cast("WatchedPool", engine.pool)
+            self._measurements.in_use[name].set(pool.checkedout())
+            self._measurements.limit[name].set(pool.size())
+            self._measurements.waiting[name].set(pool.waiting)
 
     def ask(self) -> None:
         """Returns once the database has answered a question that costs it next to nothing,

@@ -11,7 +11,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf import message
@@ -36,9 +36,13 @@ from cost_insights.doors.compression import (
     GZIP,
     decompressed,
 )
+from cost_insights.doors.grpc.measuring import measured
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import Authenticator, Caller
+from cost_insights.telemetry import CallMeasurements, running_call
+
+_T = TypeVar("_T")
 
 _STATUS_TRAILER = "grpc-status-details-bin"
 
@@ -54,11 +58,19 @@ def handlers(
     authenticator: Authenticator,
     budget: Budget,
     reader: MessageReader,
+    measurements: CallMeasurements,
 ) -> list[grpc.GenericRpcHandler]:
     """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one."""
     methods: defaultdict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = defaultdict(dict)
     for path, operation in OPERATIONS.items():
-        door = _Door(operation, calls[path], authenticator, budget, reader)
+        door = _Door(
+            operation,
+            calls[path],
+            authenticator,
+            budget,
+            reader=reader,
+            measurements=measurements,
+        )
         methods[operation.service][operation.method] = door.handler()
     return [
         grpc.method_handlers_generic_handler(service, of_service)
@@ -75,8 +87,11 @@ class _Door:
         call: Call,
         authenticator: Authenticator,
         budget: Budget,
+        *,
         reader: MessageReader,
+        measurements: CallMeasurements,
     ) -> None:
+        self._measurements = measurements
         self._operation = operation
         self._call = call
         self._authenticator = authenticator
@@ -91,20 +106,27 @@ class _Door:
             case CallKind.UNARY:
                 unary = cast("UnaryCall", self._call)
                 return grpc.stream_unary_rpc_method_handler(
-                    self._unary(lambda caller, request: unary(caller, self._decode(request)))
+                    self._measured(
+                        self._unary(lambda caller, request: unary(caller, self._decode(request)))
+                    )
                 )
             case CallKind.BYTES:
                 return grpc.stream_unary_rpc_method_handler(
-                    self._unary(cast("BytesCall", self._call))
+                    self._measured(self._unary(cast("BytesCall", self._call)))
                 )
             case CallKind.SERVER_STREAM:
                 return grpc.stream_stream_rpc_method_handler(
-                    self._server_stream(cast("ServerStreamCall", self._call))
+                    self._measured(self._server_stream(cast("ServerStreamCall", self._call)))
                 )
             case CallKind.BIDIRECTIONAL:
                 return grpc.stream_stream_rpc_method_handler(
-                    self._bidirectional(cast("BidirectionalCall", self._call))
+                    self._measured(self._bidirectional(cast("BidirectionalCall", self._call)))
                 )
+
+    def _measured(
+        self, handle: Callable[[object, Context], Awaitable[_T]]
+    ) -> Callable[[object, Context], Awaitable[_T]]:
+        return measured(handle, self._measurements, self._operation.method)
 
     # No error holds a request in memory: a status is made of each, and sent once the error and
     # the frames of its traceback are gone.
@@ -234,6 +256,8 @@ class _Door:
 
 async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     """Ends a call with a status."""
+    if (call := running_call()) is not None:
+        call.failed(_CODES[status.code].name)
     trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
     await context.abort(_CODES[status.code], status.message, trailers)
     raise AssertionError("abort returned")

@@ -11,9 +11,12 @@ from cost_insights.api.health import Health
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.grpc.calls import abort
+from cost_insights.doors.grpc.measuring import measured
 from cost_insights.doors.grpc.messages import Context, MessageReader, write
 from cost_insights.doors.grpc.open_calls import OpenCalls
 from cost_insights.errors import FAILURES, NotFoundError
+from cost_insights.telemetry import CallMeasurements
+from cost_insights.telemetry.measurements import HEALTH
 
 _WATCHES_MAX: Final = 64
 """The number of watches at a time."""
@@ -37,9 +40,11 @@ class HealthService:
         services: Sequence[str],
         *,
         bytes_max: int,
+        measurements: CallMeasurements,
         watches_max: int = _WATCHES_MAX,
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
+        self._measurements = measurements
         self._names = frozenset(("", *services))
         self._serving = False
         self._changed = asyncio.Event()
@@ -55,8 +60,12 @@ class HealthService:
         return grpc.method_handlers_generic_handler(
             health.SERVICE_NAME,
             {
-                "Check": grpc.stream_unary_rpc_method_handler(self._check),
-                "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
+                "Check": grpc.stream_unary_rpc_method_handler(
+                    measured(self._check, self._measurements, HEALTH)
+                ),
+                "Watch": grpc.stream_stream_rpc_method_handler(
+                    measured(self._watch, self._measurements, HEALTH)
+                ),
             },
         )
 

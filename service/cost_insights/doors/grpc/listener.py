@@ -13,11 +13,13 @@ from cost_insights.api.operations import SERVICES, Call
 from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.grpc.calls import handlers
 from cost_insights.doors.grpc.health import HealthService
+from cost_insights.doors.grpc.measuring import UnknownMethods
 from cost_insights.doors.grpc.messages import MessageReader
 from cost_insights.doors.grpc.reflection import ReflectionService
 from cost_insights.doors.grpc.runtime_log import keep_metadata_out
 from cost_insights.doors.tls import Certificates
 from cost_insights.identity import Authenticator
+from cost_insights.telemetry import CallMeasurements
 
 _CONNECTION_CALLS_MAX: Final = 256
 """The number of calls on one connection at a time; clients are told, and wait with more."""
@@ -43,6 +45,7 @@ class GrpcListener:
         authenticator: Authenticator,
         budget: Budget,
         *,
+        measurements: CallMeasurements,
         connections: ConnectionLimits,
         request_bytes_max: int,
         message_seconds_max: float,
@@ -83,14 +86,23 @@ class GrpcListener:
                 ("grpc.so_reuseport", int(share_port)),
             ),
         )
-        self._health = HealthService(service_health, SERVICES, bytes_max=request_bytes_max)
-        self._reflection = ReflectionService([*SERVICES, health.SERVICE_NAME])
+        self._health = HealthService(
+            service_health, SERVICES, bytes_max=request_bytes_max, measurements=measurements
+        )
+        self._reflection = ReflectionService([*SERVICES, health.SERVICE_NAME], measurements)
         reader = MessageReader(bytes_max=request_bytes_max, seconds_max=message_seconds_max)
         self._server.add_generic_rpc_handlers(
             [
-                *handlers(calls, authenticator=authenticator, budget=budget, reader=reader),
+                *handlers(
+                    calls,
+                    authenticator=authenticator,
+                    budget=budget,
+                    reader=reader,
+                    measurements=measurements,
+                ),
                 self._health.handler(),
                 *self._reflection.handlers(),
+                UnknownMethods(measurements),
             ]
         )
 

@@ -21,6 +21,8 @@ from cost_insights.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from cost_insights.telemetry import running_call
+from cost_insights.telemetry.measurements import CODES
 
 _REALM: Final = 'Bearer realm="cost-insights"'
 
@@ -73,6 +75,8 @@ def error_answer(error: BaseException, *, method: str, organization: str | None)
     if isinstance(error, HttpError):
         return _error(error.status, error.detail, error.headers)
     status = status_of(error, method=method, organization=organization)
+    if (call := running_call()) is not None:
+        call.failed(CODES[status.code])
     if not isinstance(error, CostInsightsError):
         return _error(500, status.message)
     code = WIRE[type(error)].http_status

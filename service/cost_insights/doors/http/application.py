@@ -26,9 +26,12 @@ from cost_insights.api.operations import Call
 from cost_insights.doors.http.answers import error_answer, json_answer
 from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes, read_json
 from cost_insights.doors.http.connect import connect_routes
+from cost_insights.doors.http.measuring import Measured
 from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator
+from cost_insights.telemetry import CallMeasurements, MeasuredOperation, running_call
+from cost_insights.telemetry.measurements import HTTP
 
 _GZIP_BYTES_MIN: Final = 1_024
 """The size from which an answer is compressed for those who accept it."""
@@ -55,6 +58,7 @@ def application(
     authenticator: Authenticator,
     *,
     limits: HttpLimits,
+    measurements: CallMeasurements,
     cors_origins: Sequence[str],
 ) -> ASGIApp:
     """The application; raises KeyError if `compatible_calls`, a mapping by name, lacks one."""
@@ -62,12 +66,14 @@ def application(
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
         *openapi_routes(),
-        *connect_routes(calls, authenticator, limits=limits),
+        *connect_routes(calls, authenticator, limits=limits, measurements=measurements),
     ]
     direct: dict[tuple[str, str], ASGIApp] = {}
     for endpoint in ENDPOINTS:
         call = compatible_calls[endpoint.name]
-        handle = _CompatibleEndpoint(endpoint, call, authenticator, limits)
+        handle = _CompatibleEndpoint(
+            endpoint, call, authenticator, limits, measurements.of(HTTP, endpoint.name)
+        )
         # Collections are documented with a slash at the end; clients use both forms.
         # A caller's own identifiers may hold slashes.
         path = endpoint.path.replace("{external_id}", "{external_id:path}")
@@ -85,17 +91,17 @@ def application(
         exception_handlers={HTTPException: _no_route},
     )
     routed.router.redirect_slashes = False
-    app = _Direct(direct, routed)
-    if not cors_origins:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=cors_origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=_READABLE_HEADERS,
-        max_age=7_200,
-    )
+    app: ASGIApp = _Direct(direct, routed)
+    if cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_READABLE_HEADERS,
+            max_age=7_200,
+        )
+    return Measured(app, measurements)
 
 
 class _Direct:
@@ -135,8 +141,10 @@ class _CompatibleEndpoint:
         call: CompatibleCall,
         authenticator: Authenticator,
         limits: HttpLimits,
+        measurements: MeasuredOperation,
     ) -> None:
         self._endpoint = endpoint
+        self._measurements = measurements
         self._call = call
         self._authenticator = authenticator
         self._limits = limits
@@ -147,6 +155,8 @@ class _CompatibleEndpoint:
         endpoint, budget, bytes_max = self._endpoint, self._limits.budget, self._limits.bytes_max
         headers: Headers = dict(scope["headers"])
         caller = reservation = refusal = None
+        if (running := running_call()) is not None:
+            running.is_of(self._measurements)
         # A request is in work until the last byte of its answer is written.
         try:
             try:

@@ -46,6 +46,8 @@ from cost_insights.doors.http.answers import HttpError, error_answer
 from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_content
 from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
+from cost_insights.telemetry import CallMeasurements, running_call
+from cost_insights.telemetry.measurements import CONNECT, GRPC_WEB
 
 _LARGE_BYTES: Final = 64 * 1024
 """The size from which a message is read from JSON or written as JSON in a thread."""
@@ -57,7 +59,11 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 
 
 def connect_routes(
-    calls: Mapping[str, Call], authenticator: Authenticator, *, limits: HttpLimits
+    calls: Mapping[str, Call],
+    authenticator: Authenticator,
+    *,
+    limits: HttpLimits,
+    measurements: CallMeasurements,
 ) -> Sequence[BaseRoute]:
     """A route for each operation; raises KeyError if `calls`, a mapping by path, lacks one."""
     endpoints = {
@@ -72,7 +78,7 @@ def connect_routes(
         compressions=[_Compression(name) for name in ENCODINGS],
         codecs=[_Codec("json"), _Codec("proto")],
     )
-    guarded = _Guarded(rpcs, limits)
+    guarded = _Guarded(rpcs, limits, measurements)
     return [Route(path, guarded, methods=["POST"]) for path in endpoints]
 
 
@@ -86,13 +92,17 @@ class _Rpcs(ConnectASGIApplication[None]):
 class _Guarded:
     """Refuses requests that the library cannot answer, and bodies that arrive too slowly."""
 
-    def __init__(self, rpcs: _Rpcs, limits: HttpLimits) -> None:
+    def __init__(self, rpcs: _Rpcs, limits: HttpLimits, measurements: CallMeasurements) -> None:
         self._rpcs = rpcs
+        self._measurements = measurements
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         content_type = request.headers.get("content-type", "").lower()
+        if (call := running_call()) is not None:
+            door = GRPC_WEB if content_type.startswith("application/grpc-web") else CONNECT
+            call.is_of(self._measurements.of(door, OPERATIONS[scope["path"]].method))
         is_known = _KNOWN.match(content_type) is not None
         if not is_known or not _is_ascii(scope):
             error = (
@@ -205,12 +215,15 @@ class _Authentication(MetadataInterceptor[None]):
         _caller.set(caller)
 
     async def on_end(self, token: None, ctx: _Context, error: Exception | None, /) -> None:
-        """Lets go of the request that an error holds by the frames of its traceback.
+        """Notes the error, which may be the library's own, and lets go of the request that it holds
+        by the frames of its traceback.
 
         The library keeps the error where its own traceback leads to, in a reference cycle.
         """
         del token, ctx
         if error is not None:
+            if isinstance(error, ConnectError) and (call := running_call()) is not None:
+                call.failed("CANCELLED" if error.code is Code.CANCELED else error.code.name)
             error.__traceback__ = error.__context__ = error.__cause__ = None
 
 

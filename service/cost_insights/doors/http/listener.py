@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
@@ -18,33 +18,26 @@ from cost_insights.addresses import (
     socket_family,
     split_address,
 )
-from cost_insights.api.compatible import CompatibleCall
-from cost_insights.api.health import Health
-from cost_insights.api.operations import Call
 from cost_insights.doors.connections import ConnectionLimits
-from cost_insights.doors.http.application import application
-from cost_insights.doors.http.bodies import HttpLimits
+from cost_insights.doors.http.measuring import count_refusal
 from cost_insights.doors.http.protocol import Connection
 from cost_insights.doors.tls import Certificates
-from cost_insights.identity import Authenticator
+from cost_insights.telemetry import CallMeasurements
 
 _BACKLOG: Final = 2_048
 
 
 class HttpListener:
-    """The HTTP door of one process, in the event loop that gRPC uses too."""
+    """An HTTP server of one process, in the event loop that gRPC uses too."""
 
     def __init__(
         self,
         address: str,
-        calls: Mapping[str, Call],
-        compatible_calls: Mapping[str, CompatibleCall],
-        health: Health,
-        authenticator: Authenticator,
+        app: ASGIApp,
+        measurements: CallMeasurements,
         *,
-        limits: HttpLimits,
+        body_seconds_max: float,
         connections: ConnectionLimits,
-        cors_origins: Sequence[str],
         certificates: Certificates | None,
         share_port: bool,
     ) -> None:
@@ -55,15 +48,9 @@ class HttpListener:
         self._certificates = certificates
         self._share_port = share_port
         self._connections = connections
-        self._body_seconds_max = limits.seconds_max
-        self._app = application(
-            calls,
-            compatible_calls,
-            health,
-            authenticator,
-            limits=limits,
-            cors_origins=cors_origins,
-        )
+        self._body_seconds_max = body_seconds_max
+        self._measurements = measurements
+        self._app = app
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -74,7 +61,10 @@ class HttpListener:
             host, _ = split_address(self.address)
             self.address = join_address(host, listening.getsockname()[1])
         config = server_config(
-            self._app, self._connections, body_seconds_max=self._body_seconds_max
+            self._app,
+            self._connections,
+            body_seconds_max=self._body_seconds_max,
+            on_refusal=partial(count_refusal, self._measurements),
         )
         if self._certificates is not None:
             context = self._certificates.ssl_context()
@@ -92,7 +82,11 @@ class HttpListener:
 
 
 def server_config(
-    app: ASGIApp, connections: ConnectionLimits, *, body_seconds_max: float
+    app: ASGIApp,
+    connections: ConnectionLimits,
+    *,
+    body_seconds_max: float,
+    on_refusal: Callable[[int], object] = lambda _: None,
 ) -> uvicorn.Config:
     """The configuration of a server in an event loop that is there already."""
     return uvicorn.Config(
@@ -104,6 +98,7 @@ def server_config(
                 Connection,
                 body_seconds_max=body_seconds_max,
                 connections_max=connections.connections_max,
+                on_refusal=on_refusal,
             ),
         ),
         ws="none",

@@ -6,6 +6,7 @@ long as bytes arrive, and a request that stops half-way would keep its connectio
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -45,9 +46,17 @@ class Connection(HttpToolsProtocol):
     """A connection whose requests have a head of limited size, and arrive in limited time."""
 
     def __init__(
-        self, *args: Any, body_seconds_max: float, connections_max: int, **kwargs: Any
+        self,
+        *args: Any,
+        body_seconds_max: float,
+        connections_max: int,
+        on_refusal: Callable[[int], object],
+        **kwargs: Any,
     ) -> None:
+        """`on_refusal` is given the status with which a connection, or what is no request, is
+        refused."""
         super().__init__(*args, **kwargs)
+        self._on_refusal = on_refusal
         self._connections_max = connections_max
         self._seconds_max = {_Part.HEAD: _HEAD_SECONDS_MAX, _Part.BODY: body_seconds_max}
         self._head_bytes = 0
@@ -59,6 +68,7 @@ class Connection(HttpToolsProtocol):
         """Starts the time for the first head, unless there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > self._connections_max:
+            self._on_refusal(503)
             self._answer(503)
             return
         self._await(_Part.HEAD)
@@ -152,6 +162,7 @@ class Connection(HttpToolsProtocol):
             self._answer(408)
 
     def _refuse(self, status: int) -> None:
+        self._on_refusal(status)
         # While an earlier request of the connection is being answered, another answer would be
         # taken for its own.
         if self.cycle is None or self.cycle.response_complete:

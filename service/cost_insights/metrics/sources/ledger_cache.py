@@ -15,6 +15,7 @@ from cost_insights._native.ledger import Ledger
 from cost_insights.errors import QueryTooSlowError
 from cost_insights.metrics.sources.snapshot import Snapshot
 from cost_insights.store.schema import checkout, ledger_entry, seat, subscription
+from cost_insights.telemetry import NOTHING, CacheMeasurements
 
 _RECORDS_AT_ONCE = 20_000
 """The number of records that are read and added at a time."""
@@ -26,8 +27,9 @@ class LedgerCache:
     Several threads may use them.
     """
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, measurements: CacheMeasurements = NOTHING.ledgers) -> None:
         self._bytes_max = bytes_max
+        self._measurements = measurements
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,10 +43,21 @@ class LedgerCache:
         kept = self._of(snapshot.organization_number)
         # The one that was looked at: another thread may begin a new one meanwhile.
         ledger = kept.ledger
-        if ledger.position < snapshot.records_count():
+        is_current = ledger.position >= snapshot.records_count()
+        self._count(is_current=is_current)
+        if not is_current:
             ledger = kept.refreshed(snapshot, snapshot.records_count_of_transaction())
             self._make_room()
         return ledger
+
+    def measure(self) -> None:
+        """Sets the gauge of the size."""
+        with self._lock:
+            self._measurements.bytes.set(sum(kept.bytes for kept in self._kept.values()))
+
+    def _count(self, *, is_current: bool) -> None:
+        with self._lock:
+            (self._measurements.hits if is_current else self._measurements.misses).add()
 
     def _of(self, organization_number: int) -> "_Kept":
         with self._lock:
