@@ -63,6 +63,7 @@ serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 
 test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
+	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh
 	sh tests/tools/faketime.sh
 	cargo test --quiet

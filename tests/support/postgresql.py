@@ -40,7 +40,7 @@ def programs() -> Path | None:
     return None
 
 
-def _as_other_user(folder: Path) -> Sequence[str]:
+def as_other_user(folder: Path) -> Sequence[str]:
     """The prefix of a command: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return ()
@@ -95,7 +95,7 @@ class Cluster:
         self._folder = folder
         self._fsync = fsync
         self._environment = {**os.environ, **(environment or {})}
-        self._prefix = _as_other_user(folder)
+        self._prefix = as_other_user(folder)
         self._postgres = found / "postgres"
         self._log_path = folder / "log"
         self._server: subprocess.Popen[bytes] | None = None

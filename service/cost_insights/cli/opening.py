@@ -17,7 +17,7 @@ from cost_insights.cli.console import (
 )
 from cost_insights.errors import FAILURES, CostInsightsError, StoreUnavailableError
 from cost_insights.settings import Settings
-from cost_insights.store import SchemaError, ServedElsewhereError, Store, parse_url
+from cost_insights.store import PoolerError, SchemaError, ServedElsewhereError, Store, parse_url
 
 DatabaseOption = Annotated[
     str | None,
@@ -35,7 +35,13 @@ def database_errors(settings: Settings) -> Iterator[None]:
     """Turns what goes wrong with the database into the end of the command."""
     try:
         yield
-    except (StoreUnavailableError, sa.exc.DBAPIError, SchemaError, ServedElsewhereError) as error:
+    except (
+        StoreUnavailableError,
+        sa.exc.DBAPIError,
+        SchemaError,
+        ServedElsewhereError,
+        PoolerError,
+    ) as error:
         raise CommandError(
             f"{database_shown(settings)}: the database cannot be used: {cause_of(error)}",
             exit_code=EXIT_UNREACHABLE,

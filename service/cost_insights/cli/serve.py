@@ -189,7 +189,7 @@ def serve(
             Certificates(files)
     except TlsError as error:
         raise usage(f"--tls-cert, --tls-key, --tls-client-ca: {error}") from None
-    with _ready_database(settings):
+    with _ready_database(settings, workers):
         # From here on it is up to date, also where a worker starts anew.
         settings = settings.model_copy(update={"database_upgrade": False})
         try:
@@ -218,7 +218,7 @@ def serve(
 
 
 @contextmanager
-def _ready_database(settings: Settings) -> Iterator[None]:
+def _ready_database(settings: Settings, workers: int) -> Iterator[None]:
     """Prepares the database for the service, which serves it alone where only one can."""
     try:
         check_organization_name(settings.open_organization)
@@ -233,6 +233,7 @@ def _ready_database(settings: Settings) -> Iterator[None]:
         except OSError as error:
             raise not_created(settings, error) from None
         prepare(store, settings)
+        store.check_pooler(processes=workers, connections_max=settings.database_connections_max)
         if secret is not None and not bootstrap_token(store, settings.open_organization, secret):
             note(
                 "COST_INSIGHTS_BOOTSTRAP_TOKEN_FILE: the secret in it belongs to no valid access "

@@ -1,5 +1,6 @@
 """Leases: one process at a time, of all processes on a database, holds a lease."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,16 +9,34 @@ from typing import Final
 
 from cost_insights.store import Store
 
+_HELD_SECONDS_MAX = 30
+"""The time after which a lease is released and taken again: who maintains a database or a pooler
+may wait for the end of every transaction."""
 
-@dataclass(frozen=True)
+
 class Claim:
     """A claim to a lease, with a connection of its own."""
 
-    is_mine: Callable[[], bool]
-    """Whether this process has the lease."""
+    def __init__(
+        self,
+        *,
+        take: Callable[[], bool],
+        release: Callable[[], None],
+        is_awaited: Callable[[], bool],
+    ) -> None:
+        self._take = take
+        self._release = release
+        self._release_at = 0.0
+        self.is_awaited = is_awaited
+        """Whether another process waits for the lease."""
 
-    is_awaited: Callable[[], bool]
-    """Whether another process waits for the lease."""
+    def is_mine(self) -> bool:
+        """Whether this process has the lease, which it takes if no other process has it."""
+        now = time.monotonic()
+        if now >= self._release_at:
+            self._release()
+            self._release_at = now + _HELD_SECONDS_MAX
+        return self._take()
 
 
 @dataclass(frozen=True)
@@ -29,8 +48,8 @@ class Lease:
 
     @contextmanager
     def claim(self, store: Store) -> Iterator[Claim]:
-        """A claim that tells, whenever asked, whether this process has the lease: it has it from
-        the first time that no other process does until the block ends.
+        """A claim that tells, whenever asked, whether this process has the lease, until the block
+        ends.
 
         Raises StoreUnavailableError if the database does not answer. Whoever loses
         the connection has lost the lease, and learns it by asking.
@@ -38,8 +57,9 @@ class Lease:
         with store.connection_with_locks() as connection:
             dialect = store.dialect
             yield Claim(
-                partial(dialect.try_lock, connection, self.key),
-                partial(dialect.is_awaited, connection, self.key),
+                take=partial(dialect.try_lock, connection, self.key),
+                release=partial(dialect.release_lock, connection, self.key),
+                is_awaited=partial(dialect.is_awaited, connection, self.key),
             )
 
     @contextmanager

@@ -66,10 +66,13 @@ class Runner:
                 self._stopping.wait(_FAILED_SECONDS)
 
     def _run_while(self, claim: Claim) -> None:
-        self._job.begin()
+        was_mine = False
         while not self._stopping.wait(_LOOK_SECONDS):
-            if not claim.is_mine():
+            is_new, was_mine = not was_mine, claim.is_mine()
+            if not was_mine:
                 continue
             if claim.is_awaited():
                 return
+            if is_new:
+                self._job.begin()
             self._job.look(self._stopping)

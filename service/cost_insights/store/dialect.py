@@ -70,6 +70,10 @@ class ServedElsewhereError(Exception):
         )
 
 
+class PoolerError(Exception):
+    """A pooler in front of the database does not give the service what it needs."""
+
+
 class Dialect(Protocol):
     """The operations of one kind of database."""
 
@@ -188,6 +192,13 @@ class Dialect(Protocol):
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         """Whether a statement failed because it was stopped."""
 
+    def refuse_pooler(self, error: sa.exc.DBAPIError) -> None:
+        """Raises PoolerError if an error comes of a pooler that the service cannot work with."""
+
+    def check_pooler(self, engine: sa.Engine, processes: int, connections_max: int) -> None:
+        """Raises PoolerError if a pooler in front of the database does not give each of these
+        processes the connections that it may open; returns at once if there is none."""
+
     def migration_lock(self, connection: sa.Connection) -> None:
         """Keeps other processes from migrating until the transaction ends."""
 
@@ -201,8 +212,11 @@ class Dialect(Protocol):
         """The driver's syntax for an integer parameter of a statement."""
 
     def try_lock(self, connection: sa.Connection, key: int) -> bool:
-        """Takes a lock until it is released or the connection ends; False if another connection
-        holds it."""
+        """Takes a lock, or finds out that the connection still has it, until it is released or the
+        connection ends; False if another connection holds it.
+
+        The connection has the options for `begin`, and is for nothing else meanwhile.
+        """
 
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         """Frees the space of deleted rows for new ones; the connection must be in autocommit
@@ -212,7 +226,7 @@ class Dialect(Protocol):
         """Waits for a lock and takes it; meanwhile `is_awaited` is true for its holder."""
 
     def release_lock(self, connection: sa.Connection, key: int) -> None:
-        """Releases a lock at once, before the server sees the connection close."""
+        """Releases a lock, if the connection has it."""
 
     def is_awaited(self, connection: sa.Connection, key: int) -> bool:
         """Whether another connection waits for a lock."""

@@ -8,7 +8,14 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from itertools import islice
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
@@ -25,6 +32,7 @@ from cost_insights.store.dialect import (
     INTEGRITY_FAULTS_MAX,
     Inserted,
     NewBatch,
+    PoolerError,
     TransactionTrace,
 )
 from cost_insights.store.pool import WatchedPool
@@ -46,6 +54,13 @@ class _ArrayDumper(psycopg.adapt.Dumper):
     def dump(self, obj: _Array) -> bytes:
         return obj
 
+
+_POOLER_SECONDS_MAX = 5
+"""The time that a pooler may take to give a connection at start."""
+
+_TRANSACTIONS_MIN = 4
+"""The number of transactions that a process must be able to have at once: of the writer, the
+recorder, the compactor and its lease."""
 
 _GRACE_SECONDS = 2
 """The time after a deadline after which a server that was told to stop counts as silent."""
@@ -82,6 +97,17 @@ class _Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(
                 f"the server has not answered for {min(limits):.1f} s"
             ) from None
+
+
+def _is_pooled(connection: _Connection) -> bool:
+    """Whether a pooler, such as PgBouncer, is between the connection and its server.
+
+    A pooler gives its clients numbers of its own in place of those of the server's processes.
+    """
+    connection.autocommit = True
+    ((process_id,),) = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+    connection.autocommit = False
+    return bool(process_id != connection.info.backend_pid)
 
 
 _IDLE_FROM = "cost_insights_idle_from"
@@ -235,7 +261,56 @@ class Postgresql:
             connection.execute("SET jit = off", prepare=False)
             connection.autocommit = False
             self._open.add(connection)
+            try:
+                # Behind a pooler the next transaction may be on another connection of the server,
+                # which does not know what was prepared on this one.
+                if _is_pooled(connection):
+                    connection.prepare_threshold = None
+            except psycopg.Error:
+                connection.close()
+                raise
             return connection
+
+    def refuse_pooler(self, error: sa.exc.DBAPIError) -> None:
+        if "statement pooling mode" in str(error.orig):
+            raise PoolerError(
+                "the pooler in front of it allows no transactions; set its pool_mode to "
+                "transaction or session"
+            ) from error
+
+    def check_pooler(self, engine: sa.Engine, processes: int, connections_max: int) -> None:
+        # One more looks up tokens, and one checks whether the database answers.
+        needed = processes * (connections_max + 2)
+        engine = Postgresql(_POOLER_SECONDS_MAX).statement_engine(engine, connections_max=needed)
+        opened: list[_Connection] = []
+        begun = 0
+        with ExitStack() as stack:
+            stack.callback(engine.dispose)
+            try:
+                with _driver_errors(self._BEGIN):
+                    while len(opened) < needed:
+                        connection = stack.enter_context(closing(engine.raw_connection()))
+                        opened.append(cast("_Connection", connection.driver_connection))
+                        if opened[0].prepare_threshold is not None:
+                            return
+                    for driver in opened[:_TRANSACTIONS_MIN]:
+                        driver.execute(self._BEGIN)
+                        begun += 1
+            except sa.exc.DBAPIError as error:
+                if not opened:
+                    raise
+                gives = (
+                    f"{begun} transactions at once, and a process needs {_TRANSACTIONS_MIN}"
+                    if len(opened) == needed
+                    else f"{len(opened)} connections, and the service opens {needed}, "
+                    f"{connections_max} and two more for each process"
+                )
+                raise PoolerError(
+                    f"the pooler in front of it gives only {gives} "
+                    f"({' '.join(str(error.orig).split())}); raise its default_pool_size or "
+                    "max_client_conn, set its pool_mode to transaction, or lower "
+                    "COST_INSIGHTS_DATABASE_CONNECTIONS_MAX"
+                ) from error
 
     def give_up(self) -> None:
         self._has_given_up = True
@@ -288,7 +363,8 @@ class Postgresql:
             pool_reset_on_return=None,
             pool_size=1,
             max_overflow=0,
-            connect_args={**self._CONNECT, "connect_timeout": 2},
+            # Each question may be the first one of a connection that a pooler gives.
+            connect_args={**self._CONNECT, "connect_timeout": 2, "prepare_threshold": None},
         )
 
     probe_statement = "SELECT 1"
@@ -529,18 +605,46 @@ class Postgresql:
     def integer_parameter(self, name: str) -> str:
         return f"CAST(%({name})s AS INTEGER)"
 
+    # A lock ends with a transaction, not with a session, of which there is none behind a pooler.
+    # A transaction that has a lock and nothing else keeps no snapshot, so that it is in nobody's
+    # way, however long it takes.
+    _LOCK = (
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0; "
+        "SELECT {function}({key})"
+    )
+
     def try_lock(self, connection: sa.Connection, key: int) -> bool:
-        return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors("pg_try_advisory_xact_lock"):
+            if driver.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS:
+                driver.execute("SELECT 1")
+                return True
+            is_mine = self._lock(driver, "pg_try_advisory_xact_lock", key)
+            if not is_mine:
+                driver.rollback()
+            return is_mine
+
+    def _lock(self, driver: "psycopg.Connection[Any]", function: str, key: int) -> bool:
+        # Three statements at once: a process that waits for the lease asks twice a second.
+        cursor = driver.execute(self._LOCK.format(function=function, key=key), prepare=False)
+        while cursor.nextset():
+            pass
+        ((taken,),) = cursor.fetchall()
+        return bool(taken)
 
     def reclaim(self, connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
         for table in tables:
             connection.exec_driver_sql(f"VACUUM {table.name}")
 
     def wait_for_lock(self, connection: sa.Connection, key: int) -> None:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors("pg_advisory_xact_lock"):
+            self._lock(driver, "pg_advisory_xact_lock", key)
 
     def release_lock(self, connection: sa.Connection, key: int) -> None:
-        connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with _driver_errors("ROLLBACK"):
+            driver.rollback()
 
     def is_awaited(self, connection: sa.Connection, key: int) -> bool:
         # The server shows the two halves of the number separately.

@@ -341,6 +341,12 @@ class Sqlite:
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         return getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
+    def refuse_pooler(self, error: sa.exc.DBAPIError) -> None:
+        """Does nothing: there is nothing in between."""
+
+    def check_pooler(self, engine: sa.Engine, processes: int, connections_max: int) -> None:
+        """Does nothing: there is nothing in between."""
+
     def migration_lock(self, connection: sa.Connection) -> None:
         """Does nothing: the transaction holds the only write lock there is."""
 

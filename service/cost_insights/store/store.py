@@ -145,7 +145,8 @@ class Store:
         """Waits for a database server that is not running yet.
 
         Calls `on_failure` each time that it does not answer, instead of logging it, and
-        raises StoreUnavailableError when the time is over.
+        raises StoreUnavailableError when the time is over, and PoolerError for a pooler that
+        the service cannot work with.
         """
         until = time.monotonic() + seconds_max
         while self.dialect.starts_apart:
@@ -153,6 +154,7 @@ class Store:
                 with self._engine.connect():
                     return
             except sa.exc.DBAPIError as error:
+                self.dialect.refuse_pooler(error)
                 if (meaning := self.dialect.unavailable(error)) is None:
                     raise
                 left = until - time.monotonic()
@@ -160,6 +162,14 @@ class Store:
                     raise meaning from error
                 on_failure(error)
             time.sleep(min(_WAIT_SECONDS, left))
+
+    def check_pooler(self, *, processes: int, connections_max: int) -> None:
+        """Raises PoolerError if there is a pooler, such as PgBouncer, in front of the database that
+        does not give each of these processes so many connections."""
+        with self.errors_of_the_database():
+            # What it holds itself would be missing.
+            self._engine.dispose()
+            self.dialect.check_pooler(self._engine, processes, connections_max)
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -352,14 +362,9 @@ class Store:
 
     @contextmanager
     def connection_with_locks(self) -> Iterator[sa.Connection]:
-        """A connection that commits on its own; the locks that it takes end with the block."""
+        """A connection for the locks of the dialect, which end with the block."""
         with self.errors_of_the_database(), self._engine.connect() as connection:
-            try:
-                yield connection.execution_options(isolation_level="AUTOCOMMIT")
-            finally:
-                # Closed and not given back: a lock ends with the connection.
-                if not connection.invalidated:
-                    connection.detach()
+            yield connection.execution_options(**self.dialect.insert_options)
 
     def reclaim(self, tables: Iterable[sa.Table]) -> None:
         """Frees the space of deleted rows of these tables for new ones."""
