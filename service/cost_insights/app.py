@@ -105,7 +105,12 @@ class App:
         """Set once the service stops, which ends streams."""
 
         self._ingestor = Ingestor(
-            EventWriter(self.store, self.caches.cells, measurements.ingest),
+            EventWriter(
+                self.store,
+                self.caches.cells,
+                measurements.ingest,
+                series_max=settings.organization_series_max,
+            ),
             limits=settings.limits(),
             waiting_events_max=settings.waiting_events_max,
             waiting_bytes_max=settings.waiting_bytes_max,

@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     organization_requests_per_second: int = Field(default=0, ge=0, le=1_000_000_000)
     """The number of requests a second that an organization may send, likewise."""
 
+    organization_series_max: int = Field(default=0, ge=0, le=1_000_000_000)
+    """The number of series, which are combinations of event name, LLM vendor, LLM model and
+    product, that an organization may have, unless it has a limit of its own; others are counted
+    together, as the event name `other`. 0 is no limit."""
+
     rate_burst_seconds: float = Field(default=5, ge=0.001, le=3_600)
     """The time for which an organization or a token that was silent may save up what it may
     send."""

@@ -453,6 +453,17 @@ pub fn cells_before<'py>(
     Ok(PyBytes::new(py, &earlier.map_err(value_error)?))
 }
 
+/// The cells with those of negative series added up in one other series.
+#[pyfunction]
+pub fn fold_series<'py>(
+    py: Python<'py>,
+    packed: PyBackedBytes,
+    other: u32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let folded = py.detach(|| check::folded(&packed, other));
+    Ok(PyBytes::new(py, &folded.map_err(value_error)?))
+}
+
 /// The number of events in the cells of quarters before this one.
 #[pyfunction]
 pub fn events_before(py: Python<'_>, lists: Vec<PyBackedBytes>, quarter: i32) -> PyResult<i64> {

@@ -18,6 +18,7 @@ __all__ = [
     "compare_segments",
     "derive_segments",
     "events_before",
+    "fold_series",
     "is_sound_segment",
     "list_cells",
     "merge_cells",
@@ -225,6 +226,10 @@ def cells_by_month(
 
 def cells_before(packed: bytes, quarter: int) -> bytes:
     """The packed cells of earlier quarters. Raises ValueError where `packed` is damaged."""
+
+def fold_series(packed: bytes, other: int) -> bytes:
+    """The packed cells with those of negative series, which are beyond the limit of series, added
+    up in one other series. Raises ValueError where `packed` is damaged."""
 
 def events_before(lists: Sequence[bytes], quarter: int) -> int:
     """The number of events in the cells of earlier quarters of packed lists. Raises

@@ -24,6 +24,7 @@ from cost_insights._native.cells import (
     compare_segments,
     derive_segments,
     events_before,
+    fold_series,
     is_sound_segment,
     merge_cells,
     pack_segments,
@@ -173,6 +174,11 @@ class CellCheck:
         self._accept_loss = accept_loss
         self._dialect = store.dialect
         self._events_from_us = _events_from_us(connection, organization_number)
+        self._other_series = connection.scalar(
+            sa.select(organization.c.other_series).where(
+                organization.c.number == organization_number
+            )
+        )
         self.events_before = 0
         """The number of events of pruned time in the cells seen so far; nothing proves them."""
 
@@ -334,7 +340,10 @@ class CellCheck:
                 self._connection, self._organization_number, from_us, end_us
             )
             for packed, verdicts in parts:
-                counted.append(packed)
+                if self._other_series is None:
+                    counted.append(packed)
+                else:
+                    counted.append(fold_series(packed, self._other_series))
                 checked.damaged += verdicts.count(Verdict.DAMAGED)
                 checked.unverified += verdicts.count(Verdict.UNVERIFIED)
                 on_events(len(verdicts))

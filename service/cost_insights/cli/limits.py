@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cost_insights.cli.console import usage
-from cost_insights.identity import RATE_MAX, RateLimits
+from cost_insights.identity import RATE_MAX, OrganizationLimits
 
 DEFAULT: Final = "default"
 NONE: Final = "none"
@@ -33,15 +33,13 @@ def _limit(name: str, text: str, words: Mapping[str, int | None]) -> int | None:
     )
 
 
-def limit_shown(value: int | None, *, absent: str) -> str:
-    """A limit as its option is written; `absent` stands for None."""
+def limit_shown(value: int | None) -> str:
+    """A limit of an organization, as its option is written."""
     if value is None:
-        return absent
+        return DEFAULT
     return str(value) if value else UNLIMITED
 
 
-def limits_json(limits: RateLimits, *, absent: str) -> dict[str, int | str]:
+def limits_json(limits: OrganizationLimits) -> dict[str, int | str]:
     """Limits as JSON has them, by their names."""
-    return {
-        name: value or limit_shown(value, absent=absent) for name, value in vars(limits).items()
-    }
+    return {name: value or limit_shown(value) for name, value in vars(limits).items()}

@@ -12,7 +12,6 @@ import typer
 
 from cost_insights.cli.console import EXIT_CODES, CommandError, out, printable, say
 from cost_insights.cli.limits import (
-    DEFAULT,
     OF_ORGANIZATIONS,
     changed_limits,
     limit_shown,
@@ -122,6 +121,7 @@ def limits(
     name: Annotated[str, typer.Argument(help="The name of the organization.")],
     events_per_second: _LimitOption = None,
     requests_per_second: _LimitOption = None,
+    series_max: _LimitOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object. Default: a table.")
     ] = False,
@@ -130,7 +130,9 @@ def limits(
     """Changes limits of an organization, and shows all of them.
 
     Rates are those of all its tokens together; a token can have lower ones of its own. Services
-    follow a change of them within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second.
+    follow a change of them within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second. A series is a
+    combination of event name, LLM vendor, LLM model and product; those beyond the limit are counted
+    together, as the event name `other`.
 
     Example: cost-insights organization limits acme
 
@@ -138,7 +140,11 @@ def limits(
     """
     changes = changed_limits(
         OF_ORGANIZATIONS,
-        {"events_per_second": events_per_second, "requests_per_second": requests_per_second},
+        {
+            "events_per_second": events_per_second,
+            "requests_per_second": requests_per_second,
+            "series_max": series_max,
+        },
     )
     with (
         existing(settings_of(database_url=database_url)) as store,
@@ -151,11 +157,11 @@ def limits(
             set_limits(connection, owner, changes)
         found = find_limits(connection, owner)
     if as_json:
-        say(json.dumps(limits_json(found, absent=DEFAULT)))
+        say(json.dumps(limits_json(found)))
         return
     table = list_table("limit", "value")
     for limit, value in vars(found).items():
-        table.add_row(limit.replace("_", " "), limit_shown(value, absent=DEFAULT))
+        table.add_row(limit.removesuffix("_max").replace("_", " "), limit_shown(value))
     out.print(table)
 
 

@@ -5,7 +5,9 @@ Whoever does so holds the rows of these organizations until the end, so numbers 
 and a second transaction that waited finds the first one's rows when it looks again.
 """
 
+import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -13,14 +15,23 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from cost_insights._native.ids import customer_id
+from cost_insights.logs import RepeatedLines
 from cost_insights.store.chunks import chunks
 from cost_insights.store.many import at_once, conditions_of_keys, insert_rows, update_rows
 from cost_insights.store.schema import customer, organization, series
+
+_log = logging.getLogger(__name__)
+
+_folding = RepeatedLines(_log, logging.WARNING)
 
 _T = TypeVar("_T")
 
 SeriesParts = tuple[str, str, str, str]
 """(event name, LLM vendor, LLM model, product id); an absent one is empty."""
+
+OTHER: SeriesParts = ("other", "", "", "")
+"""The series in whose cells those beyond the limit are counted. Their events keep their own name,
+model and product; an event that is called like that is counted there as well."""
 
 CustomerKey = tuple[int, str]
 """(organization number, the caller's identifier of a customer)"""
@@ -34,6 +45,8 @@ class FoundNumbers(NamedTuple):
 
     customers: Mapping[CustomerKey, int]
     series: Mapping[SeriesKey, int]
+    folded: int
+    """The number of series among them that are new and folded."""
 
 
 def known_customers(
@@ -72,28 +85,34 @@ def number_all(
     *,
     organization_ids: Mapping[int, uuid.UUID],
     now_us: int,
+    series_max: int = 0,
 ) -> FoundNumbers:
     """The numbers of these distinct customers and series; new ones are registered.
 
-    `organization_ids` has the id of each organization by its number.
+    `organization_ids` has the id of each organization by its number, and `series_max` is the limit
+    of series of organizations without one of their own, none if 0. New series beyond it are folded:
+    they get negative numbers.
     """
     # Read before the keys are looked up: as long as they stay, nobody has registered any key since.
     before = _counts(connection, {owner for owner, _ in (*customers, *all_series)})
     found = _customers(connection, customers), _series(connection, all_series)
     missing = _without(customers, found[0]), _without(all_series, found[1])
+    folded = 0
     if any(missing):
         counts = _counts(connection, {owner for keys in missing for owner, _ in keys}, hold=True)
         found[0].update(_customers(connection, _changed(missing[0], before, counts)))
         found[1].update(_series(connection, _changed(missing[1], before, counts)))
         new_customers = _new_customers(_without(missing[0], found[0]), counts)
-        new_series = _new_series(_without(missing[1], found[1]), counts)
+        unknown = _without(missing[1], found[1])
+        new_series = _new_series(unknown, counts, _limits(connection, unknown, counts, series_max))
         with at_once(connection):
             _insert_customers(connection, new_customers, organization_ids, now_us)
             _insert_series(connection, new_series)
             _write_counts(connection, counts, {owner for owner, _ in (*new_customers, *new_series)})
         found[0].update(new_customers)
         found[1].update(new_series)
-    return FoundNumbers(*found)
+        folded = sum(number < 0 for number in new_series.values())
+    return FoundNumbers(*found, folded)
 
 
 def number_records(connection: sa.Connection, organization_number: int, records: int) -> range:
@@ -110,12 +129,34 @@ def number_records(connection: sa.Connection, organization_number: int, records:
     return range(last - records + 1, last + 1)
 
 
+def other_series(connection: sa.Connection, owners: Iterable[int]) -> dict[int, int]:
+    """The number of the series that counts the folded ones, of each organization that has any."""
+    numbers: dict[int, int] = {}
+    for chunk in chunks(owners):
+        rows = connection.execute(
+            sa.select(organization.c.number, organization.c.other_series).where(
+                organization.c.number.in_(chunk), organization.c.other_series.is_not(None)
+            )
+        )
+        numbers.update((owner, number) for owner, number in rows)
+    return numbers
+
+
 @dataclass
 class _Counts:
-    """The next numbers of an organization."""
+    """The next numbers of an organization, and its limit of series."""
 
     customers: int
     series: int
+    folded: int
+    other: int | None
+    """The number of the series that counts the folded ones."""
+
+    series_max: int | None
+
+    def limit(self, series_max: int) -> int:
+        """The limit of series; 0 is none."""
+        return series_max if self.series_max is None else self.series_max
 
 
 def _counts(
@@ -127,7 +168,12 @@ def _counts(
     for chunk in chunks(sorted(owners)):
         statement = (
             sa.select(
-                organization.c.number, organization.c.customers_count, organization.c.series_count
+                organization.c.number,
+                organization.c.customers_count,
+                organization.c.series_count,
+                organization.c.folded_count,
+                organization.c.other_series,
+                organization.c.series_max,
             )
             .where(organization.c.number.in_(chunk))
             .order_by(organization.c.number)
@@ -159,12 +205,56 @@ def _new_customers(
     return numbers
 
 
-def _new_series(keys: Iterable[SeriesKey], counts: Mapping[int, _Counts]) -> dict[SeriesKey, int]:
-    """The numbers of new series, which are counted."""
+def _limits(
+    connection: sa.Connection,
+    new: Sequence[SeriesKey],
+    counts: Mapping[int, _Counts],
+    series_max: int,
+) -> dict[int, int]:
+    """The limits of the organizations that have new series beyond them; the series that counts
+    those is found where there is one already."""
+    by_owner = Counter(owner for owner, _ in new)
+    limits = {
+        owner: limit
+        for owner, count in by_owner.items()
+        if (limit := counts[owner].limit(series_max)) and counts[owner].series + count > limit
+    }
+    unknown = [(owner, OTHER) for owner in limits if counts[owner].other is None]
+    for (owner, _), number in _series(connection, unknown).items():
+        counts[owner].other = number
+    return limits
+
+
+def _new_series(
+    keys: Iterable[SeriesKey], counts: Mapping[int, _Counts], limits: Mapping[int, int]
+) -> dict[SeriesKey, int]:
+    """The numbers of new series, which are counted; `limits` are those of organizations that have
+    more."""
     numbers: dict[SeriesKey, int] = {}
-    for owner, parts in keys:
-        numbers[owner, parts] = counts[owner].series
+
+    def give(owner: int, parts: SeriesParts) -> int:
+        number = numbers[owner, parts] = counts[owner].series
         counts[owner].series += 1
+        return number
+
+    for owner, parts in keys:
+        count = counts[owner]
+        if owner not in limits or count.series < limits[owner]:
+            give(owner, parts)
+            continue
+        if count.other is None:
+            # One more than the limit, unless it has a number already.
+            known = numbers.get((owner, OTHER))
+            count.other = give(owner, OTHER) if known is None else known
+        if parts == OTHER:
+            continue
+        count.folded += 1
+        numbers[owner, parts] = -count.folded
+        _folding.write(
+            f"organization number {owner} has reached its limit of {limits[owner]} series: others "
+            "are counted together, as the event name 'other'",
+            key=owner,
+        )
     return numbers
 
 
@@ -203,8 +293,18 @@ def _insert_series(connection: sa.Connection, numbers: Mapping[SeriesKey, int]) 
 def _write_counts(
     connection: sa.Connection, counts: Mapping[int, _Counts], owners: Iterable[int]
 ) -> None:
-    columns = (organization.c.number, organization.c.customers_count, organization.c.series_count)
-    rows = ((owner, counts[owner].customers, counts[owner].series) for owner in owners)
+    columns = (
+        organization.c.number,
+        organization.c.customers_count,
+        organization.c.series_count,
+        organization.c.folded_count,
+        organization.c.other_series,
+    )
+    rows = (
+        (owner, count.customers, count.series, count.folded, count.other)
+        for owner in owners
+        if (count := counts[owner])
+    )
     update_rows(connection, columns, rows)
 
 

@@ -7,11 +7,18 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights._native.cells import fold_series
 from cost_insights._native.commit import Commit, NumberCache, Receipt
 from cost_insights._native.events import EventBatch
 from cost_insights.cells.batches import new_batches
 from cost_insights.cells.cache import CellCache
-from cost_insights.customers.numbering import FoundNumbers, SeriesParts, known_customers, number_all
+from cost_insights.customers.numbering import (
+    FoundNumbers,
+    SeriesParts,
+    known_customers,
+    number_all,
+    other_series,
+)
 from cost_insights.events.pruned_events import PrunedError, pruned_digests
 from cost_insights.store.chunks import chunks
 from cost_insights.store.dialect import Dialect, TransactionTrace
@@ -112,8 +119,15 @@ class EventInsertion:
     does it remember the numbers it handed out.
     """
 
-    def __init__(self, dialect: Dialect, cell_cache: CellCache) -> None:
+    def __init__(self, dialect: Dialect, cell_cache: CellCache, *, series_max: int = 0) -> None:
+        """`series_max` is the limit of series of organizations without one of their own, none if
+        0."""
         self._dialect = dialect
+        self._series_max = series_max
+        # The series that counts the folded ones, of each organization of which any was seen.
+        self._other_series: dict[int, int] = {}
+        self._found_other_series: Mapping[int, int] = {}
+        self._folded = 0
         self._cell_cache = cell_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
         self._found: Sequence[_Found] = ()
@@ -130,7 +144,10 @@ class EventInsertion:
             [one.batch for one in submissions], frozenset(), commit
         )
         return Prepared(
-            submissions, submission_commit, self._dialect.encode_events(commit), commit.cells()
+            submissions,
+            submission_commit,
+            self._dialect.encode_events(commit),
+            self._cells(commit),
         )
 
     def write(self, connection: sa.Connection, prepared: Prepared, *, now_us: int) -> Written:
@@ -148,7 +165,8 @@ class EventInsertion:
         left: int | None = None
         while True:
             transaction = connection.begin()
-            self._found, self._batches = (), {}
+            self._found, self._found_other_series, self._batches = (), {}, {}
+            self._folded = 0
             left_before, left = left, None
             trace: TransactionTrace | None = None
             try:
@@ -164,7 +182,7 @@ class EventInsertion:
                     encoded = None
                 left = len(commit)
                 if left and encoded is None:
-                    encoded, cells = self._dialect.encode_events(commit), commit.cells()
+                    encoded, cells = self._dialect.encode_events(commit), self._cells(commit)
                 event_id = commit.any_id()
                 if event_id is not None:
                     batches = new_batches(cells, now_us=now_us)
@@ -185,13 +203,45 @@ class EventInsertion:
             else:
                 return Written(transaction, submission_commit.outcomes(), trace)
 
-    def committed(self) -> None:
-        """Remembers the numbers that the last transaction handed out."""
+    def committed(self) -> int:
+        """Remembers the numbers that the last transaction handed out; returns how many series it
+        folded."""
+        # First, so that who finds a folded series in the cache finds this as well.
+        self._other_series |= self._found_other_series
+        self._found_other_series = {}
         for found in self._found:
             self._cache.add(*found)
         self._found = ()
         self._cell_cache.remember(self._batches)
         self._batches = {}
+        return self._folded
+
+    def _cells(self, commit: Commit) -> Sequence[tuple[int, bytes]]:
+        """The packed cells of the events left to insert, those of folded series together."""
+        others = self._other_series
+        if self._found_other_series:
+            others = {**others, **self._found_other_series}
+        if not others:
+            return commit.cells()
+        return [
+            (owner, packed if (other := others.get(owner)) is None else fold_series(packed, other))
+            for owner, packed in commit.cells()
+        ]
+
+    def _find_other_series(
+        self,
+        connection: sa.Connection,
+        owners: Sequence[int],
+        known: Iterable["_Known"],
+        found: FoundNumbers,
+    ) -> None:
+        """Finds the series that counts folded ones, of the organizations that have any."""
+        folding = {owner for (owner, _), number in found.series.items() if number < 0}
+        for owner, numbers in zip(owners, known, strict=True):
+            if any(number is not None and number < 0 for number in numbers.series):
+                folding.add(owner)
+        if folding := folding - self._other_series.keys():
+            self._found_other_series = other_series(connection, folding)
 
     def _known(self, organization_number: int, batch: EventBatch) -> _Known:
         return _Known(*self._cache.known(organization_number, batch))
@@ -233,7 +283,10 @@ class EventInsertion:
             ),
             organization_ids={one.organization_number: one.organization_id for one in submissions},
             now_us=now_us,
+            series_max=self._series_max,
         )
+        self._folded = found.folded
+        self._find_other_series(connection, owners, known, found)
         self._found = _found_by_organization(found, by_id)
         members = [
             (

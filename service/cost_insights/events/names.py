@@ -5,7 +5,7 @@ these are read.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cost_insights.cells import CellCache, CellReader
 from cost_insights.cells.counting import EventCounter
 from cost_insights.cells.kinds import DAY_QUARTERS, QUARTER_US
+from cost_insights.customers.numbering import OTHER, other_series
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.joins import OF_SERIES
 from cost_insights.events.span import EventSpan, event_span
@@ -107,6 +108,12 @@ class EventNameReader:
             return names.ordered(found, asked, skipped, skipped + count), len(found)
 
 
+_NAME: Final = sa.case(
+    (event.c.series_number < 0, sa.literal_column(f"'{OTHER[0]}'")), else_=series.c.event_name
+)
+"""The name under which an event is counted."""
+
+
 @dataclass
 class _Counted:
     """A name, and the quarters of an hour in which its first and its last event lie."""
@@ -133,9 +140,15 @@ class _Names:
         self._customers = chosen.customer_numbers(lambda: connection, organization_number)
         self._span = event_span(connection, organization_number)
         self._series: dict[str, list[int]] = defaultdict(list)
+        self._folds = bool(other_series(connection, [organization_number]))
         rows = connection.execute(
             sa.select(series.c.event_name, series.c.number)
-            .where(series.c.organization_number == organization_number, *chosen.series_conditions())
+            .where(
+                series.c.organization_number == organization_number,
+                # Cells do not tell those beyond the limit apart.
+                series.c.number >= 0,
+                *chosen.series_conditions(),
+            )
             .order_by(series.c.event_name)
         )
         deadline = Deadline.of_this_thread()
@@ -210,7 +223,7 @@ class _Names:
             return {}
         rows = self._connection.execute(
             sa.select(
-                series.c.event_name,
+                _NAME,
                 sa.func.count(),
                 sa.func.min(event.c.timestamp_us),
                 sa.func.max(event.c.timestamp_us),
@@ -218,7 +231,7 @@ class _Names:
             .select_from(event)
             .join(series, OF_SERIES)
             .where(*self._of(names), event.c.timestamp_us < before_us)
-            .group_by(series.c.event_name)
+            .group_by(_NAME)
         )
         return {
             name: _Counted(name, count, first // QUARTER_US, last // QUARTER_US)
@@ -247,7 +260,7 @@ class _Names:
         times: dict[str, int] = {}
         for quarter, names in by_quarter.items():
             rows = self._connection.execute(
-                sa.select(series.c.event_name, extreme(event.c.timestamp_us))
+                sa.select(_NAME, extreme(event.c.timestamp_us))
                 .select_from(event)
                 .join(series, OF_SERIES)
                 .where(
@@ -255,14 +268,21 @@ class _Names:
                     event.c.timestamp_us >= quarter * QUARTER_US,
                     event.c.timestamp_us < (quarter + 1) * QUARTER_US,
                 )
-                .group_by(series.c.event_name)
+                .group_by(_NAME)
             )
             times.update((name, time_us) for name, time_us in rows)
         return times
 
-    def _of(self, names: Iterable[str]) -> list[sa.ColumnElement[bool]]:
-        numbers = [one for name in names for one in self._series[name]]
-        return conditions_of_numbers(self._organization_number, self._customers, numbers)
+    def _of(self, names: Collection[str]) -> list[sa.ColumnElement[bool]]:
+        of_names: sa.ColumnElement[bool] = event.c.series_number.in_(
+            [one for name in names for one in self._series[name]]
+        )
+        if self._folds and OTHER[0] in names:
+            of_names = of_names | (event.c.series_number < 0)
+        return [
+            *conditions_of_numbers(self._organization_number, self._customers, None),
+            of_names,
+        ]
 
     def ordered(
         self, found: list[_Counted], asked: NameSearch, first: int, end: int

@@ -61,6 +61,9 @@ class EventPlaces:
         self._customers = customers
         self._series = series
         self._chooses = customers is not None or series is not None
+        self.knows_cells = series is None or not any(number < 0 for number in series)
+        """Whether cells tell these events from others: they do not where series are folded."""
+
         self.is_empty = any(chosen is not None and not chosen for chosen in (customers, series))
         """Whether no event can be of them."""
 
@@ -77,7 +80,7 @@ class EventPlaces:
         `count` events are in them if there are that many from `from_us` to before `end_us`. More
         may be, also outside.
         """
-        if not self._chooses:
+        if not self._chooses or not self.knows_cells:
             return None
         span = self.span
         if self.is_empty or span is None:

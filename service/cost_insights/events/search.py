@@ -329,6 +329,8 @@ class _Question:
         end_us = span.newest_us + 1
         start = span.oldest_us if self._from_us is None else max(self._from_us, span.oldest_us)
         end = end_us if self._end_us is None else min(self._end_us, end_us)
+        if not self._places.knows_cells:
+            return self._counted(start, end)
         # Whole quarters of an hour, and those that no bound of the question cuts.
         first = max(-(-start // QUARTER_US), span.first_quarter)
         if start == span.oldest_us:

@@ -18,11 +18,16 @@ class EventWriter:
         store: Store,
         cell_cache: CellCache | None = None,
         measurements: IngestMeasurements = NOTHING.ingest,
+        *,
+        series_max: int = 0,
     ) -> None:
-        """The cache gets the cells of committed events: the next question reads them."""
+        """The cache gets the cells of committed events: the next question reads them. `series_max`
+        is the limit of series of organizations without one of their own, none if 0."""
         self._store = store
         self._measurements = measurements
-        self._insertion = EventInsertion(store.dialect, cell_cache or CellCache(0))
+        self._insertion = EventInsertion(
+            store.dialect, cell_cache or CellCache(0), series_max=series_max
+        )
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Prepares for `write` everything that needs no database; any thread may call it."""
@@ -50,7 +55,7 @@ class EventWriter:
                 self._store.inserting() as connection,
             ):
                 if uncertain is not None and dialect.was_committed(connection, uncertain[0]):
-                    insertion.committed()
+                    self._committed()
                     return uncertain[1]
                 uncertain = None
                 result = insertion.write(connection, prepared, now_us=now_us)
@@ -60,6 +65,9 @@ class EventWriter:
                 started = time.perf_counter()
                 result.transaction.commit()
                 self._measurements.commit_seconds.observe(time.perf_counter() - started)
-                insertion.committed()
+                self._committed()
                 return result.outcomes
         raise AssertionError("a retry neither returned nor raised")
+
+    def _committed(self) -> None:
+        self._measurements.folded_series.add(self._insertion.committed())

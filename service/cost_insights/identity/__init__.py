@@ -4,6 +4,7 @@ from cost_insights.identity.authenticator import Authenticator, Caller, any_toke
 from cost_insights.identity.bootstrap import SecretError, bootstrap_token, read_secret
 from cost_insights.identity.organizations import (
     Organization,
+    OrganizationLimits,
     check_organization_name,
     create_organization,
     ensure_organization,
@@ -34,6 +35,7 @@ __all__ = [
     "Buckets",
     "Caller",
     "Organization",
+    "OrganizationLimits",
     "RateLimits",
     "Rates",
     "SecretError",

@@ -157,7 +157,7 @@ class Authenticator:
             with self._store.write() as writing:
                 found = ensure_organization(writing, self._open_organization)
         else:
-            limits = find_limits(connection, found)
+            limits = find_limits(connection, found).rates
         rates = self._buckets.rates(_owner(found), limits)
         return _Known(Caller(found, SCOPES, rates), expires_us=None, revoked_us=None)
 

@@ -15,6 +15,20 @@ NAME_CHARS_MAX = 128
 
 
 @dataclass(frozen=True)
+class OrganizationLimits:
+    """The limits of an organization; 0 is none, and None the default of the service."""
+
+    events_per_second: int | None
+    requests_per_second: int | None
+    series_max: int | None
+
+    @property
+    def rates(self) -> RateLimits:
+        """The rates among them."""
+        return RateLimits(self.events_per_second, self.requests_per_second)
+
+
+@dataclass(frozen=True)
 class Organization:
     """A tenant."""
 
@@ -80,10 +94,10 @@ def list_organizations(connection: sa.Connection) -> list[Organization]:
     return [Organization(*row) for row in connection.execute(_SELECT.order_by("number"))]
 
 
-def find_limits(connection: sa.Connection, owner: Organization) -> RateLimits:
-    """The limits of an organization, with None for the defaults of the service."""
+def find_limits(connection: sa.Connection, owner: Organization) -> OrganizationLimits:
+    """The limits of an organization."""
     row = connection.execute(_LIMITS.where(organization.c.number == owner.number)).one()
-    return RateLimits(*row)
+    return OrganizationLimits(*row)
 
 
 def set_limits(
@@ -96,7 +110,9 @@ def set_limits(
     )
 
 
-_LIMITS = sa.select(organization.c.events_per_second, organization.c.requests_per_second)
+_LIMITS = sa.select(
+    organization.c.events_per_second, organization.c.requests_per_second, organization.c.series_max
+)
 
 _SELECT = sa.select(
     organization.c.number, organization.c.id, organization.c.name, organization.c.created_us

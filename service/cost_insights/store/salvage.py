@@ -58,7 +58,7 @@ _ID, _ORGANIZATION, _TIMESTAMP = map(
     EVENT_COLUMNS.index, ("id", "organization_number", "timestamp_us")
 )
 
-_COUNTS = ("customers_count", "series_count", "records_count")
+_COUNTS = ("customers_count", "series_count", "records_count", "folded_count")
 
 
 @dataclass
@@ -169,8 +169,14 @@ def restore_organizations(old: Store, new: Store) -> list[str]:
         for rows, _ in reader.parts(reader.places()):
             for row in rows:
                 known = counts.setdefault(row.organization_number, dict.fromkeys(_COUNTS, 0))
-                least = row._mapping[column] + (count != "records_count")
-                known[count] = max(known[count], least)
+                number = row._mapping[column]
+                known[count] = max(known[count], number + (count != "records_count"))
+                if table is series:
+                    known["folded_count"] = max(known["folded_count"], -number)
+                    if row.event_name == "other" and not (
+                        row.llm_vendor or row.llm_model or row.product_id
+                    ):
+                        known["other_series"] = number
     with new.write() as connection:
         copied = set(connection.scalars(sa.select(organization.c.number)))
         lost = sorted(counts.keys() - copied)

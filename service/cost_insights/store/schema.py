@@ -89,6 +89,12 @@ organization = sa.Table(
     # What all tokens together may send; the default of the service where null, no limit where 0.
     sa.Column("events_per_second", sa.Integer),
     sa.Column("requests_per_second", sa.Integer),
+    # The number of series that cells tell apart, likewise.
+    sa.Column("series_max", sa.Integer),
+    # The series in whose cells those beyond the limit are counted; there are none where null.
+    # Their own numbers are -1, -2 and so on, of which so many were given out.
+    sa.Column("other_series", sa.Integer),
+    sa.Column("folded_count", sa.Integer, nullable=False, server_default="0"),
 )
 """The tenants; every other row belongs to one."""
 

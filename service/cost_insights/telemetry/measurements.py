@@ -180,6 +180,11 @@ class IngestMeasurements:
                 [(reason,) for reason in sorted(faults.REASONS | {"CUSTOMER_NOT_FOUND"})],
             )
         )
+        self.folded_series = instruments.counter(
+            "cost_insights_folded_series",
+            "New series beyond the limit of their organization, whose events are counted together.",
+            "series",
+        )
         self.request_bytes = instruments.counter(
             "cost_insights_ingested_bytes",
             "Bytes of the requests whose events were stored, once decompressed.",

@@ -80,6 +80,19 @@ pub fn before(packed: &[u8], quarter: i32) -> Result<Vec<u8>, Damaged> {
     Ok(cell::pack(&cells))
 }
 
+/// The cells with those of negative series numbers, which are beyond the limit of series, added up
+/// in the series that counts them all.
+pub fn folded(packed: &[u8], other: u32) -> Result<Vec<u8>, Damaged> {
+    let mut cells = unpack_all([packed])?;
+    for cell in &mut cells {
+        if cell.series > i32::MAX as u32 {
+            cell.series = other;
+        }
+    }
+    combine(&mut cells);
+    Ok(cell::pack(&cells))
+}
+
 /// The number of events in the cells of quarters before this one.
 pub fn events_before(lists: &[&[u8]], quarter: i32) -> Result<i64, Damaged> {
     let cells = unpack_all(lists.iter().copied())?;
@@ -112,6 +125,16 @@ mod tests {
             assert_eq!(events_before(&[&one, &other], end), Ok(expected), "{end}");
         }
         assert_eq!(events_before(&[&one[1..]], 0), Err(Damaged));
+    }
+
+    /// Only negative series are folded, and no event is lost.
+    #[test]
+    fn series_beyond_the_limit() {
+        let packed = merge(&[&events(1), &events(-1), &events(-2)]).unwrap();
+        let expected = merge(&[&events(1), &events(3), &events(3)]).unwrap();
+        assert_eq!(folded(&packed, 3), Ok(expected));
+        assert_eq!(folded(&events(1), 3), Ok(events(1)));
+        assert_eq!(folded(b"?", 3), Err(Damaged));
     }
 
     /// Months are told apart, what is before the first quarter is left out, and damage

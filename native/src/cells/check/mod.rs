@@ -13,7 +13,7 @@ mod pairs;
 mod soundness;
 
 pub use comparison::{Comparison, Difference, compare};
-pub use counting::{LengthsDiffer, before, by_month, events_before, merge, of_events};
+pub use counting::{LengthsDiffer, before, by_month, events_before, folded, merge, of_events};
 pub use derivation::{derive, segments_of};
 pub use pairs::Sums;
 pub use soundness::is_sound;

@@ -10,7 +10,7 @@ from cost_insights.cells import CustomerRange, Kind, Needed, StoredCells, custom
 from cost_insights.cells.kinds import QUARTER_US, ranges
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.sources.snapshot import Snapshot
-from cost_insights.store.schema import event
+from cost_insights.store.schema import event, organization
 
 
 class PeriodCells:
@@ -94,8 +94,14 @@ class PeriodCells:
                 event.c.timestamp_us,
                 sa.func.coalesce(event.c.cost_picocents, 0),
                 event.c.customer_number,
-                event.c.series_number,
-            ).where(
+                # Those beyond the limit count as they do in cells.
+                sa.case(
+                    (event.c.series_number < 0, organization.c.other_series),
+                    else_=event.c.series_number,
+                ),
+            )
+            .join(organization, organization.c.number == event.c.organization_number)
+            .where(
                 event.c.organization_number == self._snapshot.organization_number,
                 sa.or_(*within),
             )

@@ -176,10 +176,14 @@ class Snapshot(AbstractContextManager["Snapshot"]):
     def series(
         self, question: MetricsQuestion, value: sa.Column[str] = series.c.product_id
     ) -> Sequence[tuple[int, str, str]]:
-        """The number, product and value of each series under all filters but those of products."""
+        """The number, product and value of each series under all filters but those of products.
+
+        Folded ones are not among them: cells do not tell them apart.
+        """
         rows = self.connection.execute(
             sa.select(series.c.number, series.c.product_id, value.label("value")).where(
                 series.c.organization_number == self.organization_number,
+                series.c.number >= 0,
                 *question.filter.series_conditions(),
             )
         )
