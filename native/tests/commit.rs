@@ -194,10 +194,12 @@ fn uncertain_parents_are_settled() {
     ];
     let event = |parent| request([named(), field(6, parent)].concat());
     let batch = Arc::new(decode::decode(&texts.map(event).concat(), &context()));
-    let known = HashSet::from([ids::parse(texts[1]).unwrap()]);
+    let [first, second] = texts.map(|text| ids::parse(text).unwrap());
+    // The first one is an event of another organization.
+    let known = HashSet::from([(8, first), (7, second)]);
     let commit = Commit::new(vec![member(&batch)], &known);
     let parents: Vec<_> = commit.records().map(|record| record.parent_id).collect();
-    assert_eq!(parents, [Some(own_id(texts[0])), ids::parse(texts[1])]);
+    assert_eq!(parents, [Some(own_id(texts[0])), Some(second)]);
 }
 
 /// Rows stand in the order of their ids, so that two transactions with the same

@@ -102,7 +102,7 @@ def check_stored(
                 [2_000 + place for place in range(len(batch.series))],
             )
         ],
-        known,
+        [(7, one) for one in known],
     )
     faulty = {fault.index for fault in batch.faults}
     indices = [index for index in range(len(request.events)) if index not in faulty]

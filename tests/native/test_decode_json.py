@@ -60,7 +60,7 @@ def stored(batch: EventBatch) -> list[Any]:
     customers = [*batch.external_customer_ids, *batch.customer_ids]
     commit = Commit(
         [(batch, 7, list(range(1, len(customers) + 1)), list(range(1, len(batch.series) + 1)))],
-        batch.uncertain_parents[::2],
+        [(7, one) for one in batch.uncertain_parents[::2]],
     )
     (receipt,) = commit.receipts()
     told = (receipt.inserted, receipt.duplicates, receipt.conflicts)

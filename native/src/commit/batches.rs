@@ -119,9 +119,9 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Finds the events that have one id. `known_parents` are those of the
-    /// uncertain parents that are ids of events.
-    pub fn new(mut members: Vec<Member>, known_parents: &HashSet<Uuid>) -> Self {
+    /// Finds the events that have one id. `known_parents` are those of the uncertain parents that
+    /// are ids of events, each after the number of the organization that both belong to.
+    pub fn new(mut members: Vec<Member>, known_parents: &HashSet<(i32, Uuid)>) -> Self {
         let events = members.iter().map(|member| member.batch.rows.len()).sum();
         let mut claims: Vec<Claim> = Vec::with_capacity(events);
         let mut claim_of = HashMap::with_capacity(events);
@@ -131,7 +131,7 @@ impl Commit {
                 .batch
                 .uncertain_parents
                 .iter()
-                .map(|parent| known_parents.contains(parent))
+                .map(|parent| known_parents.contains(&(member.organization_number, *parent)))
                 .collect();
             for (row, event) in member.batch.rows.iter().enumerate() {
                 let claim = match claim_of.entry(event.id) {

@@ -112,7 +112,11 @@ pub struct Commit(batches::Commit);
 impl Commit {
     #[new]
     #[pyo3(signature = (members, known_parents = Vec::new()), text_signature = "(members, known_parents=())")]
-    fn new(py: Python<'_>, members: Vec<Member>, known_parents: Vec<Uuid>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        members: Vec<Member>,
+        known_parents: Vec<(i32, Uuid)>,
+    ) -> PyResult<Self> {
         let members = members
             .into_iter()
             .map(|(batch, organization, customers, series)| {

@@ -63,12 +63,12 @@ class Commit:
     def __new__(
         cls,
         members: Sequence[tuple[EventBatch, int, Sequence[int], Sequence[int]]],
-        known_parents: Sequence[bytes] = (),
+        known_parents: Sequence[tuple[int, bytes]] = (),
     ) -> Commit:
         """Each member is (batch, organization number, customer numbers, series
         numbers), the numbers in the order of the batch's lists. `known_parents`
-        are the `uncertain_parents` that are ids of events of the organization; the
-        others are read as external ids."""
+        are the `uncertain_parents` that are ids of events, each after the number of
+        the organization that both belong to; the others are read as external ids."""
     def __len__(self) -> int:
         """The number of events that are left to insert."""
     def any_id(self) -> bytes | None:

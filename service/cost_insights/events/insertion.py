@@ -370,15 +370,17 @@ def _stored_digests(connection: sa.Connection, ids: Sequence[bytes]) -> list[tup
     return stored
 
 
-def _stored_ids(connection: sa.Connection, ids: Collection[tuple[int, bytes]]) -> list[bytes]:
+def _stored_ids(
+    connection: sa.Connection, ids: Collection[tuple[int, bytes]]
+) -> list[tuple[int, bytes]]:
     """The ids of stored events among these, each after the number of the organization that it
     must belong to."""
-    stored: list[bytes] = []
+    stored: list[tuple[int, bytes]] = []
     for chunk in chunks({one for _, one in ids}):
         rows = connection.execute(
             sa.select(event.c.id, event.c.organization_number).where(
                 event.c.id.in_([uuid.UUID(bytes=one) for one in chunk])
             )
         )
-        stored += [one.bytes for one, owner in rows if (owner, one.bytes) in ids]
+        stored += [key for one, owner in rows if (key := (owner, one.bytes)) in ids]
     return stored
