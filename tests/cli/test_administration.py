@@ -5,11 +5,13 @@ import json
 import re
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from tests.support.certificates import new_authority
 from tests.support.command_line import SECONDS_MAX, Command, Serve
 from tests.support.service import Caller, new_event, refused
 
@@ -167,6 +169,38 @@ def test_limits_are_set_and_shown(quick: Command, database_url: str) -> None:
             f"cost-insights: --events-per-second: {given!r} is not allowed; write 1 to 1000000000, "
             "or unlimited or default\n"
         )
+
+
+def test_certificates_are_registered(quick: Command, database_url: str, tmp_path: Path) -> None:
+    """A certificate becomes a token without a secret, is listed by its subject, and is replaced by
+    another one; what is no certificate is refused."""
+    flags = ("--database-url", database_url)
+    pki = new_authority(tmp_path / "callers")
+    cert, _ = pki.issue("billing", identity="billing.example", days=90)
+    quick("organization", "create", "acme", *flags)
+    create = ("token", "create", "--organization", "acme", "--scopes", "events:write")
+    made = quick(*create, "--certificate", str(cert), *flags)
+    assert (made.returncode, made.stdout) == (0, "")
+    assert "it is the client certificate of CN=billing.example" in made.stderr
+    [one] = json.loads(quick("token", "list", "--json", *flags).stdout)
+    assert one["certificate"].startswith("CN=billing.example")
+    assert one["secret_ends_with"] is None
+    assert dt.datetime.fromisoformat(one["expires"]) - dt.datetime.now(dt.UTC) < dt.timedelta(91)
+    assert "CN=billing.example" in quick("token", "list", *flags).stdout
+    again = quick(*create, "--certificate", str(cert), *flags)
+    assert again.returncode == 1
+    assert f"is registered already, as token {one['id']}" in again.stderr
+    rotate = ("token", "rotate", one["id"])
+    needed = quick(*rotate, *flags)
+    assert needed.returncode == 1
+    assert "the new one must be given" in needed.stderr
+    renewed, key = pki.issue("renewed", identity="billing.example")
+    assert quick(*rotate, "--certificate", str(renewed), *flags).returncode == 0
+    assert len(json.loads(quick("token", "list", "--json", *flags).stdout)) == 2
+    for file, why in ((tmp_path / "none.pem", "cannot be read"), (key, "holds no certificate")):
+        other = quick(*create, "--certificate", str(file), *flags)
+        assert (other.returncode, other.stdout) == (2, "")
+        assert other.stderr.startswith(f"cost-insights: --certificate: {str(file)!r} {why}")
 
 
 @pytest.mark.parametrize("overlap", ["", "5", "-1h", "1w", "366d", "1.5h", "٣h", "9999999m"])

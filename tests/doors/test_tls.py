@@ -1,6 +1,5 @@
 """TLS on both doors: who gets in, and which certificate they are shown."""
 
-import datetime as dt
 import os
 import shutil
 import socket
@@ -8,81 +7,22 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
-import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cost_insights.client import Client
 from cost_insights.doors.tls import Certificates, TlsError, TlsFiles
+from tests.support.certificates import Pki
 from tests.support.command_line import SECONDS_MAX, program
 from tests.support.databases import Databases
 from tests.support.programs import ProgramError, output_of
 from tests.support.service import Service
 
 Start = Callable[..., AbstractContextManager[Service]]
-
-
-@dataclass(frozen=True)
-class Pki:
-    """An authority in a folder, with the files of a service and of a caller."""
-
-    folder: Path
-    authority: trustme.CA
-
-    @property
-    def ca(self) -> Path:
-        """The certificate of the authority."""
-        return self.folder / "ca.pem"
-
-    @property
-    def service(self) -> TlsFiles:
-        """The files of the service."""
-        return TlsFiles(self.folder / "service.pem", self.folder / "service.key")
-
-    def issue(self, name: str, *, identity: str = "localhost", days: int = 30) -> tuple[Path, Path]:
-        """Writes a certificate and its key; with fewer than no days it has expired."""
-        issued = self.authority.issue_cert(
-            identity,
-            "127.0.0.1",
-            not_before=dt.datetime.now(dt.UTC) - dt.timedelta(days=60),
-            not_after=dt.datetime.now(dt.UTC) + dt.timedelta(days=days),
-        )
-        cert, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        # As tools do that replace files: never half of one.
-        for file, content in (
-            (key, issued.private_key_pem.bytes()),
-            (cert, b"".join(one.bytes() for one in issued.cert_chain_pems)),
-        ):
-            new = file.with_suffix(".new")
-            new.write_bytes(content)
-            new.replace(file)
-        return cert, key
-
-
-@pytest.fixture
-def new_pki(tmp_path: Path) -> Callable[[str], Pki]:
-    """Makes authorities."""
-
-    def make(name: str) -> Pki:
-        folder = tmp_path / name
-        folder.mkdir()
-        pki = Pki(folder, trustme.CA())
-        pki.authority.cert_pem.write_to_path(str(pki.ca))
-        pki.issue("service")
-        return pki
-
-    return make
-
-
-@pytest.fixture
-def pki(new_pki: Callable[[str], Pki]) -> Pki:
-    """The authority of the service."""
-    return new_pki("ours")
 
 
 @pytest.fixture

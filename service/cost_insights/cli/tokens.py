@@ -5,6 +5,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import rich.markup
@@ -21,17 +22,22 @@ from cost_insights.identity import (
     RATE_MAX,
     SCOPES,
     AccessToken,
+    Certificate,
+    CertificateError,
     RateLimits,
     create_token,
     find_organization,
     find_token,
     limit_token,
     list_tokens,
+    read_certificate,
+    register_certificate,
     revoke_token,
     rotate_token,
 )
 
 DAYS_MAX: Final = 36_500
+_SUBJECT_CHARS_MAX: Final = 36
 OVERLAP_DAYS_MAX: Final = 365
 
 app: Final = typer.Typer(
@@ -81,6 +87,14 @@ def create(
             "future date such as 2030-01-01, or never.",
         ),
     ] = "365d",
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A client certificate in PEM that acts as the token, which needs no secret then. "
+            "Default: none.",
+        ),
+    ] = None,
     events_per_second: _LimitOption = None,
     requests_per_second: _LimitOption = None,
     database_url: DatabaseOption = None,
@@ -90,11 +104,18 @@ def create(
     The secret alone goes to stdout, so that it can be captured; the rest goes to
     stderr. Once a database holds a token, every call needs one.
 
+    With `--certificate` there is no secret: a service that asks callers for certificates
+    (`serve --tls-client-ca`) takes this one for the token where a call carries no other. The token
+    expires with the certificate at the latest.
+
     Example: COST_INSIGHTS_TOKEN=$(cost-insights token create --organization acme
     --scopes events:write,metrics:read --expires 30d)
 
     Example: cost-insights token create --organization acme --scopes events:write
     --events-per-second 500
+
+    Example: cost-insights token create --organization acme --scopes events:write
+    --certificate billing.pem
     """
     limits = RateLimits(
         **changed_limits(
@@ -109,6 +130,7 @@ def create(
             f"--scopes: there is no scope {unknown[0]!r}; allowed are {', '.join(sorted(SCOPES))}"
         )
     expires_us = expiry_us(expires, now_us=clock.now_us())
+    shown = _certificate(certificate)
     settings = settings_of(database_url=database_url)
     with existing(settings, wait=True) as store, store.write() as connection:
         owner = find_organization(connection, organization)
@@ -117,24 +139,43 @@ def create(
                 f"--organization: there is no organization {organization!r}; "
                 "`cost-insights organization create` makes one"
             )
+        secret: str | None = None
         try:
-            token, secret = create_token(
-                connection, owner, asked, expires_us=expires_us, limits=limits
-            )
+            if shown is None:
+                token, secret = create_token(
+                    connection, owner, asked, expires_us=expires_us, limits=limits
+                )
+            else:
+                token = register_certificate(
+                    connection, owner, asked, shown, expires_us=expires_us, limits=limits
+                )
         except InvalidRequestError as error:
             raise CommandError(error.message) from None
     _tell(token, secret)
 
 
-def _tell(token: AccessToken, secret: str) -> None:
-    """Prints a new token and its secret."""
+def _certificate(file: Path | None) -> Certificate | None:
+    if file is None:
+        return None
+    try:
+        return read_certificate(file)
+    except CertificateError as error:
+        raise usage(f"--certificate: {error}") from None
+
+
+def _tell(token: AccessToken, secret: str | None) -> None:
+    """Prints a new token and its secret, if it has one."""
     ends = "never expires"
     if token.expires_us is not None:
         ends = f"expires {time_shown(token.expires_us)}"
-    note(
+    told = (
         f"token {token.id} for {token.organization_name}, allows "
-        f"{', '.join(sorted(token.scopes))}, {ends}; its secret is shown only now:"
+        f"{', '.join(sorted(token.scopes))}, {ends}; "
     )
+    if secret is None:
+        note(f"{told}it is the client certificate of {token.certificate}")
+        return
+    note(f"{told}its secret is shown only now:")
     say(secret)
 
 
@@ -160,12 +201,21 @@ def rotate(
             "as the old one was made for.",
         ),
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The client certificate in PEM that acts as the new token, required if the old "
+            "one is a certificate. Default: the new token has a secret.",
+        ),
+    ] = None,
     database_url: DatabaseOption = None,
 ) -> None:
     """Replaces an access token by a new one, which allows the same for the same organization.
 
-    The secret of the new token goes to stdout. Both tokens work until the overlap is over, so that
-    callers can change over one by one; `token list` shows when the old one was last used.
+    The secret of the new token, if it has one, goes to stdout. Both tokens work until the overlap
+    is over, so that callers can change over one by one; `token list` shows when the old one was
+    last used.
 
     Example: cost-insights token rotate 1dbfc517-0bbf-4301-9ba8-555ca42b9737 --overlap 7d
     """
@@ -173,14 +223,19 @@ def rotate(
     overlap_us = _overlap_us(overlap)
     now_us = clock.now_us()
     expires_us = None if expires is None else expiry_us(expires, now_us=now_us)
+    shown = _certificate(certificate)
     with existing(settings_of(database_url=database_url)) as store, store.write() as connection:
         try:
             if expires is None:
                 old = find_token(connection, identity)
-                if old.expires_us is not None:
+                if old.expires_us is not None and shown is None:
                     expires_us = now_us + old.lifetime_us
             old, new, secret = rotate_token(
-                connection, identity, overlap_us=overlap_us, expires_us=expires_us
+                connection,
+                identity,
+                overlap_us=overlap_us,
+                expires_us=expires_us,
+                certificate=shown,
             )
         except (InvalidRequestError, NotFoundError) as error:
             raise CommandError(error.message) from None
@@ -242,7 +297,8 @@ def list_(
 ) -> None:
     """Lists the access tokens, in the order in which they were created.
 
-    Secrets are not kept: a token is recognized by its last four characters. When a token was last
+    Secrets are not kept: a token is recognized by its last four characters, or by the subject of
+    its certificate. When a token was last
     used is written once a minute.
 
     Example: cost-insights token list --organization acme
@@ -261,7 +317,7 @@ def _print(found: Sequence[AccessToken], *, as_json: bool) -> None:
     table = list_table("id\nsecret\nlast used", "organization", "scopes\nlimits", "created\nstate")
     for token in found:
         table.add_row(
-            f"{token.id}\n…{token.hint}\n{_last_used(token)}",
+            f"{token.id}\n{_credential(token)}\n{_last_used(token)}",
             rich.markup.escape(printable(token.organization_name)),
             "\n".join([*sorted(token.scopes), *_limits(token)]),
             "\n".join([day_shown(token.created_us), *_state(token, now_us, shown=day_shown)]),
@@ -273,6 +329,13 @@ def _limits(token: AccessToken) -> list[str]:
     """The limits of a token, such as `50 events/s`."""
     limits = vars(token.limits).items()
     return [f"{value} {limit.partition('_')[0]}/s" for limit, value in limits if value]
+
+
+def _credential(token: AccessToken) -> str:
+    """The end of the secret, or the subject of the certificate, as far as there is room."""
+    if token.certificate is None:
+        return f"…{token.hint}"
+    return rich.markup.escape(printable(token.certificate)[:_SUBJECT_CHARS_MAX])
 
 
 def _last_used(token: AccessToken) -> str:
@@ -290,7 +353,8 @@ def _as_json(token: AccessToken, now_us: int) -> dict[str, object]:
         "id": str(token.id),
         "organization": token.organization_name,
         "scopes": sorted(token.scopes),
-        "secret_ends_with": token.hint,
+        "certificate": token.certificate,
+        "secret_ends_with": None if token.certificate is not None else token.hint,
         **vars(token.limits),
         **{name: None if at is None else time_shown(at) for name, at in times.items()},
     }

@@ -54,6 +54,11 @@ class Certificates:
         self._state = self._found()
         self._loaded = _load(files)
 
+    @property
+    def of_callers(self) -> bool:
+        """Whether callers show certificates."""
+        return self._files.client_ca is not None
+
     def ssl_context(self) -> ssl.SSLContext:
         """A context whose every handshake takes the certificates of that moment."""
         context = self._loaded.context
@@ -65,7 +70,7 @@ class Certificates:
         return grpc.dynamic_ssl_server_credentials(
             self._loaded.grpc,
             lambda: self._current().grpc,
-            require_client_authentication=self._files.client_ca is not None,
+            require_client_authentication=self.of_callers,
         )
 
     def _choose(

@@ -2,6 +2,13 @@
 
 from cost_insights.identity.authenticator import Authenticator, Caller, any_token
 from cost_insights.identity.bootstrap import SecretError, bootstrap_token, read_secret
+from cost_insights.identity.certificates import (
+    Certificate,
+    CertificateError,
+    certificate_sha256,
+    certificate_sha256_of_pem,
+    read_certificate,
+)
 from cost_insights.identity.organizations import (
     Organization,
     OrganizationLimits,
@@ -22,6 +29,7 @@ from cost_insights.identity.tokens import (
     find_token,
     limit_token,
     list_tokens,
+    register_certificate,
     revoke_token,
     rotate_token,
 )
@@ -34,6 +42,8 @@ __all__ = [
     "Authenticator",
     "Buckets",
     "Caller",
+    "Certificate",
+    "CertificateError",
     "Organization",
     "OrganizationLimits",
     "RateLimits",
@@ -42,6 +52,8 @@ __all__ = [
     "SharedTimes",
     "any_token",
     "bootstrap_token",
+    "certificate_sha256",
+    "certificate_sha256_of_pem",
     "check_organization_name",
     "create_organization",
     "create_token",
@@ -52,7 +64,9 @@ __all__ = [
     "limit_token",
     "list_organizations",
     "list_tokens",
+    "read_certificate",
     "read_secret",
+    "register_certificate",
     "revoke_token",
     "rotate_token",
     "set_limits",

@@ -40,6 +40,7 @@ class _Known:
     caller: Caller
     expires_us: int | None
     revoked_us: int | None
+    is_certificate: bool = False
 
 
 _NO_TOKEN = b""
@@ -79,26 +80,42 @@ class Authenticator:
         return self._closed
 
     async def authorize(
-        self, authorization: str | None, *, method: str, scopes: frozenset[str]
+        self,
+        authorization: str | None,
+        *,
+        method: str,
+        scopes: frozenset[str],
+        certificate: bytes | None = None,
     ) -> Caller:
         """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`, whose request
         is counted.
 
-        `authorization` is the value of the header of that name; the caller needs one of
-        the `scopes`. Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
+        `authorization` is the value of the header of that name. Without it the client certificate
+        counts, if it is registered: `certificate` is its `certificate_sha256`. The caller needs one
+        of the `scopes`. Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
         """
-        caller = await self.authenticate(authorization, method=method, scopes=scopes)
+        caller = await self.authenticate(
+            authorization, method=method, scopes=scopes, certificate=certificate
+        )
         caller.rates.take_request()
         return caller
 
     async def authenticate(
-        self, authorization: str | None, *, method: str, scopes: frozenset[str]
+        self,
+        authorization: str | None,
+        *,
+        method: str,
+        scopes: frozenset[str],
+        certificate: bytes | None = None,
     ) -> Caller:
         """The caller, as `authorize` finds it, without counting a request."""
-        if authorization is None:
-            caller = await self._without_token()
-        else:
+        if authorization is not None:
+            # What a caller says is never replaced by what its connection shows.
             caller = await self._with_token(_secret(authorization))
+        elif certificate is not None:
+            caller = await self._with_certificate(certificate)
+        else:
+            caller = await self._without_token("no access token")
         if not scopes & caller.scopes:
             words = {"needs": ", ".join(sorted(scopes)), "has": ", ".join(sorted(caller.scopes))}
             raise PermissionDeniedError(
@@ -110,12 +127,12 @@ class Authenticator:
             )
         return caller
 
-    async def _without_token(self) -> Caller:
+    async def _without_token(self, carried: str) -> Caller:
         known = None if self._closed else await self._known(_NO_TOKEN)
         if known is None:
             self._closed = True
             raise UnauthenticatedError(
-                "the call carries no access token; send `authorization: Bearer TOKEN`",
+                f"the call carries {carried}; send `authorization: Bearer TOKEN`",
                 reason="TOKEN_MISSING",
             )
         return known.caller
@@ -128,8 +145,18 @@ class Authenticator:
             )
         key = token_sha256(secret)
         known = await self._known(key)
-        if known is None:
+        if known is None or known.is_certificate:
             raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
+        _check_alive(known)
+        self.uses.note(key)
+        return known.caller
+
+    async def _with_certificate(self, key: bytes) -> Caller:
+        known = await self._known(key)
+        if known is None or not known.is_certificate:
+            return await self._without_token(
+                "no access token, and its client certificate is not registered as one"
+            )
         _check_alive(known)
         self.uses.note(key)
         return known.caller
@@ -170,7 +197,7 @@ class Authenticator:
             RateLimits(row.token_events, row.token_requests),
         )
         caller = Caller(owner, frozenset(row.scopes.split()), rates)
-        return _Known(caller, row.expires_us, row.revoked_us)
+        return _Known(caller, row.expires_us, row.revoked_us, row.certificate is not None)
 
 
 _TOKENS = sa.select(
@@ -185,6 +212,7 @@ _TOKENS = sa.select(
     access_token.c.scopes,
     access_token.c.expires_us,
     access_token.c.revoked_us,
+    access_token.c.certificate,
     access_token.c.events_per_second.label("token_events"),
     access_token.c.requests_per_second.label("token_requests"),
 ).join(organization, organization.c.number == access_token.c.organization_number)

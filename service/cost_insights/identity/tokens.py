@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from cost_insights import clock
 from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
+from cost_insights.identity.certificates import Certificate
 from cost_insights.identity.organizations import Organization, find_organization
 from cost_insights.identity.rates import NO_LIMITS, RateLimits
 from cost_insights.identity.scopes import SCOPES
@@ -53,6 +54,9 @@ class AccessToken:
     """The time of the last call with it, to about a minute; None if there was none."""
 
     limits: RateLimits
+    certificate: str | None
+    """The subject of the client certificate that it is; None if it has a secret. The hint is of
+    the fingerprint then."""
 
     @property
     def lifetime_us(self) -> int:
@@ -99,6 +103,67 @@ def create_token(
 
     Raises InvalidRequestError for an unknown scope or none.
     """
+    asked = _checked(scopes)
+    secret = new_secret()
+    token = store_token(connection, owner, asked, secret, expires_us=expires_us, limits=limits)
+    return token, secret
+
+
+def register_certificate(
+    connection: sa.Connection,
+    owner: Organization,
+    scopes: Iterable[str],
+    certificate: Certificate,
+    *,
+    expires_us: int | None,
+    limits: RateLimits = NO_LIMITS,
+) -> AccessToken:
+    """Creates a token that is a client certificate, and expires with it at the latest.
+
+    Raises InvalidRequestError for an unknown scope or none, and if the certificate has expired or
+    was registered before.
+    """
+    asked = _checked(scopes)
+    if certificate.expires_us <= clock.now_us():
+        raise _refused_certificate(certificate, "has expired")
+    known = connection.execute(
+        sa.select(access_token.c.id).where(access_token.c.token_sha256 == certificate.sha256)
+    ).scalar()
+    if known is not None:
+        raise _refused_certificate(
+            certificate,
+            f"is registered already, as token {known}, or was; another organization, other scopes "
+            "and a new start need another certificate",
+        )
+    return _store(
+        connection,
+        owner,
+        asked,
+        certificate.sha256,
+        hint=certificate.fingerprint[-4:],
+        certificate=certificate.subject,
+        expires_us=certificate.expires_us
+        if expires_us is None
+        else min(expires_us, certificate.expires_us),
+        limits=limits,
+    )
+
+
+def _refused_certificate(certificate: Certificate, why: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        [
+            FieldFault(
+                "certificate",
+                "VALUE_UNKNOWN",
+                f"the certificate of {certificate.subject!r} with the SHA-256 fingerprint "
+                f"{certificate.fingerprint} {why}",
+                certificate.fingerprint,
+            )
+        ]
+    )
+
+
+def _checked(scopes: Iterable[str]) -> frozenset[str]:
     asked = frozenset(scopes)
     unknown = sorted(asked - SCOPES)
     if unknown or not asked:
@@ -115,9 +180,7 @@ def create_token(
                 )
             ]
         )
-    secret = new_secret()
-    token = store_token(connection, owner, asked, secret, expires_us=expires_us, limits=limits)
-    return token, secret
+    return asked
 
 
 def store_token(
@@ -131,26 +194,51 @@ def store_token(
 ) -> AccessToken:
     """Creates a token with a secret that must be beyond guessing; raises
     `sqlalchemy.exc.IntegrityError` if there is a token with that secret."""
+    return _store(
+        connection,
+        owner,
+        scopes,
+        token_sha256(secret),
+        hint=secret[-4:],
+        certificate=None,
+        expires_us=expires_us,
+        limits=limits,
+    )
+
+
+def _store(
+    connection: sa.Connection,
+    owner: Organization,
+    scopes: frozenset[str],
+    key: bytes,
+    *,
+    hint: str,
+    certificate: str | None,
+    expires_us: int | None,
+    limits: RateLimits,
+) -> AccessToken:
     token = AccessToken(
         id=uuid.uuid4(),
         organization_name=owner.name,
         scopes=scopes,
-        hint=secret[-4:],
+        hint=hint,
         created_us=clock.now_us(),
         expires_us=expires_us,
         revoked_us=None,
         last_used_us=None,
         limits=limits,
+        certificate=certificate,
     )
     connection.execute(
         sa.insert(access_token).values(
             id=token.id,
             organization_number=owner.number,
-            token_sha256=token_sha256(secret),
+            token_sha256=key,
             hint=token.hint,
             scopes=" ".join(sorted(scopes)),
             created_us=token.created_us,
             expires_us=expires_us,
+            certificate=certificate,
             events_per_second=limits.events_per_second,
             requests_per_second=limits.requests_per_second,
         )
@@ -179,13 +267,19 @@ def revoke_token(connection: sa.Connection, token_id: uuid.UUID) -> AccessToken:
 
 
 def rotate_token(
-    connection: sa.Connection, token_id: uuid.UUID, *, overlap_us: int, expires_us: int | None
-) -> tuple[AccessToken, AccessToken, str]:
+    connection: sa.Connection,
+    token_id: uuid.UUID,
+    *,
+    overlap_us: int,
+    expires_us: int | None,
+    certificate: Certificate | None = None,
+) -> tuple[AccessToken, AccessToken, str | None]:
     """Creates a token with the organization, the scopes and the limits of another one, which
     expires when the overlap is over, unless it does earlier.
 
-    Returns the old token, the new one and its secret. Raises NotFoundError if there is no token of
-    that id, and InvalidRequestError if it is revoked or has expired.
+    Returns the old token, the new one and its secret; with a certificate the new token is that and
+    has none. Raises NotFoundError if there is no token of that id, and InvalidRequestError if it is
+    revoked or has expired, or if it is a certificate and no other one is given.
     """
     now_us = clock.now_us()
     old = find_token(connection, token_id)
@@ -201,12 +295,29 @@ def rotate_token(
                 )
             ]
         )
+    if old.certificate is not None and certificate is None:
+        raise InvalidRequestError(
+            [
+                FieldFault(
+                    "certificate",
+                    "FIELD_REQUIRED",
+                    f"the access token {token_id} is the client certificate of "
+                    f"{old.certificate!r}: the new one must be given",
+                )
+            ]
+        )
     owner = find_organization(connection, old.organization_name)
     if owner is None:
         raise AssertionError("a token without an organization")
-    new, secret = create_token(
-        connection, owner, old.scopes, expires_us=expires_us, limits=old.limits
-    )
+    secret: str | None = None
+    if certificate is None:
+        new, secret = create_token(
+            connection, owner, old.scopes, expires_us=expires_us, limits=old.limits
+        )
+    else:
+        new = register_certificate(
+            connection, owner, old.scopes, certificate, expires_us=expires_us, limits=old.limits
+        )
     connection.execute(
         sa.update(access_token)
         .where(
@@ -266,6 +377,7 @@ _SELECT = sa.select(
     access_token.c.last_used_us,
     access_token.c.events_per_second,
     access_token.c.requests_per_second,
+    access_token.c.certificate,
 ).join(organization, organization.c.number == access_token.c.organization_number)
 
 
@@ -282,4 +394,5 @@ def _token(
         revoked_us=row.revoked_us,
         last_used_us=row.last_used_us,
         limits=RateLimits(row.events_per_second, row.requests_per_second),
+        certificate=row.certificate,
     )

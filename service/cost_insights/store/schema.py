@@ -113,11 +113,15 @@ access_token = sa.Table(
     sa.Column("revoked_us", sa.BigInteger),
     # To about a minute; never where null.
     sa.Column("last_used_us", sa.BigInteger),
+    # The subject of the client certificate that it is, whose hash stands in place of that of a
+    # secret; it has a secret where null.
+    sa.Column("certificate", sa.Text),
     # What callers may send with it; no limit of its own where null.
     sa.Column("events_per_second", sa.Integer),
     sa.Column("requests_per_second", sa.Integer),
 )
-"""The tokens with which clients act as an organization; only a hash is stored."""
+"""The tokens, secrets or certificates, with which clients act as an organization; only a hash is
+stored."""
 
 secret = sa.Table(
     "secret",

@@ -39,7 +39,7 @@ from cost_insights.doors.compression import (
 from cost_insights.doors.grpc.measuring import measured
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
-from cost_insights.identity import Authenticator, Caller
+from cost_insights.identity import Authenticator, Caller, certificate_sha256_of_pem
 from cost_insights.telemetry import CallMeasurements, running_call
 
 _T = TypeVar("_T")
@@ -59,8 +59,12 @@ def handlers(
     budget: Budget,
     reader: MessageReader,
     measurements: CallMeasurements,
+    shows_certificates: bool,
 ) -> list[grpc.GenericRpcHandler]:
-    """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one."""
+    """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one.
+
+    `shows_certificates` says that callers show client certificates.
+    """
     methods: defaultdict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = defaultdict(dict)
     for path, operation in OPERATIONS.items():
         door = _Door(
@@ -70,6 +74,7 @@ def handlers(
             budget,
             reader=reader,
             measurements=measurements,
+            shows_certificates=shows_certificates,
         )
         methods[operation.service][operation.method] = door.handler()
     return [
@@ -90,8 +95,10 @@ class _Door:
         *,
         reader: MessageReader,
         measurements: CallMeasurements,
+        shows_certificates: bool,
     ) -> None:
         self._measurements = measurements
+        self._shows_certificates = shows_certificates
         self._operation = operation
         self._call = call
         self._authenticator = authenticator
@@ -138,7 +145,7 @@ class _Door:
             del requests
             caller = None
             try:
-                caller = await self._authorize(_authorization(context.invocation_metadata()))
+                caller = await self._authorize(self._credentials(context))
                 with await reader.room(budget, caller.organization, ingests=ingests) as room:
                     # Whoever takes the request can free it: it has no name here.
                     return (
@@ -159,7 +166,7 @@ class _Door:
             del requests
             caller = None
             try:
-                caller = await self._authorize(_authorization(context.invocation_metadata()))
+                caller = await self._authorize(self._credentials(context))
                 with await self._reader.room(self._budget, caller.organization) as room:
                     request = self._decode(await self._read(context, caller, room))
                     # The source of the responses is released at once, even if the caller went away.
@@ -201,14 +208,18 @@ class _Door:
     ) -> Callable[[object, Context], Awaitable[None]]:
         async def handle(requests: object, context: Context) -> None:
             del requests
-            authorization = _authorization(context.invocation_metadata())
+            credentials = self._credentials(context)
             caller = None
 
             async def authorize() -> Caller:
                 # The stream counts its batches as requests itself.
                 nonlocal caller
+                authorization, certificate = credentials
                 caller = await self._authenticator.authenticate(
-                    authorization, method=self._operation.path, scopes=self._operation.scopes
+                    authorization,
+                    method=self._operation.path,
+                    scopes=self._operation.scopes,
+                    certificate=certificate,
                 )
                 return caller
 
@@ -224,7 +235,7 @@ class _Door:
                     request = await read(context)
 
             try:
-                caller = await self._authorize(authorization)
+                caller = await self._authorize(credentials)
                 # What a stream holds is released at once, even if the caller went away.
                 async with contextlib.aclosing(call(messages(), authorize)) as responses:
                     async for response in responses:
@@ -238,12 +249,23 @@ class _Door:
 
         return handle
 
-    async def _authorize(self, authorization: str | None) -> Caller:
-        if authorization is None and self._authenticator.asks_for_tokens:
+    def _credentials(self, context: Context) -> "_Credentials":
+        authorization = _authorization(context.invocation_metadata())
+        if authorization is None and self._shows_certificates:
+            return None, _certificate(context)
+        return authorization, None
+
+    async def _authorize(self, credentials: "_Credentials") -> Caller:
+        authorization, certificate = credentials
+        nothing = authorization is None and certificate is None
+        if nothing and self._authenticator.asks_for_tokens:
             # A call that is reset as soon as it is begun ends here: no status is made of it.
             await asyncio.sleep(_REFUSAL_SECONDS)
         return await self._authenticator.authorize(
-            authorization, method=self._operation.path, scopes=self._operation.scopes
+            authorization,
+            method=self._operation.path,
+            scopes=self._operation.scopes,
+            certificate=certificate,
         )
 
     def _decode(self, request: bytes) -> message.Message:
@@ -261,6 +283,16 @@ async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
     await context.abort(_CODES[status.code], status.message, trailers)
     raise AssertionError("abort returned")
+
+
+_Credentials = tuple[str | None, bytes | None]
+"""The authorization of a call, or else the hash of its client certificate."""
+
+
+def _certificate(context: Context) -> bytes | None:
+    for pem in context.auth_context().get("x509_pem_cert", ()):
+        return certificate_sha256_of_pem(pem)
+    return None
 
 
 def _authorization(metadata: Iterable[Any] | None) -> str | None:

@@ -99,6 +99,7 @@ class GrpcListener:
                     budget=budget,
                     reader=reader,
                     measurements=measurements,
+                    shows_certificates=certificates is not None and certificates.of_callers,
                 ),
                 self._health.handler(),
                 *self._reflection.handlers(),

@@ -28,6 +28,7 @@ from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes
 from cost_insights.doors.http.connect import connect_routes
 from cost_insights.doors.http.measuring import Measured
 from cost_insights.doors.http.openapi import openapi_routes
+from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator
 from cost_insights.telemetry import CallMeasurements, MeasuredOperation, running_call
@@ -165,6 +166,7 @@ class _CompatibleEndpoint:
                     None if authorization is None else authorization.decode("latin-1"),
                     method=self._method,
                     scopes=endpoint.scopes,
+                    certificate=certificate_of(scope) if authorization is None else None,
                 )
                 size = CALL_BYTES
                 if endpoint.has_body:

@@ -44,6 +44,7 @@ from cost_insights.api.statuses import status_of
 from cost_insights.doors.compression import ENCODINGS
 from cost_insights.doors.http.answers import HttpError, error_answer
 from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_content
+from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
 from cost_insights.telemetry import CallMeasurements, running_call
@@ -132,6 +133,7 @@ class _Room:
     def __init__(self, limits: HttpLimits, scope: Scope) -> None:
         self._limits = limits
         self._path: str = scope["path"]
+        self.certificate = certificate_of(scope)
         self._announced = announced_bytes(dict(scope["headers"]), limits.bytes_max)
         self._received = 0
         self._reservation: Reservation | None = None
@@ -209,6 +211,7 @@ class _Authentication(MetadataInterceptor[None]):
                 ctx.request_headers.get("authorization"),
                 method=operation.path,
                 scopes=operation.scopes,
+                certificate=_room.get().certificate,
             )
         except FAILURES as error:
             raise _connect_error(error, operation.path, None) from None
@@ -318,7 +321,7 @@ class _Rpc:
     async def _bidirectional(
         self, requests: AsyncIterator[bytes], ctx: _Context
     ) -> AsyncIterator[bytes]:
-        caller = _caller.get()
+        caller, certificate = _caller.get(), _room.get().certificate
 
         async def authorize() -> Caller:
             # The stream counts its batches as requests itself.
@@ -326,6 +329,7 @@ class _Rpc:
                 ctx.request_headers.get("authorization"),
                 method=self.operation.path,
                 scopes=self.operation.scopes,
+                certificate=certificate,
             )
 
         async def encoded() -> AsyncIterator[bytes]:

@@ -9,7 +9,10 @@ import enum
 from collections.abc import Callable
 from typing import Any, Final
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cost_insights.identity import certificate_sha256
 
 _HEAD_BYTES_MAX: Final = 32 * 1024
 """The greatest size of a request line and its headers."""
@@ -33,6 +36,16 @@ _REFUSALS: Final = {
         b'{"error":"ServiceUnavailable","detail":"too many connections are open; try again"}',
     ),
 }
+
+
+_CERTIFICATE: Final = "cost_insights.certificate"
+"""The extension of a scope that holds what is known of the client certificate."""
+
+
+def certificate_of(scope: Scope) -> bytes | None:
+    """The `certificate_sha256` of the client certificate of a request, if it has one."""
+    found: bytes | None = scope.get("extensions", {}).get(_CERTIFICATE, {}).get("sha256")
+    return found
 
 
 class _Part(enum.Enum):
@@ -63,10 +76,14 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._awaited: _Part | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._certificate: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the time for the first head, unless there are too many connections."""
         super().connection_made(transport)
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None and (der := encrypted.getpeercert(binary_form=True)):
+            self._certificate = certificate_sha256(der)
         if len(self.connections) > self._connections_max:
             self._on_refusal(503)
             self._answer(503)
@@ -101,6 +118,8 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begins a head."""
         super().on_message_begin()
+        if self._certificate is not None:
+            self.scope["extensions"] = {_CERTIFICATE: {"sha256": self._certificate}}
         self._in_head = True
 
     def on_headers_complete(self) -> None:
