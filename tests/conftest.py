@@ -168,9 +168,13 @@ def serve(clean_env: dict[str, str]) -> "Serve":
     from tests.support.command_line import Serving, program
 
     @contextmanager
-    def run(*arguments: str) -> "Iterator[Serving]":
+    def run(*arguments: str, stderr: int | None = None) -> "Iterator[Serving]":
         with subprocess.Popen(
-            program("serve", *arguments), env=clean_env, stdout=subprocess.PIPE, text=True
+            program("serve", *arguments),
+            env=clean_env,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         ) as process:
             try:
                 assert process.stdout is not None

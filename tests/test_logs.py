@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from cost_insights import logs
-from cost_insights.logs import RepeatedLines
+from cost_insights.logs import RepeatedLines, repeated
 
 _log = logging.getLogger("tests.logs")
 
@@ -35,7 +34,7 @@ def test_kinds_are_bounded(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond a number of kinds all others are one kind, and every line is counted."""
-    monkeypatch.setattr(logs, "_KEYS_MAX", 3)
+    monkeypatch.setattr(repeated, "_KEYS_MAX", 3)
     lines = RepeatedLines(_log, logging.WARNING)
     for number in range(10):
         lines.write(f"kind {number}", key=number)

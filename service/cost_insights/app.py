@@ -1,6 +1,7 @@
 """Every part of the service, built once from its settings and closed in reverse."""
 
 import asyncio
+import logging
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -31,9 +32,9 @@ from cost_insights.identity import Authenticator, Buckets, RateLimits, SharedTim
 from cost_insights.jobs import Runner
 from cost_insights.metrics import Caches, Dashboards, LedgerCache, MetricsExporter, MetricsReader
 from cost_insights.revenue import Recorder, RevenueReader
-from cost_insights.settings import Settings
+from cost_insights.settings import LogFormat, Settings
 from cost_insights.store import Store
-from cost_insights.telemetry import Instruments, Measurements, Rows
+from cost_insights.telemetry import Calls, Instruments, Measurements, Rows
 from cost_insights.telemetry.telemetry import Telemetry
 
 _CLOSE_SECONDS = 2.5
@@ -75,6 +76,9 @@ class App:
         self.settings = settings
         self.telemetry = Telemetry(define_measurements, rows, is_on=bool(settings.admin_address))
         measurements = self.measurements = self.telemetry.measurements
+        # A line for each call is for machines: people would not find anything else any more.
+        access_level = logging.INFO if settings.log_format is LogFormat.JSON else logging.DEBUG
+        self.measured_calls = Calls(measurements.calls, access_level)
         self.store = Store(
             settings.database_url,
             connections_max=settings.database_connections_max,

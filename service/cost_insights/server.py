@@ -26,7 +26,7 @@ from cost_insights.doors.tls import Certificates, TlsError, TlsFiles
 from cost_insights.identity import SharedTimes, any_token
 from cost_insights.settings import Settings
 from cost_insights.store import Store
-from cost_insights.telemetry import NOTHING, Rows
+from cost_insights.telemetry import NOTHING, Calls, Rows
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Server:
             app.health,
             app.authenticator,
             app.budget,
-            measurements=app.measurements.calls,
+            measured_calls=app.measured_calls,
             connections=connections,
             request_bytes_max=settings.request_bytes_max,
             certificates=certificates,
@@ -133,10 +133,10 @@ class Server:
                     limits=HttpLimits(
                         settings.request_bytes_max, settings.http_body_seconds, app.budget
                     ),
-                    measurements=app.measurements.calls,
+                    measured_calls=app.measured_calls,
                     cors_origins=settings.http_cors_origins,
                 ),
-                app.measurements.calls,
+                app.measured_calls,
                 body_seconds_max=settings.http_body_seconds,
                 connections=connections,
                 certificates=certificates,
@@ -147,7 +147,7 @@ class Server:
                 settings.admin_address,
                 admin_application(app.telemetry.rendered),
                 # What the measurements are read with is not measured.
-                NOTHING.calls,
+                Calls(NOTHING.calls),
                 body_seconds_max=settings.http_body_seconds,
                 connections=ConnectionLimits(
                     _ADMIN_CONNECTIONS_MAX, settings.connection_idle_seconds

@@ -1,5 +1,6 @@
 """The settings of the service, given by flags or by `COST_INSIGHTS_…` variables."""
 
+import enum
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from cost_insights._native.events import Limits
 
 _URL_BYTES_MAX = 16_384
+
+
+class LogFormat(enum.StrEnum):
+    """The forms of the log."""
+
+    CONSOLE = "console"
+    JSON = "json"
 
 
 def _default_database_url(given: dict[str, Any]) -> str:
@@ -97,6 +105,10 @@ class Settings(BaseSettings):
     admin_address: str = "127.0.0.1:9464"
     """The address of `/metrics` for Prometheus, which whoever reaches it can read, without TLS;
     port 0 takes a free port, and empty turns measurements off."""
+
+    log_format: LogFormat = LogFormat.CONSOLE
+    """The form of the log on stderr: `console` has lines for people, `json` an object a line, and a
+    line for each call."""
 
     grpc_message_seconds: float = Field(default=60, ge=0.1, le=3_600)
     """The time that the message of a gRPC request, or the first one of a stream, may take to

@@ -26,6 +26,7 @@ from cost_insights.addresses import AddressError, join_address, socket_family, s
 from cost_insights.app import define_measurements
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import SharedTimes
+from cost_insights.logs.output import set_up_log
 from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
@@ -197,10 +198,7 @@ def _work(
     settings: Settings, log_level: int, place: _Place, serving: Connection, alive: Connection
 ) -> None:
     """The main function of a worker."""
-    logging.basicConfig(
-        level=log_level,
-        format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
-    )
+    set_up_log(log_level, settings.log_format, shows_process=True)
     threading.Thread(target=_stop_with_supervisor, args=(alive,), daemon=True).start()
 
     def ready(server: Server) -> None:

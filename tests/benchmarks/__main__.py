@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tests.benchmarks import amounts, decoding, event_loop, fairness, ingest, organizations
+from tests.benchmarks import (
+    amounts,
+    decoding,
+    event_loop,
+    fairness,
+    ingest,
+    organizations,
+    telemetry,
+)
 from tests.benchmarks.results import Results, Row
 from tests.benchmarks.running import Benchmark, add_only, run, show
 from tests.support.databases import Databases
@@ -68,6 +76,7 @@ _NAMES = (
     "http",
     "http-single",
     "event-loop",
+    "telemetry",
     "soak",
 )
 
@@ -128,6 +137,13 @@ def _benchmarks(
             rounds=options.rounds,
         ),
         partial(event_loop.event_loops, results, seconds=options.seconds, rounds=options.rounds),
+        partial(
+            telemetry.what_it_costs,
+            databases,
+            results,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        ),
         partial(ingest.soak, databases, results, seconds=options.soak_seconds),
     )
     return dict(zip(_NAMES, benchmarks, strict=True))

@@ -59,7 +59,7 @@ def batches(
     prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=keyed)
     ours: list[Measured] = []
     theirs: list[replay.Replay] = []
-    with _generator(prepared) as generator:
+    with generator_of(prepared) as generator:
         for _ in range(rounds):
             with databases.fresh(engine) as url:
                 with service(url) as server:
@@ -116,7 +116,7 @@ def singles(databases: Databases, results: Results, *, seconds: float, rounds: i
     ours: list[Measured] = []
     theirs: list[Load] = []
     with (
-        _generator(prepared) as generator,
+        generator_of(prepared) as generator,
         empty_server() as empty,
         databases.fresh("postgresql") as url,
         service(url) as server,
@@ -171,8 +171,8 @@ def batches_over_http(
     ours: list[Measured] = []
     theirs: list[Measured] = []
     with (
-        _generator(of_a_size(write=as_json)) as over_http,
-        _generator(of_a_size()) as over_grpc,
+        generator_of(of_a_size(write=as_json)) as over_http,
+        generator_of(of_a_size()) as over_grpc,
     ):
         for _ in range(rounds):
             for generator, measured in ((over_http, ours), (over_grpc, theirs)):
@@ -212,7 +212,7 @@ def singles_over_http(
     ours: list[Measured] = []
     theirs: list[Load] = []
     with (
-        _generator(prepared) as generator,
+        generator_of(prepared) as generator,
         empty_http_server() as empty,
         databases.fresh("postgresql") as url,
         service(url) as server,
@@ -261,7 +261,7 @@ def soak(databases: Databases, results: Results, *, seconds: float) -> None:
     """The memory of the service under load that lasts."""
     prepared = bodies(requests=BATCH_BODIES, events_each=BATCH_EVENTS, keyed=True)
     with (
-        _generator(prepared) as generator,
+        generator_of(prepared) as generator,
         databases.fresh("postgresql") as url,
         service(url) as server,
     ):
@@ -322,7 +322,8 @@ def _measure(
 
 
 @contextlib.contextmanager
-def _generator(prepared: Bodies) -> Iterator[LoadGenerator]:
+def generator_of(prepared: Bodies) -> Iterator[LoadGenerator]:
+    """A load generator that sends these bodies."""
     with tempfile.TemporaryDirectory(prefix="cost-insights-load-") as folder:
         yield LoadGenerator(Path(folder), prepared)
 

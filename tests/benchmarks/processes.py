@@ -50,8 +50,11 @@ class ServerProcess(Process):
     http_address: str = ""
 
 
-def service(database_url: str, **settings: str) -> contextlib.AbstractContextManager[ServerProcess]:
-    """The service as its command starts it, on a free port; settings by their names."""
+def service(
+    database_url: str, *, log_level: str = "warning", **settings: str
+) -> contextlib.AbstractContextManager[ServerProcess]:
+    """The service as its command starts it, on free ports; settings by their names."""
+    settings.setdefault("admin_address", "127.0.0.1:0")
     program = Path(sys.executable).parent / "cost-insights"
     return _server(
         [
@@ -59,9 +62,8 @@ def service(database_url: str, **settings: str) -> contextlib.AbstractContextMan
             "serve",
             "--grpc-address=127.0.0.1:0",
             "--http-address=127.0.0.1:0",
-            "--admin-address=127.0.0.1:0",
             f"--database-url={database_url}",
-            "--log-level=warning",
+            f"--log-level={log_level}",
         ],
         {f"COST_INSIGHTS_{name.upper()}": value for name, value in settings.items()},
     )

@@ -48,8 +48,10 @@ class Serving:
 class Serve(Protocol):
     """Runs `cost-insights serve` for the time of a block."""
 
-    def __call__(self, *arguments: str) -> AbstractContextManager[Serving]:
-        """The service, once it is ready."""
+    def __call__(
+        self, *arguments: str, stderr: int | None = None
+    ) -> AbstractContextManager[Serving]:
+        """The service, once it is ready; its log goes to a file, if one is given."""
 
 
 def program(*arguments: str) -> Sequence[str]:

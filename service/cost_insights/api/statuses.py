@@ -86,8 +86,16 @@ def status_of(error: BaseException, *, method: str, organization: str | None) ->
         call.count_error(error.reason if isinstance(error, CostInsightsError) else "INTERNAL")
     if not isinstance(error, CostInsightsError):
         incident = secrets.token_hex(4)
+        fields = {"incident": incident, "method": method, "organization": organization}
+        if call is not None:
+            fields["request_id"] = call.request_id
         _log.error(
-            "incident %s in %s of %s", incident, method, _shown(organization), exc_info=error
+            "incident %s in %s of %s",
+            incident,
+            method,
+            _shown(organization),
+            exc_info=error,
+            extra={"fields": fields},
         )
         return _status(
             code_pb2.INTERNAL,

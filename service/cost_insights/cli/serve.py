@@ -42,9 +42,10 @@ from cost_insights.identity import (
     check_organization_name,
     read_secret,
 )
+from cost_insights.logs.output import set_up_log
 from cost_insights.server import serve as serve_until_stopped
 from cost_insights.server import tls_files
-from cost_insights.settings import Settings
+from cost_insights.settings import LogFormat, Settings
 from cost_insights.supervisor import supervise
 
 
@@ -149,6 +150,14 @@ def serve(
             f"{', '.join(LogLevel)}.",
         ),
     ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="The form of the log: console has lines for people, json an object a line, and a "
+            "line for each call. Default: COST_INSIGHTS_LOG_FORMAT, or else console.",
+        ),
+    ] = None,
 ) -> None:
     """Runs the service until SIGTERM or Ctrl-C, then finishes the running calls.
 
@@ -165,15 +174,8 @@ def serve(
 
     Example: cost-insights serve --tls-cert service.pem --tls-key service.key
     """
-    logging.basicConfig(
-        level=log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    if log_level is not LogLevel.DEBUG:
-        # It tells at every start what it would do if there were something to do.
-        logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = settings_of(
+        log_format=log_format,
         grpc_address=grpc_address,
         http_address=http_address,
         admin_address=admin_address,
@@ -184,6 +186,11 @@ def serve(
         open_organization=open_organization,
         drain_seconds=drain_seconds,
     )
+    level = logging.getLevelNamesMapping()[log_level.upper()]
+    set_up_log(level, settings.log_format)
+    if log_level is not LogLevel.DEBUG:
+        # It tells at every start what it would do if there were something to do.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         if (files := tls_files(settings)) is not None:
             Certificates(files)
@@ -210,7 +217,7 @@ def serve(
                 supervise(
                     settings,
                     workers,
-                    log_level=logging.getLevelNamesMapping()[log_level.upper()],
+                    log_level=level,
                     ready=lambda grpc, http, admin: _announce(settings, grpc, http, admin, workers),
                 )
         except AddressError as error:

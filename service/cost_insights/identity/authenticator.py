@@ -22,6 +22,7 @@ from cost_insights.identity.tokens import is_mistyped, token_sha256
 from cost_insights.identity.uses import TokenUses
 from cost_insights.store import Store
 from cost_insights.store.schema import access_token, organization
+from cost_insights.telemetry import running_call
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Authenticator:
             caller = await self._with_certificate(certificate)
         else:
             caller = await self._without_token("no access token")
+        if (call := running_call()) is not None:
+            call.organization = caller.organization.name
         if not scopes & caller.scopes:
             words = {"needs": ", ".join(sorted(scopes)), "has": ", ".join(sorted(caller.scopes))}
             raise PermissionDeniedError(

@@ -213,6 +213,8 @@ class Postgresql:
             poolclass=WatchedPool,
             pool_size=connections_max,
             max_overflow=0,
+            # No error shows what callers have sent.
+            hide_parameters=True,
             connect_args=self._CONNECT,
         )
         self._connect_by_itself(engine)
@@ -350,6 +352,7 @@ class Postgresql:
             poolclass=WatchedPool,
             pool_size=connections_max,
             max_overflow=0,
+            hide_parameters=True,
             connect_args=self._CONNECT,
         )
         self._connect_by_itself(statements)

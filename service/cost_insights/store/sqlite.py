@@ -134,6 +134,8 @@ class Sqlite:
             poolclass=WatchedPool,
             pool_size=connections_max,
             max_overflow=0,
+            # No error shows what callers have sent.
+            hide_parameters=True,
             # The time to wait for a writer of another process, such as `token create`.
             creator=lambda: file.connect(timeout=30),
         )

@@ -5,7 +5,7 @@ it asks for others. `Telemetry`, which joins all of it, is in a module of its ow
 a library that only the service needs.
 """
 
-from cost_insights.telemetry.calls import RunningCall, running_call
+from cost_insights.telemetry.calls import ACCESS, REQUEST_ID, Calls, RunningCall, running_call
 from cost_insights.telemetry.instruments import (
     Combination,
     Instrument,
@@ -27,9 +27,12 @@ from cost_insights.telemetry.measurements import (
 from cost_insights.telemetry.rows import Rows, rows_size
 
 __all__ = [
+    "ACCESS",
     "NOTHING",
+    "REQUEST_ID",
     "CacheMeasurements",
     "CallMeasurements",
+    "Calls",
     "Combination",
     "CompactionMeasurements",
     "DatabaseMeasurements",

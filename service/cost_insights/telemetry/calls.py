@@ -1,20 +1,65 @@
 """Calls that are running: what is noted of each until its answer ends."""
 
+import itertools
+import logging
+import re
+import secrets
+import time
 from contextvars import ContextVar
 from time import perf_counter
+from typing import Any, Final
 
-from cost_insights.telemetry.measurements import CallMeasurements, MeasuredOperation
+from cost_insights.telemetry.measurements import HEALTH, CallMeasurements, MeasuredOperation
+
+ACCESS: Final = "cost_insights.access"
+"""The name of the log of calls."""
+
+_access = logging.getLogger(ACCESS)
+
+REQUEST_ID: Final = "x-request-id"
+"""The header or metadata with the id of a request, which callers may choose and are answered."""
+
+_REQUEST_ID: Final = re.compile(r"[0-9A-Za-z._:/+=@~-]{1,128}")
+
+_PROCESS: Final = secrets.token_hex(6)
+_NUMBERS: Final = itertools.count(1)
 
 _current: ContextVar["RunningCall | None"] = ContextVar("running_call", default=None)
+
+
+class Calls:
+    """What is made of calls: measurements, and a line of the log for each."""
+
+    def __init__(self, measurements: CallMeasurements, access_level: int = logging.DEBUG) -> None:
+        """`access_level` is the level of the line of a call."""
+        self.measurements = measurements
+        self.access_level = access_level
+
+    def of(self, door: str, operation: str) -> MeasuredOperation:
+        """The measurements of an operation; raises KeyError if it is none of that door."""
+        return self.measurements.of(door, operation)
 
 
 class RunningCall:
     """A call through any door, from its arrival to the end of its answer."""
 
-    __slots__ = ("_calls", "_operation", "_started", "code", "has_failed", "has_operation")
+    __slots__ = (
+        "_calls",
+        "_operation",
+        "_started",
+        "code",
+        "has_failed",
+        "has_operation",
+        "organization",
+        "reason",
+        "request_id",
+    )
 
-    def __init__(self, calls: CallMeasurements, operation: MeasuredOperation) -> None:
-        """`operation` is what the call counts for unless it is found out to be another's."""
+    def __init__(
+        self, calls: Calls, operation: MeasuredOperation, request_id: str | None = None
+    ) -> None:
+        """`operation` is what the call counts for unless it is found out to be another's, and
+        `request_id` what the caller calls it by."""
         self._calls = calls
         self._operation = operation
         self.has_operation = False
@@ -26,6 +71,15 @@ class RunningCall:
         self.has_failed = False
         """Whether it ends with the code of an error."""
 
+        self.reason: str | None = None
+        """The reason of its latest error."""
+
+        self.organization: str | None = None
+        """The name of the caller's organization, once it is known."""
+
+        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+            request_id = f"{_PROCESS}{next(_NUMBERS):010x}"
+        self.request_id = request_id
         self._started = perf_counter()
         _current.set(self)
 
@@ -37,7 +91,8 @@ class RunningCall:
 
     def count_error(self, reason: str) -> None:
         """Counts an error, which ends the call or is that of a batch of a stream."""
-        self._calls.errors[reason].add(1)
+        self.reason = reason
+        self._calls.measurements.errors[reason].add(1)
 
     def failed(self, code: str) -> None:
         """Notes the code of the error that ends the call."""
@@ -46,11 +101,56 @@ class RunningCall:
 
     def end(self) -> None:
         """Notes the end of the answer."""
+        seconds = perf_counter() - self._started
         operation = self._operation
         if self.has_operation:
             operation.running.add(-1)
         operation.by_code[self.code].add(1)
-        operation.seconds.observe(perf_counter() - self._started)
+        operation.seconds.observe(seconds)
+        level = logging.DEBUG if operation.name == HEALTH else self._calls.access_level
+        if _access.isEnabledFor(level):
+            _access.handle(_AccessRecord(level, self._described(seconds)))
+
+    def _described(self, seconds: float) -> dict[str, object]:
+        """What the log says of the call: nothing that it sent but its id."""
+        fields: dict[str, object] = {
+            "request_id": self.request_id,
+            "organization": self.organization,
+            "door": self._operation.door,
+            "operation": self._operation.name,
+            "code": self.code,
+            "milliseconds": round(seconds * 1_000, 3),
+        }
+        if self.has_failed and self.reason is not None:
+            fields["reason"] = self.reason
+        return fields
+
+
+_TEMPLATE: Final = vars(
+    logging.LogRecord(_access.name, logging.INFO, __file__, 0, "call", None, None)
+)
+
+
+class _AccessRecord(logging.LogRecord):
+    """The record of a call, made many times faster than the library makes one."""
+
+    def __init__(self, level: int, fields: dict[str, object]) -> None:
+        self.__dict__.update(_TEMPLATE)
+        self.levelno = level
+        self.levelname = "INFO" if level == logging.INFO else "DEBUG"
+        self.created = time.time()
+        self.msecs = self.created % 1 * 1_000
+        self.fields = fields
+
+    def getMessage(self) -> str:  # noqa: N802 (the name is the library's)
+        """The line for people."""
+        words: Any = self.fields
+        reason = f" ({words['reason']})" if "reason" in words else ""
+        return (
+            f"{words['door']} {words['operation']}: {words['code']}{reason} in "
+            f"{words['milliseconds']:.1f} ms, organization {words['organization']!r}, "
+            f"request {words['request_id']}"
+        )
 
 
 def running_call() -> RunningCall | None:

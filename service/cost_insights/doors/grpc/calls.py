@@ -9,9 +9,9 @@ caller is known and there is room for it.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Final, NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf import message
@@ -36,11 +36,11 @@ from cost_insights.doors.compression import (
     GZIP,
     decompressed,
 )
-from cost_insights.doors.grpc.measuring import measured
+from cost_insights.doors.grpc.measuring import Handle, Metadata, measured, value_of
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import Authenticator, Caller, certificate_sha256_of_pem
-from cost_insights.telemetry import CallMeasurements, running_call
+from cost_insights.telemetry import REQUEST_ID, Calls, running_call
 
 _T = TypeVar("_T")
 
@@ -58,7 +58,7 @@ def handlers(
     authenticator: Authenticator,
     budget: Budget,
     reader: MessageReader,
-    measurements: CallMeasurements,
+    measured_calls: Calls,
     shows_certificates: bool,
 ) -> list[grpc.GenericRpcHandler]:
     """Serves every operation; raises KeyError if `calls`, a mapping by path, lacks one.
@@ -73,7 +73,7 @@ def handlers(
             authenticator,
             budget,
             reader=reader,
-            measurements=measurements,
+            measured_calls=measured_calls,
             shows_certificates=shows_certificates,
         )
         methods[operation.service][operation.method] = door.handler()
@@ -94,10 +94,10 @@ class _Door:
         budget: Budget,
         *,
         reader: MessageReader,
-        measurements: CallMeasurements,
+        measured_calls: Calls,
         shows_certificates: bool,
     ) -> None:
-        self._measurements = measurements
+        self._measured_calls = measured_calls
         self._shows_certificates = shows_certificates
         self._operation = operation
         self._call = call
@@ -130,22 +130,19 @@ class _Door:
                     self._measured(self._bidirectional(cast("BidirectionalCall", self._call)))
                 )
 
-    def _measured(
-        self, handle: Callable[[object, Context], Awaitable[_T]]
-    ) -> Callable[[object, Context], Awaitable[_T]]:
-        return measured(handle, self._measurements, self._operation.method)
+    def _measured(self, handle: Handle[_T]) -> Callable[[object, Context], Awaitable[_T]]:
+        return measured(handle, self._measured_calls, self._operation.method)
 
     # No error holds a request in memory: a status is made of each, and sent once the error and
     # the frames of its traceback are gone.
 
-    def _unary(self, call: BytesCall) -> Callable[[object, Context], Awaitable[bytes]]:
+    def _unary(self, call: BytesCall) -> Handle[bytes]:
         budget, reader, ingests = self._budget, self._reader, self._operation.ingests
 
-        async def handle(requests: object, context: Context) -> bytes:
-            del requests
+        async def handle(context: Context, metadata: Metadata) -> bytes:
             caller = None
             try:
-                caller = await self._authorize(self._credentials(context))
+                caller = await self._authorize(self._credentials(context, metadata))
                 with await reader.room(budget, caller.organization, ingests=ingests) as room:
                     # Whoever takes the request can free it: it has no name here.
                     return (
@@ -159,14 +156,11 @@ class _Door:
 
         return handle
 
-    def _server_stream(
-        self, call: ServerStreamCall
-    ) -> Callable[[object, Context], Awaitable[None]]:
-        async def handle(requests: object, context: Context) -> None:
-            del requests
+    def _server_stream(self, call: ServerStreamCall) -> Handle[None]:
+        async def handle(context: Context, metadata: Metadata) -> None:
             caller = None
             try:
-                caller = await self._authorize(self._credentials(context))
+                caller = await self._authorize(self._credentials(context, metadata))
                 with await self._reader.room(self._budget, caller.organization) as room:
                     request = self._decode(await self._read(context, caller, room))
                     # The source of the responses is released at once, even if the caller went away.
@@ -203,12 +197,9 @@ class _Door:
             except DECOMPRESSION_ERRORS:
                 raise malformed_request(self._request_name) from None
 
-    def _bidirectional(
-        self, call: BidirectionalCall
-    ) -> Callable[[object, Context], Awaitable[None]]:
-        async def handle(requests: object, context: Context) -> None:
-            del requests
-            credentials = self._credentials(context)
+    def _bidirectional(self, call: BidirectionalCall) -> Handle[None]:
+        async def handle(context: Context, metadata: Metadata) -> None:
+            credentials = self._credentials(context, metadata)
             caller = None
 
             async def authorize() -> Caller:
@@ -249,8 +240,8 @@ class _Door:
 
         return handle
 
-    def _credentials(self, context: Context) -> "_Credentials":
-        authorization = _authorization(context.invocation_metadata())
+    def _credentials(self, context: Context, metadata: Metadata) -> "_Credentials":
+        authorization = value_of("authorization", metadata)
         if authorization is None and self._shows_certificates:
             return None, _certificate(context)
         return authorization, None
@@ -278,9 +269,10 @@ class _Door:
 
 async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     """Ends a call with a status."""
+    trailers: tuple[tuple[str, str | bytes], ...] = ((_STATUS_TRAILER, status.SerializeToString()),)
     if (call := running_call()) is not None:
         call.failed(_CODES[status.code].name)
-    trailers = ((_STATUS_TRAILER, status.SerializeToString()),)
+        trailers += ((REQUEST_ID, call.request_id),)
     await context.abort(_CODES[status.code], status.message, trailers)
     raise AssertionError("abort returned")
 
@@ -292,11 +284,4 @@ _Credentials = tuple[str | None, bytes | None]
 def _certificate(context: Context) -> bytes | None:
     for pem in context.auth_context().get("x509_pem_cert", ()):
         return certificate_sha256_of_pem(pem)
-    return None
-
-
-def _authorization(metadata: Iterable[Any] | None) -> str | None:
-    for name, value in metadata or ():
-        if name == "authorization":
-            return value if isinstance(value, str) else value.decode(errors="replace")
     return None

@@ -11,11 +11,11 @@ from cost_insights.api.health import Health
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.grpc.calls import abort
-from cost_insights.doors.grpc.measuring import measured
+from cost_insights.doors.grpc.measuring import Metadata, measured
 from cost_insights.doors.grpc.messages import Context, MessageReader, write
 from cost_insights.doors.grpc.open_calls import OpenCalls
 from cost_insights.errors import FAILURES, NotFoundError
-from cost_insights.telemetry import CallMeasurements
+from cost_insights.telemetry import Calls
 from cost_insights.telemetry.measurements import HEALTH
 
 _WATCHES_MAX: Final = 64
@@ -40,11 +40,11 @@ class HealthService:
         services: Sequence[str],
         *,
         bytes_max: int,
-        measurements: CallMeasurements,
+        measured_calls: Calls,
         watches_max: int = _WATCHES_MAX,
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
-        self._measurements = measurements
+        self._measured_calls = measured_calls
         self._names = frozenset(("", *services))
         self._serving = False
         self._changed = asyncio.Event()
@@ -61,10 +61,10 @@ class HealthService:
             health.SERVICE_NAME,
             {
                 "Check": grpc.stream_unary_rpc_method_handler(
-                    measured(self._check, self._measurements, HEALTH)
+                    measured(self._check, self._measured_calls, HEALTH)
                 ),
                 "Watch": grpc.stream_stream_rpc_method_handler(
-                    measured(self._watch, self._measurements, HEALTH)
+                    measured(self._watch, self._measured_calls, HEALTH)
                 ),
             },
         )
@@ -73,8 +73,8 @@ class HealthService:
         """Ends the watches."""
         self._watches.close()
 
-    async def _check(self, requests: object, context: Context) -> bytes:
-        del requests
+    async def _check(self, context: Context, metadata: Metadata) -> bytes:
+        del metadata
         try:
             name = await self._name(context)
             if name not in self._names:
@@ -90,8 +90,8 @@ class HealthService:
             status = status_of(error, method="/grpc.health.v1.Health/Check", organization=None)
         return await abort(context, status)
 
-    async def _watch(self, requests: object, context: Context) -> None:
-        del requests
+    async def _watch(self, context: Context, metadata: Metadata) -> None:
+        del metadata
         try:
             async with self._watches.call(context):
                 name = await self._name(context)

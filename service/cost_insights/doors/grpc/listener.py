@@ -19,7 +19,7 @@ from cost_insights.doors.grpc.reflection import ReflectionService
 from cost_insights.doors.grpc.runtime_log import keep_metadata_out
 from cost_insights.doors.tls import Certificates
 from cost_insights.identity import Authenticator
-from cost_insights.telemetry import CallMeasurements
+from cost_insights.telemetry import Calls
 
 _CONNECTION_CALLS_MAX: Final = 256
 """The number of calls on one connection at a time; clients are told, and wait with more."""
@@ -45,7 +45,7 @@ class GrpcListener:
         authenticator: Authenticator,
         budget: Budget,
         *,
-        measurements: CallMeasurements,
+        measured_calls: Calls,
         connections: ConnectionLimits,
         request_bytes_max: int,
         message_seconds_max: float,
@@ -87,9 +87,9 @@ class GrpcListener:
             ),
         )
         self._health = HealthService(
-            service_health, SERVICES, bytes_max=request_bytes_max, measurements=measurements
+            service_health, SERVICES, bytes_max=request_bytes_max, measured_calls=measured_calls
         )
-        self._reflection = ReflectionService([*SERVICES, health.SERVICE_NAME], measurements)
+        self._reflection = ReflectionService([*SERVICES, health.SERVICE_NAME], measured_calls)
         reader = MessageReader(bytes_max=request_bytes_max, seconds_max=message_seconds_max)
         self._server.add_generic_rpc_handlers(
             [
@@ -98,12 +98,12 @@ class GrpcListener:
                     authenticator=authenticator,
                     budget=budget,
                     reader=reader,
-                    measurements=measurements,
+                    measured_calls=measured_calls,
                     shows_certificates=certificates is not None and certificates.of_callers,
                 ),
                 self._health.handler(),
                 *self._reflection.handlers(),
-                UnknownMethods(measurements),
+                UnknownMethods(measured_calls),
             ]
         )
 

@@ -17,11 +17,11 @@ from grpc_reflection.v1alpha.reflection import aio
 from cost_insights.api.reading import decode
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.grpc.calls import abort
-from cost_insights.doors.grpc.measuring import measured
+from cost_insights.doors.grpc.measuring import Metadata, measured
 from cost_insights.doors.grpc.messages import Context, read, write
 from cost_insights.doors.grpc.open_calls import OpenCalls
 from cost_insights.errors import FAILURES
-from cost_insights.telemetry import CallMeasurements
+from cost_insights.telemetry import Calls
 from cost_insights.telemetry.measurements import REFLECTION
 from cost_insights.v1 import error_reason_pb2
 
@@ -39,8 +39,8 @@ _CALL_SECONDS: Final = 60
 class ReflectionService:
     """The reflection service, by which tools such as grpcurl list and describe the services."""
 
-    def __init__(self, services: Sequence[str], measurements: CallMeasurements) -> None:
-        self._measurements = measurements
+    def __init__(self, services: Sequence[str], measured_calls: Calls) -> None:
+        self._measured_calls = measured_calls
         _describe_new_name()
         self._servicer = aio.ReflectionServicer(
             [*services, _NEW_SERVICE, reflection.SERVICE_NAME], _Symbols(descriptor_pool.Default())
@@ -50,7 +50,7 @@ class ReflectionService:
     def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
         """The handlers of the service under both names."""
         handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
-            measured(self._call, self._measurements, REFLECTION)
+            measured(self._call, self._measured_calls, REFLECTION)
         )
         return [
             grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
@@ -61,8 +61,8 @@ class ReflectionService:
         """Ends the running calls."""
         self._calls.close()
 
-    async def _call(self, requests: object, context: Context) -> None:
-        del requests
+    async def _call(self, context: Context, metadata: Metadata) -> None:
+        del metadata
 
         async def messages() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
             while (request := await read(context)) is not None:

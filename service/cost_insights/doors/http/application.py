@@ -31,7 +31,7 @@ from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator
-from cost_insights.telemetry import CallMeasurements, MeasuredOperation, running_call
+from cost_insights.telemetry import Calls, MeasuredOperation, running_call
 from cost_insights.telemetry.measurements import HTTP
 
 _GZIP_BYTES_MIN: Final = 1_024
@@ -43,6 +43,7 @@ _READABLE_HEADERS: Final = (
     "Grpc-Status",
     "Grpc-Status-Details-Bin",
     "Retry-After",
+    "X-Request-Id",
 )
 """The headers of answers that pages of other origins may read."""
 
@@ -59,7 +60,7 @@ def application(
     authenticator: Authenticator,
     *,
     limits: HttpLimits,
-    measurements: CallMeasurements,
+    measured_calls: Calls,
     cors_origins: Sequence[str],
 ) -> ASGIApp:
     """The application; raises KeyError if `compatible_calls`, a mapping by name, lacks one."""
@@ -67,13 +68,13 @@ def application(
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
         *openapi_routes(),
-        *connect_routes(calls, authenticator, limits=limits, measurements=measurements),
+        *connect_routes(calls, authenticator, limits=limits, measured_calls=measured_calls),
     ]
     direct: dict[tuple[str, str], ASGIApp] = {}
     for endpoint in ENDPOINTS:
         call = compatible_calls[endpoint.name]
         handle = _CompatibleEndpoint(
-            endpoint, call, authenticator, limits, measurements.of(HTTP, endpoint.name)
+            endpoint, call, authenticator, limits, measured_calls.of(HTTP, endpoint.name)
         )
         # Collections are documented with a slash at the end; clients use both forms.
         # A caller's own identifiers may hold slashes.
@@ -102,7 +103,7 @@ def application(
             expose_headers=_READABLE_HEADERS,
             max_age=7_200,
         )
-    return Measured(app, measurements)
+    return Measured(app, measured_calls)
 
 
 class _Direct:

@@ -47,7 +47,7 @@ from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_co
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
-from cost_insights.telemetry import CallMeasurements, running_call
+from cost_insights.telemetry import Calls, running_call
 from cost_insights.telemetry.measurements import CONNECT, GRPC_WEB
 
 _LARGE_BYTES: Final = 64 * 1024
@@ -64,7 +64,7 @@ def connect_routes(
     authenticator: Authenticator,
     *,
     limits: HttpLimits,
-    measurements: CallMeasurements,
+    measured_calls: Calls,
 ) -> Sequence[BaseRoute]:
     """A route for each operation; raises KeyError if `calls`, a mapping by path, lacks one."""
     endpoints = {
@@ -79,7 +79,7 @@ def connect_routes(
         compressions=[_Compression(name) for name in ENCODINGS],
         codecs=[_Codec("json"), _Codec("proto")],
     )
-    guarded = _Guarded(rpcs, limits, measurements)
+    guarded = _Guarded(rpcs, limits, measured_calls)
     return [Route(path, guarded, methods=["POST"]) for path in endpoints]
 
 
@@ -93,9 +93,9 @@ class _Rpcs(ConnectASGIApplication[None]):
 class _Guarded:
     """Refuses requests that the library cannot answer, and bodies that arrive too slowly."""
 
-    def __init__(self, rpcs: _Rpcs, limits: HttpLimits, measurements: CallMeasurements) -> None:
+    def __init__(self, rpcs: _Rpcs, limits: HttpLimits, measured_calls: Calls) -> None:
         self._rpcs = rpcs
-        self._measurements = measurements
+        self._measured_calls = measured_calls
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +103,7 @@ class _Guarded:
         content_type = request.headers.get("content-type", "").lower()
         if (call := running_call()) is not None:
             door = GRPC_WEB if content_type.startswith("application/grpc-web") else CONNECT
-            call.is_of(self._measurements.of(door, OPERATIONS[scope["path"]].method))
+            call.is_of(self._measured_calls.of(door, OPERATIONS[scope["path"]].method))
         is_known = _KNOWN.match(content_type) is not None
         if not is_known or not _is_ascii(scope):
             error = (

@@ -22,7 +22,7 @@ from cost_insights.doors.connections import ConnectionLimits
 from cost_insights.doors.http.measuring import count_refusal
 from cost_insights.doors.http.protocol import Connection
 from cost_insights.doors.tls import Certificates
-from cost_insights.telemetry import CallMeasurements
+from cost_insights.telemetry import Calls
 
 _BACKLOG: Final = 2_048
 
@@ -34,7 +34,7 @@ class HttpListener:
         self,
         address: str,
         app: ASGIApp,
-        measurements: CallMeasurements,
+        measured_calls: Calls,
         *,
         body_seconds_max: float,
         connections: ConnectionLimits,
@@ -49,7 +49,7 @@ class HttpListener:
         self._share_port = share_port
         self._connections = connections
         self._body_seconds_max = body_seconds_max
-        self._measurements = measurements
+        self._measured_calls = measured_calls
         self._app = app
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -64,7 +64,7 @@ class HttpListener:
             self._app,
             self._connections,
             body_seconds_max=self._body_seconds_max,
-            on_refusal=partial(count_refusal, self._measurements),
+            on_refusal=partial(count_refusal, self._measured_calls),
         )
         if self._certificates is not None:
             context = self._certificates.ssl_context()

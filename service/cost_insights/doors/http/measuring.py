@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cost_insights.telemetry import CallMeasurements, RunningCall
+from cost_insights.telemetry import REQUEST_ID, Calls, RunningCall
 from cost_insights.telemetry.measurements import DOCUMENTS, HEALTH, HTTP, UNKNOWN
 
 _CODES: Final = {
@@ -24,6 +24,8 @@ _CODES: Final = {
     504: "DEADLINE_EXCEEDED",
 }
 
+_REQUEST_ID: Final = REQUEST_ID.encode()
+
 _OPEN: Final = {
     "healthz": HEALTH,
     "readyz": HEALTH,
@@ -36,21 +38,24 @@ _OPEN: Final = {
 class Measured:
     """An application whose calls are measured.
 
-    A call is one of an unknown path, unless it is open to anybody or what answers it notes its
-    operation.
+    Their answers have the id of the request. A call is one of an unknown path, unless it is open to
+    anybody or what answers it notes its operation.
     """
 
-    def __init__(self, app: ASGIApp, calls: CallMeasurements) -> None:
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
         self._app = app
         self._calls = calls
         self._unknown = calls.of(HTTP, UNKNOWN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        running = RunningCall(self._calls, self._unknown)
+        running = RunningCall(self._calls, self._unknown, _request_id(scope))
+        answered = (_REQUEST_ID, running.request_id.encode())
 
         async def send_noted(message: Message) -> None:
-            if message["type"] == "http.response.start" and not running.has_failed:
-                running.code = code_of(message["status"])
+            if message["type"] == "http.response.start":
+                if not running.has_failed:
+                    running.code = code_of(message["status"])
+                message["headers"] = [*message.get("headers", ()), answered]
             await send(message)
 
         try:
@@ -62,12 +67,20 @@ class Measured:
             running.end()
 
 
+def _request_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == _REQUEST_ID:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 def code_of(status: int) -> str:
     """The code of a call that ended with a status of HTTP."""
     return "OK" if status < 400 else _CODES.get(status, "UNKNOWN")
 
 
-def count_refusal(calls: CallMeasurements, status: int) -> None:
+def count_refusal(calls: Calls, status: int) -> None:
     """Counts what was refused before it was a call: bytes that are no request, or a connection."""
     running = RunningCall(calls, calls.of(HTTP, UNKNOWN))
     running.code = code_of(status)

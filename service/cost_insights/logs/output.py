@@ -1,0 +1,167 @@
+"""The log of the service on stderr: lines for people, or an object of JSON a line for machines.
+
+Lines are formatted and written by a thread of their own, many at a time, so that neither a slow
+reader nor a full pipe holds the event loop up. Lines beyond what may wait are counted instead.
+"""
+
+import contextlib
+import datetime
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from typing import Final, TextIO
+
+from cost_insights.settings import LogFormat
+from cost_insights.telemetry import ACCESS, running_call
+
+_WAITING_MAX: Final = 10_000
+"""The number of lines that may wait to be written."""
+
+_GATHERING_SECONDS: Final = 0.02
+"""The time for which a line waits for others, which are written together with it."""
+
+_FLUSH_SECONDS: Final = 2.0
+"""The time that the last lines may take when the process ends."""
+
+_SECRETS: Final = (
+    # Values of rows, which PostgreSQL adds to its errors.
+    (re.compile(r"^(.*\bDETAIL: ).*$", re.MULTILINE), r"\1(left out)"),
+    (re.compile(r"\bci_[0-9A-Za-z_-]{16,}"), "ci_***"),
+    (re.compile(r"(?i)\b(bearer )\S+"), r"\1***"),
+    (re.compile(r"(\w://[^\s:/@]*:)[^\s@]+@"), r"\1***@"),
+)
+"""What no line may hold, and what is written in its place."""
+
+
+def set_up_log(level: int, log_format: LogFormat, *, shows_process: bool = False) -> None:
+    """Makes every log go to stderr; `shows_process` tells processes apart on a console."""
+    is_json = log_format is LogFormat.JSON
+    formatter = JsonLines() if is_json else ConsoleLines(shows_process=shows_process)
+    handler = QueuedHandler(formatter, sys.stderr)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+
+
+class ConsoleLines(logging.Formatter):
+    """Lines for people."""
+
+    def __init__(self, *, shows_process: bool) -> None:
+        process = f" [{os.getpid()}]" if shows_process else ""
+        super().__init__(f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record."""
+        return without_secrets(super().format(record))
+
+
+class QueuedHandler(logging.Handler):
+    """Hands lines over to a thread that writes them."""
+
+    def __init__(self, formatter: logging.Formatter, stream: TextIO) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._lines = formatter
+        self._stream = stream
+        self._waiting: deque[logging.LogRecord] = deque()
+        self._arrived = threading.Event()
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Takes a record; any thread may call it, and none waits for another."""
+        if not self.filter(record):
+            return False
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Lets a record wait, with what only the thread that logs it knows."""
+        if len(self._waiting) >= _WAITING_MAX:
+            self._lost += 1
+            return
+        if record.args:
+            record.msg, record.args = record.getMessage(), None
+        if record.exc_info:
+            # No error holds a request in memory.
+            record.exc_text = self._lines.formatException(record.exc_info)
+            record.exc_info = None
+        if not hasattr(record, "fields") and (call := running_call()) is not None:
+            record.fields = {"request_id": call.request_id}
+        self._waiting.append(record)
+        if not self._arrived.is_set():
+            self._arrived.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+            self._thread.start()
+
+    def flush(self) -> None:
+        """Returns once everything is written, or after some time: a reader may be stuck."""
+        until = time.monotonic() + _FLUSH_SECONDS
+        while self._waiting or self._arrived.is_set():
+            if time.monotonic() > until:
+                return
+            time.sleep(_GATHERING_SECONDS / 2)
+
+    def _run(self) -> None:
+        while True:
+            self._arrived.wait()
+            time.sleep(_GATHERING_SECONDS)
+            lines = []
+            while self._waiting:
+                lines.append(self._lines.format(self._waiting.popleft()))
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                words = f"{lost} lines are lost, because the log could not be written as fast"
+                lines.append(self._lines.format(_record(words)))
+            # A stream that is closed is nobody's fault.
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+            self._arrived.clear()
+            if self._waiting:
+                self._arrived.set()
+
+
+def _record(words: str) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, words, None, None)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class JsonLines(logging.Formatter):
+    """An object of JSON a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        is_access = record.name == ACCESS
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        fields: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            # Of a call there are only fields, none of which holds what it sent.
+            "message": "call" if is_access else without_secrets(record.getMessage()),
+            "process": self._process,
+        }
+        fields.update(getattr(record, "fields", ()))
+        if record.exc_text:
+            fields["traceback"] = without_secrets(record.exc_text)
+        return _encode(fields)
+
+
+def without_secrets(text: str) -> str:
+    """A text in which secrets are replaced, should an error have repeated any."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
