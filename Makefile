@@ -66,6 +66,7 @@ test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests,
 	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh
 	sh tests/tools/faketime.sh
+	sh tests/tools/prometheus.sh
 	cargo test --quiet
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/trust
 	$(BIN)/pytest tests/trust
