@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from cost_insights.cells import pending_batches
 from cost_insights.jobs import COMPACTION, leases
-from cost_insights.store import Store
+from cost_insights.store import Deadline, Store
 from tests.support.command_line import SECONDS_MAX, program
 from tests.support.databases import Databases
 from tests.support.pgbouncer import MODES, PgBouncer, pgbouncer
@@ -185,6 +185,14 @@ def test_a_lease_is_no_long_transaction(
         mine._release_at = 0
         assert mine.is_mine()
         assert transaction() not in {None, first}
+
+
+def test_nothing_is_compiled(store: Store) -> None:
+    """Reads with a time limit are not compiled, and no setting is left behind for others."""
+    with store.read(Deadline(60)) as connection:
+        assert connection.scalar(sa.text("SHOW jit")) == "off"
+    with store.read() as connection:
+        assert connection.scalar(sa.text("SHOW jit")) == "on"
 
 
 def test_statements_are_prepared_without_a_pooler_only(databases: Databases) -> None:

@@ -78,6 +78,27 @@ class _Connection(psycopg.Connection[Any]):
     deadline: Deadline | None = None
     """The time limit of what is read just now."""
 
+    is_pooled = False
+    """Whether a pooler, such as PgBouncer, is between the connection and its server: each
+    transaction may be one of another server process then."""
+
+    def begin_session(self) -> None:
+        """Finds out whether there is a pooler, and prepares the connection for the service."""
+        # Of statements that look up some places in an index of millions of rows the server expects
+        # much, and would compile them for a second before it runs them for one millisecond.
+        # A pooler gives its clients numbers of its own in place of those of the server's processes.
+        self.autocommit = True
+        ((jit,),) = self.execute(
+            "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('jit', 'off', false) END",
+            (self.info.backend_pid,),
+            prepare=False,
+        ).fetchall()
+        self.autocommit = False
+        if jit is None:
+            self.is_pooled = True
+            # The next server process would not know what was prepared in this one.
+            self.prepare_threshold = None
+
     def wait(
         self,
         gen: "psycopg.abc.PQGen[_T]",
@@ -97,17 +118,6 @@ class _Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(
                 f"the server has not answered for {min(limits):.1f} s"
             ) from None
-
-
-def _is_pooled(connection: _Connection) -> bool:
-    """Whether a pooler, such as PgBouncer, is between the connection and its server.
-
-    A pooler gives its clients numbers of its own in place of those of the server's processes.
-    """
-    connection.autocommit = True
-    ((process_id,),) = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
-    connection.autocommit = False
-    return bool(process_id != connection.info.backend_pid)
 
 
 _IDLE_FROM = "cost_insights_idle_from"
@@ -242,6 +252,8 @@ class Postgresql:
                 cursor.connection.execute(
                     f"SET LOCAL statement_timeout = {limit_ms}", prepare=False
                 )
+                if cast("_Connection", cursor.connection).is_pooled:
+                    cursor.connection.execute("SET LOCAL jit = off")
                 cursor.execute(statement, parameters)
             return True
 
@@ -256,18 +268,9 @@ class Postgresql:
                 raise psycopg.OperationalError("the process does not wait for the server any more")
             connection = _Connection.connect(*arguments, **parameters)
             connection.seconds_max = self._answer_seconds_max
-            # Of statements that look up some places in an index of millions of rows the server
-            # expects much, and would compile them for a second before it runs them for one
-            # millisecond.
-            connection.autocommit = True
-            connection.execute("SET jit = off", prepare=False)
-            connection.autocommit = False
             self._open.add(connection)
             try:
-                # Behind a pooler the next transaction may be on another connection of the server,
-                # which does not know what was prepared on this one.
-                if _is_pooled(connection):
-                    connection.prepare_threshold = None
+                connection.begin_session()
             except psycopg.Error:
                 connection.close()
                 raise
@@ -293,7 +296,7 @@ class Postgresql:
                     while len(opened) < needed:
                         connection = stack.enter_context(closing(engine.raw_connection()))
                         opened.append(cast("_Connection", connection.driver_connection))
-                        if opened[0].prepare_threshold is not None:
+                        if not opened[0].is_pooled:
                             return
                     for driver in opened[:_TRANSACTIONS_MIN]:
                         driver.execute(self._BEGIN)
