@@ -9,12 +9,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cost_insights.cells import CellCache, CellReader, StoredCells
+from cost_insights.cells import CellCache, CellReader, StoredCells, compact
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.events import EventWriter
+from cost_insights.events.insertion import EventInsertion, TransactionTrace
 from cost_insights.identity import Organization
 from cost_insights.store import Deadline, Store
-from cost_insights.store.schema import customer, event, series
+from cost_insights.store.schema import compaction, customer, event, series
 from tests.support.databases import Databases
 from tests.support.postgresql import libpq_url
 from tests.support.service import new_event
@@ -109,6 +110,52 @@ def test_a_commit_whose_answer_is_lost(
     # What it remembers of the transaction is what was committed.
     (outcome,) = writer.write(writer.prepare([submission(acme, *events)]), now_us=NOW_US)
     assert counts(outcome) == (0, 3, 0)
+
+
+def test_a_commit_that_nobody_can_see_any_more(
+    line: tuple[Line, str], store: Store, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome is known although the batch is compacted meanwhile, and although the rows of
+    events do not tell who inserted them."""
+    events = [new_event(external_id=f"k{n}", external_customer_id=f"c{n}") for n in range(3)]
+    writer = EventWriter(store)
+    was_committed = EventInsertion.was_committed
+    asked: list[bool] = []
+
+    def later(self: EventInsertion, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        assert compact(store, [acme.number])
+        with store.write() as other:
+            other.execute(sa.update(event).values(checksum=event.c.checksum))
+        asked.append(was_committed(self, connection, trace))
+        return asked[-1]
+
+    monkeypatch.setattr(EventInsertion, "was_committed", later)
+    prepared = writer.prepare([submission(acme, *events)])
+    (outcome,) = writer.write(prepared, now_us=NOW_US, written=line[0].cut_at_the_next_answer)
+    assert counts(outcome) == (3, 0, 0)
+    assert asked == [True]
+    assert stored(store) == 3
+
+
+def test_commits_are_forgotten(store: Store, acme: Organization) -> None:
+    """Compactions are kept for some minutes, whatever the clock has said meanwhile."""
+    writer = EventWriter(store)
+
+    def compact_one(number: int) -> list[int]:
+        one = new_event(external_id=f"k{number}", external_customer_id="c")
+        writer.write(writer.prepare([submission(acme, one)]), now_us=NOW_US)
+        assert compact(store, [acme.number])
+        with store.read() as connection:
+            rows = connection.execute(sa.select(compaction.c.created_us, compaction.c.commits))
+            return [created_us for created_us, commits in rows if len(commits) == 8]
+
+    for hours in (-1, 1):
+        assert len(compact_one(hours)) == 1
+        assert len(compact_one(2 * hours)) == 2
+        with store.write() as connection:
+            moved = compaction.c.created_us + hours * 3_600_000_000
+            connection.execute(sa.update(compaction).values(created_us=moved))
+    assert len(compact_one(3)) == 1
 
 
 def test_a_connection_lost_before_the_commit(store: Store, acme: Organization) -> None:

@@ -180,11 +180,6 @@ impl Commit {
         self.len() == 0
     }
 
-    /// The id of one of the events left to insert, if there is any.
-    pub fn any_id(&self) -> Option<&Uuid> {
-        self.left().next().map(|(claim, _, _)| &claim.id)
-    }
-
     /// The ids of the events left to insert that may be stored already.
     pub fn keyed_ids(&self) -> impl Iterator<Item = &Uuid> {
         self.left()

@@ -144,10 +144,6 @@ impl Commit {
         self.0.len()
     }
 
-    fn any_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.0.any_id().map(|id| PyBytes::new(py, id))
-    }
-
     fn keyed_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         uuids(py, self.0.keyed_ids())
     }

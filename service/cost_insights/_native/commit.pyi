@@ -71,8 +71,6 @@ class Commit:
         the organization that both belong to; the others are read as external ids."""
     def __len__(self) -> int:
         """The number of events that are left to insert."""
-    def any_id(self) -> bytes | None:
-        """The id of one of the events left to insert, if there is any."""
     def keyed_ids(self) -> list[bytes]:
         """The ids of the events left to insert that have an external id: only they
         can be stored already."""

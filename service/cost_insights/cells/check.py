@@ -484,7 +484,7 @@ def drop_batches(store: Store, organization_number: int, ids: Sequence[uuid.UUID
     with store.rewrite() as connection:
         if _events_from_us(connection, organization_number) is not None:
             return False
-        delete_batches(connection, organization_number, ids)
+        delete_batches(connection, [(organization_number, one) for one in ids])
     return True
 
 

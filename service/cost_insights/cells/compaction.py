@@ -8,6 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cost_insights._native.cells import Compaction
+from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.rows import OvertakenError, RowKey, delete, read_packed_of_many
 from cost_insights.store import Store
@@ -82,7 +83,7 @@ def write_compaction(connection: sa.Connection, compacted: Compacted) -> None:
     must be rolled back.
     """
     # Deleting first makes compaction exact: only the process that deletes a batch counts it.
-    delete(connection, batch, compacted.batch_keys)
+    delete_batches(connection, compacted.batch_keys)
     delete(connection, segment, compacted.replaced_keys)
     _insert_segments(connection, compacted.segments)
 

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from cost_insights._native.cells import fold_series
 from cost_insights._native.commit import Commit, NumberCache, Receipt
 from cost_insights._native.events import EventBatch
-from cost_insights.cells.batches import new_batches
+from cost_insights.cells.batches import is_committed, new_batches
 from cost_insights.cells.cache import CellCache
+from cost_insights.cells.rows import RowKey
 from cost_insights.customers.numbering import (
     FoundNumbers,
     SeriesParts,
@@ -21,7 +22,7 @@ from cost_insights.customers.numbering import (
 )
 from cost_insights.events.pruned_events import PrunedError, pruned_digests
 from cost_insights.store.chunks import chunks
-from cost_insights.store.dialect import Dialect, TransactionTrace
+from cost_insights.store.dialect import Dialect
 from cost_insights.store.schema import event
 
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
@@ -84,6 +85,16 @@ class Prepared:
 
     cells: Sequence[tuple[int, bytes]]
     """The packed cells of these events, by organization."""
+
+
+class TransactionTrace(NamedTuple):
+    """Evidence by which a committed transaction is recognized later."""
+
+    batch_key: RowKey
+    """A batch that the transaction inserted. An event would be no evidence: another transaction may
+    have inserted the same one."""
+
+    transaction_id: str
 
 
 class Written(NamedTuple):
@@ -183,8 +194,7 @@ class EventInsertion:
                 left = len(commit)
                 if left and encoded is None:
                     encoded, cells = self._dialect.encode_events(commit), self._cells(commit)
-                event_id = commit.any_id()
-                if event_id is not None:
+                if left:
                     batches = new_batches(cells, now_us=now_us)
                     inserted = self._dialect.insert(connection, encoded, batches)
                     # What is pruned just now can be inserted only once that is committed,
@@ -192,7 +202,8 @@ class EventInsertion:
                     if inserted.has_pruned and pruned_digests(connection, commit):
                         raise PrunedError
                     self._batches = {one.id.bytes: one.cells for one in batches}
-                    trace = TransactionTrace(event_id, inserted.transaction_id)
+                    batch_key = batches[0].organization_number, batches[0].id
+                    trace = TransactionTrace(batch_key, inserted.transaction_id)
             except (sa.exc.IntegrityError, PrunedError):
                 transaction.rollback()
                 if looks and left == left_before:
@@ -202,6 +213,12 @@ class EventInsertion:
                 looks = True
             else:
                 return Written(transaction, submission_commit.outcomes(), trace)
+
+    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
+        """The outcome of a transaction whose connection was lost while it committed."""
+        self._dialect.refuse_unfinished(connection, trace.transaction_id)
+        with connection.begin():
+            return is_committed(connection, trace.batch_key)
 
     def committed(self) -> int:
         """Remembers the numbers that the last transaction handed out; returns how many series it

@@ -4,9 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from cost_insights.cells import CellCache
-from cost_insights.events.insertion import EventInsertion, Outcome, Prepared, Submission
+from cost_insights.events.insertion import (
+    EventInsertion,
+    Outcome,
+    Prepared,
+    Submission,
+    TransactionTrace,
+)
 from cost_insights.store import Store
-from cost_insights.store.dialect import TransactionTrace
 from cost_insights.telemetry import NOTHING, IngestMeasurements
 
 
@@ -54,7 +59,7 @@ class EventWriter:
                 dialect.writing(),
                 self._store.inserting() as connection,
             ):
-                if uncertain is not None and dialect.was_committed(connection, uncertain[0]):
+                if uncertain is not None and insertion.was_committed(connection, uncertain[0]):
                     self._committed()
                     return uncertain[1]
                 uncertain = None

@@ -47,17 +47,10 @@ class Inserted(NamedTuple):
     """The result of an insertion."""
 
     transaction_id: str
+    """The id that the database gave the transaction, for `refuse_unfinished`."""
+
     has_pruned: bool
     """Whether any organization of the batches has pruned events."""
-
-
-class TransactionTrace(NamedTuple):
-    """Evidence by which a committed transaction is recognized later."""
-
-    event_id: bytes
-    """An event that the transaction inserted."""
-
-    transaction_id: str
 
 
 class ServedElsewhereError(Exception):
@@ -178,8 +171,8 @@ class Dialect(Protocol):
     def adopt_numbers(self, connection: sa.Connection) -> None:
         """Makes numbers that the database gives out follow those that were inserted."""
 
-    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
-        """The outcome of a transaction whose connection was lost while it committed."""
+    def refuse_unfinished(self, connection: sa.Connection, transaction_id: str) -> None:
+        """Raises OperationalError while a transaction goes on whose connection was lost."""
 
     def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
         """The error for callers, if the same transaction may succeed at another time."""

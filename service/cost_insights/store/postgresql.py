@@ -33,7 +33,6 @@ from cost_insights.store.dialect import (
     Inserted,
     NewBatch,
     PoolerError,
-    TransactionTrace,
 )
 from cost_insights.store.pool import WatchedPool
 from cost_insights.store.schema import metadata
@@ -528,30 +527,20 @@ class Postgresql:
             "FROM organization"
         )
 
-    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
-        # The id of a transaction of which nothing reached the disk is given out
-        # again after a crash, so its status may be another's. It only tells whether
-        # to wait for a server that has not noticed yet that the connection is gone.
-        # The event says who inserted it.
+    def refuse_unfinished(self, connection: sa.Connection, transaction_id: str) -> None:
+        # The server may not have noticed yet that the connection is gone. After a crash the id may
+        # be that of another transaction, so only this is asked, not what came of it.
         try:
             with connection.begin():
                 status = connection.exec_driver_sql(
-                    "SELECT pg_xact_status(%s::xid8)", (trace.transaction_id,)
+                    "SELECT pg_xact_status(%s::xid8)", (transaction_id,)
                 ).scalar_one()
         except sa.exc.DataError:  # an id that was not given out again yet
-            status = None
-        with connection.begin():
-            inserted_by = connection.exec_driver_sql(
-                "SELECT xmin::text FROM event WHERE id = %s", (uuid.UUID(bytes=trace.event_id),)
-            ).scalar_one_or_none()
-        if inserted_by is not None:
-            # Rows keep the lower half of the transaction's id.
-            return int(inserted_by) == int(trace.transaction_id) & 0xFFFFFFFF
+            return
         if status == "in progress":
             raise sa.exc.OperationalError(
                 "pg_xact_status", None, psycopg.OperationalError("still in progress")
             )
-        return False
 
     def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
         if isinstance(error.orig, psycopg.errors.DiskFull):

@@ -246,12 +246,24 @@ batch = sa.Table(
     "batch",
     metadata,
     sa.Column("organization_number", sa.Integer, primary_key=True),
-    # Random, so that no id is ever used again: what a process caches by id stays valid.
+    # Random, so that no id is ever used again: what a process caches by id stays valid. The first 8
+    # bytes are those of the commit.
     sa.Column("id", BinaryUuid, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("cells", sa.LargeBinary, nullable=False),
 )
 """The cells of the events of one commit, until they are compacted."""
+
+compaction = sa.Table(
+    "compaction",
+    metadata,
+    sa.Column("id", BinaryUuid, primary_key=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    # The first 8 bytes of the id of each batch, which the batches of one commit share.
+    sa.Column("commits", sa.LargeBinary, nullable=False),
+)
+"""The compactions of the last minutes: whoever lost the answer to a commit finds it in `batch`, or
+here where its batch was compacted since."""
 
 segment = sa.Table(
     "segment",

@@ -30,7 +30,6 @@ from cost_insights.store.dialect import (
     Inserted,
     NewBatch,
     ServedElsewhereError,
-    TransactionTrace,
 )
 from cost_insights.store.pool import WatchedPool
 from cost_insights.store.schema import batch
@@ -307,9 +306,8 @@ class Sqlite:
     def adopt_numbers(self, connection: sa.Connection) -> None:
         """Does nothing: the next number follows the greatest one."""
 
-    def was_committed(self, connection: sa.Connection, trace: TransactionTrace) -> bool:
-        # There is no connection to lose: a commit that fails has changed nothing.
-        return False
+    def refuse_unfinished(self, connection: sa.Connection, transaction_id: str) -> None:
+        """Does nothing: a transaction ends with its connection."""
 
     def unavailable(self, error: sa.exc.DBAPIError) -> StoreUnavailableError | None:
         code = getattr(error.orig, "sqlite_errorcode", 0)
