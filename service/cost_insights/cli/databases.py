@@ -25,6 +25,7 @@ from cost_insights.cli.console import (
     usage,
     whole_number,
 )
+from cost_insights.cli.distributing import distribute_events
 from cost_insights.cli.opening import (
     DatabaseOption,
     cause_of,
@@ -46,7 +47,7 @@ from cost_insights.store.salvage import is_empty
 app: Final = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Upgrades, checks, backs up, restores, salvages and prunes the database.",
+    help="Upgrades, checks, backs up, salvages, prunes and distributes the database.",
 )
 
 OrganizationOption = Annotated[
@@ -59,6 +60,7 @@ _DAY_US = 86_400_000_000
 
 app.command(epilog=EXIT_CODES)(backup)
 app.command(epilog=EXIT_CODES)(restore)
+app.command("distribute", epilog=EXIT_CODES)(distribute_events)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -192,8 +192,9 @@ class Dialect(Protocol):
         """Raises PoolerError if a pooler in front of the database does not give each of these
         processes the connections that it may open; returns at once if there is none."""
 
-    def migration_lock(self, connection: sa.Connection) -> None:
-        """Keeps other processes from migrating until the transaction ends."""
+    def begin_migration(self, connection: sa.Connection) -> None:
+        """Keeps other processes from migrating until the transaction ends, and lets it change
+        tables as the database needs it."""
 
     def writing(self) -> AbstractContextManager[object]:
         """A lock that each writing transaction of this process holds."""

@@ -229,6 +229,12 @@ class Postgresql:
         self._connect_by_itself(engine)
         _replace_lost(engine)
 
+        @sa.event.listens_for(engine, "handle_error")
+        def _handle_error(context: sa.engine.ExceptionContext) -> Exception | None:
+            if _is_duplicate_of_worker(context.original_exception):
+                return sa.exc.IntegrityError(context.statement, None, context.original_exception)
+            return None
+
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: psycopg.Connection[Any], _record: object) -> None:
             connection.adapters.register_dumper(_Array, _ArrayDumper)
@@ -589,8 +595,13 @@ class Postgresql:
     def was_stopped(self, error: sa.exc.DBAPIError) -> bool:
         return isinstance(error.orig, psycopg.errors.QueryCanceled)
 
-    def migration_lock(self, connection: sa.Connection) -> None:
+    def begin_migration(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._MIGRATION_LOCK)))
+        # Citus refuses to change a table after it has read or written its shards in parallel.
+        connection.exec_driver_sql(
+            "SELECT set_config('citus.multi_shard_modify_mode', 'sequential', true) "
+            "FROM pg_extension WHERE extname = 'citus'"
+        )
 
     def writing(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -689,12 +700,22 @@ def _faults(driver: "psycopg.Connection[Any]", statement: str, relation: str) ->
         yield f"{relation}: {' '.join(str(error).split())}"
 
 
+def _is_duplicate_of_worker(error: BaseException) -> bool:
+    """Whether an error is that of a key that is stored already, as a worker of Citus reports it for
+    COPY and INSERT … SELECT: without the code of such an error, and with the name of a shard."""
+    return isinstance(error, psycopg.errors.InternalError_) and (
+        "duplicate key value violates unique constraint" in str(error)
+    )
+
+
 @contextmanager
 def _driver_errors(statement: str) -> Iterator[None]:
     """Converts errors of psycopg, which is used directly here, into those of SQLAlchemy."""
     try:
         yield
     except psycopg.Error as error:
+        if _is_duplicate_of_worker(error):
+            raise sa.exc.IntegrityError(statement, None, error) from error
         raise sa.exc.DBAPIError.instance(
             statement, None, error, psycopg.Error, connection_invalidated=error.sqlstate is None
         ) from error

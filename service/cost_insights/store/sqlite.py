@@ -347,7 +347,7 @@ class Sqlite:
     def check_pooler(self, engine: sa.Engine, processes: int, connections_max: int) -> None:
         """Does nothing: there is nothing in between."""
 
-    def migration_lock(self, connection: sa.Connection) -> None:
+    def begin_migration(self, connection: sa.Connection) -> None:
         """Does nothing: the transaction holds the only write lock there is."""
 
     def writing(self) -> AbstractContextManager[object]:

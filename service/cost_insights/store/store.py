@@ -193,7 +193,7 @@ class Store:
         config = _migrations()
         self.dialect.create(self.url)
         with self.write() as connection:
-            self.dialect.migration_lock(connection)
+            self.dialect.begin_migration(connection)
             _refuse_unknown(
                 _revision(connection), alembic.script.ScriptDirectory.from_config(config)
             )
