@@ -219,7 +219,7 @@ REFUSALS = {
         "session"
     ),
     ("session", 5): (
-        "the pooler in front of it gives only 5 connections, and the service opens 14, 12 and two "
+        "the pooler in front of it gives only 5 connections, and the service opens 14, 12 and 2 "
         f"more for each process (the server has not answered for 5.0 s); {_ADVICE}"
     ),
     ("transaction", 3): (

@@ -62,7 +62,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "db": (
         "databases",
-        "Upgrades, checks, backs up, salvages, prunes and distributes the database.",
+        "Upgrades, checks, backs up, salvages, prunes, distributes and tunes the database.",
     ),
 }
 """The module that has each command as `app`, and the first sentence of the command's help."""

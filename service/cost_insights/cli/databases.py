@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import sqlalchemy as sa
 import typer
 
+from cost_insights.cli.advising import advise
 from cost_insights.cli.backups import backup, restore
 from cost_insights.cli.checking import Findings, in_words, mend, month_shown, progress
 from cost_insights.cli.checking import check as check_cells
@@ -47,7 +48,7 @@ from cost_insights.store.salvage import is_empty
 app: Final = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Upgrades, checks, backs up, salvages, prunes and distributes the database.",
+    help="Upgrades, checks, backs up, salvages, prunes, distributes and tunes the database.",
 )
 
 OrganizationOption = Annotated[
@@ -60,6 +61,7 @@ _DAY_US = 86_400_000_000
 
 app.command(epilog=EXIT_CODES)(backup)
 app.command(epilog=EXIT_CODES)(restore)
+app.command(epilog=EXIT_CODES)(advise)
 app.command("distribute", epilog=EXIT_CODES)(distribute_events)
 
 

@@ -26,6 +26,10 @@ WRITES = "cost_insights_writes"
 """The execution option that marks a connection whose transaction writes."""
 
 
+OTHER_CONNECTIONS = 2
+"""The connections of a process besides those that its settings limit: one looks up tokens, and one
+checks whether the database answers."""
+
 INTEGRITY_FAULTS_MAX = 20
 """The number of faults after which the search for more ends."""
 

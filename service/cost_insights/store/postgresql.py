@@ -30,6 +30,7 @@ from cost_insights.store.deadline import Deadline
 from cost_insights.store.dialect import (
     EVENTS_AT_ONCE,
     INTEGRITY_FAULTS_MAX,
+    OTHER_CONNECTIONS,
     Inserted,
     NewBatch,
     PoolerError,
@@ -289,8 +290,7 @@ class Postgresql:
             ) from error
 
     def check_pooler(self, engine: sa.Engine, processes: int, connections_max: int) -> None:
-        # One more looks up tokens, and one checks whether the database answers.
-        needed = processes * (connections_max + 2)
+        needed = processes * (connections_max + OTHER_CONNECTIONS)
         engine = Postgresql(_POOLER_SECONDS_MAX).statement_engine(engine, connections_max=needed)
         opened: list[_Connection] = []
         begun = 0
@@ -313,7 +313,7 @@ class Postgresql:
                     f"{begun} transactions at once, and a process needs {_TRANSACTIONS_MIN}"
                     if len(opened) == needed
                     else f"{len(opened)} connections, and the service opens {needed}, "
-                    f"{connections_max} and two more for each process"
+                    f"{connections_max} and {OTHER_CONNECTIONS} more for each process"
                 )
                 raise PoolerError(
                     f"the pooler in front of it gives only {gives} "
