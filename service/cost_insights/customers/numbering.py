@@ -93,15 +93,22 @@ def number_all(
     of series of organizations without one of their own, none if 0. New series beyond it are folded:
     they get negative numbers.
     """
+    owners = {owner for owner, _ in (*customers, *all_series)}
+    # A series that nobody remembers is most likely new, so its organization must be held anyway.
+    hold = bool(all_series)
     # Read before the keys are looked up: as long as they stay, nobody has registered any key since.
-    before = _counts(connection, {owner for owner, _ in (*customers, *all_series)})
-    found = _customers(connection, customers), _series(connection, all_series)
+    before = _counts(connection, owners, hold=hold)
+    found = (
+        _customers(connection, (key for key in customers if before[key[0]].customers)),
+        _series(connection, (key for key in all_series if before[key[0]].has_series)),
+    )
     missing = _without(customers, found[0]), _without(all_series, found[1])
     folded = 0
     if any(missing):
-        counts = _counts(connection, {owner for keys in missing for owner, _ in keys}, hold=True)
-        found[0].update(_customers(connection, _changed(missing[0], before, counts)))
-        found[1].update(_series(connection, _changed(missing[1], before, counts)))
+        counts = before
+        if not hold:
+            counts = _counts(connection, {owner for owner, _ in missing[0]}, hold=True)
+            found[0].update(_customers(connection, _changed(missing[0], before, counts)))
         new_customers = _new_customers(_without(missing[0], found[0]), counts)
         unknown = _without(missing[1], found[1])
         new_series = _new_series(unknown, counts, _limits(connection, unknown, counts, series_max))
@@ -154,6 +161,11 @@ class _Counts:
 
     series_max: int | None
 
+    @property
+    def has_series(self) -> bool:
+        """Whether any series was registered, folded ones included."""
+        return self.series > 0 or self.folded > 0
+
     def limit(self, series_max: int) -> int:
         """The limit of series; 0 is none."""
         return series_max if self.series_max is None else self.series_max
@@ -188,8 +200,8 @@ def _without(keys: Iterable[_T], known: Mapping[_T, int]) -> list[_T]:
 
 
 def _changed(
-    keys: Iterable[tuple[int, _T]], before: Mapping[int, _Counts], counts: Mapping[int, _Counts]
-) -> list[tuple[int, _T]]:
+    keys: Iterable[CustomerKey], before: Mapping[int, _Counts], counts: Mapping[int, _Counts]
+) -> list[CustomerKey]:
     """The keys of the organizations whose counts have changed."""
     return [(owner, key) for owner, key in keys if counts[owner] != before[owner]]
 
