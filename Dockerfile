@@ -33,7 +33,7 @@ RUN /build/bin/maturin build --release --locked --out /wheels
 # The folder of the second stage, where it is found under the same path.
 RUN python3 -m venv --without-pip /opt/cost-insights \
     && /build/bin/pip --python /opt/cost-insights/bin/python install --no-cache-dir \
-        --constraint requirements.lock /wheels/*.whl
+        --constraint requirements.lock "$(echo /wheels/*.whl)[otel]"
 
 
 FROM docker.io/library/debian:bookworm-slim

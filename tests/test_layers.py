@@ -63,6 +63,7 @@ THIRD_PARTY: Mapping[str, set[str]] = {
         "store",
     },
     "connectrpc": {"doors"},
+    "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
     "protobuf": {"doors"},
     "psycopg": {"store"},

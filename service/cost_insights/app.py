@@ -74,11 +74,16 @@ class App:
         """`shared_rates` holds what other processes of the service take of the same rates, and
         `rows` the measurements of all of them."""
         self.settings = settings
-        self.telemetry = Telemetry(define_measurements, rows, is_on=bool(settings.admin_address))
+        self.telemetry = Telemetry(
+            define_measurements,
+            rows,
+            is_shown=bool(settings.admin_address),
+            release=version("cost-insights"),
+        )
         measurements = self.measurements = self.telemetry.measurements
         # A line for each call is for machines: people would not find anything else any more.
         access_level = logging.INFO if settings.log_format is LogFormat.JSON else logging.DEBUG
-        self.measured_calls = Calls(measurements.calls, access_level)
+        self.measured_calls = Calls(measurements.calls, access_level, self.telemetry.tracer)
         self.store = Store(
             settings.database_url,
             connections_max=settings.database_connections_max,
@@ -191,6 +196,7 @@ class App:
             giving_up.cancel()
         await asyncio.to_thread(self.store.close)
         log_failed_calls()
+        await asyncio.to_thread(self.telemetry.close)
 
     def _measure(self) -> None:
         """Sets the gauges of every part."""

@@ -45,7 +45,8 @@ def is_allowed(expression: str) -> bool:
 def installed() -> Iterator[tuple[str, str]]:
     """Each package that the product needs, and its licence."""
     seen: set[str] = set()
-    left = ["cost-insights", "psycopg-binary"]
+    # With those of the extra, which is in the image.
+    left = ["cost-insights", "psycopg-binary", "opentelemetry-exporter-otlp-proto-grpc"]
     while left:
         name = left.pop()
         if name in seen:

@@ -6,6 +6,7 @@ Organizations share the threads fairly: one that asks a lot waits for itself.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -88,7 +89,8 @@ class Work:
         give_back = await turns.take(organization)
         loop = asyncio.get_running_loop()
         try:
-            running = threads.submit(work)
+            # In the context of the call: what it logs and traces belongs to that.
+            running = threads.submit(copy_context().run, work)
         except BaseException:
             give_back()
             raise

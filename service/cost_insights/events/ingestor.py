@@ -30,7 +30,7 @@ from cost_insights.events.insertion import Outcome, Prepared, Submission
 from cost_insights.events.writer import EventWriter
 from cost_insights.fair_queue import FairQueue
 from cost_insights.identity import UNLIMITED, Organization, Rates
-from cost_insights.telemetry import NOTHING, IngestMeasurements
+from cost_insights.telemetry import NOTHING, IngestMeasurements, Span, current_span, step
 
 _INLINE_BYTES_MAX = 16 * 1024
 """A request up to this size is decoded at once: handing it to a thread would take longer."""
@@ -75,6 +75,8 @@ class _Waiting:
     submission: Submission
     request_bytes: int
     outcome: asyncio.Future[Outcome]
+    span: Span | None
+    """The span of the call, if it is traced."""
 
 
 class Ingestor:
@@ -197,6 +199,7 @@ class Ingestor:
             Submission(organization.number, organization.id, batch),
             request_bytes,
             asyncio.get_running_loop().create_future(),
+            current_span(),
         )
         self._waiting.put(organization.number, waiting, max(1, len(batch)))
         self._waiting_events += len(batch)
@@ -325,10 +328,12 @@ class Ingestor:
         loop = asyncio.get_running_loop()
         submissions = [waiting.submission for waiting in group]
         prepare = partial(self._event_writer.prepare, submissions)
+        span = _group_span(group)
         started = time.perf_counter()
         outcomes = await loop.run_in_executor(
             self._writer,
-            self._insert,
+            self._insert_traced,
+            span,
             submissions,
             self._preparer.submit(prepare).result if ahead else prepare,
             # Nobody is woken for a few events, which are not prepared ahead anyway.
@@ -336,6 +341,8 @@ class Ingestor:
         )
         written.set()
         self._count_group(group, outcomes, time.perf_counter() - started)
+        if span is not None:
+            span.end({})
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.outcome.done():
                 continue
@@ -381,6 +388,16 @@ class Ingestor:
             measurements.events["refused"].add(unknown)
             measurements.faults["CUSTOMER_NOT_FOUND"].add(unknown)
 
+    def _insert_traced(
+        self,
+        span: Span | None,
+        submissions: Sequence[Submission],
+        prepare: Callable[[], Prepared],
+        written: Callable[[], object],
+    ) -> Sequence[Outcome | BaseException]:
+        with step("transaction", parent=span):
+            return self._insert(submissions, prepare, written)
+
     def _insert(
         self,
         submissions: Sequence[Submission],
@@ -402,6 +419,18 @@ class Ingestor:
                     [one], partial(self._event_writer.prepare, [one]), written
                 )
             ]
+
+
+def _group_span(group: Sequence[_Waiting]) -> Span | None:
+    """The span of a group: a step of the first call that is traced, done for all of them."""
+    callers = [waiting.span for waiting in group if waiting.span is not None]
+    if not callers:
+        return None
+    facts = {
+        "requests": len(group),
+        "events": sum(len(waiting.submission.batch) for waiting in group),
+    }
+    return callers[0].child("group", facts, callers)
 
 
 def refuse_faults(batch: EventBatch) -> None:

@@ -12,7 +12,7 @@ from cost_insights.events.insertion import (
     TransactionTrace,
 )
 from cost_insights.store import Store
-from cost_insights.telemetry import NOTHING, IngestMeasurements
+from cost_insights.telemetry import NOTHING, IngestMeasurements, step
 
 
 class EventWriter:
@@ -68,7 +68,8 @@ class EventWriter:
                     uncertain = result.trace, result.outcomes
                 written()
                 started = time.perf_counter()
-                result.transaction.commit()
+                with step("commit"):
+                    result.transaction.commit()
                 self._measurements.commit_seconds.observe(time.perf_counter() - started)
                 self._committed()
                 return result.outcomes

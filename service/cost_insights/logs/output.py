@@ -144,6 +144,10 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
+        return _encode(self.fields(record))
+
+    def fields(self, record: logging.LogRecord) -> dict[str, object]:
+        """What is known of a record, none of it secret."""
         is_access = record.name == ACCESS
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         fields: dict[str, object] = {
@@ -155,9 +159,12 @@ class JsonLines(logging.Formatter):
             "process": self._process,
         }
         fields.update(getattr(record, "fields", ()))
-        if record.exc_text:
-            fields["traceback"] = without_secrets(record.exc_text)
-        return _encode(fields)
+        traceback = record.exc_text
+        if not traceback and record.exc_info:
+            traceback = self.formatException(record.exc_info)
+        if traceback:
+            fields["traceback"] = without_secrets(traceback)
+        return fields
 
 
 def without_secrets(text: str) -> str:

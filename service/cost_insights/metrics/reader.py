@@ -33,7 +33,7 @@ from cost_insights.metrics.sources.ledger_cache import LedgerCache
 from cost_insights.metrics.sources.revenue_facts import RevenueFacts
 from cost_insights.metrics.sources.snapshot import Caches, Snapshot
 from cost_insights.store import Deadline, Store
-from cost_insights.telemetry import NOTHING, QuestionMeasurements
+from cost_insights.telemetry import NOTHING, QuestionMeasurements, step
 
 
 class MetricsReader:
@@ -75,7 +75,11 @@ class MetricsReader:
         # More than one statement is needed for names, and for events beside the cells.
         transaction = question.takes_names or bool(cover.cut_quarters)
         bytes_max = self._question_bytes_max
-        with self.snapshot(organization, deadline, transaction=transaction) as snapshot:
+        kind = "ungrouped" if question.group_by is None else question.group_by.value
+        with (
+            step("question", {"kind": kind}),
+            self.snapshot(organization, deadline, transaction=transaction) as snapshot,
+        ):
             query = _Query(
                 snapshot, question, self.ledgers, numbers_max=numbers_max, bytes_max=bytes_max
             )
@@ -83,7 +87,6 @@ class MetricsReader:
                 answer = query.answer()
             except CellsTooLargeError as error:
                 raise cells_too_large(question, error.bytes, bytes_max) from None
-        kind = "ungrouped" if question.group_by is None else question.group_by.value
         self._measurements.seconds[kind].observe(time.perf_counter() - started)
         return answer
 

@@ -25,6 +25,7 @@ from cost_insights.telemetry.measurements import (
     QuestionMeasurements,
 )
 from cost_insights.telemetry.rows import Rows, rows_size
+from cost_insights.telemetry.spans import Span, Tracer, current_span, step
 
 __all__ = [
     "ACCESS",
@@ -46,6 +47,10 @@ __all__ = [
     "QuestionMeasurements",
     "Rows",
     "RunningCall",
+    "Span",
+    "Tracer",
+    "current_span",
     "rows_size",
     "running_call",
+    "step",
 ]

@@ -5,11 +5,13 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final
 
 from cost_insights.telemetry.measurements import HEALTH, CallMeasurements, MeasuredOperation
+from cost_insights.telemetry.spans import Span, Tracer, continue_with
 
 ACCESS: Final = "cost_insights.access"
 """The name of the log of calls."""
@@ -18,6 +20,9 @@ _access = logging.getLogger(ACCESS)
 
 REQUEST_ID: Final = "x-request-id"
 """The header or metadata with the id of a request, which callers may choose and are answered."""
+
+_FAULTS: Final = {"UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+"""The codes with which a span has failed: what the service could not do."""
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z._:/+=@~-]{1,128}")
 
@@ -28,10 +33,17 @@ _current: ContextVar["RunningCall | None"] = ContextVar("running_call", default=
 
 
 class Calls:
-    """What is made of calls: measurements, and a line of the log for each."""
+    """What is made of calls: measurements, a line of the log for each, and spans."""
 
-    def __init__(self, measurements: CallMeasurements, access_level: int = logging.DEBUG) -> None:
-        """`access_level` is the level of the line of a call."""
+    def __init__(
+        self,
+        measurements: CallMeasurements,
+        access_level: int = logging.DEBUG,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """`access_level` is the level of the line of a call; without a tracer there are no
+        spans."""
+        self.tracer = tracer
         self.measurements = measurements
         self.access_level = access_level
 
@@ -53,13 +65,17 @@ class RunningCall:
         "organization",
         "reason",
         "request_id",
+        "span",
     )
 
     def __init__(
-        self, calls: Calls, operation: MeasuredOperation, request_id: str | None = None
+        self,
+        calls: Calls,
+        operation: MeasuredOperation,
+        header: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         """`operation` is what the call counts for unless it is found out to be another's, and
-        `request_id` what the caller calls it by."""
+        `header` gives headers or metadata by name."""
         self._calls = calls
         self._operation = operation
         self.has_operation = False
@@ -77,9 +93,14 @@ class RunningCall:
         self.organization: str | None = None
         """The name of the caller's organization, once it is known."""
 
+        request_id = header(REQUEST_ID)
         if request_id is None or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{_PROCESS}{next(_NUMBERS):010x}"
         self.request_id = request_id
+        self.span: Span | None = None
+        if calls.tracer is not None:
+            self.span = calls.tracer.begin(operation.name, header)
+            continue_with(self.span)
         self._started = perf_counter()
         _current.set(self)
 
@@ -88,6 +109,8 @@ class RunningCall:
         self._operation = operation
         self.has_operation = True
         operation.running.add(1)
+        if self.span is not None:
+            self.span.rename(operation.name)
 
     def count_error(self, reason: str) -> None:
         """Counts an error, which ends the call or is that of a batch of a stream."""
@@ -110,10 +133,13 @@ class RunningCall:
         level = logging.DEBUG if operation.name == HEALTH else self._calls.access_level
         if _access.isEnabledFor(level):
             _access.handle(_AccessRecord(level, self._described(seconds)))
+        if self.span is not None:
+            facts = {name: one for name, one in self._described(seconds).items() if one is not None}
+            self.span.end(facts, error=self.code if self.code in _FAULTS else None)
 
-    def _described(self, seconds: float) -> dict[str, object]:
+    def _described(self, seconds: float) -> dict[str, Any]:
         """What the log says of the call: nothing that it sent but its id."""
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "request_id": self.request_id,
             "organization": self.organization,
             "door": self._operation.door,

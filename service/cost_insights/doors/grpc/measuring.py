@@ -27,7 +27,7 @@ def measured(
     async def handle_measured(requests: object, context: Context) -> _T:
         del requests
         metadata = cast("Metadata", context.invocation_metadata() or ())
-        running = RunningCall(calls, measurements, value_of(REQUEST_ID, metadata))
+        running = RunningCall(calls, measurements, lambda name: value_of(name, metadata))
         running.is_of(measurements)
         context.set_trailing_metadata(((REQUEST_ID, running.request_id),))
         try:

@@ -48,7 +48,7 @@ class Measured:
         self._unknown = calls.of(HTTP, UNKNOWN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        running = RunningCall(self._calls, self._unknown, _request_id(scope))
+        running = RunningCall(self._calls, self._unknown, lambda name: _header(name, scope))
         answered = (_REQUEST_ID, running.request_id.encode())
 
         async def send_noted(message: Message) -> None:
@@ -67,9 +67,10 @@ class Measured:
             running.end()
 
 
-def _request_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == _REQUEST_ID:
+def _header(name: str, scope: Scope) -> str | None:
+    wanted = name.encode()
+    for key, value in scope["headers"]:
+        if key == wanted:
             text: str = value.decode("latin-1")
             return text
     return None
