@@ -37,7 +37,7 @@ class ServiceProcess:
         self._command = [
             *(sys.executable, "-m", "cost_insights.cli", "serve"),
             *("--database-url", database_url),
-            *("--grpc-address", self.address, "--http-address", ""),
+            *("--grpc-address", self.address, "--http-address", "", "--admin-address", ""),
             *options,
         ]
         self._log_path = folder / "service.log"
