@@ -75,7 +75,7 @@ test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inne
 	sh tests/tools/postgresql.sh
 	$(BIN)/pytest --fast --numprocesses auto --quiet
 
-lint: .venv/installed .venv/go-tools generate-check ## Runs all linters.
+lint: .venv/installed .venv/go-tools .venv/node-tools generate-check ## Runs all linters.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -83,6 +83,7 @@ lint: .venv/installed .venv/go-tools generate-check ## Runs all linters.
 	cargo fmt --check
 	cargo clippy --quiet --all-targets --all-features -- --deny warnings
 	sh tests/tools/lint_protos.sh
+	sh tests/tools/check_dashboard.sh
 
 format: .venv/requirements ## Formats the code of both languages.
 	$(BIN)/ruff check --fix-only

@@ -22,6 +22,7 @@ from cost_insights.identity.organizations import (
 )
 from cost_insights.identity.rates import RATE_MAX, UNLIMITED, Buckets, RateLimits, Rates
 from cost_insights.identity.scopes import SCOPES
+from cost_insights.identity.sessions import SESSION_SECONDS_MAX, Session, Sessions
 from cost_insights.identity.shared_times import SharedTimes
 from cost_insights.identity.tokens import (
     AccessToken,
@@ -37,6 +38,7 @@ from cost_insights.identity.tokens import (
 __all__ = [
     "RATE_MAX",
     "SCOPES",
+    "SESSION_SECONDS_MAX",
     "UNLIMITED",
     "AccessToken",
     "Authenticator",
@@ -49,6 +51,8 @@ __all__ = [
     "RateLimits",
     "Rates",
     "SecretError",
+    "Session",
+    "Sessions",
     "SharedTimes",
     "any_token",
     "bootstrap_token",

@@ -18,6 +18,7 @@ from cost_insights.identity.organizations import (
 )
 from cost_insights.identity.rates import NO_LIMITS, UNLIMITED, Buckets, Owner, RateLimits, Rates
 from cost_insights.identity.scopes import SCOPES
+from cost_insights.identity.sessions import SESSION_SECONDS_MAX, Session, Sessions
 from cost_insights.identity.tokens import is_mistyped, token_sha256
 from cost_insights.identity.uses import TokenUses
 from cost_insights.store import Store
@@ -70,6 +71,7 @@ class Authenticator:
         self._look_ups = LookUps(store, self._find, keep_seconds=cache_ms / 1_000)
         self._closed = False
         self.uses = TokenUses(store)
+        self._sessions = Sessions(store.page_token_key)
 
     def close(self) -> None:
         """Ends the thread that looks up tokens."""
@@ -87,19 +89,40 @@ class Authenticator:
         method: str,
         scopes: frozenset[str],
         certificate: bytes | None = None,
+        session: str | None = None,
     ) -> Caller:
         """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`, whose request
         is counted.
 
-        `authorization` is the value of the header of that name. Without it the client certificate
-        counts, if it is registered: `certificate` is its `certificate_sha256`. The caller needs one
-        of the `scopes`. Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
+        `authorization` is the value of the header of that name. Without it the value of a `session`
+        counts, unless it was not made here, and without both the client certificate, if it is
+        registered: `certificate` is its `certificate_sha256`. The caller needs one of the `scopes`.
+        Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
         """
         caller = await self.authenticate(
-            authorization, method=method, scopes=scopes, certificate=certificate
+            authorization, method=method, scopes=scopes, certificate=certificate, session=session
         )
         caller.rates.take_request()
         return caller
+
+    async def sign_in(self, secret: str) -> tuple[str, Session]:
+        """Exchanges the secret of a token for a session, which ends with the token at the latest.
+
+        The request is counted. Raises UnauthenticatedError or RateLimitedError.
+        """
+        key = _key_of(secret)
+        known = await self._alive(key)
+        known.caller.rates.take_request()
+        expires_us = clock.now_us() + SESSION_SECONDS_MAX * 1_000_000
+        if known.expires_us is not None:
+            expires_us = min(expires_us, known.expires_us)
+        session = Session(key, expires_us)
+        return await self._sessions.encode(session), session
+
+    async def session(self, value: str) -> Session | None:
+        """The session with this value, whether its token still works or not; None if it was not
+        made here."""
+        return await self._sessions.decode(value)
 
     async def authenticate(
         self,
@@ -108,11 +131,17 @@ class Authenticator:
         method: str,
         scopes: frozenset[str],
         certificate: bytes | None = None,
+        session: str | None = None,
     ) -> Caller:
         """The caller, as `authorize` finds it, without counting a request."""
+        found = None if session is None else await self._sessions.decode(session)
         if authorization is not None:
             # What a caller says is never replaced by what its connection shows.
-            caller = await self._with_token(_secret(authorization))
+            caller = (await self._alive(_key_of(_secret(authorization)))).caller
+        elif found is not None:
+            if found.expires_us <= clock.now_us():
+                raise _expired("session", found.expires_us)
+            caller = (await self._alive(found.token_sha256)).caller
         elif certificate is not None:
             caller = await self._with_certificate(certificate)
         else:
@@ -140,19 +169,14 @@ class Authenticator:
             )
         return known.caller
 
-    async def _with_token(self, secret: str) -> Caller:
-        if is_mistyped(secret):
-            raise UnauthenticatedError(
-                "the access token is not whole or mistyped: its checksum is wrong",
-                reason="TOKEN_UNKNOWN",
-            )
-        key = token_sha256(secret)
+    async def _alive(self, key: bytes) -> _Known:
+        """The token with this hash; raises UnauthenticatedError if there is none that works."""
         known = await self._known(key)
         if known is None or known.is_certificate:
             raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
         _check_alive(known)
         self.uses.note(key)
-        return known.caller
+        return known
 
     async def _with_certificate(self, key: bytes) -> Caller:
         known = await self._known(key)
@@ -245,6 +269,16 @@ def _secret(authorization: str) -> str:
     return secret.strip()
 
 
+def _key_of(secret: str) -> bytes:
+    """The hash of a secret; raises UnauthenticatedError if its checksum is wrong."""
+    if is_mistyped(secret):
+        raise UnauthenticatedError(
+            "the access token is not whole or mistyped: its checksum is wrong",
+            reason="TOKEN_UNKNOWN",
+        )
+    return token_sha256(secret)
+
+
 def _check_alive(known: _Known) -> None:
     if known.revoked_us is not None:
         facts = {"revoked": _rfc3339(known.revoked_us)}
@@ -255,13 +289,17 @@ def _check_alive(known: _Known) -> None:
             organization=known.caller.organization.name,
         )
     if known.expires_us is not None and known.expires_us <= clock.now_us():
-        facts = {"expired": _rfc3339(known.expires_us)}
-        raise UnauthenticatedError(
-            f"the access token expired at {facts['expired']}",
-            reason="TOKEN_EXPIRED",
-            facts=facts,
-            organization=known.caller.organization.name,
-        )
+        raise _expired("access token", known.expires_us, known.caller.organization.name)
+
+
+def _expired(what: str, expired_us: int, organization: str | None = None) -> UnauthenticatedError:
+    facts = {"expired": _rfc3339(expired_us)}
+    return UnauthenticatedError(
+        f"the {what} expired at {facts['expired']}",
+        reason="TOKEN_EXPIRED",
+        facts=facts,
+        organization=organization,
+    )
 
 
 def _rfc3339(timestamp_us: int) -> str:

@@ -56,7 +56,9 @@ UNKNOWN: Final = "unknown"
 HEALTH: Final = "health"
 REFLECTION: Final = "reflection"
 DOCUMENTS: Final = "documents"
-"""The operations that are open to anybody; the documents describe the API over HTTP."""
+DASHBOARD: Final = "dashboard"
+"""The operations that are open to anybody; the documents describe the API over HTTP, and to the
+dashboard belong its files and signing in."""
 
 
 class MeasuredOperation:
@@ -97,7 +99,7 @@ class CallMeasurements:
         operations = [
             *((GRPC, name) for name in (*rpcs, HEALTH, REFLECTION, UNKNOWN)),
             *product((CONNECT, GRPC_WEB), rpcs),
-            *((HTTP, name) for name in (*endpoints, HEALTH, DOCUMENTS, UNKNOWN)),
+            *((HTTP, name) for name in (*endpoints, HEALTH, DOCUMENTS, DASHBOARD, UNKNOWN)),
         ]
         doors = [(GRPC,), (CONNECT,), (GRPC_WEB,), (HTTP,)]
         calls = instruments.counters(

@@ -28,6 +28,7 @@ _REALM: Final = 'Bearer realm="cost-insights"'
 
 _NAMES: Final = {
     400: "BadRequest",
+    403: "Forbidden",
     404: "ResourceNotFound",
     405: "MethodNotAllowed",
     408: "RequestTimeout",

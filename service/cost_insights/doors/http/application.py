@@ -28,7 +28,9 @@ from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes
 from cost_insights.doors.http.connect import connect_routes
 from cost_insights.doors.http.measuring import Measured
 from cost_insights.doors.http.openapi import openapi_routes
+from cost_insights.doors.http.pages import page_routes
 from cost_insights.doors.http.protocol import certificate_of
+from cost_insights.doors.http.sessions import session_routes
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator
 from cost_insights.telemetry import Calls, MeasuredOperation, running_call
@@ -68,6 +70,8 @@ def application(
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
         *openapi_routes(),
+        *session_routes(authenticator),
+        *page_routes(),
         *connect_routes(calls, authenticator, limits=limits, measured_calls=measured_calls),
     ]
     direct: dict[tuple[str, str], ASGIApp] = {}

@@ -53,7 +53,7 @@ async def read_json(
     """
     content_type = headers.get(b"content-type", b"")
     if content_type != _JSON:
-        _check_type(content_type.decode("latin-1"))
+        check_json(content_type.decode("latin-1"))
     encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     if encoding not in _KNOWN_ENCODINGS:
         allowed = ", ".join(ENCODINGS)
@@ -72,7 +72,8 @@ async def read_json(
     return body
 
 
-def _check_type(content_type: str) -> None:
+def check_json(content_type: str) -> None:
+    """Raises HttpError unless a content-type is that of JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != _JSON.decode():
         raise HttpError(

@@ -45,6 +45,7 @@ from cost_insights.doors.compression import ENCODINGS
 from cost_insights.doors.http.answers import HttpError, error_answer
 from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_content
 from cost_insights.doors.http.protocol import certificate_of
+from cost_insights.doors.http.sessions import session_of
 from cost_insights.errors import FAILURES, CostInsightsError
 from cost_insights.identity import Authenticator, Caller
 from cost_insights.telemetry import Calls, running_call
@@ -204,7 +205,7 @@ class _Authentication(MetadataInterceptor[None]):
         self._authenticator = authenticator
 
     async def on_start(self, ctx: _Context) -> None:
-        """Checks the access token."""
+        """Checks the access token, or the session of the page."""
         operation = OPERATIONS[f"/{ctx.method.service_name}/{ctx.method.name}"]
         try:
             caller = await self._authenticator.authorize(
@@ -212,6 +213,7 @@ class _Authentication(MetadataInterceptor[None]):
                 method=operation.path,
                 scopes=operation.scopes,
                 certificate=_room.get().certificate,
+                session=_session(ctx),
             )
         except FAILURES as error:
             raise _connect_error(error, operation.path, None) from None
@@ -228,6 +230,13 @@ class _Authentication(MetadataInterceptor[None]):
             if isinstance(error, ConnectError) and (call := running_call()) is not None:
                 call.failed("CANCELLED" if error.code is Code.CANCELED else error.code.name)
             error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
+def _session(ctx: _Context) -> str | None:
+    """The session that counts for a request: pages call unary RPCs in JSON, and nothing else."""
+    headers = ctx.request_headers
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return session_of(headers) if content_type == "application/json" else None
 
 
 class _Codec:

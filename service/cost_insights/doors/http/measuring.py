@@ -5,7 +5,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cost_insights.telemetry import REQUEST_ID, Calls, RunningCall
-from cost_insights.telemetry.measurements import DOCUMENTS, HEALTH, HTTP, UNKNOWN
+from cost_insights.telemetry.measurements import DASHBOARD, DOCUMENTS, HEALTH, HTTP, UNKNOWN
 
 _CODES: Final = {
     400: "INVALID_ARGUMENT",
@@ -27,6 +27,8 @@ _CODES: Final = {
 _REQUEST_ID: Final = REQUEST_ID.encode()
 
 _OPEN: Final = {
+    "": DASHBOARD,
+    "dashboard": DASHBOARD,
     "healthz": HEALTH,
     "readyz": HEALTH,
     "openapi.json": DOCUMENTS,

@@ -1,0 +1,2 @@
+import htm from "../../../.venv/node/node_modules/htm/dist/htm.js";
+export default htm;

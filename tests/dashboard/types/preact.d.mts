@@ -1,0 +1,1 @@
+export * from "../../../.venv/node/node_modules/preact/src/index.js";
