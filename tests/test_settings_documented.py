@@ -1,8 +1,13 @@
 """Every setting, call and reason is documented."""
 
+import ast
+import enum
+import re
 from pathlib import Path
 
 import pytest
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
 
 from cost_insights.cli.variables import OF_CLIENTS
 from cost_insights.metrics import METRICS, Metric, Total
@@ -18,10 +23,33 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_documented(readme: str, name: str) -> None:
-    """The README names the variable of every setting."""
-    assert f"`COST_INSIGHTS_{name.upper()}`" in readme
+def setting_row(name: str, field: FieldInfo) -> str:
+    """The row of a setting in the table of all: its variable, default, range and meaning."""
+    default = "none" if field.default is None else f"`{_shown(field.default)}`"
+    if name == "database_url":
+        default = "SQLite in the user's data folder"
+    lowest = [f"from {one.ge}" for one in field.metadata if isinstance(one, Ge)]
+    highest = [f"to {one.le}" for one in field.metadata if isinstance(one, Le)]
+    meaning = " ".join((field.description or "").split())
+    variable = f"`COST_INSIGHTS_{name.upper()}`"
+    return f"| {variable} | {default} | {' '.join(lowest + highest)} | {meaning} |"
+
+
+def _shown(default: object) -> object:
+    """A default as the variable has it."""
+    if isinstance(default, enum.Enum):
+        return default.value
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "[]" if default == () else default
+
+
+def test_every_setting_is_documented() -> None:
+    """The table of operations has each setting as the code has it; to change it, copy the rows that
+    this test expects."""
+    table = (ROOT / "docs/operations.md").read_text().partition("<!-- settings -->")[2]
+    rows = table.partition("<!-- /settings -->")[0].strip().splitlines()[2:]
+    assert [setting_row(*one) for one in Settings.model_fields.items()] == rows
 
 
 @pytest.mark.parametrize("path", METHODS)
@@ -39,8 +67,6 @@ def test_every_reason_is_documented(readme: str, reason: str) -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     """Each setting has a sentence of its own in the code."""
-    import ast
-
     tree = ast.parse((ROOT / "service/cost_insights/settings.py").read_text())
     (settings,) = [
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"
@@ -52,12 +78,16 @@ def test_every_setting_says_what_it_is_for() -> None:
             assert isinstance(following.value, ast.Constant), statement.target.id
 
 
-def test_the_readme_sets_nothing_that_does_not_exist(readme: str) -> None:
-    """Every variable in the README is a setting, or one of the command line's own."""
-    import re
-
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda path: path.name,
+)
+def test_documents_set_nothing_that_does_not_exist(document: Path) -> None:
+    """Every variable in a document is a setting, or one of the command line's own."""
     known = {f"COST_INSIGHTS_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r"COST_INSIGHTS_[A-Z_]+[A-Z]", readme)) <= known | set(OF_CLIENTS)
+    named = set(re.findall(r"COST_INSIGHTS_[A-Z_]+[A-Z]", document.read_text()))
+    assert named <= known | set(OF_CLIENTS)
 
 
 def test_every_metric_is_documented() -> None:

@@ -56,6 +56,11 @@ END $$;
 CREATE FUNCTION truncate_local_data_after_distributing_table(function_name regclass) RETURNS void
 LANGUAGE sql AS $$ $$;
 
+CREATE FUNCTION citus_set_coordinator_host(host text, port integer) RETURNS void
+LANGUAGE sql AS $$ UPDATE pg_dist_node SET nodename = host WHERE nodename = 'coordinator' $$;
+CREATE FUNCTION citus_add_node(nodename text, nodeport integer) RETURNS void
+LANGUAGE sql AS $$ INSERT INTO pg_dist_node VALUES (nodename, true, true, 'primary') $$;
+
 CREATE FUNCTION citus_table_size(logicalrelid regclass) RETURNS bigint
 LANGUAGE sql AS $$ SELECT pg_table_size(logicalrelid) $$;
 CREATE FUNCTION citus_total_relation_size(logicalrelid regclass) RETURNS bigint

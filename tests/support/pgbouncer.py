@@ -4,6 +4,7 @@ Run as a program it tells where PgBouncer is, or fails.
 """
 
 import contextlib
+import re
 import shutil
 import signal
 import subprocess
@@ -27,10 +28,28 @@ def program() -> str | None:
     return shutil.which("pgbouncer", path="/usr/sbin:/usr/local/bin:/usr/bin")
 
 
-class PgBouncer:
-    """A PgBouncer that hands connections to the server of a URL, which can be killed."""
+_SETTINGS = """
+[databases]
+* =
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port =
+auth_type =
+auth_file =
+pool_mode = {mode}
+default_pool_size = {connections_max}
+max_client_conn = 500
+unix_socket_dir =
+"""
 
-    def __init__(self, folder: Path, url: str, *, mode: str, connections_max: int) -> None:
+
+class PgBouncer:
+    """A PgBouncer that hands connections to the server of a URL, which can be killed.
+
+    Of the settings, those that depend on the machine are replaced.
+    """
+
+    def __init__(self, folder: Path, url: str, settings: str) -> None:
         found = program()
         if found is None:
             raise RuntimeError("PgBouncer is not installed: run make test, which sets it up")
@@ -41,20 +60,17 @@ class PgBouncer:
         self._folder = folder
         self._prefix = as_other_user(folder)
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "users.txt").write_text(f'"{target.username}" "{target.password or ""}"\n')
-        (folder / "pgbouncer.ini").write_text(
-            "[databases]\n"
-            f"* = host={target.host} port={target.port}\n"
-            "[pgbouncer]\n"
-            "listen_addr = 127.0.0.1\n"
-            f"listen_port = {port}\n"
-            "unix_socket_dir =\n"
-            "auth_type = trust\n"
-            f"auth_file = {folder / 'users.txt'}\n"
-            f"pool_mode = {mode}\n"
-            f"default_pool_size = {connections_max}\n"
-            "max_client_conn = 500\n"
-        )
+        users = folder / "users.txt"
+        users.write_text(f'"{target.username}" "{target.password or ""}"\n')
+        for pattern, value in (
+            (r"^(\*|cost_insights) =.*", f"* = host={target.host} port={target.port}"),
+            ("^listen_port =.*", f"listen_port = {port}"),
+            ("^auth_type =.*", "auth_type = trust"),
+            ("^auth_file =.*", f"auth_file = {users}"),
+        ):
+            settings, count = re.subn(pattern, value, settings, flags=re.MULTILINE)
+            assert count == 1, pattern
+        (folder / "pgbouncer.ini").write_text(settings)
 
     def start(self) -> None:
         """Starts it and returns once it lets somebody in."""
@@ -96,7 +112,8 @@ class PgBouncer:
 def pgbouncer(url: str, mode: str, *, connections_max: int = 20) -> Iterator[PgBouncer]:
     """A running PgBouncer with so many connections to the database of a URL."""
     with tempfile.TemporaryDirectory(prefix="cost-insights-pgbouncer-") as name:
-        pooler = PgBouncer(Path(name), url, mode=mode, connections_max=connections_max)
+        settings = _SETTINGS.format(mode=mode, connections_max=connections_max)
+        pooler = PgBouncer(Path(name), url, settings)
         pooler.start()
         try:
             yield pooler
