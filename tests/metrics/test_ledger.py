@@ -37,7 +37,8 @@ def store(engine: str, databases: Databases) -> Iterator[Store]:
 def snapshot_of(store: Store, owner: Organization, *, seconds_max: float = 60) -> Snapshot:
     """A snapshot of an organization."""
     caches = Caches(CellCache(0), CustomerCache())
-    return Snapshot(store, caches, owner, Deadline(seconds_max), transaction=True)
+    deadline = Deadline(seconds_max)
+    return Snapshot(store, caches, owner, deadline, transaction=True, cells_bytes_max=1 << 30)
 
 
 def current(store: Store, ledgers: LedgerCache, owner: Organization) -> Ledger:

@@ -128,5 +128,7 @@ def _ledger_bytes(recorded: Recorded) -> int:
             (owner,) = list_organizations(connection)
         caches = Caches(CellCache(0), CustomerCache())
         deadline = Deadline(CALL_SECONDS_MAX)
-        with Snapshot(store, caches, owner, deadline, transaction=True) as snapshot:
+        with Snapshot(
+            store, caches, owner, deadline, transaction=True, cells_bytes_max=1 << 30
+        ) as snapshot:
             return LedgerCache(0).current(snapshot).bytes
