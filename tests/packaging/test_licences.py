@@ -16,6 +16,7 @@ ALLOWED = {
     "BSD-3-Clause",
     "ISC",
     "MIT",
+    "MIT-0",
     "PSF-2.0",
     "Unicode-3.0",
     "Unlicense",
