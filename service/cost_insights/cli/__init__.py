@@ -54,11 +54,11 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "organization": (
         "organizations",
-        "Creates and lists organizations.",
+        "Creates, lists and limits organizations.",
     ),
     "token": (
         "tokens",
-        "Creates, lists, rotates and revokes access tokens.",
+        "Creates, lists, limits, rotates and revokes access tokens.",
     ),
     "db": (
         "databases",
