@@ -9,6 +9,7 @@ request is answered after the commit that holds it.
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -386,7 +387,12 @@ class Ingestor:
         measurements.request_bytes.add(request_bytes)
         if unknown:
             measurements.events["refused"].add(unknown)
-            measurements.faults["CUSTOMER_NOT_FOUND"].add(unknown)
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, Outcome):
+                    known = Counter(one.reason for one in waiting.submission.batch.faults)
+                    found = Counter(one.reason for one in outcome.batch.faults)
+                    for reason, count in (found - known).items():
+                        measurements.faults[reason].add(count)
 
     def _insert_traced(
         self,

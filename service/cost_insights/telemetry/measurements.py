@@ -179,7 +179,8 @@ class IngestMeasurements:
                 "request count.",
                 "faults",
                 ("reason",),
-                [(reason,) for reason in sorted(faults.REASONS | {"CUSTOMER_NOT_FOUND"})],
+                [(reason,) for reason in sorted(REASONS | faults.REASONS)],
+                shows_zeros=False,
             )
         )
         self.folded_series = instruments.counter(

@@ -32,6 +32,7 @@ class LedgerCache:
         self._measurements = measurements
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._may_have_changed = True
 
     def current(self, snapshot: Snapshot) -> Ledger:
         """A ledger with everything that the snapshot has.
@@ -46,12 +47,16 @@ class LedgerCache:
         is_current = ledger.position >= snapshot.records_count()
         self._count(is_current=is_current)
         if not is_current:
+            self._may_have_changed = True
             ledger = kept.refreshed(snapshot, snapshot.records_count_of_transaction())
             self._make_room()
         return ledger
 
     def measure(self) -> None:
-        """Sets the gauge of the size."""
+        """Sets the gauge of the size, if that may have changed: there may be many ledgers."""
+        if not self._may_have_changed:
+            return
+        self._may_have_changed = False
         with self._lock:
             self._measurements.bytes.set(sum(kept.bytes for kept in self._kept.values()))
 
