@@ -6,6 +6,7 @@ reader nor a full pipe holds the event loop up. Lines beyond what may wait are c
 
 import contextlib
 import datetime
+import functools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from collections import deque
 from typing import Final, TextIO
 
 from cost_insights.settings import LogFormat
-from cost_insights.telemetry import ACCESS, running_call
+from cost_insights.telemetry import ACCESS, AccessRecord, running_call
 
 _WAITING_MAX: Final = 10_000
 """The number of lines that may wait to be written."""
@@ -91,7 +92,11 @@ class QueuedHandler(logging.Handler):
             # No error holds a request in memory.
             record.exc_text = self._lines.formatException(record.exc_info)
             record.exc_info = None
-        if not hasattr(record, "fields") and (call := running_call()) is not None:
+        if (
+            not isinstance(record, AccessRecord)
+            and not hasattr(record, "fields")
+            and (call := running_call()) is not None
+        ):
             record.fields = {"request_id": call.request_id}
         self._waiting.append(record)
         if not self._arrived.is_set():
@@ -141,17 +146,42 @@ class JsonLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__()
         self._process = os.getpid()
+        self._latest = (0, "")
+        """The latest second, and how it is written."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
+        if isinstance(record, AccessRecord):
+            return self._line_of_call(record)
         return _encode(self.fields(record))
+
+    def _line_of_call(self, record: AccessRecord) -> str:
+        """The line of a call, which there are so many of that the library would take too long."""
+        call = record.call
+        # Nothing but the name of an organization has characters that JSON escapes.
+        reason = f',"reason":"{call.reason}"' if call.has_failed and call.reason else ""
+        return (
+            f'{{"time":"{self._time(record.created)}","level":"{record.levelname.lower()}",'
+            f'"logger":"{ACCESS}","message":"call","process":{self._process},'
+            f'"request_id":"{call.request_id}","organization":{_encoded(call.organization)},'
+            f'"door":"{call.operation.door}","operation":"{call.operation.name}",'
+            f'"code":"{call.code}","milliseconds":{record.seconds * 1_000:.3f}{reason}}}'
+        )
+
+    def _time(self, seconds: float) -> str:
+        whole = int(seconds)
+        second, text = self._latest
+        if whole != second:
+            moment = datetime.datetime.fromtimestamp(whole, datetime.UTC)
+            text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+            self._latest = whole, text
+        return f"{text}.{int((seconds - whole) * 1_000):03d}Z"
 
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
         """What is known of a record, none of it secret."""
-        is_access = record.name == ACCESS
-        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        is_access = isinstance(record, AccessRecord)
         fields: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": self._time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             # Of a call there are only fields, none of which holds what it sent.
@@ -165,6 +195,10 @@ class JsonLines(logging.Formatter):
         if traceback:
             fields["traceback"] = without_secrets(traceback)
         return fields
+
+
+_encoded = functools.lru_cache(maxsize=1_000)(_encode)
+"""Encodes what comes again and again, such as names of organizations."""
 
 
 def without_secrets(text: str) -> str:

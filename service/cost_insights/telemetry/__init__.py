@@ -5,7 +5,14 @@ it asks for others. `Telemetry`, which joins all of it, is in a module of its ow
 a library that only the service needs.
 """
 
-from cost_insights.telemetry.calls import ACCESS, REQUEST_ID, Calls, RunningCall, running_call
+from cost_insights.telemetry.calls import (
+    ACCESS,
+    REQUEST_ID,
+    AccessRecord,
+    Calls,
+    RunningCall,
+    running_call,
+)
 from cost_insights.telemetry.instruments import (
     Combination,
     Instrument,
@@ -31,6 +38,7 @@ __all__ = [
     "ACCESS",
     "NOTHING",
     "REQUEST_ID",
+    "AccessRecord",
     "CacheMeasurements",
     "CallMeasurements",
     "Calls",

@@ -132,12 +132,17 @@ class RunningCall:
         operation.seconds.observe(seconds)
         level = logging.DEBUG if operation.name == HEALTH else self._calls.access_level
         if _access.isEnabledFor(level):
-            _access.handle(_AccessRecord(level, self._described(seconds)))
+            _access.handle(AccessRecord(level, self, seconds))
         if self.span is not None:
-            facts = {name: one for name, one in self._described(seconds).items() if one is not None}
+            facts = {name: one for name, one in self.described(seconds).items() if one is not None}
             self.span.end(facts, error=self.code if self.code in _FAULTS else None)
 
-    def _described(self, seconds: float) -> dict[str, Any]:
+    @property
+    def operation(self) -> MeasuredOperation:
+        """The operation, as far as it is known."""
+        return self._operation
+
+    def described(self, seconds: float) -> dict[str, Any]:
         """What the log says of the call: nothing that it sent but its id."""
         fields: dict[str, Any] = {
             "request_id": self.request_id,
@@ -157,20 +162,26 @@ _TEMPLATE: Final = vars(
 )
 
 
-class _AccessRecord(logging.LogRecord):
-    """The record of a call, made many times faster than the library makes one."""
+class AccessRecord(logging.LogRecord):
+    """The record of a call that has ended, made many times faster than the library makes one."""
 
-    def __init__(self, level: int, fields: dict[str, object]) -> None:
+    def __init__(self, level: int, call: RunningCall, seconds: float) -> None:
         self.__dict__.update(_TEMPLATE)
         self.levelno = level
         self.levelname = "INFO" if level == logging.INFO else "DEBUG"
         self.created = time.time()
         self.msecs = self.created % 1 * 1_000
-        self.fields = fields
+        self.call = call
+        self.seconds = seconds
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What is known of the call."""
+        return self.call.described(self.seconds)
 
     def getMessage(self) -> str:  # noqa: N802 (the name is the library's)
         """The line for people."""
-        words: Any = self.fields
+        words = self.fields
         reason = f" ({words['reason']})" if "reason" in words else ""
         return (
             f"{words['door']} {words['operation']}: {words['code']}{reason} in "
