@@ -241,9 +241,9 @@ def test_one_compacts_at_a_time(databases: Databases) -> None:
             ones.is_mine()
 
 
-def test_a_lost_lock_is_told(databases: Databases) -> None:
+def test_a_lost_lock_is_told(databases: Databases, caplog: pytest.LogCaptureFixture) -> None:
     """A process that compacts on a connection that is gone learns that the database does not
-    answer."""
+    answer, and nobody tries to use that connection again."""
 
     def lose_it(store: Store, url: str) -> None:
         with COMPACTION.claim(store) as claim:
@@ -256,6 +256,7 @@ def test_a_lost_lock_is_told(databases: Databases) -> None:
             lose_it(store, url)
         with COMPACTION.claim(store) as claim:
             assert claim.is_mine()
+    assert "Exception during reset" not in caplog.text
 
 
 def test_the_lock_ends_with_its_block(store: Store, database_url: str) -> None:

@@ -364,7 +364,12 @@ class Store:
     def connection_with_locks(self) -> Iterator[sa.Connection]:
         """A connection for the locks of the dialect, which end with the block."""
         with self.errors_of_the_database(), self._engine.connect() as connection:
-            yield connection.execution_options(**self.dialect.insert_options)
+            try:
+                yield connection.execution_options(**self.dialect.insert_options)
+            except BaseException:
+                # It may be lost.
+                connection.invalidate()
+                raise
 
     def reclaim(self, tables: Iterable[sa.Table]) -> None:
         """Frees the space of deleted rows of these tables for new ones."""
