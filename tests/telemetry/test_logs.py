@@ -1,5 +1,6 @@
 """The log: lines that machines read, ids of requests, and no secret in any of them."""
 
+import io
 import json
 import logging
 import os
@@ -220,3 +221,18 @@ def test_a_reader_that_is_stuck_holds_nobody_up() -> None:
         assert read >= 10_000
         assert lost > 0
         handler.flush()
+
+
+def test_a_malformed_line_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither whoever logs it nor the thread that writes is stopped by it."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    log = logging.Logger("malformed")
+    stream = io.StringIO()
+    handler = QueuedHandler(JsonLines(), stream)
+    log.addHandler(handler)
+    log.info("%d", "no number")
+    log.info("malformed", extra={"fields": {"never": object()}})
+    log.info("good")
+    handler.flush()
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["message"] == "good"

@@ -72,13 +72,17 @@ class QueuedHandler(logging.Handler):
         self._waiting: deque[logging.LogRecord] = deque()
         self._arrived = threading.Event()
         self._lost = 0
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Takes a record; any thread may call it, and none waits for another."""
         if not self.filter(record):
             return False
-        self.emit(record)
+        try:
+            self.emit(record)
+        except Exception:  # noqa: BLE001 - a line that is malformed must not fail a call
+            self.handleError(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -101,9 +105,6 @@ class QueuedHandler(logging.Handler):
         self._waiting.append(record)
         if not self._arrived.is_set():
             self._arrived.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
-            self._thread.start()
 
     def flush(self) -> None:
         """Returns once everything is written, or after some time: a reader may be stuck."""
@@ -119,7 +120,11 @@ class QueuedHandler(logging.Handler):
             time.sleep(_GATHERING_SECONDS)
             lines = []
             while self._waiting:
-                lines.append(self._lines.format(self._waiting.popleft()))
+                record = self._waiting.popleft()
+                try:
+                    lines.append(self._lines.format(record))
+                except Exception:  # noqa: BLE001 - the thread must go on
+                    self.handleError(record)
             if self._lost:
                 lost, self._lost = self._lost, 0
                 words = f"{lost} lines are lost, because the log could not be written as fast"
