@@ -524,6 +524,26 @@ fn customers_that_do_not_exist() {
     assert!(indices.into_iter().eq(0..4_000));
 }
 
+/// New customers beyond the limit take their events with them, too.
+#[test]
+fn customers_beyond_the_limit() {
+    let event = |who: &str| request(message([field(1, "a"), field(2, who)]));
+    let sent = [event("x"), event("y"), event("x"), event("z")].concat();
+    let batch = decode(sent).without_new_customers(&[0, 2, 99], 7);
+    assert_eq!(
+        batch.rows.iter().map(|row| row.index).collect::<Vec<_>>(),
+        [1]
+    );
+    assert_eq!(batch.faulty, 3);
+    let expected = (
+        "events[3].external_customer_id".to_owned(),
+        "TOO_MANY_CUSTOMERS",
+        "the customer \"z\" is new, and the organization may have at most 7 customers".to_owned(),
+    );
+    assert_eq!(told(&batch.faults[2]), expected);
+    assert_eq!(batch.faults[2].facts(), [("customers_max", "7".to_owned())]);
+}
+
 // Times.
 
 /// A time is kept to the microsecond, rounded towards the past; without one the arrival counts.

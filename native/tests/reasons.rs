@@ -150,6 +150,13 @@ fn faults() -> Vec<Fault> {
             CustomerNotFound,
         ),
         event(
+            Place::Field("external_customer_id"),
+            Found::Text(b"user_1"),
+            TooManyCustomers {
+                customers_max: 1_000,
+            },
+        ),
+        event(
             Place::Field("parent_id"),
             Found::Text(b"call-17"),
             ParentIsSelf,

@@ -20,7 +20,7 @@ from cost_insights.api.system_events import system_event_call
 from cost_insights.api.work import Work
 from cost_insights.cells import CellCache
 from cost_insights.cells.compactor import Compactor
-from cost_insights.customers import CustomerCache, CustomerReader
+from cost_insights.customers import CustomerCache, CustomerReader, DefaultLimits
 from cost_insights.events import (
     EventNameReader,
     EventSearcher,
@@ -113,12 +113,15 @@ class App:
         self.stopping = asyncio.Event()
         """Set once the service stops, which ends streams."""
 
+        self._limits = DefaultLimits(
+            settings.organization_customers_max, settings.organization_series_max
+        )
         self._ingestor = Ingestor(
             EventWriter(
                 self.store,
                 self.caches.cells,
                 measurements.ingest,
-                series_max=settings.organization_series_max,
+                defaults=self._limits,
             ),
             limits=settings.limits(),
             waiting_events_max=settings.waiting_events_max,
@@ -151,7 +154,7 @@ class App:
             CompatibleParts(
                 events=events,
                 types=EventTypes(self.store, names),
-                customers=CustomerReader(self.store),
+                customers=CustomerReader(self.store, self._limits),
                 metrics=metrics,
                 dashboards=Dashboards(self.store),
             ),
@@ -213,7 +216,7 @@ class App:
         self, events: EventSearcher, names: EventNameReader, metrics: MetricsReader
     ) -> Mapping[str, Call]:
         settings, store, work = self.settings, self.store, self._work
-        recorder = Recorder(store)
+        recorder = Recorder(store, self._limits)
         exports = Exports(
             store,
             MetricsExporter(store, metrics),

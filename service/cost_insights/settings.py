@@ -149,6 +149,10 @@ class Settings(BaseSettings):
     organization_requests_per_second: int = Field(default=0, ge=0, le=1_000_000_000)
     """The number of requests a second that an organization may send, likewise."""
 
+    organization_customers_max: int = Field(default=0, ge=0, le=1_000_000_000)
+    """The number of customers that an organization may have, unless it has a limit of its own; what
+    names further ones is refused. 0 is no limit."""
+
     organization_series_max: int = Field(default=0, ge=0, le=1_000_000_000)
     """The number of series, which are combinations of event name, LLM vendor, LLM model and
     product, that an organization may have, unless it has a limit of its own; others are counted

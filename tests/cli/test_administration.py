@@ -140,6 +140,7 @@ def test_limits_are_set_and_shown(quick: Command, database_url: str) -> None:
     assert (changed["events_per_second"], changed["requests_per_second"]) == (2_000, "unlimited")
     assert of_acme("--events-per-second", "default")["events_per_second"] == "default"
     assert of_acme("--series-max", "1000")["series_max"] == 1_000
+    assert of_acme("--customers-max", "9")["customers_max"] == 9
     shown = quick("organization", "limits", "acme", *flags)
     assert ["requests", "per", "second", "unlimited"] in rows(shown.stdout)
     made = quick(

@@ -227,28 +227,47 @@ impl EventBatch {
     /// The batch without the events of some of the `customer_ids`, which turn
     /// into faults. Places beyond the list name nobody.
     pub fn without_customers(&self, unknown: &[usize]) -> EventBatch {
-        let mut is_unknown = vec![false; self.customer_ids.len()];
-        for &place in unknown {
-            if let Some(flag) = is_unknown.get_mut(place) {
-                *flag = true;
-            }
-        }
+        let is_unknown = flags(self.customer_ids.len(), unknown);
+        self.without(|row| match row.customer {
+            Customer::Id(place) if is_unknown[place as usize] => Some(Fault::of_event(
+                row.index,
+                Place::Field("customer_id"),
+                Found::Uuid(&self.customer_ids[place as usize]),
+                FaultKind::CustomerNotFound,
+            )),
+            _ => None,
+        })
+    }
+
+    /// The batch without the events of some of the `external_customer_ids`, which are new where
+    /// there may be no more than so many; they turn into faults.
+    pub fn without_new_customers(&self, new: &[usize], customers_max: u32) -> EventBatch {
+        let is_new = flags(self.external_customer_ids.len(), new);
+        let names: Vec<_> = self.external_customer_ids.iter().collect();
+        self.without(|row| match row.customer {
+            Customer::External(place) if is_new[place as usize] => Some(Fault::of_event(
+                row.index,
+                Place::Field("external_customer_id"),
+                Found::Text(names[place as usize].as_bytes()),
+                FaultKind::TooManyCustomers { customers_max },
+            )),
+            _ => None,
+        })
+    }
+
+    /// The batch without the events that have a fault.
+    fn without(&self, fault_of: impl Fn(&Row) -> Option<Fault>) -> EventBatch {
         let mut batch = self.clone();
-        batch.rows.retain(|row| match row.customer {
-            Customer::Id(place) if is_unknown[place as usize] => {
-                if self.accept_valid || batch.faults.len() < self.faults.len() + FAULTS_MAX {
-                    batch.faults.push(Fault::of_event(
-                        row.index,
-                        Place::Field("customer_id"),
-                        Found::Uuid(&self.customer_ids[place as usize]),
-                        FaultKind::CustomerNotFound,
-                    ));
-                }
-                batch.faults_total += 1;
-                batch.faulty += 1;
-                false
+        batch.rows.retain(|row| {
+            let Some(fault) = fault_of(row) else {
+                return true;
+            };
+            if self.accept_valid || batch.faults.len() < self.faults.len() + FAULTS_MAX {
+                batch.faults.push(fault);
             }
-            _ => true,
+            batch.faults_total += 1;
+            batch.faulty += 1;
+            false
         });
         batch.faults.sort_by_key(|fault| fault.index);
         if !self.accept_valid {
@@ -258,4 +277,15 @@ impl EventBatch {
         }
         batch
     }
+}
+
+/// Which places of a list are meant; those beyond it are passed over.
+fn flags(length: usize, places: &[usize]) -> Vec<bool> {
+    let mut flags = vec![false; length];
+    for &place in places {
+        if let Some(flag) = flags.get_mut(place) {
+            *flag = true;
+        }
+    }
+    flags
 }

@@ -80,6 +80,8 @@ pub enum FaultKind {
     TimestampZero,
     /// A customer id is none of the organization's.
     CustomerNotFound,
+    /// A customer would be one more than the organization may have.
+    TooManyCustomers { customers_max: u32 },
     /// An event names itself as its parent.
     ParentIsSelf,
     /// A stream holds a system event.
@@ -87,7 +89,7 @@ pub enum FaultKind {
 }
 
 /// Every reason that a fault can have, sorted.
-pub const REASONS: [&str; 21] = [
+pub const REASONS: [&str; 22] = [
     "AMOUNT_MALFORMED",
     "AMOUNT_OUT_OF_RANGE",
     "AMOUNT_TOO_PRECISE",
@@ -107,6 +109,7 @@ pub const REASONS: [&str; 21] = [
     "TIMESTAMP_MALFORMED",
     "TIMESTAMP_OUT_OF_RANGE",
     "TIMESTAMP_ZERO",
+    "TOO_MANY_CUSTOMERS",
     "TOO_MANY_EVENTS",
     "TYPE_UNSUPPORTED",
 ];
@@ -137,6 +140,7 @@ impl FaultKind {
             TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
             TimestampZero => "TIMESTAMP_ZERO",
             CustomerNotFound => "CUSTOMER_NOT_FOUND",
+            TooManyCustomers { .. } => "TOO_MANY_CUSTOMERS",
             ParentIsSelf => "PARENT_IS_SELF",
             NameReserved => "NAME_RESERVED",
         }
@@ -223,6 +227,9 @@ impl Fault {
             }
             MetadataTooManyKeys { keys_max } => vec![("keys_max", keys_max.to_string())],
             EventTooLarge { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
+            TooManyCustomers { customers_max } => {
+                vec![("customers_max", customers_max.to_string())]
+            }
             Amount(error) => error.facts(),
             CurrencyUnsupported => vec![("allowed", CURRENCY.to_owned())],
             TimestampInFuture { max_us } => vec![("max", time::rfc3339(*max_us))],
@@ -365,6 +372,10 @@ impl fmt::Display for Fault {
             CustomerNotFound => write!(
                 f,
                 "the organization has no customer {value}; only the id of one of its customers is allowed"
+            ),
+            TooManyCustomers { customers_max } => write!(
+                f,
+                "the customer \"{value}\" is new, and the organization may have at most {customers_max} customers"
             ),
             ParentIsSelf => {
                 write!(

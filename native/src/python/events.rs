@@ -131,6 +131,11 @@ impl EventBatch {
         let batch = py.detach(|| self.0.without_customers(&unknown));
         Self(Arc::new(batch))
     }
+
+    fn without_new_customers(&self, py: Python<'_>, new: Vec<usize>, customers_max: u32) -> Self {
+        let batch = py.detach(|| self.0.without_new_customers(&new, customers_max));
+        Self(Arc::new(batch))
+    }
 }
 
 /// Reads and checks the bytes of a `cost_insights.v1.IngestEventsRequest`.

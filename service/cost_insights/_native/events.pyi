@@ -83,6 +83,9 @@ class EventBatch:
         """The batch without the events of these places in `customer_ids`, which
         turn into faults `CUSTOMER_NOT_FOUND`, merged into `faults` in order.
         The lists of customers and series stay as they are."""
+    def without_new_customers(self, new: Sequence[int], customers_max: int) -> EventBatch:
+        """The batch without the events of these places in `external_customer_ids`, in the same
+        way, with faults `TOO_MANY_CUSTOMERS`."""
 
 def decode_events(
     request: bytes,

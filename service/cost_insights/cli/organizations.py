@@ -121,6 +121,7 @@ def limits(
     name: Annotated[str, typer.Argument(help="The name of the organization.")],
     events_per_second: _LimitOption = None,
     requests_per_second: _LimitOption = None,
+    customers_max: _LimitOption = None,
     series_max: _LimitOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object. Default: a table.")
@@ -130,9 +131,10 @@ def limits(
     """Changes limits of an organization, and shows all of them.
 
     Rates are those of all its tokens together; a token can have lower ones of its own. Services
-    follow a change of them within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second. A series is a
-    combination of event name, LLM vendor, LLM model and product; those beyond the limit are counted
-    together, as the event name `other`.
+    follow a change of them within COST_INSIGHTS_TOKEN_CACHE_MS, by default a second. Events and
+    revenue of new customers beyond the limit are refused. A series is a combination of event name,
+    LLM vendor, LLM model and product; those beyond the limit are counted together, as the event
+    name `other`.
 
     Example: cost-insights organization limits acme
 
@@ -143,6 +145,7 @@ def limits(
         {
             "events_per_second": events_per_second,
             "requests_per_second": requests_per_second,
+            "customers_max": customers_max,
             "series_max": series_max,
         },
     )

@@ -10,11 +10,13 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from cost_insights._native.ids import customer_id
+from cost_insights.errors import FieldFault
 from cost_insights.logs import RepeatedLines
 from cost_insights.store.chunks import chunks
 from cost_insights.store.many import at_once, conditions_of_keys, insert_rows, update_rows
@@ -40,6 +42,25 @@ SeriesKey = tuple[int, SeriesParts]
 """(organization number, series)"""
 
 
+class Quota(NamedTuple):
+    """A limit that an organization would exceed."""
+
+    limit: int
+    left: int
+    """The number of further ones that it may have."""
+
+
+@dataclass(frozen=True)
+class DefaultLimits:
+    """The limits of organizations without limits of their own; 0 is none."""
+
+    customers_max: int = 0
+    series_max: int = 0
+
+
+NO_LIMITS = DefaultLimits()
+
+
 class FoundNumbers(NamedTuple):
     """The numbers of customers and series of any organizations."""
 
@@ -47,6 +68,10 @@ class FoundNumbers(NamedTuple):
     series: Mapping[SeriesKey, int]
     folded: int
     """The number of series among them that are new and folded."""
+
+    quotas: Mapping[int, Quota]
+    """Those of organizations with more new customers than they may have. If there are any, nothing
+    was registered: the caller decides, and asks again."""
 
 
 def known_customers(
@@ -69,13 +94,26 @@ def number_customers(
     external_ids: Sequence[str],
     *,
     now_us: int,
-) -> dict[str, int]:
-    """The numbers of these distinct customers of one organization; new ones are registered."""
+    defaults: DefaultLimits = NO_LIMITS,
+) -> tuple[dict[str, int], int]:
+    """The numbers of these distinct customers of one organization, and its limit of customers.
+
+    New ones are registered, the first of them as far as the limit allows; others have no number.
+    """
     keys = [(organization_number, one) for one in external_ids]
-    numbers = number_all(
-        connection, keys, (), organization_ids={organization_number: organization_id}, now_us=now_us
+    number = partial(
+        number_all,
+        connection,
+        all_series=(),
+        organization_ids={organization_number: organization_id},
+        now_us=now_us,
+        defaults=defaults,
     )
-    return {external_id: number for (_, external_id), number in numbers.customers.items()}
+    numbers, limit = number(keys), 0
+    if quota := numbers.quotas.get(organization_number):
+        new = _without(keys, numbers.customers)[quota.left :]
+        numbers, limit = number([key for key in keys if key not in set(new)]), quota.limit
+    return {one: found for (_, one), found in numbers.customers.items()}, limit
 
 
 def number_all(
@@ -85,13 +123,13 @@ def number_all(
     *,
     organization_ids: Mapping[int, uuid.UUID],
     now_us: int,
-    series_max: int = 0,
+    defaults: DefaultLimits = NO_LIMITS,
 ) -> FoundNumbers:
     """The numbers of these distinct customers and series; new ones are registered.
 
-    `organization_ids` has the id of each organization by its number, and `series_max` is the limit
-    of series of organizations without one of their own, none if 0. New series beyond it are folded:
-    they get negative numbers.
+    `organization_ids` has the id of each organization by its number. New series beyond the limit
+    are folded: they get negative numbers. If there are new customers beyond it, nothing is
+    registered.
     """
     owners = {owner for owner, _ in (*customers, *all_series)}
     # A series that nobody remembers is most likely new, so its organization must be held anyway.
@@ -109,9 +147,12 @@ def number_all(
         if not hold:
             counts = _counts(connection, {owner for owner, _ in missing[0]}, hold=True)
             found[0].update(_customers(connection, _changed(missing[0], before, counts)))
+        quotas = _quotas(_without(missing[0], found[0]), counts, defaults)
+        if quotas:
+            return FoundNumbers(*found, 0, quotas)
         new_customers = _new_customers(_without(missing[0], found[0]), counts)
         unknown = _without(missing[1], found[1])
-        new_series = _new_series(unknown, counts, _limits(connection, unknown, counts, series_max))
+        new_series = _new_series(unknown, counts, _limits(connection, unknown, counts, defaults))
         with at_once(connection):
             _insert_customers(connection, new_customers, organization_ids, now_us)
             _insert_series(connection, new_series)
@@ -119,7 +160,20 @@ def number_all(
         found[0].update(new_customers)
         found[1].update(new_series)
         folded = sum(number < 0 for number in new_series.values())
-    return FoundNumbers(*found, folded)
+    return FoundNumbers(*found, folded, {})
+
+
+def too_many_customers(path: str, external_id: str, customers_max: int) -> FieldFault:
+    """The fault of a customer that would be one more than the organization may have."""
+    shown = external_id[:64]
+    return FieldFault(
+        path,
+        "TOO_MANY_CUSTOMERS",
+        f'the customer "{shown}" is new, and the organization may have at most {customers_max} '
+        "customers",
+        shown,
+        {"customers_max": str(customers_max)},
+    )
 
 
 def number_records(connection: sa.Connection, organization_number: int, records: int) -> range:
@@ -151,7 +205,7 @@ def other_series(connection: sa.Connection, owners: Iterable[int]) -> dict[int, 
 
 @dataclass
 class _Counts:
-    """The next numbers of an organization, and its limit of series."""
+    """The next numbers of an organization, and its limits."""
 
     customers: int
     series: int
@@ -160,15 +214,19 @@ class _Counts:
     """The number of the series that counts the folded ones."""
 
     series_max: int | None
+    customers_max: int | None
 
     @property
     def has_series(self) -> bool:
         """Whether any series was registered, folded ones included."""
         return self.series > 0 or self.folded > 0
 
-    def limit(self, series_max: int) -> int:
-        """The limit of series; 0 is none."""
-        return series_max if self.series_max is None else self.series_max
+    def limits(self, defaults: DefaultLimits) -> DefaultLimits:
+        """The limits of the organization."""
+        return DefaultLimits(
+            defaults.customers_max if self.customers_max is None else self.customers_max,
+            defaults.series_max if self.series_max is None else self.series_max,
+        )
 
 
 def _counts(
@@ -186,6 +244,7 @@ def _counts(
                 organization.c.folded_count,
                 organization.c.other_series,
                 organization.c.series_max,
+                organization.c.customers_max,
             )
             .where(organization.c.number.in_(chunk))
             .order_by(organization.c.number)
@@ -206,6 +265,18 @@ def _changed(
     return [(owner, key) for owner, key in keys if counts[owner] != before[owner]]
 
 
+def _quotas(
+    new: Sequence[CustomerKey], counts: Mapping[int, _Counts], defaults: DefaultLimits
+) -> dict[int, Quota]:
+    """The limits of the organizations that would have more customers than they may."""
+    quotas: dict[int, Quota] = {}
+    for owner, count in Counter(owner for owner, _ in new).items():
+        limit = counts[owner].limits(defaults).customers_max
+        if limit and counts[owner].customers + count > limit:
+            quotas[owner] = Quota(limit, max(0, limit - counts[owner].customers))
+    return quotas
+
+
 def _new_customers(
     keys: Iterable[CustomerKey], counts: Mapping[int, _Counts]
 ) -> dict[CustomerKey, int]:
@@ -221,7 +292,7 @@ def _limits(
     connection: sa.Connection,
     new: Sequence[SeriesKey],
     counts: Mapping[int, _Counts],
-    series_max: int,
+    defaults: DefaultLimits,
 ) -> dict[int, int]:
     """The limits of the organizations that have new series beyond them; the series that counts
     those is found where there is one already."""
@@ -229,7 +300,8 @@ def _limits(
     limits = {
         owner: limit
         for owner, count in by_owner.items()
-        if (limit := counts[owner].limit(series_max)) and counts[owner].series + count > limit
+        if (limit := counts[owner].limits(defaults).series_max)
+        and counts[owner].series + count > limit
     }
     unknown = [(owner, OTHER) for owner in limits if counts[owner].other is None]
     for (owner, _), number in _series(connection, unknown).items():

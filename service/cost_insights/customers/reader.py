@@ -9,8 +9,13 @@ import sqlalchemy as sa
 
 from cost_insights.clock import now_us
 from cost_insights.customers.lookup import parse_uuid
-from cost_insights.customers.numbering import number_customers
-from cost_insights.errors import NotFoundError
+from cost_insights.customers.numbering import (
+    NO_LIMITS,
+    DefaultLimits,
+    number_customers,
+    too_many_customers,
+)
+from cost_insights.errors import InvalidRequestError, NotFoundError
 from cost_insights.identity import Organization
 from cost_insights.store import Store
 from cost_insights.store.schema import customer, organization
@@ -31,8 +36,9 @@ class StoredCustomer:
 class CustomerReader:
     """Reads and registers the customers of one organization at a time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, defaults: DefaultLimits = NO_LIMITS) -> None:
         self._store = store
+        self._defaults = defaults
 
     def customer(self, owner: Organization, customer_id: str) -> StoredCustomer:
         """The customer with this id; raises NotFoundError if the organization has none."""
@@ -81,10 +87,20 @@ class CustomerReader:
             return [_stored(row) for row in rows], connection.scalars(total).one()
 
     def register(self, owner: Organization, external_id: str) -> StoredCustomer:
-        """The customer with this external id, new unless there is one."""
+        """The customer with this external id, new unless there is one; raises InvalidRequestError
+        if the organization has as many as it may."""
 
         def work(connection: sa.Connection) -> None:
-            number_customers(connection, owner.number, owner.id, [external_id], now_us=now_us())
+            numbers, limit = number_customers(
+                connection,
+                owner.number,
+                owner.id,
+                [external_id],
+                now_us=now_us(),
+                defaults=self._defaults,
+            )
+            if external_id not in numbers:
+                raise InvalidRequestError([too_many_customers("external_id", external_id, limit)])
 
         self._store.write_retrying(work)
         return self.customer_called(owner, external_id)

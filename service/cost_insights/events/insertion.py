@@ -14,6 +14,9 @@ from cost_insights.cells.batches import is_committed, new_batches
 from cost_insights.cells.cache import CellCache
 from cost_insights.cells.rows import RowKey
 from cost_insights.customers.numbering import (
+    NO_LIMITS,
+    CustomerKey,
+    DefaultLimits,
     FoundNumbers,
     SeriesParts,
     known_customers,
@@ -130,11 +133,11 @@ class EventInsertion:
     does it remember the numbers it handed out.
     """
 
-    def __init__(self, dialect: Dialect, cell_cache: CellCache, *, series_max: int = 0) -> None:
-        """`series_max` is the limit of series of organizations without one of their own, none if
-        0."""
+    def __init__(
+        self, dialect: Dialect, cell_cache: CellCache, defaults: DefaultLimits = NO_LIMITS
+    ) -> None:
         self._dialect = dialect
-        self._series_max = series_max
+        self._defaults = defaults
         # The series that counts the folded ones, of each organization of which any was seen.
         self._other_series: dict[int, int] = {}
         self._found_other_series: Mapping[int, int] = {}
@@ -233,6 +236,35 @@ class EventInsertion:
         self._batches = {}
         return self._folded
 
+    def _numbered(
+        self,
+        connection: sa.Connection,
+        submissions: Sequence[Submission],
+        batches: Sequence[EventBatch],
+        known: Sequence[_Known],
+        accepted: Sequence[int],
+        *,
+        left_out: Collection[CustomerKey] = (),
+        now_us: int,
+    ) -> FoundNumbers:
+        """The numbers that are not known yet of what the accepted batches hold, but for customers
+        that are left out."""
+        owners = [submission.organization_number for submission in submissions]
+        customers = _missing(
+            (owners[place], batches[place].external_customer_ids, known[place].external_customers)
+            for place in accepted
+        )
+        return number_all(
+            connection,
+            [one for one in customers if one not in left_out] if left_out else customers,
+            _missing(
+                (owners[place], batches[place].series, known[place].series) for place in accepted
+            ),
+            organization_ids={one.organization_number: one.organization_id for one in submissions},
+            now_us=now_us,
+            defaults=self._defaults,
+        )
+
     def _cells(self, commit: Commit) -> Sequence[tuple[int, bytes]]:
         """The packed cells of the events left to insert, those of folded series together."""
         others = self._other_series
@@ -285,23 +317,12 @@ class EventInsertion:
                 batch = batches[place] = batch.without_customers(unknown)
             if not unknown or batch.accept_valid:
                 accepted.append(place)
-        found = number_all(
-            connection,
-            _missing(
-                (
-                    owners[place],
-                    batches[place].external_customer_ids,
-                    known[place].external_customers,
-                )
-                for place in accepted
-            ),
-            _missing(
-                (owners[place], batches[place].series, known[place].series) for place in accepted
-            ),
-            organization_ids={one.organization_number: one.organization_id for one in submissions},
-            now_us=now_us,
-            series_max=self._series_max,
-        )
+        found = self._numbered(connection, submissions, batches, known, accepted, now_us=now_us)
+        if found.quotas:
+            accepted, left_out = _within_quotas(owners, batches, known, accepted, found)
+            found = self._numbered(
+                connection, submissions, batches, known, accepted, left_out=left_out, now_us=now_us
+            )
         self._folded = found.folded
         self._find_other_series(connection, owners, known, found)
         self._found = _found_by_organization(found, by_id)
@@ -328,6 +349,50 @@ class EventInsertion:
         commit = Commit(members, _stored_ids(connection, parents))
         refused = frozenset(range(len(submissions))).difference(accepted)
         return _SubmissionCommit(batches, refused, commit)
+
+
+def _within_quotas(
+    owners: Sequence[int],
+    batches: list[EventBatch],
+    known: Sequence[_Known],
+    accepted: Sequence[int],
+    found: FoundNumbers,
+) -> tuple[list[int], set[CustomerKey]]:
+    """The places of the batches that are still accepted where organizations have more new customers
+    than they may, and the customers that are left out.
+
+    First come, first served. The events of others become faults; a batch that does not ask for
+    `accept_valid` is refused as a whole, and registers nobody.
+    """
+    left = {owner: quota.left for owner, quota in found.quotas.items()}
+    taken: set[CustomerKey] = set()
+    left_out: set[CustomerKey] = set()
+    still_accepted: list[int] = []
+    for place in accepted:
+        owner, batch = owners[place], batches[place]
+        if owner not in left:
+            still_accepted.append(place)
+            continue
+        numbers = zip(batch.external_customer_ids, known[place].external_customers, strict=True)
+        new = [
+            (n, key)
+            for n, (external_id, number) in enumerate(numbers)
+            if number is None
+            and (key := (owner, external_id)) not in found.customers
+            and key not in taken
+        ]
+        fitting, others = new[: left[owner]], new[left[owner] :]
+        if others:
+            batches[place] = batch.without_new_customers(
+                [n for n, _ in others], found.quotas[owner].limit
+            )
+            if not batch.accept_valid:
+                continue
+        still_accepted.append(place)
+        left[owner] -= len(fitting)
+        taken.update(key for _, key in fitting)
+        left_out.update(key for _, key in others)
+    return still_accepted, left_out - taken
 
 
 def _found_by_organization(

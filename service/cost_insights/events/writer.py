@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cost_insights.cells import CellCache
+from cost_insights.customers import NO_LIMITS, DefaultLimits
 from cost_insights.events.insertion import (
     EventInsertion,
     Outcome,
@@ -24,15 +25,12 @@ class EventWriter:
         cell_cache: CellCache | None = None,
         measurements: IngestMeasurements = NOTHING.ingest,
         *,
-        series_max: int = 0,
+        defaults: DefaultLimits = NO_LIMITS,
     ) -> None:
-        """The cache gets the cells of committed events: the next question reads them. `series_max`
-        is the limit of series of organizations without one of their own, none if 0."""
+        """The cache gets the cells of committed events: the next question reads them."""
         self._store = store
         self._measurements = measurements
-        self._insertion = EventInsertion(
-            store.dialect, cell_cache or CellCache(0), series_max=series_max
-        )
+        self._insertion = EventInsertion(store.dialect, cell_cache or CellCache(0), defaults)
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Prepares for `write` everything that needs no database; any thread may call it."""

@@ -20,6 +20,7 @@ class OrganizationLimits:
 
     events_per_second: int | None
     requests_per_second: int | None
+    customers_max: int | None
     series_max: int | None
 
     @property
@@ -111,7 +112,10 @@ def set_limits(
 
 
 _LIMITS = sa.select(
-    organization.c.events_per_second, organization.c.requests_per_second, organization.c.series_max
+    organization.c.events_per_second,
+    organization.c.requests_per_second,
+    organization.c.customers_max,
+    organization.c.series_max,
 )
 
 _SELECT = sa.select(

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights.customers import NO_LIMITS, DefaultLimits
 from cost_insights.errors import InvalidRequestError
 from cost_insights.identity import Organization
 from cost_insights.revenue.bookkeeping import book_orders, book_refunds
@@ -37,7 +38,6 @@ from cost_insights.revenue.tables import (
     NOBODY,
     RecordOutcome,
     Row,
-    customer_not_found,
     customer_numbers_of,
     external_ids_of,
     insert_new,
@@ -67,14 +67,15 @@ class Recorder:
     was recorded by a call that failed is found again by the next.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, defaults: DefaultLimits = NO_LIMITS) -> None:
         self._store = store
+        self._defaults = defaults
 
     def orders(self, organization: Organization, orders: Sequence[NewOrder]) -> Recorded:
         """Stores orders that are not stored yet."""
 
         def record(connection: sa.Connection) -> Recorded:
-            customers = _customers(connection, organization, "orders", orders)
+            customers = self._customers(connection, organization, "orders", orders)
             rows = [
                 row_of(paid_order, order, organization, customer_number=number)
                 for order, number in zip(orders, customers, strict=True)
@@ -102,7 +103,7 @@ class Recorder:
         """Stores states of subscriptions that are not stored yet."""
 
         def record(connection: sa.Connection) -> list[StateOutcome]:
-            customers = _customers(connection, organization, "subscriptions", subscriptions)
+            customers = self._customers(connection, organization, "subscriptions", subscriptions)
             names = external_ids_of(
                 connection, organization, [state.customer for state in subscriptions]
             )
@@ -120,7 +121,7 @@ class Recorder:
         """Stores states of checkouts that are later than those that are stored."""
 
         def record(connection: sa.Connection) -> list[StateOutcome]:
-            states = _state_rows(connection, organization, checkout, checkouts)
+            states = self._state_rows(connection, organization, checkout, checkouts)
             return record_checkouts(connection, organization, states)
 
         return self._write(organization, record)
@@ -129,7 +130,7 @@ class Recorder:
         """Stores states of seats that are later than those that are stored."""
 
         def record(connection: sa.Connection) -> list[StateOutcome]:
-            states = _state_rows(connection, organization, seat, seats)
+            states = self._state_rows(connection, organization, seat, seats)
             return record_seats(connection, organization, states)
 
         return self._write(organization, record)
@@ -148,7 +149,7 @@ class Recorder:
         """
 
         def record(connection: sa.Connection) -> RecordedEvents:
-            recorded = record_system_events(connection, organization, events)
+            recorded = record_system_events(connection, organization, events, self._defaults)
             if recorded.faults and not accept_valid:
                 raise InvalidRequestError(
                     [fault for _, fault in recorded.faults],
@@ -157,6 +158,51 @@ class Recorder:
             return recorded
 
         return self._write(organization, record)
+
+    def _state_rows(
+        self,
+        connection: sa.Connection,
+        organization: Organization,
+        table: sa.Table,
+        records: Sequence[NewCheckout | NewSeat],
+    ) -> list[Row]:
+        """The rows of states, in their order."""
+        numbers = self._customers(connection, organization, f"{table.name}s", records)
+        names = [record.customer for record in records if record.customer is not None]
+        external_ids = external_ids_of(connection, organization, names)
+        return [
+            state_row(
+                table,
+                organization,
+                record,
+                number,
+                None if record.customer is None else external_ids[record.customer],
+            )
+            for record, number in zip(records, numbers, strict=True)
+        ]
+
+    def _customers(
+        self,
+        connection: sa.Connection,
+        organization: Organization,
+        path: str,
+        records: Sequence[NewOrder | NewSubscription | NewCheckout | NewSeat],
+    ) -> list[int]:
+        """The number of the customer of each, `NOBODY` where it has none; raises
+        InvalidRequestError for unknown ids, and for new customers beyond the limit."""
+        names = [record.customer for record in records if record.customer is not None]
+        numbered = customer_numbers_of(connection, organization, names, self._defaults)
+        numbers: dict[CustomerName | None, int | None] = {None: NOBODY}
+        numbers |= dict(zip(names, numbered.numbers, strict=True))
+        faults = [
+            numbered.fault(f"{path}[{index}]", record.customer)
+            for index, record in enumerate(records)
+            if record.customer is not None and numbers[record.customer] is None
+        ]
+        if faults:
+            raise InvalidRequestError(faults)
+        of_each = (numbers[record.customer] for record in records)
+        return [number for number in of_each if number is not None]
 
     def _write(self, organization: Organization, record: Callable[[sa.Connection], _T]) -> _T:
         def write(connection: sa.Connection) -> _T:
@@ -183,48 +229,3 @@ def _recorded(outcomes: Sequence[RecordOutcome], ids: Sequence[str]) -> Recorded
             if outcome is RecordOutcome.CONFLICT
         ],
     )
-
-
-def _state_rows(
-    connection: sa.Connection,
-    organization: Organization,
-    table: sa.Table,
-    records: Sequence[NewCheckout | NewSeat],
-) -> list[Row]:
-    """The rows of states, in their order."""
-    numbers = _customers(connection, organization, f"{table.name}s", records)
-    names = [record.customer for record in records if record.customer is not None]
-    external_ids = external_ids_of(connection, organization, names)
-    return [
-        state_row(
-            table,
-            organization,
-            record,
-            number,
-            None if record.customer is None else external_ids[record.customer],
-        )
-        for record, number in zip(records, numbers, strict=True)
-    ]
-
-
-def _customers(
-    connection: sa.Connection,
-    organization: Organization,
-    path: str,
-    records: Sequence[NewOrder | NewSubscription | NewCheckout | NewSeat],
-) -> list[int]:
-    """The number of the customer of each, `NOBODY` where it has none; raises
-    InvalidRequestError for unknown ids."""
-    names = [record.customer for record in records if record.customer is not None]
-    found = customer_numbers_of(connection, organization, names)
-    numbers: dict[CustomerName | None, int | None] = {None: NOBODY}
-    numbers |= dict(zip(names, found, strict=True))
-    faults = [
-        customer_not_found(f"{path}[{index}]", record.customer)
-        for index, record in enumerate(records)
-        if record.customer is not None and numbers[record.customer] is None
-    ]
-    if faults:
-        raise InvalidRequestError(faults)
-    of_each = (numbers[record.customer] for record in records)
-    return [number for number in of_each if number is not None]

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from cost_insights.customers.numbering import DefaultLimits
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
 from cost_insights.revenue.bookkeeping import book_orders, book_refunds
@@ -21,7 +22,6 @@ from cost_insights.revenue.subscriptions import record_events
 from cost_insights.revenue.tables import (
     RecordOutcome,
     Row,
-    customer_not_found,
     customer_numbers_of,
     delete,
     external_ids_of,
@@ -45,13 +45,15 @@ _Placed = Sequence[tuple[int, _T]]
 class RecordedEvents:
     """The result of recording the system events of a request."""
 
+    defaults: DefaultLimits
     inserted: int = 0
     duplicates: int = 0
     conflicts: list[tuple[int, str]] = field(default_factory=list)
     """The place in the request and the id of each whose id is taken by other content."""
 
     faults: list[tuple[int, FieldFault]] = field(default_factory=list)
-    """The faults of events that name an unknown customer and were left out, by index."""
+    """The faults of events that name an unknown customer, or one beyond the limit, and were left
+    out, by index."""
 
     def add(self, index: int, record_id: str, outcome: RecordOutcome) -> None:
         """Counts an event."""
@@ -67,12 +69,13 @@ def record_system_events(
     connection: sa.Connection,
     organization: Organization,
     events: _Placed[SystemEvent],
+    defaults: DefaultLimits,
 ) -> RecordedEvents:
     """Records events that are not recorded yet, those with faults left out.
 
     The transaction must hold the row of the organization.
     """
-    recorded = RecordedEvents()
+    recorded = RecordedEvents(defaults)
     _record_parts(
         connection,
         organization,
@@ -186,12 +189,13 @@ def _customers(
     records: _Placed[OrderPart | NewSubscription],
     recorded: RecordedEvents,
 ) -> dict[int, int | None]:
-    """The numbers of the customers by place; unknown ids have none, but faults."""
+    """The numbers of the customers by place; unknown ids and new customers beyond the limit have
+    none, but faults."""
     names = [one.customer for _, one in records]
-    numbers = customer_numbers_of(connection, organization, names)
+    numbered = customer_numbers_of(connection, organization, names, recorded.defaults)
     found: dict[int, int | None] = {}
-    for (index, one), number in zip(records, numbers, strict=True):
+    for (index, one), number in zip(records, numbered.numbers, strict=True):
         found[index] = number
         if number is None:
-            recorded.faults.append((index, customer_not_found(f"events[{index}]", one.customer)))
+            recorded.faults.append((index, numbered.fault(f"events[{index}]", one.customer)))
     return found

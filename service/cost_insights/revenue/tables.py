@@ -8,16 +8,18 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from cost_insights import clock
 from cost_insights.customers.numbering import (
+    DefaultLimits,
     known_customers,
     number_customers,
     number_records,
+    too_many_customers,
 )
 from cost_insights.errors import FieldFault
 from cost_insights.identity import Organization
@@ -151,21 +153,51 @@ def delete(
         )
 
 
+class NumberedCustomers(NamedTuple):
+    """The numbers of customers, in the order of their names."""
+
+    numbers: list[int | None]
+    """None for ids of ours that are unknown, and for new customers beyond the limit."""
+
+    customers_max: int
+
+    def fault(self, path: str, name: CustomerName) -> FieldFault:
+        """The fault of a customer without a number; `path` is that of the record."""
+        if isinstance(name, str):
+            return too_many_customers(f"{path}.external_customer_id", name, self.customers_max)
+        return FieldFault(
+            f"{path}.customer_id",
+            "CUSTOMER_NOT_FOUND",
+            f"the organization has no customer {name}; only the id of one of its customers is "
+            "allowed",
+            str(name),
+        )
+
+
 def customer_numbers_of(
-    connection: sa.Connection, organization: Organization, names: Sequence[CustomerName]
-) -> list[int | None]:
-    """The number of each customer, None for unknown ids of ours; others are registered."""
+    connection: sa.Connection,
+    organization: Organization,
+    names: Sequence[CustomerName],
+    defaults: DefaultLimits,
+) -> NumberedCustomers:
+    """The numbers of customers; those that are named by the caller are registered."""
     number = organization.number
     ids = {(number, name.bytes) for name in names if isinstance(name, uuid.UUID)}
     known = known_customers(connection, ids)
     external_ids = list(dict.fromkeys(name for name in names if isinstance(name, str)))
-    registered = number_customers(
-        connection, number, organization.id, external_ids, now_us=clock.now_us()
+    registered, customers_max = number_customers(
+        connection,
+        number,
+        organization.id,
+        external_ids,
+        now_us=clock.now_us(),
+        defaults=defaults,
     )
-    return [
-        registered[name] if isinstance(name, str) else known.get((number, name.bytes))
+    numbers = [
+        registered.get(name) if isinstance(name, str) else known.get((number, name.bytes))
         for name in names
     ]
+    return NumberedCustomers(numbers, customers_max)
 
 
 def external_ids_of(
@@ -181,16 +213,6 @@ def external_ids_of(
         )
         found.update((one, external_id) for one, external_id in rows)
     return found
-
-
-def customer_not_found(path: str, name: CustomerName) -> FieldFault:
-    """The fault of an id that is no customer's; `path` is that of the record."""
-    return FieldFault(
-        f"{path}.customer_id",
-        "CUSTOMER_NOT_FOUND",
-        f"the organization has no customer {name}; only the id of one of its customers is allowed",
-        str(name),
-    )
 
 
 def id_column(table: sa.Table) -> sa.Column[str]:

@@ -89,6 +89,8 @@ organization = sa.Table(
     # What all tokens together may send; the default of the service where null, no limit where 0.
     sa.Column("events_per_second", sa.Integer),
     sa.Column("requests_per_second", sa.Integer),
+    # The number of customers, likewise.
+    sa.Column("customers_max", sa.Integer),
     # The number of series that cells tell apart, likewise.
     sa.Column("series_max", sa.Integer),
     # The series in whose cells those beyond the limit are counted; there are none where null.

@@ -329,6 +329,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "QUESTION_TOO_LARGE", "domain": "cost-insights",
           "metadata": { "path": "start_date", "value": "2025-01-01", "bytes": "2147483648", "bytes_max": "1073741824", "days_fit": "182" } }
     """
+    ERROR_REASON_TOO_MANY_CUSTOMERS: _ErrorReason.ValueType  # 50
+    """A customer is new, and the organization has as many customers as it may. Events of
+    customers that are known are stored as ever; whoever sends this one's again once the limit
+    is raised, with the same external ids, stores them once.
+
+        { "reason": "TOO_MANY_CUSTOMERS", "domain": "cost-insights",
+          "metadata": { "path": "events[0].external_customer_id", "value": "user_1", "customers_max": "1000" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every
@@ -646,5 +654,13 @@ would fit: `days_fit`, or `customers_fit` customers.
 
     { "reason": "QUESTION_TOO_LARGE", "domain": "cost-insights",
       "metadata": { "path": "start_date", "value": "2025-01-01", "bytes": "2147483648", "bytes_max": "1073741824", "days_fit": "182" } }
+"""
+ERROR_REASON_TOO_MANY_CUSTOMERS: ErrorReason.ValueType  # 50
+"""A customer is new, and the organization has as many customers as it may. Events of
+customers that are known are stored as ever; whoever sends this one's again once the limit
+is raised, with the same external ids, stores them once.
+
+    { "reason": "TOO_MANY_CUSTOMERS", "domain": "cost-insights",
+      "metadata": { "path": "events[0].external_customer_id", "value": "user_1", "customers_max": "1000" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

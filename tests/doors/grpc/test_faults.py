@@ -365,6 +365,7 @@ def test_every_native_reason_has_a_case() -> None:
         "MALFORMED_REQUEST",
         "TOO_MANY_EVENTS",
         "CUSTOMER_NOT_FOUND",  # in test_ingest.py
+        "TOO_MANY_CUSTOMERS",  # in store/test_customers_limit.py
         "NAME_RESERVED",  # in test_system_events.py
         "TIMESTAMP_MALFORMED",  # only JSON can say it: in json_timestamp.jsonl
     }
