@@ -67,6 +67,7 @@ test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests,
 	sh tests/tools/containers.sh
 	sh tests/tools/faketime.sh
 	sh tests/tools/prometheus.sh
+	sh tests/tools/chromium.sh
 	cargo test --quiet
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/trust
 	$(BIN)/pytest tests/trust

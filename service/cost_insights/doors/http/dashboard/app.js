@@ -1,52 +1,128 @@
-// The page: signs in where that is needed, and shows who is signed in.
+// The page: who is signed in, what is shown, and what the service answers to it.
 
 import { readSession, signOut } from "./api.js";
 import { Component, html, render } from "./html.js";
+import { Live } from "./live.js";
+import { Theme, applyTheme, copyExactly } from "./parts.js";
+import * as overview from "./pages/overview.js";
 import { SignIn } from "./pages/sign_in.js";
+import { PAGES, parseView, queryOf } from "./state.js";
+import { Toolbar } from "./toolbar.js";
+
+/** @typedef {import("./state.js").View} View */
+
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 /**
- * @typedef {{ session: import("./api.js").Session | null, error: string }} State
+ * @typedef {{
+ *   session: import("./api.js").Session | null,
+ *   view: View,
+ *   shown: { view: View, answers: any[] } | null,
+ *   error: string,
+ * }} State `shown` is the view that was answered last, which stays until the next one is
  * @extends {Component<{}, State>}
  */
 class App extends Component {
   /** @type {State} */
-  state = { session: null, error: "" };
+  state = { session: null, view: parseView(location.search, ZONE), shown: null, error: "" };
+
+  /** The view that the service was asked about last. */
+  asked = this.state.view;
+
+  live = new Live(
+    () => {
+      this.asked = this.state.view;
+      return overview.requests(this.asked, new Date());
+    },
+    (answers) => this.setState({ shown: { view: this.asked, answers }, error: "" }),
+    (error) => this.fail(error),
+  );
 
   componentDidMount() {
-    this.refresh();
+    history.replaceState(null, "", queryOf(this.state.view));
+    addEventListener("popstate", () => {
+      this.setState({ view: parseView(location.search, ZONE) }, this.live.refresh);
+    });
+    this.identify();
   }
 
-  refresh = async () => {
+  /** Asks who this browser acts as, and begins or ends to ask for numbers. */
+  identify = async () => {
     try {
-      this.setState({ session: await readSession(), error: "" });
+      const session = await readSession();
+      this.setState({ session, error: "" });
+      if (session.organization !== null) this.live.start();
     } catch (error) {
       this.setState({ error: /** @type {Error} */ (error).message });
     }
   };
 
+  /** @param {Error & { code?: string }} error */
+  fail = async (error) => {
+    this.setState({ error: error.message });
+    if (error.code !== "unauthenticated") return;
+    try {
+      const session = await readSession();
+      if (session.organization === null) {
+        this.live.stop();
+        this.setState({ session, shown: null, error: "" });
+      }
+    } catch {
+      // What is shown already is still true, and the next round finds out.
+    }
+  };
+
+  /** @param {Partial<View>} change */
+  change = (change) => {
+    const view = { ...this.state.view, ...change };
+    history.pushState(null, "", queryOf(view));
+    this.setState({ view }, this.live.refresh);
+  };
+
   leave = async () => {
+    this.live.stop();
+    this.setState({ shown: null });
     await signOut();
-    await this.refresh();
+    await this.identify();
   };
 
   render() {
-    const { session, error } = this.state;
-    if (error) {
-      return html`<main>
-        <p class="error" role="alert">${error}</p>
-        <button type="button" onClick=${this.refresh}>Try again</button>
-      </main>`;
+    const { session, view, shown, error } = this.state;
+    if (session !== null && session.organization === null) {
+      return html`<${SignIn} reason=${this.reason(session)} onSignedIn=${this.identify} />`;
     }
-    if (session === null) return html`<p class="note" role="status">Loading …</p>`;
-    if (session.organization === null) {
-      return html`<${SignIn} reason="" onSignedIn=${this.refresh} />`;
-    }
-    return html`<main>
-      <h1>Cost Insights</h1>
-      <p>Organization: <strong>${session.organization}</strong></p>
-      ${session.signed_in && html`<button type="button" onClick=${this.leave}>Sign out</button>`}
-    </main>`;
+    return html`
+      <header>
+        <a class="brand" href="./">Cost Insights</a>
+        <span class="organization">${session?.organization}</span>
+        <${Theme} />
+        ${session?.signed_in && html`<button type="button" onClick=${this.leave}>Sign out</button>`}
+      </header>
+      <main aria-busy=${String(shown?.view !== view)}>
+        <h1>${PAGES[view.page]}</h1>
+        <${Toolbar} view=${view} onChange=${this.change} />
+        ${error &&
+        html`<p class="error" role="alert">
+          ${error} <button type="button" onClick=${session === null ? this.identify : this.live.refresh}>Try again</button>
+        </p>`}
+        ${shown !== null &&
+        html`<${overview.Overview} view=${shown.view} answers=${shown.answers} signedIn=${session?.signed_in ?? false} />`}
+        ${shown === null && !error && html`<p class="note" role="status">Loading …</p>`}
+      </main>
+    `;
+  }
+
+  /** @param {import("./api.js").Session} session why a token is needed, where one was given before */
+  reason({ detail }) {
+    return detail.startsWith("the call carries no access token") ? "" : sentence(detail);
   }
 }
 
+/** @param {string} text */
+function sentence(text) {
+  return text === "" ? "" : `${text[0]?.toUpperCase()}${text.slice(1)}.`;
+}
+
+applyTheme();
+copyExactly();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

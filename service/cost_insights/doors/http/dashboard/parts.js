@@ -1,0 +1,89 @@
+// Small parts that pages are made of.
+
+import { Component, html } from "./html.js";
+import { dollars, exactDollars, plainDollars } from "./money.js";
+
+/**
+ * An amount as people read it; it shows the exact one on hover, and is copied as that.
+ * @param {{ cents: string }} props
+ */
+export function Amount({ cents }) {
+  return html`<span class="amount" data-plain=${plainDollars(cents)} title=${exactDollars(cents)}>${dollars(cents)}</span>`;
+}
+
+/**
+ * The course of a number, for a glance; the table of the page says the same in numbers.
+ * @param {{ values: number[] }} props
+ */
+export function Sparkline({ values }) {
+  const low = Math.min(0, ...values);
+  const height = Math.max(...values, 0) - low || 1;
+  const step = values.length > 1 ? 100 / (values.length - 1) : 0;
+  const points = values.map((value, place) => {
+    return `${(place * step).toFixed(2)},${(28 - ((value - low) / height) * 26).toFixed(2)}`;
+  });
+  if (points.length === 1) points.push(points[0]?.replace(/^[^,]*/, "100") ?? "");
+  return html`
+    <svg class="sparkline" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true">
+      <polyline points=${points.join(" ")} fill="none" vector-effect="non-scaling-stroke" />
+    </svg>
+  `;
+}
+
+/**
+ * A text of a caller: an empty one is named, so that it can be seen.
+ * @param {string} value
+ */
+export function shown(value) {
+  return value === "" ? "(none)" : value;
+}
+
+/** Copies of amounts are exact, whatever is shown. */
+export function copyExactly() {
+  document.addEventListener("copy", (event) => {
+    const selection = document.getSelection();
+    const node = selection?.anchorNode;
+    const element = node instanceof Element ? node : node?.parentElement;
+    const amount = element?.closest(".amount");
+    if (!(amount instanceof HTMLElement) || !selection || !event.clipboardData) return;
+    if (selection.toString().trim() !== amount.textContent?.trim()) return;
+    event.clipboardData.setData("text/plain", amount.dataset["plain"] ?? "");
+    event.preventDefault();
+  });
+}
+
+/** The themes that can be chosen. */
+const THEMES = /** @type {Record<string, string>} */ ({
+  system: "System",
+  light: "Light",
+  dark: "Dark",
+});
+
+/** The choice of the theme, which this browser keeps. @extends {Component<{}, {}>} */
+export class Theme extends Component {
+  /** @param {any} event */
+  choose = (event) => {
+    localStorage.setItem("theme", event.target.value);
+    applyTheme();
+    this.forceUpdate();
+  };
+
+  render() {
+    const theme = localStorage.getItem("theme") ?? "system";
+    return html`
+      <label class="inline">
+        Theme
+        <select value=${theme} onChange=${this.choose}>
+          ${Object.entries(THEMES).map(([key, name]) => html`<option value=${key}>${name}</option>`)}
+        </select>
+      </label>
+    `;
+  }
+}
+
+/** Shows the theme that was chosen, and tells charts of it. */
+export function applyTheme() {
+  const theme = localStorage.getItem("theme") ?? "system";
+  document.documentElement.dataset["theme"] = theme;
+  document.dispatchEvent(new Event("themechange"));
+}

@@ -1,0 +1,210 @@
+// What the page shows, as the query of its address says it: a view can be shared and gone back to.
+
+/** @typedef {"customer" | "event" | "product" | "vendor" | "model"} Dimension */
+
+/** @typedef {{
+ *   page: string,
+ *   span: string,
+ *   from: string,
+ *   to: string,
+ *   interval: string,
+ *   zone: string,
+ *   filters: Record<Dimension, string[]>,
+ * }} View
+ */
+
+/** @typedef {{ start: string, end: string }} Days the first and the last day, as `YYYY-MM-DD` */
+
+/** What answers can be filtered and split by: names, and the fields of the RPC. */
+export const DIMENSIONS = /** @type {const} */ ({
+  customer: { name: "Customer", field: "externalCustomerIds", group: "GROUP_BY_CUSTOMER" },
+  event: { name: "Event name", field: "eventNames", group: "GROUP_BY_EVENT_NAME" },
+  product: { name: "Product", field: "productIds", group: "GROUP_BY_PRODUCT" },
+  vendor: { name: "Vendor", field: "llmVendors", group: "GROUP_BY_LLM_VENDOR" },
+  model: { name: "Model", field: "llmModels", group: "GROUP_BY_LLM_MODEL" },
+});
+
+/** The names of the dimensions in the address. */
+export const DIMENSION_NAMES = /** @type {Dimension[]} */ (Object.keys(DIMENSIONS));
+
+/** The spans to choose from; each ends today, but for the one that says both of its days. */
+export const SPANS = /** @type {Record<string, string>} */ ({
+  today: "Today",
+  "7d": "7 days",
+  "30d": "30 days",
+  "90d": "90 days",
+  month: "Month",
+  quarter: "Quarter",
+  year: "Year",
+  custom: "Custom",
+});
+
+/** The lengths of periods. */
+export const INTERVALS = /** @type {Record<string, string>} */ ({
+  auto: "Automatic",
+  hour: "Hour",
+  day: "Day",
+  week: "Week",
+  month: "Month",
+  year: "Year",
+});
+
+/** The pages by their names in the address. */
+export const PAGES = /** @type {Record<string, string>} */ ({ overview: "Overview" });
+
+/**
+ * The view that a query says; what it leaves out or what makes no sense is as at first.
+ * @param {string} query such as `?span=7d`
+ * @param {string} zone the time zone where the query says none
+ * @returns {View}
+ */
+export function parseView(query, zone) {
+  const given = new URLSearchParams(query);
+  const from = given.get("from") ?? "";
+  const to = given.get("to") ?? "";
+  let span = oneOf(given.get("span"), SPANS, "30d");
+  if (span === "custom" && !(isDay(from) && isDay(to) && from <= to)) span = "30d";
+  const filters = /** @type {Record<Dimension, string[]>} */ ({});
+  for (const name of DIMENSION_NAMES) filters[name] = [...new Set(given.getAll(name))];
+  return {
+    page: oneOf(given.get("page"), PAGES, "overview"),
+    span,
+    from: span === "custom" ? from : "",
+    to: span === "custom" ? to : "",
+    interval: oneOf(given.get("interval"), INTERVALS, "auto"),
+    zone: isZone(given.get("zone") ?? "") ? /** @type {string} */ (given.get("zone")) : zone,
+    filters,
+  };
+}
+
+/**
+ * The query that says a view.
+ * @param {View} view
+ */
+export function queryOf(view) {
+  const query = new URLSearchParams();
+  if (view.page !== "overview") query.set("page", view.page);
+  query.set("span", view.span);
+  if (view.span === "custom") {
+    query.set("from", view.from);
+    query.set("to", view.to);
+  }
+  if (view.interval !== "auto") query.set("interval", view.interval);
+  query.set("zone", view.zone);
+  for (const name of DIMENSION_NAMES) {
+    for (const value of view.filters[name]) query.append(name, value);
+  }
+  return `?${query}`;
+}
+
+/**
+ * The days of a view at a moment.
+ * @param {View} view
+ * @param {Date} now
+ * @returns {Days}
+ */
+export function daysOf(view, now) {
+  const end = today(view.zone, now);
+  const [year = "", month = ""] = end.split("-");
+  switch (view.span) {
+    case "custom":
+      return { start: view.from, end: view.to };
+    case "today":
+      return { start: end, end };
+    case "month":
+      return { start: `${year}-${month}-01`, end };
+    case "quarter": {
+      const first = Math.floor((Number(month) - 1) / 3) * 3 + 1;
+      return { start: `${year}-${String(first).padStart(2, "0")}-01`, end };
+    }
+    case "year":
+      return { start: `${year}-01-01`, end };
+    default:
+      return { start: addDays(end, 1 - Number.parseInt(view.span, 10)), end };
+  }
+}
+
+/**
+ * As many days, right before.
+ * @param {Days} days
+ * @returns {Days}
+ */
+export function daysBefore(days) {
+  const end = addDays(days.start, -1);
+  return { start: addDays(end, 1 - length(days)), end };
+}
+
+/**
+ * The number of days.
+ * @param {Days} days
+ */
+export function length({ start, end }) {
+  return (Date.parse(end) - Date.parse(start)) / 86_400_000 + 1;
+}
+
+/**
+ * The interval that an automatic one is for some days.
+ * @param {View} view
+ * @param {Days} days
+ */
+export function intervalOf(view, days) {
+  if (view.interval !== "auto") return view.interval;
+  const count = length(days);
+  if (count <= 2) return "hour";
+  if (count <= 100) return "day";
+  return count <= 400 ? "week" : "month";
+}
+
+/**
+ * The part of a `GetMetricsRequest` that a view says.
+ * @param {View} view
+ * @param {Days} days
+ * @param {string} interval
+ */
+export function requestOf(view, days, interval) {
+  /** @type {Record<string, unknown>} */
+  const request = {
+    startDate: days.start,
+    endDate: days.end,
+    timezone: view.zone,
+    interval: `INTERVAL_${interval.toUpperCase()}`,
+  };
+  for (const name of DIMENSION_NAMES) {
+    if (view.filters[name].length > 0) request[DIMENSIONS[name].field] = view.filters[name];
+  }
+  return request;
+}
+
+/** @param {View} view whether it shows a part of the events only */
+export function isFiltered(view) {
+  return DIMENSION_NAMES.some((name) => view.filters[name].length > 0);
+}
+
+/** @param {string} text whether it names a time zone that the browser knows */
+export function isZone(text) {
+  try {
+    return text !== "" && Boolean(new Intl.DateTimeFormat("en", { timeZone: text }));
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} zone @param {Date} now */
+function today(zone, now) {
+  return new Intl.DateTimeFormat("en-CA", { timeZone: zone, dateStyle: "short" }).format(now);
+}
+
+/** @param {string} day @param {number} count */
+function addDays(day, count) {
+  return new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
+}
+
+/** @param {string} text */
+function isDay(text) {
+  return /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+/** @param {string | null} text @param {Record<string, string>} allowed @param {string} other */
+function oneOf(text, allowed, other) {
+  return text !== null && Object.hasOwn(allowed, text) ? text : other;
+}

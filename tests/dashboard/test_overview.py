@@ -1,0 +1,385 @@
+"""The dashboard, as it is seen and used in Chromium."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from google.protobuf import timestamp_pb2
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+
+from cost_insights.v1 import revenue_service_pb2
+from tests.support.databases import Databases
+from tests.support.revenue import money, new_order, new_subscription
+from tests.support.sdks import NODE_MODULES
+from tests.support.service import Caller, LoopThread, Service, new_event, running
+
+pytestmark = pytest.mark.slow
+
+METRICS = (
+    "revenue",
+    "costs",
+    "cashflow",
+    "gross_margin",
+    "gross_margin_percentage",
+    "cost_per_user",
+    "active_user_by_event",
+    "monthly_recurring_revenue",
+)
+HOSTILE = (
+    "<img src=x onerror=\"document.title='taken'\">",
+    "</script><script>document.title='taken'</script>",
+    "javascript:document.title='taken'",
+    "{{constructor.constructor('document.title=1')()}}",
+    "quote\"' `back` ${tick} & < >",
+    "名前 שם اسم 🧾 e\u0301",
+)
+WAIT_MS = 30_000
+
+expect.set_options(timeout=WAIT_MS)
+
+
+@pytest.fixture(scope="module")
+def service(loop_thread: LoopThread, databases: Databases) -> Iterator[Service]:
+    """A service that asks for tokens."""
+    with (
+        databases.fresh("sqlite") as url,
+        running(loop_thread, url, http_address="127.0.0.1:0", token_cache_ms=0) as service,
+    ):
+        service.caller()
+        yield service
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complains of: errors on the console, of the page and of the network."""
+    return []
+
+
+@pytest.fixture
+def open_page(chromium: Browser, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """Opens pages, each in a browser of its own, and notes complaints."""
+    contexts = []
+
+    def note(message: ConsoleMessage) -> None:
+        # The browser writes a line of its own for each answer that is an error.
+        if message.type in {"error", "warning"} and "status of 40" not in message.text:
+            complaints.append(message.text)
+
+    def note_answer(answer: Response) -> None:
+        if answer.status >= 500:
+            complaints.append(f"{answer.status} {answer.url}")
+
+    def open_page(url: str, **options: Any) -> Page:
+        options.setdefault("timezone_id", "UTC")
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("response", note_answer)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def sign_in(page: Page, caller: Caller) -> None:
+    """Enters the token of a caller."""
+    assert caller.token is not None
+    page.get_by_label("Access token").fill(caller.token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("list", name="Totals")).to_be_visible()
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """What axe-core finds wrong with a page, each with the element."""
+    page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [(one["id"], node["html"]) for one in found for node in one["nodes"]]
+
+
+def at(moment: datetime) -> timestamp_pb2.Timestamp:
+    """A time as messages have it."""
+    return timestamp_pb2.Timestamp(seconds=int(moment.timestamp()))
+
+
+@pytest.fixture
+def earner(service: Service) -> Caller:
+    """A caller with some weeks of events, orders and a subscription, and hostile names."""
+    caller = service.caller()
+    now = datetime.now(UTC)
+    caller.ingest(
+        *(
+            new_event(
+                external_customer_id=f"user {day % 7}",
+                cost=f"{1234.000000000001 + day:.12f}",
+                timestamp=at(now - timedelta(days=day, minutes=5)),
+            )
+            for day in range(45)
+        ),
+        *(
+            new_event(name=name, external_customer_id=name, cost="0.025", timestamp=at(now))
+            for name in HOSTILE
+        ),
+    )
+    caller.revenue.RecordOrders(
+        revenue_service_pb2.RecordOrdersRequest(
+            orders=[
+                new_order(
+                    f"order {day}",
+                    external_customer_id=f"user {day % 7}",
+                    net_amount=money("490000"),
+                    created_time=at(now - timedelta(days=day, minutes=5)),
+                )
+                for day in range(1, 45, 6)
+            ]
+        ),
+        metadata=caller.metadata,
+    )
+    caller.revenue.RecordSubscriptions(
+        revenue_service_pb2.RecordSubscriptionsRequest(
+            subscriptions=[
+                new_subscription(
+                    started_time=at(now - timedelta(days=3)),
+                    update_time=at(now - timedelta(days=3)),
+                )
+            ]
+        ),
+        metadata=caller.metadata,
+    )
+    return caller
+
+
+def shown_exactly(page: Page) -> dict[str, Decimal | str]:
+    """The totals that a page shows, amounts as the exact ones that are copied."""
+    shown: dict[str, Decimal | str] = {}
+    for name in METRICS:
+        value = page.locator(f'[data-metric="{name}"]')
+        amount = value.locator(".amount")
+        if amount.count():
+            shown[name] = Decimal(amount.get_attribute("data-plain") or "")
+        else:
+            shown[name] = value.inner_text()
+    return shown
+
+
+def answered(caller: Caller, **request: Any) -> dict[str, Decimal | str]:
+    """The same totals, as `GetMetrics` answers them."""
+    totals = caller.get_metrics(metrics=METRICS, **request).totals
+    expected: dict[str, Decimal | str] = {
+        name: Decimal(getattr(totals, name)) / 100 for name in METRICS
+    }
+    share = Decimal(totals.gross_margin_percentage) * 100
+    expected["gross_margin_percentage"] = f"{share:,.1f}%".replace("-", "\u2212")
+    expected["active_user_by_event"] = f"{totals.active_user_by_event:,}"
+    return expected
+
+
+def days(count: int) -> dict[str, str]:
+    """The last days, as a request has them."""
+    today = datetime.now(UTC).date()
+    return {
+        "start_date": f"{today - timedelta(days=count - 1)}",
+        "end_date": f"{today}",
+    }
+
+
+def test_the_numbers_are_those_of_get_metrics(
+    service: Service, earner: Caller, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """After signing in the totals are exact, for each span and filter; the address says the view,
+    new events appear by themselves, and nothing is wrong for anybody who cannot see."""
+    page = open_page(service.url)
+    assert violations(page) == []
+    sign_in(page, earner)
+    assert shown_exactly(page) == answered(earner, **days(30))
+    page.get_by_role("button", name="90 days").click()
+    expect(page).to_have_url(re.compile("span=90d"))
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    assert shown_exactly(page) == answered(earner, **days(90))
+    page.get_by_placeholder("Value").fill("user 3")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Customer: user 3")
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    filtered = answered(earner, **days(90), external_customer_ids=["user 3"])
+    assert shown_exactly(page) == filtered
+    assert parse_qs(urlsplit(page.url).query) == {
+        "span": ["90d"],
+        "zone": ["UTC"],
+        "customer": ["user 3"],
+    }
+    # Another page at the same address shows the same; going back undoes the filter.
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_role("list", name="Totals")).to_be_visible()
+    assert shown_exactly(other) == filtered
+    other.close()
+    page.go_back()
+    expect(page.get_by_role("list", name="Filters")).to_have_count(0)
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    assert shown_exactly(page) == answered(earner, **days(90))
+    # The table says what the chart shows.
+    page.get_by_text("Table", exact=True).click()
+    expect(page.locator("tbody tr")).to_have_count(90)
+    before = shown_exactly(page)["costs"]
+    earner.ingest(new_event(cost="0.000000000001"))
+    expect(page.locator('[data-metric="costs"] .amount')).not_to_have_attribute(
+        "data-plain", f"{before}"
+    )
+    assert shown_exactly(page) == answered(earner, **days(90))
+    assert violations(page) == []
+    page.get_by_label("Theme").select_option("dark")
+    assert violations(page) == []
+    assert complaints == []
+
+
+def test_a_copy_is_exact(service: Service, earner: Caller, open_page: Callable[..., Page]) -> None:
+    """An amount is rounded to be read, and whole where it is copied."""
+    page = open_page(service.url, permissions=["clipboard-read", "clipboard-write"])
+    sign_in(page, earner)
+    amount = page.locator('[data-metric="costs"] .amount')
+    plain = amount.get_attribute("data-plain")
+    assert re.fullmatch(r"\$[\d,]+\.\d\d", amount.inner_text())
+    amount.click(click_count=3)
+    page.keyboard.press("Control+C")
+    assert page.evaluate("navigator.clipboard.readText()") == plain
+
+
+def test_texts_of_callers_are_text(
+    service: Service, earner: Caller, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """Names are shown as they are, whatever they hold, and run nothing."""
+    page = open_page(f"{service.url}/?{urlencode([('event', name) for name in HOSTILE])}")
+    sign_in(page, earner)
+    assert page.locator("bdi").all_text_contents() == list(HOSTILE)
+    assert shown_exactly(page)["costs"] == Decimal("0.00025") * len(HOSTILE)
+    page.locator(".filter select").select_option("event")
+    page.get_by_placeholder("Value").focus()
+    options = page.locator("#suggestions option")
+    expect(options).to_have_count(len(HOSTILE) + 1)
+    suggested = options.evaluate_all("list => list.map((option) => option.value)")
+    assert set(suggested) == {*HOSTILE, "llm.inference"}
+    assert violations(page) == []
+    assert page.title() == "Cost Insights"
+    assert complaints == []
+
+
+def test_a_token_that_is_revoked_while_the_page_is_open(
+    service: Service, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """The page says so, asks for another token and goes on with the same view."""
+    caller = service.caller()
+    page = open_page(f"{service.url}/?span=7d&zone=Asia/Kathmandu")
+    page.get_by_label("Access token").fill("x" * 40)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("unknown access token")
+    sign_in(page, caller)
+    # An organization without events is told how to send one, to this very address.
+    expect(
+        page.get_by_text(f"curl --fail-with-body {service.url}/v1/events/ingest")
+    ).to_be_visible()
+    service.revoke(caller)
+    expect(page.get_by_role("alert")).to_contain_text("The access token was revoked at")
+    sign_in(page, service.caller(caller.organization))
+    expect(page.get_by_label("Time zone")).to_have_value("Asia/Kathmandu")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Access token")).to_be_visible()
+    assert page.context.cookies() == []
+    assert complaints == []
+
+
+def test_a_reader_of_nothing_is_told_why(service: Service, open_page: Callable[..., Page]) -> None:
+    """An error is shown in words, with a way to try again."""
+    caller = service.caller(scopes=frozenset({"events:write"}))
+    page = open_page(service.url)
+    assert caller.token is not None
+    page.get_by_label("Access token").fill(caller.token)
+    page.get_by_role("button", name="Sign in").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("needs the scope metrics:read")
+    expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_service_that_restarts_while_the_page_is_open(
+    loop_thread: LoopThread, databases: Databases, open_page: Callable[..., Page]
+) -> None:
+    """What is shown stays, with a message, and goes on by itself; a phone needs no scrolling
+    sideways. No token is needed where there is none."""
+    with databases.fresh("sqlite") as url:
+        with running(loop_thread, url, http_address="127.0.0.1:0") as service:
+            address = service.server.http_address
+            page = open_page(service.url, viewport={"width": 360, "height": 740})
+            totals = page.get_by_role("list", name="Totals")
+            expect(totals).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            assert violations(page) == []
+        expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
+        expect(totals).to_be_visible()
+        with running(loop_thread, url, http_address=address) as service:
+            service.stranger().ingest(new_event(cost="12.5"))
+            expect(page.locator('[data-metric="costs"]')).to_have_text("$0.125")
+            expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_amounts_are_never_floats(service: Service, open_page: Callable[..., Page]) -> None:
+    """Amounts of any size are formatted from their digits."""
+    page = open_page(service.url)
+    cases = {
+        "0": ["$0", "$0", "0"],
+        "1": ["$0.01", "$0.01", "0.01"],
+        "0.025": ["$0.00025", "$0.00025", "0.00025"],
+        "-0.000000000001": ["\u2212$0.00000000000001"] * 2 + ["-0.00000000000001"],
+        "123456789012345678901.234567890123": [
+            "$1,234,567,890,123,456,789.01",
+            "$1,234,567,890,123,456,789.01234567890123",
+            "1234567890123456789.01234567890123",
+        ],
+        "99.9999": ["$1.00", "$0.999999", "0.999999"],
+        "250.5": ["$2.50", "$2.505", "2.505"],
+        "251.5": ["$2.52", "$2.515", "2.515"],
+        "12.34567": ["$0.123", "$0.1234567", "0.1234567"],
+    }
+    formatted = page.evaluate(
+        """async (cases) => {
+            const { dollars, exactDollars, plainDollars } = await import("/dashboard/money.js");
+            return cases.map((one) => [dollars(one), exactDollars(one), plainDollars(one)]);
+        }""",
+        list(cases),
+    )
+    assert dict(zip(cases, formatted, strict=True)) == cases
+    changes = {
+        ("150", "100"): "+50.0%",
+        ("100", "300"): "\u221266.7%",
+        ("100", "100.0"): "no change",
+        ("1", "0"): "from 0",
+        ("-50", "-100"): "+50.0%",
+        ("100.001", "100"): "up slightly",
+        ("9", "0.001"): "+899,900%",
+    }
+    words = page.evaluate(
+        """async (cases) => {
+            const { change } = await import("/dashboard/money.js");
+            return cases.map(([now, before]) => change(now, before).words);
+        }""",
+        list(changes),
+    )
+    assert dict(zip(changes, words, strict=True)) == changes
