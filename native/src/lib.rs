@@ -33,6 +33,7 @@ pub mod events {
     mod metadata;
     pub mod new_event;
     pub mod request;
+    pub mod signature;
     pub mod system_events;
     mod text_field;
 }

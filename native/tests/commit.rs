@@ -10,6 +10,7 @@ use cost_insights_native::commit::pg_copy;
 use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::check::Context;
 use cost_insights_native::events::decode;
+use cost_insights_native::events::signature::{self, Value};
 use cost_insights_native::ids::{self, Uuid};
 use support::*;
 
@@ -234,8 +235,8 @@ fn copy_payload() {
     assert!(plain.id < full.id);
 
     let mut expected = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
-    let mut row = |columns: [Option<&[u8]>; 12]| {
-        expected.extend(13_i16.to_be_bytes());
+    let mut row = |columns: [Option<&[u8]>; 13]| {
+        expected.extend(14_i16.to_be_bytes());
         let start = expected.len();
         for column in columns {
             expected.extend(column.map_or(-1, |bytes| bytes.len() as i32).to_be_bytes());
@@ -258,6 +259,7 @@ fn copy_payload() {
         None,
         None,
         Some(b"{}"),
+        Some(&0_i64.to_be_bytes()),
     ]);
     row([
         Some(&own_id("evt-1")),
@@ -272,6 +274,7 @@ fn copy_payload() {
         Some(b"member"),
         Some(br#"{"input_tokens":0,"output_tokens":0,"total_tokens":0}"#),
         Some("{\"ä\":1}".as_bytes()),
+        Some(&signature::of_pair("ä", Value::Number(1.0)).to_be_bytes()),
     ]);
     expected.extend((-1_i16).to_be_bytes());
     assert_eq!(pg_copy::payload(&commit(&[&batch])), expected);

@@ -156,6 +156,8 @@ def check_row(
     """Compares one row, column by column."""
     checksum = row.pop("checksum")
     assert checksum == decoding.row_checksum(list(row.values()))
+    signature = row.pop("metadata_signature")
+    assert signature == decoding.metadata_signature(json.loads(row["metadata"]))
     identity = uuid.UUID(bytes=row.pop("id"))
     assert identity.variant == uuid.RFC_4122
     if one.external_id is None:

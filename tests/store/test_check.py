@@ -76,7 +76,7 @@ def cells(*costs_picocents: int, customer: int = 0) -> bytes:
     at_us = int(START.timestamp()) * 1_000_000
     absent = (None,) * 4
     numbers = (bytes(16), 1, 0, customer, at_us)
-    rows = [(*numbers, cost, 0, *absent, "{}", None) for cost in costs_picocents]
+    rows = [(*numbers, cost, 0, *absent, "{}", None, None) for cost in costs_picocents]
     packed, _ = verify_rows(list[tuple[object, ...]](rows))
     return packed
 
@@ -231,7 +231,7 @@ def test_events_of_earlier_versions(service: Service) -> None:
     compact(service.store)
     expected = answers(caller)
     with service.store.write() as connection:
-        connection.execute(sa.update(event).values(checksum=None))
+        connection.execute(sa.update(event).values(checksum=None, metadata_signature=None))
     assert checked(service.store).unverified == 12
     assert checked(service.store).is_right
     for kind, change in ((Kind.DAYS, add), (Kind.CUSTOMER_QUARTERS, damage)):

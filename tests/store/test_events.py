@@ -13,6 +13,7 @@ from cost_insights.identity import Organization
 from cost_insights.store import Store
 from cost_insights.store.schema import batch, customer, event, organization, series
 from cost_insights.v1 import event_pb2
+from tests.reference import decoding
 from tests.support.service import new_event
 from tests.support.submissions import NOW_US, counts, insert, submission
 
@@ -60,6 +61,7 @@ def test_a_row_is_what_plain_sql_expects(store: Store, acme: Organization) -> No
         "llm": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 0},
         "metadata": {"a": "ü", "b": 1},
         "checksum": row["checksum"],
+        "metadata_signature": decoding.metadata_signature({"a": "ü", "b": 1}),
     }
     assert row["checksum"] is not None
     assert (found_customer["external_id"], found_customer["created_us"]) == ("c", NOW_US)

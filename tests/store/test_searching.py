@@ -2,15 +2,28 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from cost_insights.cells import CellCache
 from cost_insights.customers import CustomerCache
-from cost_insights.events import EventFilter, EventSearch, EventSearcher, EventWriter, PageNumber
+from cost_insights.events import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    EventFilter,
+    EventSearch,
+    EventSearcher,
+    EventWriter,
+    Operator,
+    PageCursor,
+    PageNumber,
+)
 from cost_insights.identity import Organization
 from cost_insights.store import Store
+from cost_insights.store.schema import event
 from tests.support.events import event_at
 from tests.support.segments import START, compact
 from tests.support.submissions import NOW_US, submission
@@ -68,3 +81,71 @@ def test_statements_of_a_page(
     page = searcher.page(acme, asked, PageNumber(0), size=100)
     assert (len(page.events), page.total) == (min(100, events), events)
     assert len(statements) <= statements_max, statements
+
+
+CONDITION = AllOf(
+    (
+        AnyOf((Comparison("n", Operator.EQ, "3"), Comparison("metadata.n", Operator.EQ, 4))),
+        Comparison("even", Operator.EQ, "true"),
+    )
+)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("signature", ["as stored", None, -1])
+def test_pages_by_signatures(
+    store: Store, acme: Organization, signature: str | int | None, *, descending: bool
+) -> None:
+    """Events with a member of the metadata are found by signatures, whether these tell events
+    apart, are not there or tell nothing, and however many events have one time."""
+    given = []
+    for place in range(400):
+        one = event_at(START - timedelta(seconds=place // 3), external_id=str(place))
+        one.metadata.update({"n": place % 20, "even": place % 2 == 0, "place": place})
+        given.append(one)
+    writer = EventWriter(store)
+    writer.write(writer.prepare([submission(acme, *given)]), now_us=NOW_US)
+    if signature != "as stored":
+        with store.write() as connection:
+            connection.execute(sa.update(event).values(metadata_signature=signature))
+    searcher = EventSearcher(store, CellCache(2**20), CustomerCache())
+    asked = EventSearch(EventFilter(), condition=CONDITION, descending=descending)
+    found: list[int] = []
+    at: PageCursor | PageNumber = PageNumber(3)
+    while True:
+        page = searcher.page(acme, asked, at, size=4)
+        found += [one.metadata["place"] for one in page.events]
+        if not page.next_cursor:
+            break
+        at = PageCursor(page.next_cursor)
+    with store.read() as connection:
+        rows = connection.execute(sa.select(event.c.timestamp_us, event.c.id, event.c.metadata))
+        expected = [row.metadata["place"] for row in sorted(rows, reverse=descending)]
+    assert found == [one for one in expected if one % 20 == 4][3:]
+
+
+def test_candidates_are_found_by_the_index_alone(store: Store, acme: Organization) -> None:
+    """No event is read to tell that it does not have a member of the metadata."""
+    asked = EventSearch(
+        EventFilter(), after_us=0, before_us=NOW_US, condition=Comparison("n", Operator.EQ, 1)
+    )
+    executed: list[tuple[str, Any]] = []
+
+    def before(*arguments: Any) -> None:
+        executed.append((arguments[2], arguments[3]))
+
+    sa.event.listen(store._engine, "before_cursor_execute", before)
+    searcher = EventSearcher(store, CellCache(2**20), CustomerCache())
+    searcher.page(acme, asked, PageNumber(0), size=10)
+    sa.event.remove(store._engine, "before_cursor_execute", before)
+    ((statement, values),) = [one for one in executed if one[0].startswith("SELECT")]
+    index = "event_organization_number_timestamp_us_signature_idx"
+    with store.read() as connection:
+        if connection.dialect.name == "sqlite":
+            explain, expected = "EXPLAIN QUERY PLAN", f"USING COVERING INDEX {index}"
+        else:
+            # Of an empty table it would read all.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain, expected = "EXPLAIN", f"Index Only Scan Backward using {index}"
+        plan = connection.exec_driver_sql(f"{explain} {statement}", values).all()
+    assert expected in str(plan)

@@ -92,6 +92,7 @@ pub struct Record<'a> {
     pub cost_picocents: Option<i64>,
     pub content_digest: i64,
     pub parent_id: Option<Uuid>,
+    pub metadata_signature: i64,
     pub texts: RowTexts<'a>,
 }
 
@@ -208,6 +209,7 @@ impl Commit {
                 }
                 Parent::Uncertain { by_external_id, .. } => Some(by_external_id),
             },
+            metadata_signature: row.metadata_signature as i64,
             texts: member.batch.texts_of(row),
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! It is CRC-32 over the other columns in the order of the table, each as PostgreSQL's binary
 //! COPY has it: its length in four bytes, −1 for null, and its bytes, numbers with their
-//! greatest byte first. It is stored, so the way it is computed must never change.
+//! greatest byte first. A signature that is null is left out, as it is of rows that were stored
+//! before there were any. It is stored, so the way it is computed must never change.
 #![forbid(unsafe_code)]
 
 use super::batches::Record;
@@ -10,9 +11,12 @@ use super::columns::{COLUMNS, Value};
 
 const NULL: i32 = -1;
 
-/// The columns but the checksum without the bytes of texts: a length before each of twelve, two
-/// UUIDs, three numbers of four bytes and three of eight.
-pub(super) const FIXED_BYTES_MAX: usize = 4 * (COLUMNS - 1) + 2 * 16 + 3 * 4 + 3 * 8;
+/// The place of the signature, before that of the checksum.
+const SIGNATURE: usize = COLUMNS - 2;
+
+/// The columns but the checksum without the bytes of texts: a length before each of thirteen, two
+/// UUIDs, three numbers of four bytes and four of eight.
+pub(super) const FIXED_BYTES_MAX: usize = 4 * (COLUMNS - 1) + 2 * 16 + 3 * 4 + 4 * 8;
 
 impl Record<'_> {
     /// The checksum of the row. `scratch` is overwritten; it spares memory for each row.
@@ -50,6 +54,7 @@ impl Record<'_> {
                 None => out.extend_from_slice(&NULL.to_be_bytes()),
             }
         }
+        push_bytes(out, &self.metadata_signature.to_be_bytes());
     }
 }
 
@@ -159,10 +164,10 @@ fn read(row: &[u8]) -> Option<(Verdict, Numbers)> {
     let mut columns = [None; COLUMNS];
     let mut content = 0;
     for (place, column) in columns.iter_mut().enumerate() {
-        if place == COLUMNS - 1 {
+        *column = take_column(&mut rest)?;
+        if place < SIGNATURE || (place == SIGNATURE && column.is_some()) {
             content = row.len() - rest.len();
         }
-        *column = take_column(&mut rest)?;
     }
     if !rest.is_empty() {
         return None;
@@ -212,7 +217,7 @@ pub(super) fn take_column<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 mod tests {
     use super::*;
 
-    fn row(checksum: impl Fn(&[u8]) -> Option<i32>) -> Vec<u8> {
+    fn row(signature: Option<i64>, checksum: impl Fn(&[u8]) -> Option<i32>) -> Vec<u8> {
         let mut row = Vec::new();
         for value in [
             Value::Uuid(&[7; 16]),
@@ -230,7 +235,12 @@ mod tests {
         ] {
             push_value(&mut row, value);
         }
-        let stored = checksum(&row);
+        let mut content = row.clone();
+        push_value(&mut row, signature.map_or(Value::Null, Value::Int8));
+        if signature.is_some() {
+            content.clone_from(&row);
+        }
+        let stored = checksum(&content);
         push_value(&mut row, stored.map_or(Value::Null, Value::Int4));
         row
     }
@@ -247,9 +257,11 @@ mod tests {
     /// A row is verified by its checksum, and cannot be without one.
     #[test]
     fn rows_are_verified() {
-        let whole = row(|content| Some(of_encoded(content)));
+        let whole = row(Some(-1), |content| Some(of_encoded(content)));
         assert_eq!(verdict(&whole), Verdict::Verified);
-        assert_eq!(verdict(&row(|_| None)), Verdict::Unverified);
+        let unsigned = row(None, |content| Some(of_encoded(content)));
+        assert_eq!(verdict(&unsigned), Verdict::Verified);
+        assert_eq!(verdict(&row(None, |_| None)), Verdict::Unverified);
         let mut rows = StoredRows::default();
         rows.add(&whole);
         assert_eq!(
@@ -266,7 +278,7 @@ mod tests {
     /// No bit of a row can change unnoticed, and none of it can be missing.
     #[test]
     fn damage_is_noticed() {
-        let whole = row(|content| Some(of_encoded(content)));
+        let whole = row(Some(5), |content| Some(of_encoded(content)));
         for bit in 0..8 * whole.len() {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -16,7 +16,7 @@ pub enum Type {
 }
 
 /// The number of columns of an event.
-pub const COLUMNS: usize = 13;
+pub const COLUMNS: usize = 14;
 
 /// The name and the type of each column, in order.
 pub const TABLE: [(&str, Type); COLUMNS] = [
@@ -32,6 +32,7 @@ pub const TABLE: [(&str, Type); COLUMNS] = [
     ("external_member_id", Type::Text),
     ("llm", Type::Json),
     ("metadata", Type::Json),
+    ("metadata_signature", Type::Int8),
     ("checksum", Type::Int4),
 ];
 
@@ -53,6 +54,7 @@ impl Record<'_> {
                 .map_or(Value::Null, Value::Text),
             self.texts.llm.map_or(Value::Null, Value::Text),
             Value::Text(self.texts.metadata),
+            Value::Int8(self.metadata_signature),
             Value::Int4(self.checksum(scratch)),
         ]
     }

@@ -83,6 +83,7 @@ mod tests {
             Value::Null,
             Value::Null,
             Value::Text("{}"),
+            Value::Int8(0),
         ] {
             push_value(&mut row, value);
         }

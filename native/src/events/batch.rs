@@ -120,6 +120,8 @@ pub struct Row {
     pub external_member_id_bytes: u32,
     pub llm_bytes: u32,
     pub metadata_bytes: u32,
+    /// The signature of the metadata, by [`super::signature`].
+    pub metadata_signature: u64,
 }
 
 impl Row {

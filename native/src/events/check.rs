@@ -170,14 +170,13 @@ impl<'a, 'c> Checker<'a, 'c> {
         let organization = self.organization(&event.organization_id);
         let end = self.batch.texts.len();
         // What cannot be stored has no size.
-        let size = model
-            .and(metadata)
-            .and_then(|()| self.size(end - llm_start));
+        let size = model.and(metadata).and_then(|_| self.size(end - llm_start));
 
         let (name, customer, timestamp_us) = (name?, customer?, timestamp_us?);
         let (external_id, external_member_id) = (external_id?, external_member_id?);
         let (parent_text, parent) = (parent_text?, parent?);
         let (cost, model, product_id) = (cost?, model?, product_id?);
+        let metadata_signature = metadata?;
         organization?;
         size?;
 
@@ -224,6 +223,7 @@ impl<'a, 'c> Checker<'a, 'c> {
             external_member_id_bytes: external_member_id.len() as u32,
             llm_bytes: (metadata_start - llm_start) as u32,
             metadata_bytes: (end - metadata_start) as u32,
+            metadata_signature,
         };
         self.batch.rows.push(row);
         Some(())

@@ -143,7 +143,7 @@ mod _native {
     #[pymodule]
     mod ids {
         #[pymodule_export]
-        use crate::python::ids::{customer_id, event_id};
+        use crate::python::ids::{customer_id, event_id, member_signature};
     }
 
     #[pymodule]

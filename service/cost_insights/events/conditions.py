@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from cost_insights._native.ids import member_signature
 from cost_insights.amounts import PICOCENTS_PER_CENT
 from cost_insights.store.expressions import MemberKind, contains, member
 from cost_insights.store.schema import event, series
@@ -83,6 +84,45 @@ def condition_on_event(condition: Condition) -> sa.ColumnElement[bool]:
             if not members:
                 return sa.true()
             return sa.or_(sa.false(), *map(condition_on_event, members))
+
+
+def signatures_of(condition: Condition) -> Sequence[int] | None:
+    """Signatures of metadata, of which that of an event for which the condition holds includes one;
+    None if it may be any."""
+    match condition:
+        case Comparison(name, Operator.EQ, value):
+            return _signatures(name, value)
+        case AllOf(members):
+            known = [found for one in members if (found := signatures_of(one)) is not None]
+            return _all_of(known) if known else None
+        case AnyOf(members):
+            alternatives: list[int] = []
+            for one in members:
+                if (found := signatures_of(one)) is None:
+                    return None
+                alternatives += found
+            return alternatives if 0 < len(alternatives) <= _SIGNATURES_MAX else None
+    return None
+
+
+_SIGNATURES_MAX: Final = 64
+"""The number of signatures to look for, beyond which reading metadata is as fast."""
+
+
+def _all_of(known: Sequence[Sequence[int]]) -> Sequence[int]:
+    combined, *others = sorted(known, key=len)
+    for signatures in others:
+        # Without the others there would be more candidates, none of them wrongly left out.
+        if len(combined) * len(signatures) <= _SIGNATURES_MAX:
+            combined = [one | other for one in combined for other in signatures]
+    return combined
+
+
+def _signatures(name: str, value: str | int | bool) -> Sequence[int] | None:
+    name = _OF_EVENT.get(name) or name.removeprefix("metadata.")
+    if name in _EXACT or name in _TEXTS or name.startswith("_llm."):
+        return None
+    return [member_signature(name, one) for one in _values_of(value).values()]
 
 
 def _comparison(name: str, operator: Operator, value: str | int | bool) -> sa.ColumnElement[bool]:

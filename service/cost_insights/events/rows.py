@@ -93,6 +93,24 @@ def select_page(
     return _select_page(shape, conditions) if conditions else _plain_page(shape)
 
 
+@lru_cache
+def select_candidates(shape: PageShape, signatures: int) -> sa.Select[*tuple[Any, ...]]:
+    """Selects the times of the first events whose metadata has one of that many signatures, or may
+    have, with parameters as of a page, `signature_0` and so on. The index alone answers it."""
+    stored, time_us = event.c.metadata_signature, event.c.timestamp_us
+    wanted = [_number(f"signature_{place}") for place in range(signatures)]
+    return (
+        sa.select(time_us)
+        .where(
+            *_indexed_conditions(shape),
+            # Events of earlier versions have none.
+            sa.or_(stored.is_(None), *(stored.bitwise_and(one) == one for one in wanted)),
+        )
+        .order_by(time_us.desc() if shape.descending else time_us)
+        .limit(_number("limit"))
+    )
+
+
 def tables_of(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.FromClause:
     """The table of events, joined with those of series and customers if conditions are on them.
 
@@ -139,20 +157,7 @@ def _select_page(
         beyond = (time_us < after_us) | (one < after_id)
     else:
         beyond = (time_us > after_us) | (one > after_id)
-    conditions = [
-        event.c.organization_number == sa.bindparam("organization", type_=sa.Integer),
-        time_us >= _number("from_us"),
-        time_us < _number("end_us"),
-        beyond,
-        *conditions,
-    ]
-    if shape.of_customers:
-        numbers = sa.bindparam("customers", type_=IntegerList)
-        conditions.append(is_any_of(event.c.customer_number, numbers))
-    if shape.of_series:
-        conditions.append(
-            is_any_of(event.c.series_number, sa.bindparam("series", type_=IntegerList))
-        )
+    conditions = [*_indexed_conditions(shape), beyond, *conditions]
     if shape.within_spans:
         spans = sa.bindparam("spans", type_=SpanList)
         page = select_within(shape.dialect_name, _COLUMNS, spans, conditions)
@@ -162,6 +167,21 @@ def _select_page(
     completed = _completed(_ordered(page, descending=shape.descending))
     # Joining keeps rows in their order, but no database promises it.
     return _ordered(completed, descending=shape.descending)
+
+
+def _indexed_conditions(shape: PageShape) -> list[sa.ColumnElement[bool]]:
+    conditions = [
+        event.c.organization_number == sa.bindparam("organization", type_=sa.Integer),
+        event.c.timestamp_us >= _number("from_us"),
+        event.c.timestamp_us < _number("end_us"),
+    ]
+    if shape.of_customers:
+        numbers = sa.bindparam("customers", type_=IntegerList)
+        conditions.append(is_any_of(event.c.customer_number, numbers))
+    if shape.of_series:
+        numbers = sa.bindparam("series", type_=IntegerList)
+        conditions.append(is_any_of(event.c.series_number, numbers))
+    return conditions
 
 
 def _ordered(

@@ -14,13 +14,19 @@ from cost_insights.cells.counting import EventCounter
 from cost_insights.cells.kinds import QUARTER_US
 from cost_insights.customers import CustomerCache, parse_uuid
 from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
-from cost_insights.events.conditions import ALWAYS, Condition, condition_on_event
+from cost_insights.events.conditions import (
+    ALWAYS,
+    Condition,
+    condition_on_event,
+    signatures_of,
+)
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.places import EventPlaces
 from cost_insights.events.rows import (
     PageShape,
     PageValues,
     StoredEvent,
+    select_candidates,
     select_event,
     select_page,
     tables_of,
@@ -39,6 +45,10 @@ def id_of_event(owner: Organization, name: str) -> uuid.UUID:
 
 EXAMINED_EVENTS_MAX: Final = 10_000
 """The number of events that are looked at to count those that match."""
+
+_CANDIDATES_MAX: Final = 10_000
+"""The number of events that may match and are looked at together, and up to which a page is read in
+this way."""
 
 DESCENDANTS_MAX: Final = 10_000
 """The number of descendants of an event among which can be searched."""
@@ -260,6 +270,7 @@ class _Question:
         self._from_us = None if asked.after_us is None else asked.after_us + 1
         self._end_us = asked.before_us
         self._descendants = _descendants(connection, organization_number, asked)
+        self._conditions = [*self._descendants_conditions(), *self._other_conditions()]
 
     def rows(self, after: "_Place | None", *, skipped: int, count: int) -> list[StoredEvent]:
         """Some events in order, from a place on."""
@@ -272,7 +283,7 @@ class _Question:
             end_us = min(_TIME_MAX if end_us is None else end_us, after.timestamp_us + 1)
         else:
             from_us = max(_TIME_MIN if from_us is None else from_us, after.timestamp_us)
-        spans = None
+        spans, candidates = None, self._candidates(skipped + count)
         if asked.is_countable:
             spans = self._places.first_spans(
                 from_us, end_us, skipped + count, descending=asked.descending
@@ -283,7 +294,7 @@ class _Question:
             self._connection.dialect.name,
             of_customers=self._customers is not None,
             of_series=self._series is not None,
-            within_spans=spans is not None,
+            within_spans=spans is not None or candidates is not None,
             descending=asked.descending,
         )
         values = PageValues(
@@ -298,10 +309,55 @@ class _Question:
             skipped=skipped,
             limit=count,
         )
-        conditions = [*self._descendants_conditions(), *self._other_conditions()]
-        statement = select_page(shape, conditions)
+        statement = select_page(shape, self._conditions)
+        if candidates is None:
+            return self._rows(statement, values)
+        return self._rows_of_candidates(statement, shape, values, candidates)
+
+    def _rows(
+        self, statement: sa.Select[*tuple[Any, ...]], values: PageValues
+    ) -> list[StoredEvent]:
         rows = self._connection.execute(statement, values._asdict()).all()
         return [StoredEvent._make(row) for row in rows]
+
+    def _candidates(self, count: int) -> Sequence[int] | None:
+        """The signatures by which events that cannot match are passed over without reading them;
+        None where the conditions do not tell, or on more than the metadata."""
+        if count > _CANDIDATES_MAX or self._descendants is not None:
+            return None
+        if tables_of(self._conditions) is not event:
+            return None
+        return signatures_of(self._asked.condition)
+
+    def _rows_of_candidates(
+        self,
+        statement: sa.Select[*tuple[Any, ...]],
+        shape: PageShape,
+        values: PageValues,
+        signatures: Sequence[int],
+    ) -> list[StoredEvent]:
+        """The rows of a page, which is read at the times of candidates: of some, and of ever more
+        if too few of them match."""
+        select = select_candidates(shape, len(signatures))
+        wanted = {f"signature_{place}": one for place, one in enumerate(signatures)}
+        count = limit = values.skipped + values.limit
+        found: list[StoredEvent] = []
+        while True:
+            some = values._replace(limit=limit)._asdict() | wanted
+            times = self._connection.scalars(select, some).all()
+            if times:
+                spans = [(time_us, time_us + 1) for time_us in dict.fromkeys(times)]
+                left = values._replace(spans=spans, skipped=0, limit=count - len(found))
+                found += self._rows(statement, left)
+            if len(times) < limit or len(found) == count:
+                return found[values.skipped :]
+            # All events of the last time are read.
+            if shape.descending:
+                values = values._replace(end_us=times[-1])
+            else:
+                values = values._replace(from_us=times[-1] + 1)
+            limit = min(4 * limit, _CANDIDATES_MAX)
+            _check_deadline()
 
     def counted_total(self) -> int:
         """The number of matching events among the first ones that could match."""

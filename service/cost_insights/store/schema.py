@@ -189,15 +189,18 @@ event = sa.Table(
     # CRC-32 of the other columns, as native computes it; of rows that earlier versions stored
     # there is none.
     sa.Column("checksum", sa.Integer),
-    # With the numbers, so that of a quarter of an hour only the events of a customer or of a name
-    # are read. An index of customers or names would find them too, but in it each new event has
-    # another place.
+    # A Bloom filter of the members of the metadata, as native computes it; likewise.
+    sa.Column("metadata_signature", sa.BigInteger),
+    # With the numbers and the signature, so that of a time only the events of a customer or of a
+    # name, or those that may hold a member, are read. An index of customers or names would find
+    # them too, but in it each new event has another place.
     sa.Index(
-        "event_organization_number_timestamp_us_numbers_idx",
+        "event_organization_number_timestamp_us_signature_idx",
         "organization_number",
         "timestamp_us",
         "customer_number",
         "series_number",
+        "metadata_signature",
     ),
     # Only of events with a parent: all others cost nothing.
     sa.Index(

@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use super::{Checker, PRODUCT_ID};
 use crate::events::fault::{FaultKind, Found, Place};
 use crate::events::new_event::{Entry, Leaf, Metadata, NewEvent, Text};
+use crate::events::signature;
 use crate::json;
 
 impl<'a> Checker<'a, '_> {
-    /// Checks metadata and adds its JSON to the texts.
-    pub(super) fn metadata(&mut self, metadata: &Metadata<'a>) -> Option<()> {
+    /// Checks metadata and adds its JSON to the texts; returns its signature.
+    pub(super) fn metadata(&mut self, metadata: &Metadata<'a>) -> Option<u64> {
         if !matches!(metadata.instead, Leaf::Absent) {
             self.wrong_type(Place::Field("metadata"), &metadata.instead, "object");
             return None;
@@ -26,14 +27,20 @@ impl<'a> Checker<'a, '_> {
             self.fault(Place::Field("metadata"), found, kind);
         }
         let mut separator = '{';
+        let mut signature = 0;
         for entry in &metadata.entries {
-            valid &= self.metadata_entry(&mut separator, entry).is_some();
+            // Behind the separator.
+            let start = self.batch.texts.len() + 1;
+            match self.metadata_entry(&mut separator, entry) {
+                Some(()) => signature |= signature::of_member(&self.batch.texts[start..]),
+                None => valid = false,
+            }
         }
         if separator == '{' {
             self.batch.texts.push('{');
         }
         self.batch.texts.push('}');
-        valid.then_some(())
+        valid.then_some(signature)
     }
 
     fn metadata_entry(&mut self, separator: &mut char, entry: &Entry<'a>) -> Option<()> {
