@@ -3,13 +3,32 @@
 import { readSession, signOut } from "./api.js";
 import { Component, html, render } from "./html.js";
 import { Live } from "./live.js";
-import { Theme, applyTheme, copyExactly } from "./parts.js";
+import { Theme, ViewLink, applyTheme, copyExactly } from "./parts.js";
+import * as breakdown from "./pages/breakdown.js";
+import * as customers from "./pages/customers.js";
 import * as overview from "./pages/overview.js";
 import { SignIn } from "./pages/sign_in.js";
 import { PAGES, parseView, queryOf } from "./state.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").View} View */
+
+/**
+ * Each page: what it asks, and what it shows of the answers.
+ * @type {Record<string, {
+ *   requests: (view: View, now: Date) => object[],
+ *   Page: (props: PageProps) => any,
+ * }>}
+ */
+const MODULES = { overview, breakdown, customers };
+
+/** @typedef {{
+ *   view: View,
+ *   answers: any[],
+ *   signedIn: boolean,
+ *   onChange: (change: Partial<View>) => void,
+ * }} PageProps
+ */
 
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
@@ -32,7 +51,7 @@ class App extends Component {
   live = new Live(
     () => {
       this.asked = this.state.view;
-      return overview.requests(this.asked, new Date());
+      return pageOf(this.asked).requests(this.asked, new Date());
     },
     (answers) => this.setState({ shown: { view: this.asked, answers }, error: "" }),
     (error) => this.fail(error),
@@ -94,6 +113,13 @@ class App extends Component {
     return html`
       <header>
         <a class="brand" href="./">Cost Insights</a>
+        <nav aria-label="Pages">
+          ${Object.entries(PAGES).map(
+            ([page, name]) => html`
+              <${ViewLink} view=${{ ...view, page }} onChange=${this.change} current=${page === view.page}>${name}<//>
+            `,
+          )}
+        </nav>
         <span class="organization">${session?.organization}</span>
         <${Theme} />
         ${session?.signed_in && html`<button type="button" onClick=${this.leave}>Sign out</button>`}
@@ -106,7 +132,12 @@ class App extends Component {
           ${error} <button type="button" onClick=${session === null ? this.identify : this.live.refresh}>Try again</button>
         </p>`}
         ${shown !== null &&
-        html`<${overview.Overview} view=${shown.view} answers=${shown.answers} signedIn=${session?.signed_in ?? false} />`}
+        html`<${pageOf(shown.view).Page}
+          view=${shown.view}
+          answers=${shown.answers}
+          signedIn=${session?.signed_in ?? false}
+          onChange=${this.change}
+        />`}
         ${shown === null && !error && html`<p class="note" role="status">Loading …</p>`}
       </main>
     `;
@@ -116,6 +147,11 @@ class App extends Component {
   reason({ detail }) {
     return detail.startsWith("the call carries no access token") ? "" : sentence(detail);
   }
+}
+
+/** @param {View} view */
+function pageOf(view) {
+  return MODULES[view.page] ?? overview;
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 // Charts of time series, each with a table that says the same.
 
 import { Component, html } from "./html.js";
+import { exactDollars, position } from "./money.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
 /** @typedef {{
@@ -17,12 +18,16 @@ import uPlot from "./vendor/uPlot.esm.js";
  *   times: number[],
  *   names: string[],
  *   series: Series[],
- *   between: { name: string, texts: string[] },
- * }} ChartProps times are in seconds, and `names` says each in words; the first two series have an
- *   area between them
+ *   total: { name: string, texts: string[] },
+ *   isStacked?: boolean,
+ * }} ChartProps times are in seconds, and `names` says each in words. Series are stacked on each
+ *   other, or the first two have an area between them; `total` is what they come to
  */
 
 const HEIGHT = 320;
+
+/** How much of what lies below an area of a stack is covered, after a colour such as `#123456`. */
+const STACKED_ALPHA = "66";
 
 /** @extends {Component<ChartProps, { place: number | null }>} */
 export class Chart extends Component {
@@ -53,7 +58,10 @@ export class Chart extends Component {
   /** @param {ChartProps} before */
   componentDidUpdate(before) {
     if (before === this.props) return;
-    const same = before.zone === this.props.zone && before.series.length === this.props.series.length;
+    const same =
+      before.zone === this.props.zone &&
+      before.series.length === this.props.series.length &&
+      before.times.length < 2 === this.props.times.length < 2;
     if (same && this.plot !== null) this.plot.setData(this.data());
     else this.draw();
   }
@@ -67,7 +75,32 @@ export class Chart extends Component {
 
   /** @returns {uPlot.AlignedData} */
   data() {
-    return [this.props.times, ...this.props.series.map((one) => one.values)];
+    const values = this.props.series.map((one) => one.values);
+    if (this.props.isStacked) {
+      for (let place = 1; place < values.length; place += 1) {
+        const below = values[place - 1];
+        values[place] = (values[place] ?? []).map((value, period) => value + (below?.[period] ?? 0));
+      }
+    }
+    return [this.props.times, ...values];
+  }
+
+  /**
+   * The areas: each from the line of its first series down to that of its second.
+   * @param {(name: string) => string} color
+   * @returns {uPlot.Band[]}
+   */
+  bands(color) {
+    if (!this.props.isStacked) {
+      return [
+        { series: [1, 2], fill: color("gain") },
+        { series: [2, 1], fill: color("loss") },
+      ];
+    }
+    return this.props.series.slice(1).map((one, place) => ({
+      series: [place + 2, place + 1],
+      fill: `${color(one.color)}${STACKED_ALPHA}`,
+    }));
   }
 
   draw = () => {
@@ -86,17 +119,17 @@ export class Chart extends Component {
         tzDate: (time) => uPlot.tzDate(new Date(time * 1_000), this.props.zone),
         series: [
           {},
-          ...this.props.series.map((one) => ({
+          ...this.props.series.map((one, place) => ({
             label: one.name,
             stroke: color(one.color),
+            ...(this.props.isStacked && place === 0
+              ? { fill: `${color(one.color)}${STACKED_ALPHA}` }
+              : {}),
             width: 2,
             points: { show: this.props.times.length < 2 },
           })),
         ],
-        bands: [
-          { series: [1, 2], fill: color("gain") },
-          { series: [2, 1], fill: color("loss") },
-        ],
+        bands: this.bands(color),
         axes: [
           axis,
           { ...axis, size: 70, values: (_, splits) => splits.map((value) => short(value)) },
@@ -111,7 +144,7 @@ export class Chart extends Component {
   };
 
   render() {
-    const { label, names, series, between } = this.props;
+    const { label, names, series, total } = this.props;
     const place = this.state.place;
     /** @param {string[]} texts */
     const at = (texts) => (place === null ? "" : (texts[place] ?? ""));
@@ -120,9 +153,9 @@ export class Chart extends Component {
         <figcaption>
           <span class="when">${place === null ? label : (names[place] ?? label)}</span>
           ${series.map(
-            (one) => html`<span><span class=${`mark ${one.color}`}></span>${one.name} ${at(one.texts)}</span>`,
+            (one) => html`<span><span class=${`mark ${one.color}`}></span><bdi>${one.name}</bdi> ${at(one.texts)}</span>`,
           )}
-          <span>${between.name} ${at(between.texts)}</span>
+          <span>${total.name} ${at(total.texts)}</span>
         </figcaption>
         <div
           class="plot"
@@ -139,14 +172,14 @@ export class Chart extends Component {
               <thead>
                 <tr>
                   <th scope="col">Period</th>
-                  ${[...series, between].map((one) => html`<th scope="col">${one.name}</th>`)}
+                  ${[...series, total].map((one) => html`<th scope="col">${one.name}</th>`)}
                 </tr>
               </thead>
               <tbody>
                 ${names.map(
                   (name, row) => html`<tr>
                     <th scope="row">${name}</th>
-                    ${[...series, between].map((one) => html`<td>${one.texts[row]}</td>`)}
+                    ${[...series, total].map((one) => html`<td>${one.texts[row]}</td>`)}
                   </tr>`,
                 )}
               </tbody>
@@ -168,4 +201,36 @@ const SHORT = new Intl.NumberFormat("en-US", {
 /** @param {number} cents the place of a line of the grid, which is no amount of anybody */
 function short(cents) {
   return SHORT.format(cents / 100);
+}
+
+/**
+ * An amount of each period, as it is drawn and as it is said.
+ * @param {any[]} periods
+ * @param {string} field of amounts in cents
+ */
+export function course(periods, field) {
+  return {
+    values: periods.map((period) => position(period[field])),
+    texts: periods.map((period) => exactDollars(period[field])),
+  };
+}
+
+/**
+ * The times of periods, as they are drawn and as they are said.
+ * @param {any[]} periods
+ * @param {string} interval
+ */
+export function timesOf(periods, interval) {
+  const starts = /** @type {string[]} */ (periods.map((period) => period.timestamp));
+  return {
+    times: starts.map((start) => Date.parse(start) / 1_000),
+    names: starts.map((start) => nameOf(start, interval)),
+  };
+}
+
+/** @param {string} timestamp the start of a period in its time zone @param {string} interval */
+function nameOf(timestamp, interval) {
+  if (interval === "hour") return `${timestamp.slice(0, 10)} ${timestamp.slice(11, 16)}`;
+  if (interval === "month") return timestamp.slice(0, 7);
+  return interval === "year" ? timestamp.slice(0, 4) : timestamp.slice(0, 10);
 }

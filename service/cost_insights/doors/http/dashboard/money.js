@@ -81,6 +81,29 @@ export function share(part, whole) {
 }
 
 /**
+ * What one amount is more than another, which may be less than nothing.
+ * @param {string} one
+ * @param {string} other
+ */
+export function difference(one, other) {
+  const [first, second] = aligned(parse(one), parse(other));
+  const scale = Math.max(parse(one).scale, parse(other).scale);
+  const value = trimmed({ units: first - second, scale }, 0);
+  return `${value.units < 0n ? "-" : ""}${decimal(value)}`;
+}
+
+/**
+ * Compares the sizes of two amounts, whatever their signs, for an order that begins with the largest.
+ * @param {string} one
+ * @param {string} other
+ */
+export function bySize(one, other) {
+  const [first, second] = aligned(parse(one), parse(other));
+  const [left, right] = [absolute(first), absolute(second)];
+  return left === right ? 0 : left > right ? -1 : 1;
+}
+
+/**
  * The change from one number to another in words, and its direction.
  * @param {string} now
  * @param {string} before

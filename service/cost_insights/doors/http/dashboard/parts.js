@@ -2,6 +2,7 @@
 
 import { Component, html } from "./html.js";
 import { dollars, exactDollars, plainDollars } from "./money.js";
+import { queryOf } from "./state.js";
 
 /**
  * An amount as people read it; it shows the exact one on hover, and is copied as that.
@@ -36,6 +37,26 @@ export function Sparkline({ values }) {
  */
 export function shown(value) {
   return value === "" ? "(none)" : value;
+}
+
+/**
+ * A link to another view, which the page itself goes to.
+ * @param {{
+ *   view: import("./state.js").View,
+ *   onChange: (change: Partial<import("./state.js").View>) => void,
+ *   current?: boolean,
+ *   children?: any,
+ * }} props
+ */
+export function ViewLink({ view, onChange, current, children }) {
+  /** @param {MouseEvent} event */
+  const go = (event) => {
+    // With a key held down the browser opens the address elsewhere.
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    onChange(view);
+  };
+  return html`<a href=${`./${queryOf(view)}`} onClick=${go} aria-current=${current ? "page" : undefined}>${children}</a>`;
 }
 
 /** Copies of amounts are exact, whatever is shown. */

@@ -9,6 +9,8 @@
  *   to: string,
  *   interval: string,
  *   zone: string,
+ *   by: Dimension,
+ *   order: string,
  *   filters: Record<Dimension, string[]>,
  * }} View
  */
@@ -50,7 +52,24 @@ export const INTERVALS = /** @type {Record<string, string>} */ ({
 });
 
 /** The pages by their names in the address. */
-export const PAGES = /** @type {Record<string, string>} */ ({ overview: "Overview" });
+export const PAGES = /** @type {Record<string, string>} */ ({
+  overview: "Overview",
+  breakdown: "Breakdown",
+  customers: "Customers",
+});
+
+/** The dimensions that costs can be broken down by. */
+export const BREAKDOWNS = /** @type {Dimension[]} */ (["event", "vendor", "model", "product"]);
+
+/** The orders of customers: names, and what the RPC calls them. */
+export const ORDERS = /** @type {Record<string, { name: string, rpc: string }>} */ ({
+  costs: { name: "Highest costs", rpc: "costs desc" },
+  revenue: { name: "Highest revenue", rpc: "revenue desc" },
+  margin: { name: "Highest margin", rpc: "cashflow desc" },
+  losses: { name: "Losses first", rpc: "cashflow asc" },
+});
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * The view that a query says; what it leaves out or what makes no sense is as at first.
@@ -73,6 +92,8 @@ export function parseView(query, zone) {
     to: span === "custom" ? to : "",
     interval: oneOf(given.get("interval"), INTERVALS, "auto"),
     zone: isZone(given.get("zone") ?? "") ? /** @type {string} */ (given.get("zone")) : zone,
+    by: BREAKDOWNS.find((name) => name === given.get("by")) ?? "event",
+    order: oneOf(given.get("order"), ORDERS, "costs"),
     filters,
   };
 }
@@ -91,6 +112,8 @@ export function queryOf(view) {
   }
   if (view.interval !== "auto") query.set("interval", view.interval);
   query.set("zone", view.zone);
+  if (view.page === "breakdown") query.set("by", view.by);
+  if (view.page === "customers") query.set("order", view.order);
   for (const name of DIMENSION_NAMES) {
     for (const value of view.filters[name]) query.append(name, value);
   }
@@ -172,6 +195,9 @@ export function requestOf(view, days, interval) {
   for (const name of DIMENSION_NAMES) {
     if (view.filters[name].length > 0) request[DIMENSIONS[name].field] = view.filters[name];
   }
+  // A customer is found by either identifier.
+  const ids = view.filters.customer.filter((value) => UUID.test(value));
+  if (ids.length > 0) request["customerIds"] = ids;
   return request;
 }
 
@@ -204,7 +230,7 @@ function isDay(text) {
   return /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text));
 }
 
-/** @param {string | null} text @param {Record<string, string>} allowed @param {string} other */
+/** @param {string | null} text @param {Record<string, unknown>} allowed @param {string} other */
 function oneOf(text, allowed, other) {
   return text !== null && Object.hasOwn(allowed, text) ? text : other;
 }

@@ -1,8 +1,8 @@
 // Revenue, costs and margin at a glance.
 
-import { Chart } from "../charts.js";
+import { Chart, course, timesOf } from "../charts.js";
 import { html } from "../html.js";
-import { change, count, exactDollars, percent, points, position } from "../money.js";
+import { change, count, percent, points, position } from "../money.js";
 import { Amount, Sparkline } from "../parts.js";
 import { daysBefore, daysOf, intervalOf, isFiltered, length, requestOf } from "../state.js";
 
@@ -49,7 +49,7 @@ export function requests(view, now) {
 /**
  * @param {{ view: View, answers: any[], signedIn: boolean }} props
  */
-export function Overview({ view, answers, signedIn }) {
+export function Page({ view, answers, signedIn }) {
   const [answer, before] = answers;
   const periods = /** @type {any[]} */ (answer.periods ?? []);
   const days = daysOf(view, new Date());
@@ -73,13 +73,12 @@ export function Overview({ view, answers, signedIn }) {
     <${Chart}
       label=${`Revenue and costs, ${days.start} to ${days.end}`}
       zone=${view.zone}
-      times=${periods.map((period) => Date.parse(period.timestamp) / 1_000)}
-      names=${periods.map((period) => nameOf(period.timestamp, intervalOf(view, days)))}
+      ...${timesOf(periods, intervalOf(view, days))}
       series=${[
         { name: "Revenue", color: "revenue", ...course(periods, "revenue") },
         { name: "Costs", color: "costs", ...course(periods, "costs") },
       ]}
-      between=${{ name: "Margin", texts: course(periods, "cashflow").texts }}
+      total=${{ name: "Margin", texts: course(periods, "cashflow").texts }}
     />
   `;
 }
@@ -121,19 +120,4 @@ function Empty({ isFiltered, signedIn }) {
 function number(tile, text) {
   if (tile.kind === "money") return html`<${Amount} cents=${text} />`;
   return tile.kind === "percent" ? percent(text) : count(text);
-}
-
-/** @param {any[]} periods @param {string} field of amounts in cents */
-function course(periods, field) {
-  return {
-    values: periods.map((period) => position(period[field])),
-    texts: periods.map((period) => exactDollars(period[field])),
-  };
-}
-
-/** @param {string} timestamp the start of a period in its time zone @param {string} interval */
-function nameOf(timestamp, interval) {
-  if (interval === "hour") return `${timestamp.slice(0, 10)} ${timestamp.slice(11, 16)}`;
-  if (interval === "month") return timestamp.slice(0, 7);
-  return interval === "year" ? timestamp.slice(0, 4) : timestamp.slice(0, 10);
 }

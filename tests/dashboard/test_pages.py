@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -270,7 +270,7 @@ def test_texts_of_callers_are_text(
     """Names are shown as they are, whatever they hold, and run nothing."""
     page = open_page(f"{service.url}/?{urlencode([('event', name) for name in HOSTILE])}")
     sign_in(page, earner)
-    assert page.locator("bdi").all_text_contents() == list(HOSTILE)
+    assert page.locator(".chips bdi").all_text_contents() == list(HOSTILE)
     assert shown_exactly(page)["costs"] == Decimal("0.00025") * len(HOSTILE)
     page.locator(".filter select").select_option("event")
     page.get_by_placeholder("Value").focus()
@@ -280,6 +280,65 @@ def test_texts_of_callers_are_text(
     assert set(suggested) == {*HOSTILE, "llm.inference"}
     assert violations(page) == []
     assert page.title() == "Cost Insights"
+    assert complaints == []
+
+
+def rows(page: Page) -> dict[str, list[str]]:
+    """The rows of the table of a page by their names, with amounts as they are copied."""
+    found: list[list[str]] = page.locator(".ranking tbody tr, .ranking tfoot tr").evaluate_all(
+        """list => list.map((row) => [...row.cells].map(
+            (cell) => cell.querySelector(".amount")?.dataset.plain ?? cell.textContent.trim()
+        ))"""
+    )
+    return {name: cells for name, *cells in found}
+
+
+def ranked(caller: Caller, group_by: str, fields: Sequence[str], **request: Any) -> Any:
+    """The same rows in their order, of the amounts alone, as `GetMetrics` answers them."""
+    answer = caller.get_metrics(metrics=fields, group_by=group_by, groups_max=100, **request)
+    found = [(group.value, group.totals) for group in answer.groups]
+    return [
+        (name, [Decimal(getattr(totals, field)) / 100 for field in fields])
+        for name, totals in [*found, ("Total", answer.totals)]
+    ]
+
+
+def test_breakdown_and_customers(
+    service: Service, earner: Caller, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """Tables rank groups as the RPC does, with exact amounts; each row leads to an overview of its
+    own, and a customer is found by either identifier."""
+    page = open_page(service.url)
+    sign_in(page, earner)
+    page.get_by_role("link", name="Breakdown").click()
+    table = page.locator(".ranking")
+    expect(table).to_be_visible()
+    shown = [(name, [Decimal(cells[0])]) for name, cells in rows(page).items()]
+    assert shown == ranked(earner, "GROUP_BY_EVENT_NAME", ["costs"], **days(30))
+    expect(page.get_by_role("heading", name="Largest changes of costs")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Product").click()
+    expect(table.get_by_role("row", name="(none)")).to_be_visible()
+    page.get_by_role("link", name="Customers").click()
+    expect(page.get_by_role("button", name="Highest costs")).to_be_visible()
+    page.get_by_role("button", name="Losses first").click()
+    expect(page).to_have_url(re.compile("page=customers.*order=losses"))
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    cells = {name: [cells[0], cells[3], cells[4]] for name, cells in rows(page).items()}
+    shown = [(name, [Decimal(one) for one in amounts]) for name, amounts in cells.items()]
+    metrics = ["costs", "revenue", "cashflow"]
+    losses = {**days(30), "order_by": "cashflow asc"}
+    assert shown == ranked(earner, "GROUP_BY_CUSTOMER", metrics, **losses)
+    assert violations(page) == []
+    page.get_by_role("link", name="user 3").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    of_one = answered(earner, **days(30), external_customer_ids=["user 3"])
+    assert shown_exactly(page) == of_one
+    (stored, *_) = earner.list_page(external_customer_ids=["user 3"]).events
+    page.goto(f"{service.url}/?customer={stored.customer_id}")
+    expect(page.get_by_role("list", name="Totals")).to_be_visible()
+    assert shown_exactly(page) == of_one
     assert complaints == []
 
 

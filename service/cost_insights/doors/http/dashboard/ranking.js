@@ -1,0 +1,150 @@
+// A table of groups, the first in some order first, with their shares and changes.
+
+import { html } from "./html.js";
+import { change, count, percent, share } from "./money.js";
+import { Amount, ViewLink, shown } from "./parts.js";
+import { DIMENSIONS, daysBefore, daysOf, requestOf } from "./state.js";
+
+/** @typedef {import("./state.js").View} View */
+/** @typedef {import("./state.js").Dimension} Dimension */
+
+const ROWS_MAX = 100;
+const COMPARED_MAX = 1_000;
+
+/** The dimensions that revenue has too. */
+const EARNING = new Set(["customer", "product"]);
+
+/**
+ * The requests of a table: the groups of the span, and those of the one before it.
+ *
+ * Totals do not depend on the interval, so it is the longest: there are few periods to answer.
+ * @param {View} view
+ * @param {Dimension} dimension
+ * @param {string} order
+ * @param {Date} now
+ * @returns {object[]}
+ */
+export function rankingRequests(view, dimension, order, now) {
+  const days = daysOf(view, now);
+  const metrics = EARNING.has(dimension)
+    ? ["costs", "revenue", "cashflow"]
+    : ["costs", "active_user_by_event", "cost_per_user"];
+  const groupBy = DIMENSIONS[dimension].group;
+  return [
+    { ...requestOf(view, days, "year"), metrics, groupBy, groupsMax: ROWS_MAX, orderBy: order },
+    {
+      ...requestOf(view, daysBefore(days), "year"),
+      metrics: ["costs"],
+      groupBy,
+      groupsMax: COMPARED_MAX,
+    },
+  ];
+}
+
+/**
+ * The costs of each group; null of one that may be among those without a group of their own.
+ * @param {any} answer
+ * @returns {(value: string) => string | null}
+ */
+export function costsOf(answer) {
+  /** @type {Map<string, string>} */
+  const costs = new Map();
+  let rest = /** @type {string | null} */ ("0");
+  for (const group of answer.groups ?? []) {
+    if (group.others) rest = BigInt(group.members ?? "0") > 0n ? null : rest;
+    else costs.set(group.value ?? "", group.totals.costs);
+  }
+  return (value) => costs.get(value) ?? rest;
+}
+
+/**
+ * @param {{
+ *   view: View,
+ *   dimension: Dimension,
+ *   answer: any,
+ *   before: any,
+ *   onChange: (change: Partial<View>) => void,
+ * }} props
+ */
+export function Ranking({ view, dimension, answer, before, onChange }) {
+  const groups = /** @type {any[]} */ (answer.groups ?? []);
+  const name = DIMENSIONS[dimension].name;
+  const earns = EARNING.has(dimension);
+  const was = costsOf(before);
+  if (groups.length === 0) return html`<p class="empty" role="status">There is nothing in this span.</p>`;
+  return html`
+    <div class="scroll ranking" tabindex="0" role="region" aria-label=${`${name}: costs and what follows from them`}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">${name}</th>
+            <th scope="col">Costs</th>
+            <th scope="col">Share</th>
+            <th scope="col">Change</th>
+            ${earns
+              ? html`<th scope="col">Revenue</th><th scope="col">Margin</th><th scope="col">Margin %</th>`
+              : html`<th scope="col">Customers</th><th scope="col">Cost per customer</th>`}
+          </tr>
+        </thead>
+        <tbody>
+          ${groups.map(
+            (group) => html`
+              <tr key=${group.others ? "others" : `value ${group.value} ${group.customerId}`}>
+                <th scope="row">
+                  ${group.others
+                    ? `All ${count(group.members ?? "0")} others`
+                    : html`<${ViewLink} view=${chosen(view, dimension, group)} onChange=${onChange}>
+                        <bdi title=${group.customerId ?? ""}>${shown(group.value || group.customerId || "")}</bdi>
+                      <//>`}
+                </th>
+                ${cells(group.totals, answer.totals, earns, group.others ? null : was(group.value ?? ""))}
+              </tr>
+            `,
+          )}
+        </tbody>
+        <tfoot>
+          <tr>
+            <th scope="row">Total</th>
+            ${cells(answer.totals, answer.totals, earns, before.totals.costs)}
+          </tr>
+        </tfoot>
+      </table>
+    </div>
+  `;
+}
+
+/**
+ * @param {any} totals
+ * @param {any} whole
+ * @param {boolean} earns
+ * @param {string | null} was the costs before
+ */
+function cells(totals, whole, earns, was) {
+  return html`
+    <td><${Amount} cents=${totals.costs} /></td>
+    <td>${percent(share(totals.costs, whole.costs))}</td>
+    <td>${was === null ? "" : change(totals.costs, was).words}</td>
+    ${earns
+      ? html`
+          <td><${Amount} cents=${totals.revenue} /></td>
+          <td class=${totals.cashflow.startsWith("-") ? "loss" : ""}><${Amount} cents=${totals.cashflow} /></td>
+          <td>${totals.revenue === "0" ? "" : percent(share(totals.cashflow, totals.revenue))}</td>
+        `
+      : html`
+          <td>${count(totals.activeUserByEvent)}</td>
+          <td><${Amount} cents=${totals.costPerUser} /></td>
+        `}
+  `;
+}
+
+/**
+ * The overview of one group alone.
+ * @param {View} view
+ * @param {Dimension} dimension
+ * @param {any} group
+ * @returns {View}
+ */
+export function chosen(view, dimension, group) {
+  const value = group.value || group.customerId || "";
+  return { ...view, page: "overview", filters: { ...view.filters, [dimension]: [value] } };
+}
