@@ -5,7 +5,7 @@ mod support;
 use cost_insights_native::events::batch::{Customer, EventBatch, Parent, RowTexts};
 use cost_insights_native::events::fault::{FAULTS_MAX, Fault};
 use cost_insights_native::events::limits::Limits;
-use cost_insights_native::events::{decode, system_events};
+use cost_insights_native::events::{decode, decode_json, system_events};
 use cost_insights_native::ids::{self, Uuid};
 use support::*;
 
@@ -542,6 +542,22 @@ fn customers_beyond_the_limit() {
     );
     assert_eq!(told(&batch.faults[2]), expected);
     assert_eq!(batch.faults[2].facts(), [("customers_max", "7".to_owned())]);
+}
+
+/// A product of another type is a fault, also where metadata name a product.
+#[test]
+fn a_product_that_is_no_text() {
+    let body = br#"{"events": [
+        {"name": "a", "external_customer_id": "b", "product_id": {}, "metadata": {"product_id": "p"}}
+    ]}"#;
+    let batch = decode_json::decode_json(body, &context());
+    assert_eq!((batch.rows.len(), batch.faulty), (0, 1));
+    let told: Vec<_> = batch.faults.iter().map(told).collect();
+    assert_eq!(
+        (told[0].0.as_str(), told[0].1),
+        ("events[0].product_id", "TYPE_UNSUPPORTED")
+    );
+    assert_eq!(told.len(), 1);
 }
 
 // Times.

@@ -97,7 +97,8 @@ impl<'a> Checker<'a, '_> {
             return field.map(Cow::Borrowed);
         };
         if event.product_id.bytes().is_empty() {
-            return Some(product_id);
+            // A field of another type has no bytes either, but a fault.
+            return field.map(|_| product_id);
         }
         self.fault(
             Place::Field("metadata.product_id"),
