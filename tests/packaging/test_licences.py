@@ -103,6 +103,15 @@ def test_rust() -> None:
     assert {name: said for name, said in crates.items() if not is_allowed(said or "")} == {}
 
 
+def test_libraries_of_the_dashboard() -> None:
+    """Every library that the dashboard is shipped with is under a licence that is allowed."""
+    lock = json.loads((ROOT / "tests/interop/node/package-lock.json").read_text())["packages"]
+    folder = ROOT / "service/cost_insights/doors/http/dashboard/vendor"
+    shipped = [file.name.partition(".")[0] for file in folder.glob("*.LICENSE.txt")]
+    assert len(shipped) == 3
+    assert all(is_allowed(lock[f"node_modules/{name}"]["license"]) for name in shipped)
+
+
 def test_what_is_not_allowed_is_found() -> None:
     """Alternatives may hold what is not allowed, and parts may not."""
     assert is_allowed("MIT OR GPL-3.0-only")
