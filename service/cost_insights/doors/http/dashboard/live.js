@@ -5,6 +5,9 @@ import { call } from "./api.js";
 const REFRESH_MS = 5_000;
 const RETRY_MS_MAX = 60_000;
 
+/** How many times as long as an answer takes the page waits at least before it asks again. */
+const REST = 10;
+
 /** Asks `GetMetrics` again and again, and tells only what is new. */
 export class Live {
   /**
@@ -52,6 +55,7 @@ export class Live {
     const asking = new AbortController();
     this.asking = asking;
     const requests = this.ask();
+    const began = performance.now();
     try {
       const answers = await Promise.all(
         requests.map((request) => call("MetricsService/GetMetrics", request, asking.signal)),
@@ -71,7 +75,10 @@ export class Live {
       this.onError(/** @type {Error} */ (error));
     }
     if (!this.isRunning || document.visibilityState !== "visible") return;
-    const wait = Math.min(REFRESH_MS * 2 ** Math.max(0, this.failures - 1), RETRY_MS_MAX);
+    const wait = Math.min(
+      Math.max(REFRESH_MS * 2 ** Math.max(0, this.failures - 1), REST * (performance.now() - began)),
+      RETRY_MS_MAX,
+    );
     this.timer = window.setTimeout(this.refresh, wait);
   };
 }
