@@ -15,6 +15,7 @@ use cost_insights_native::events::batch::EventBatch;
 use cost_insights_native::events::decode::decode;
 use cost_insights_native::events::decode_json::decode_json;
 use cost_insights_native::time::rfc3339;
+use cost_insights_native::wire::DEPTH_MAX;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use support::{boolean, entry, field, integer, null, number, request, text};
@@ -86,6 +87,21 @@ impl Json<'_> {
             Self::Amount(picocents) => *picocents as f64 / 1e12,
             Self::Number(number) if number.is_finite() => *number,
             _ => 0.0,
+        }
+    }
+
+    /// How many messages lie in each other in protobuf, the `Value` itself included.
+    fn levels(&self) -> usize {
+        match self {
+            Self::List(items) => 2 + items.iter().map(Self::levels).max().unwrap_or(0),
+            Self::Object(members) => {
+                3 + members
+                    .iter()
+                    .map(|(_, value)| value.levels())
+                    .max()
+                    .unwrap_or(0)
+            }
+            _ => 1,
         }
     }
 
@@ -250,6 +266,13 @@ fn stored(batch: &Arc<EventBatch>) -> (Vec<u8>, Vec<String>) {
 
 fuzz_target!(|input: (Vec<Event<'_>>, bool)| {
     let (events, accept_valid) = input;
+    // An event, its metadata and an entry of that lie around each value. JSON has no such limit.
+    let values = events
+        .iter()
+        .flat_map(|event| event.metadata.iter().flatten());
+    if values.map(|(_, value)| 3 + value.levels()).max() > Some(DEPTH_MAX) {
+        return;
+    }
     let mut protobuf: Vec<u8> = events
         .iter()
         .flat_map(|event| request(event.protobuf()))
