@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 _SOCKETS = ("unix:", "unix-abstract:")
 
@@ -33,6 +34,26 @@ def socket_family(host: str) -> socket.AddressFamily:
 def is_socket(address: str) -> bool:
     """Whether an address is a Unix domain socket, such as `unix:/run/cost-insights.sock`."""
     return address.startswith(_SOCKETS)
+
+
+def names_this_machine(host: str | None) -> bool:
+    """Whether the `host` of an HTTP request is `localhost`, an address, or absent.
+
+    A page of any site can have a name of its own lead here and then call a service on loopback as
+    its own origin (DNS rebinding); an address cannot be made to lead elsewhere.
+    """
+    if host is None:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname if host.isascii() else None
+        if name is None:
+            return False
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(address: str) -> bool:

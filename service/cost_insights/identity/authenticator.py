@@ -90,17 +90,25 @@ class Authenticator:
         scopes: frozenset[str],
         certificate: bytes | None = None,
         session: str | None = None,
+        names_this_machine: bool = True,
     ) -> Caller:
         """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`, whose request
         is counted.
 
         `authorization` is the value of the header of that name. Without it the value of a `session`
         counts, unless it was not made here, and without both the client certificate, if it is
-        registered: `certificate` is its `certificate_sha256`. The caller needs one of the `scopes`.
+        registered: `certificate` is its `certificate_sha256`. Who has none of these may act as the
+        open organization only by a name that leads to this machine and nowhere else:
+        `names_this_machine`. The caller needs one of the `scopes`.
         Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
         """
         caller = await self.authenticate(
-            authorization, method=method, scopes=scopes, certificate=certificate, session=session
+            authorization,
+            method=method,
+            scopes=scopes,
+            certificate=certificate,
+            session=session,
+            names_this_machine=names_this_machine,
         )
         caller.rates.take_request()
         return caller
@@ -132,6 +140,7 @@ class Authenticator:
         scopes: frozenset[str],
         certificate: bytes | None = None,
         session: str | None = None,
+        names_this_machine: bool = True,
     ) -> Caller:
         """The caller, as `authorize` finds it, without counting a request."""
         found = None if session is None else await self._sessions.decode(session)
@@ -143,9 +152,9 @@ class Authenticator:
                 raise _expired("session", found.expires_us)
             caller = (await self._alive(found.token_sha256)).caller
         elif certificate is not None:
-            caller = await self._with_certificate(certificate)
+            caller = await self._with_certificate(certificate, names_this_machine)
         else:
-            caller = await self._without_token("no access token")
+            caller = await self._without_token("no access token", names_this_machine)
         if (call := running_call()) is not None:
             call.organization = caller.organization.name
         if not scopes & caller.scopes:
@@ -159,12 +168,19 @@ class Authenticator:
             )
         return caller
 
-    async def _without_token(self, carried: str) -> Caller:
+    async def _without_token(self, carried: str, names_this_machine: bool) -> Caller:
         known = None if self._closed else await self._known(_NO_TOKEN)
         if known is None:
             self._closed = True
             raise UnauthenticatedError(
                 f"the call carries {carried}; send `authorization: Bearer TOKEN`",
+                reason="TOKEN_MISSING",
+            )
+        if not names_this_machine:
+            raise UnauthenticatedError(
+                f"the call carries {carried}, and its host is neither localhost nor an address: it "
+                "may come from a page of another site; call the service by its address, or send "
+                "`authorization: Bearer TOKEN`",
                 reason="TOKEN_MISSING",
             )
         return known.caller
@@ -178,11 +194,12 @@ class Authenticator:
         self.uses.note(key)
         return known
 
-    async def _with_certificate(self, key: bytes) -> Caller:
+    async def _with_certificate(self, key: bytes, names_this_machine: bool) -> Caller:
         known = await self._known(key)
         if known is None or not known.is_certificate:
             return await self._without_token(
-                "no access token, and its client certificate is not registered as one"
+                "no access token, and its client certificate is not registered as one",
+                names_this_machine,
             )
         _check_alive(known)
         self.uses.note(key)

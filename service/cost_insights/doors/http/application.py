@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cost_insights.addresses import names_this_machine
 from cost_insights.api.admission import CALL_BYTES, COPIES
 from cost_insights.api.compatible import (
     ENDPOINTS,
@@ -172,6 +173,8 @@ class _CompatibleEndpoint:
                     method=self._method,
                     scopes=endpoint.scopes,
                     certificate=certificate_of(scope) if authorization is None else None,
+                    names_this_machine=authorization is not None
+                    or names_this_machine(headers.get(b"host", b"").decode("latin-1") or None),
                 )
                 size = CALL_BYTES
                 if endpoint.has_body:

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from cost_insights.addresses import names_this_machine
 from cost_insights.api.admission import CALL_BYTES, COPIES, Reservation
 from cost_insights.api.operations import (
     OPERATIONS,
@@ -214,6 +215,7 @@ class _Authentication(MetadataInterceptor[None]):
                 scopes=operation.scopes,
                 certificate=_room.get().certificate,
                 session=_session(ctx),
+                names_this_machine=names_this_machine(ctx.request_headers.get("host")),
             )
         except FAILURES as error:
             raise _connect_error(error, operation.path, None) from None

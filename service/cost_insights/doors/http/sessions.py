@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from cost_insights import clock
+from cost_insights.addresses import names_this_machine
 from cost_insights.doors.http.answers import HttpError, error_answer, json_answer
 from cost_insights.doors.http.bodies import check_json
 from cost_insights.doors.http.protocol import certificate_of
@@ -119,6 +120,7 @@ class _SessionHandler:
                 scopes=SCOPES,
                 certificate=certificate_of(request.scope),
                 session=value,
+                names_this_machine=names_this_machine(request.headers.get("host")),
             )
         except UnauthenticatedError as error:
             described["detail"] = error.message
