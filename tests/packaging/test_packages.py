@@ -76,7 +76,8 @@ def test_the_source_distribution_is_complete(packages: Path) -> None:
 def test_the_bills_of_materials(packages: Path, wheel: Path) -> None:
     """They name each Python package that is installed, and each crate that is linked."""
     (file,) = packages.glob("*.cdx.json")
-    named = {one["name"].lower() for one in json.loads(file.read_text())["components"]}
+    components = json.loads(file.read_text())["components"]
+    named = {one["name"].lower().replace("_", "-") for one in components}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for needed in project["dependencies"]:
         name = needed.split(">")[0].split("[")[0].strip().lower()

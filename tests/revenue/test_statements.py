@@ -27,7 +27,12 @@ from cost_insights.revenue.statements import (
 from cost_insights.revenue.subscriptions import latest_statements, record_events, record_states
 from cost_insights.revenue.tables import Row
 from cost_insights.store import Store
-from cost_insights.store.schema import customer, subscription, subscription_statement
+from cost_insights.store.schema import (
+    customer,
+    organization,
+    subscription,
+    subscription_statement,
+)
 from tests.support.ledger import rows
 from tests.support.records import new_organization, state
 
@@ -238,6 +243,7 @@ def test_states_of_before_are_statements(database_url: str) -> None:
             alembic.command.upgrade(config, "0004")
         owner = new_organization(store)
         with store.write() as connection:
+            connection.execute(sa.update(organization).values(customers_count=4))
             number_and_id = {"number": 3, "id": uuid.uuid4(), "external_id": "c"}
             connection.execute(
                 sa.insert(customer),

@@ -236,3 +236,20 @@ def test_a_malformed_line_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     handler.flush()
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["message"] == "good"
+
+
+def test_other_handlers_have_the_record_as_it_was() -> None:
+    """The writer changes a copy: tests and OpenTelemetry see the error and the arguments."""
+    stream = io.StringIO()
+    handler = QueuedHandler(JsonLines(), stream)
+    try:
+        raise RuntimeError("a bug")
+    except RuntimeError as error:
+        trace = (RuntimeError, error, error.__traceback__)
+    record = logging.LogRecord("a", logging.ERROR, "p", 1, "in %s", ("b",), trace)
+    handler.handle(record)
+    handler.flush()
+    assert record.exc_info == trace
+    assert record.args == ("b",)
+    assert "RuntimeError: a bug" in stream.getvalue()
+    assert '"in b"' in stream.getvalue()

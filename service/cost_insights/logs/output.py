@@ -5,6 +5,7 @@ reader nor a full pipe holds the event loop up. Lines beyond what may wait are c
 """
 
 import contextlib
+import copy
 import datetime
 import functools
 import json
@@ -90,6 +91,9 @@ class QueuedHandler(logging.Handler):
         if len(self._waiting) >= _WAITING_MAX:
             self._lost += 1
             return
+        if record.args or record.exc_info:
+            # Other handlers have the record as well.
+            record = copy.copy(record)
         if record.args:
             record.msg, record.args = record.getMessage(), None
         if record.exc_info:
