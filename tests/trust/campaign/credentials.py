@@ -254,7 +254,7 @@ def _judge(outcome: Outcome, way: Way, credential: Credential, answer: Answer) -
     )
 
 
-_DERIVED: Final = {"batch", "segment"}
+_DERIVED: Final = {"compaction", "batch", "segment"}
 """Tables that the compactor changes at any time, and that follow from the others."""
 
 
