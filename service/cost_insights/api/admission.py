@@ -42,8 +42,8 @@ INGESTS_MAX: Final = 256
 wait unread, and another organization comes before them. More would not make it faster."""
 
 INGESTS_SHARED: Final = 64
-"""The same while another organization calls, too; with fewer, transactions of small requests would
-hold too few of them."""
+"""The number of such calls while several organizations call. A lower one would make transactions of
+small requests short, and all of them slower."""
 
 _SHARED_SECONDS: Final = 0.25
 """The time for which organizations share after calls of two of them came in turn: one that sends

@@ -166,8 +166,8 @@ class CellCheck:
         differences_max: int = 0,
         accept_loss: bool = False,
     ) -> None:
-        """With `accept_loss`, cells are expected to hold only the intact events, even where they
-        still count events that are damaged or missing."""
+        """With `accept_loss`, cells must equal the sums of the intact events: that they still count
+        a damaged or missing event is a difference then."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max

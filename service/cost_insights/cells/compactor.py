@@ -63,7 +63,7 @@ class Compactor:
         self._cache = cache
         self._not_before: dict[int, float] = {}
         self._waiting: Sequence[Pending] = ()
-        """What this process, if it is the one that compacts, last saw waiting."""
+        """The batches that waited at the last look; empty in processes that do not compact."""
 
     def begin(self) -> None:
         """Forgets the state: another process may have compacted since."""

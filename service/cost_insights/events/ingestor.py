@@ -41,8 +41,8 @@ _GROUP_EVENTS_MAX = 10_000
 for all of them, and larger transactions hardly cost less an event."""
 
 _SHARED_GROUP_EVENTS_MAX = 4_000
-"""The same while several organizations send: one with few requests in flight has none waiting while
-the others' are stored, and gets the less the longer that takes."""
+"""The limit while several organizations send. An organization with few requests in flight has none
+waiting while those of the others are stored, so long transactions would cost it its share."""
 
 _MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000

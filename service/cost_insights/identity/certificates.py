@@ -34,7 +34,7 @@ class Certificate:
     """The SHA-256 of the certificate in hexadecimal digits, as other programs show it."""
 
     subject: str
-    """What it says of its holder, such as `CN=billing,O=acme`."""
+    """The subject of the certificate: the name of its holder, such as `CN=billing,O=acme`."""
 
     expires_us: int
 
@@ -46,7 +46,7 @@ def certificate_sha256(der: bytes) -> bytes:
 
 @lru_cache(_CACHED_MAX)
 def certificate_sha256_of_pem(pem: bytes) -> bytes:
-    """The same for a certificate in PEM, remembered: each call of a connection shows it."""
+    """The hash of a certificate in PEM, cached because each call of a connection shows it."""
     return certificate_sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip()))
 
 

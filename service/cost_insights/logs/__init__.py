@@ -1,4 +1,4 @@
-"""What the service says of itself in its log."""
+"""The log of the service: its lines, how they are written, and which are left out."""
 
 from cost_insights.logs.repeated import RepeatedLines
 

@@ -37,7 +37,7 @@ _SECRETS: Final = (
     (re.compile(r"(?i)\b(bearer )\S+"), r"\1***"),
     (re.compile(r"(\w://[^\s:/@]*:)[^\s@]+@"), r"\1***@"),
 )
-"""What no line may hold, and what is written in its place."""
+"""Patterns of secrets, and the text that takes their place in every line."""
 
 
 def set_up_log(level: int, log_format: LogFormat, *, shows_process: bool = False) -> None:
@@ -187,7 +187,7 @@ class JsonLines(logging.Formatter):
         return f"{text}.{int((seconds - whole) * 1_000):03d}Z"
 
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
-        """What is known of a record, none of it secret."""
+        """The fields of a record; none of them is secret."""
         is_access = isinstance(record, AccessRecord)
         fields: dict[str, object] = {
             "time": self._time(record.created),

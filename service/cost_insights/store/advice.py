@@ -64,7 +64,7 @@ class ServerSetting:
 
 @dataclass(frozen=True)
 class DatabaseServer:
-    """What is known of a server and of the events in it."""
+    """The settings and sizes of a server, on which advice is based."""
 
     version: str
     settings: Mapping[str, ServerSetting]
@@ -100,7 +100,7 @@ class Advice:
 
 
 def read_server(connection: sa.Connection) -> DatabaseServer:
-    """What the server says of itself, on a connection that has done nothing else."""
+    """Reads the settings and sizes of a server, on a new connection."""
     settings = {
         name: ServerSetting(
             shown,

@@ -12,7 +12,7 @@ from cost_insights.telemetry.measurements import GRPC, UNKNOWN
 _T = TypeVar("_T")
 
 Metadata: TypeAlias = Sequence[tuple[str, Any]]
-"""What comes with a call, in order."""
+"""The metadata of a call: names and values, in the order in which they came."""
 
 Handle: TypeAlias = Callable[[Context, Metadata], Awaitable[_T]]
 """Takes (context, metadata), and reads the requests from the context."""
