@@ -143,11 +143,10 @@ class Authenticator:
         names_this_machine: bool = True,
     ) -> Caller:
         """The caller, as `authorize` finds it, without counting a request."""
-        found = None if session is None else await self._sessions.decode(session)
         if authorization is not None:
             # What a caller says is never replaced by what its connection shows.
             caller = (await self._alive(_key_of(_secret(authorization)))).caller
-        elif found is not None:
+        elif session is not None and (found := await self._sessions.decode(session)) is not None:
             if found.expires_us <= clock.now_us():
                 raise _expired("session", found.expires_us)
             caller = (await self._alive(found.token_sha256)).caller
