@@ -61,7 +61,13 @@ demo: .venv/installed ## Shows the service at work on a generated month of event
 serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(BIN)/cost-insights serve
 
-test: .venv/installed .venv/go-tools .venv/node-tools $(SDKS) ## Runs all tests, on SQLite and on a real PostgreSQL.
+# What Envoy knows, in an environment of its own too: it brings other versions of packages that the service imports.
+.venv/xds-protos/installed: tests/tools/xds-protos.lock | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed $(SDKS) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh
@@ -103,6 +109,7 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
+	echo xds-protos | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/tools/xds-protos.lock
 	for sdk in $(SDK_LOCKS:tests/interop/python/polar-sdk-%.lock=%); do \
 	    echo "polar-sdk==$$sdk" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/interop/python/polar-sdk-$$sdk.lock || exit; \
 	done

@@ -1,13 +1,13 @@
 """The configuration of the reverse proxy: what Envoy knows, and what goes with the service."""
 
-import importlib
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from envoy.config.bootstrap.v3 import bootstrap_pb2
-from google.protobuf import json_format
 
 from cost_insights.settings import Settings
 from tests.support.attacked import AttackedService
@@ -18,18 +18,22 @@ FILE = Path(__file__).parents[2] / "deploy/envoy/envoy.yaml"
 TEXT = FILE.read_text()
 
 
+def read_by_envoy(config: str) -> subprocess.CompletedProcess[str]:
+    """Reads a configuration, as JSON, with the messages of Envoy's API."""
+    python = Path(sys.prefix) / "xds-protos" / "bin" / "python"
+    packages = sorted(set(re.findall(r"googleapis\.com/(envoy\.\S+)\.\w+\n", TEXT)))
+    command = [python, Path(__file__).with_name("envoy_bootstrap.py"), *packages]
+    return subprocess.run(command, input=config, capture_output=True, check=False, text=True)
+
+
 def test_envoy_knows_every_field() -> None:
     """The file is a valid message of Envoy's API, the configurations of all extensions included."""
-    for package, message in set(re.findall(r"googleapis\.com/(envoy\.\S+)\.(\w+)\n", TEXT)):
-        folder = package.replace(".", "/")
-        import envoy
-
-        (root,) = map(Path, envoy.__path__)
-        for path in sorted((root.parent / folder).glob("*_pb2.py")):
-            importlib.import_module(f"{package}.{path.stem}")
-        assert message
-    bootstrap = json_format.ParseDict(yaml.safe_load(TEXT), bootstrap_pb2.Bootstrap())
-    assert len(bootstrap.static_resources.listeners) == 2
+    config = json.dumps(yaml.safe_load(TEXT))
+    read = read_by_envoy(config)
+    assert read.returncode == 0, read.stderr
+    assert read.stdout == "2 listeners\n"
+    misspelled = read_by_envoy(config.replace("max_heap_size_bytes", "heap_size_bytes_max"))
+    assert "heap_size_bytes_max" in misspelled.stderr
 
 
 def found(node: Any, name: str) -> list[Any]:

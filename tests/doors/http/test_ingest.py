@@ -314,7 +314,7 @@ def test_a_slow_body(start_http: StartServer, database_url: str) -> None:
         host, port = service.server.http_address.split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(
-                f"POST {INGEST} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+                f"POST {INGEST} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
                 "content-length: 1000\r\n\r\n{".encode()
             )
             with httpx.Client(base_url=service.url) as client:
