@@ -44,12 +44,12 @@ _SHARED_GROUP_EVENTS_MAX = 4_000
 """The limit while several organizations send. An organization with few requests in flight has none
 waiting while those of the others are stored, so long transactions would cost it its share."""
 
-_MANY_REQUESTS = 16
 _FEW_EVENTS = 1_000
-_GATHERING_SECONDS = 0.008
-"""After a transaction of many requests the next one of few events waits so long for more: a
-transaction costs more than what it holds where requests are small, and whoever sends many
-goes on once those before are answered."""
+_SEVERAL_REQUESTS = 4
+_GATHERING_SECONDS = 0.016
+"""After a transaction of several requests the next one of few events waits until as many events are
+there as were sent meanwhile and before, but only so long: a transaction costs more than what it
+holds where requests are small, and whoever sends several goes on once those before are answered."""
 
 _T = TypeVar("_T")
 
@@ -101,6 +101,10 @@ class Ingestor:
         self._waiting: FairQueue[_Waiting] = FairQueue()
         self._waiting_events = 0
         self._waiting_bytes = 0
+        self._expected_events = 0
+        self._gathers_until = 0.0
+        """The number of events that the next transaction waits for, and until when."""
+
         self._owners_of_last: frozenset[int] = frozenset()
         """The organizations with requests in the last group."""
 
@@ -206,7 +210,7 @@ class Ingestor:
         self._waiting_events += len(batch)
         self._waiting_bytes += request_bytes
         self._arrived.set()
-        if self._waiting_events >= _FEW_EVENTS:
+        if self._waiting_events >= self._expected_events:
             self._enough.set()
         return waiting.outcome
 
@@ -264,11 +268,9 @@ class Ingestor:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            stored = 0
             ahead = False
             while self._waiting:
-                if stored >= _MANY_REQUESTS:
-                    await self._gather()
+                await self._gather()
                 group = self._next_group()
                 if not group:
                     continue
@@ -280,16 +282,30 @@ class Ingestor:
                 ahead = self._waiting_events >= _FEW_EVENTS
                 if not ahead:
                     await storing
-                stored = len(group)
+                self._expect(group)
             if self._closing:
                 return
 
+    def _expect(self, stored: Sequence[_Waiting]) -> None:
+        """Expects as many events as those who sent the last ones are likely to send next."""
+        if len(stored) < _SEVERAL_REQUESTS:
+            self._expected_events = 0
+            return
+        events = sum(len(waiting.submission.batch) for waiting in stored)
+        self._expected_events = min(_FEW_EVENTS, events + self._waiting_events)
+        self._gathers_until = asyncio.get_running_loop().time() + _GATHERING_SECONDS
+
     async def _gather(self) -> None:
-        """Returns once many events wait, or after some time."""
-        if self._waiting_events >= _FEW_EVENTS or self._closing:
+        """Returns once as many events wait as are expected, or after some time."""
+        loop = asyncio.get_running_loop()
+        if (
+            self._waiting_events >= self._expected_events
+            or loop.time() >= self._gathers_until
+            or self._closing
+        ):
             return
         self._enough.clear()
-        timer = asyncio.get_running_loop().call_later(_GATHERING_SECONDS, self._enough.set)
+        timer = loop.call_at(self._gathers_until, self._enough.set)
         await self._enough.wait()
         timer.cancel()
 
