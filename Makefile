@@ -11,7 +11,7 @@ SDK_LOCKS := $(wildcard tests/interop/python/polar-sdk-*.lock)
 SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast lint format generate generate-check lock package bench bench-metrics trust clean venv-works
+.PHONY: help setup demo serve test test-fast lint format generate generate-check released lock package bench bench-metrics trust clean venv-works
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,7 @@ lint: .venv/installed .venv/go-tools .venv/node-tools generate-check ## Runs all
 	cargo fmt --check
 	cargo clippy --quiet --all-targets --all-features -- --deny warnings
 	sh tests/tools/lint_protos.sh
+	sh tests/tools/check_breaking.sh
 	sh tests/tools/check_dashboard.sh
 
 format: .venv/requirements ## Formats the code of both languages.
@@ -104,6 +105,9 @@ generate-check: .venv/requirements ## Fails where what follows from the protos i
 	mkdir -p .cache
 	sh tests/tools/generate.sh .cache/generated .cache/rpcs.openapi.json
 	diff --recursive --exclude=__pycache__ .cache/generated $(GENERATED) && diff .cache/rpcs.openapi.json $(OPENAPI) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
+
+released: .venv/requirements ## Keeps the protos as those of a release, whose clients later protos must not break.
+	sh tests/tools/image.sh proto proto/released.binpb
 
 lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/pip install --quiet uv

@@ -15,6 +15,7 @@ COMMANDS = (
     "ingest",
     "metrics",
     "healthcheck",
+    "proto",
     "organization create",
     "organization limits",
     "organization list",

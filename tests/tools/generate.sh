@@ -2,6 +2,10 @@
 # Generates the Python code of the protos into the folder given as $1, and the part of the OpenAPI
 # document that describes the RPCs into the file given as $2.
 #
+# The protos themselves stand beside their code, as in googleapis-common-protos, so that an
+# installation can hand them on. So do those of `google/protobuf`, which no package holds that the
+# service needs: some compilers come without them.
+#
 # `google/api` and `google/rpc` come from googleapis-common-protos. Only files
 # that define a service get gRPC code.
 set -eu
@@ -19,8 +23,12 @@ $bin/python -m grpc_tools.protoc -I proto -I "$site" \
     proto/cost_insights/v1/*_service.proto
 echo '"""The messages and services of cost_insights.v1, generated from proto/."""' \
     > "$out/cost_insights/v1/__init__.py"
+cp proto/cost_insights/v1/*.proto "$out/cost_insights/v1"
+mkdir -p "$out/cost_insights/v1/imports/google/protobuf"
+for name in any descriptor duration struct timestamp; do
+    cp "$site/grpc_tools/_proto/google/protobuf/$name.proto" "$out/cost_insights/v1/imports/google/protobuf"
+done
 rm -rf "$1"
 mv "$out/cost_insights/v1" "$1"
-$bin/python -m grpc_tools.protoc -I proto -I "$site" --include_imports --include_source_info \
-    --descriptor_set_out="$out/protos.binpb" proto/cost_insights/v1/*.proto
+sh tests/tools/image.sh proto "$out/protos.binpb" --include_source_info
 $bin/python tests/tools/openapi.py "$out/protos.binpb" > "$2"

@@ -48,6 +48,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "metrics",
         "Shows costs and revenue: a row for each period, the totals, and a plot.",
     ),
+    "proto": (
+        "protos",
+        "Writes the protos with everything they import, for clients in any language.",
+    ),
     "healthcheck": (
         "healthcheck",
         "Checks whether a service is serving, by the standard gRPC health protocol.",
