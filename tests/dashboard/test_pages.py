@@ -1,5 +1,6 @@
 """The dashboard, as it is seen and used in Chromium."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 
-from cost_insights.v1 import revenue_service_pb2
+from cost_insights.v1 import cost_pb2, revenue_service_pb2
 from tests.support.databases import Databases
 from tests.support.revenue import money, new_order, new_subscription
 from tests.support.sdks import NODE_MODULES
@@ -442,3 +443,93 @@ def test_amounts_are_never_floats(service: Service, open_page: Callable[..., Pag
         list(changes),
     )
     assert dict(zip(changes, words, strict=True)) == changes
+
+
+def cells_of(page: Page, region: str) -> list[list[str]]:
+    """The rows of a table, with amounts as they are copied."""
+    found: list[list[str]] = page.get_by_role("region", name=region).evaluate(
+        """region => [...region.querySelectorAll("tbody tr")].map((row) => [...row.cells].map(
+            (cell) => cell.querySelector(".amount")?.dataset.plain ?? cell.textContent.trim()
+        ))"""
+    )
+    return found
+
+
+def listed(caller: Caller, **request: Any) -> list[list[str]]:
+    """The rows of a table of events, as `ListEvents` answers them."""
+    return [
+        [
+            f"{event.timestamp.ToDatetime():%Y-%m-%d %H:%M:%S}",
+            event.name.strip(),
+            event.external_customer_id.strip(),
+            f"{Decimal(event.cost.amount) / 100:f}" if event.HasField("cost") else "",
+            event.llm.model,
+            event.product_id,
+        ]
+        for event in caller.list_page(page_size=50, **request).events
+    ]
+
+
+def test_events(
+    service: Service, earner: Caller, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """The list has the events of the RPC in its order, page by page, and new ones by themselves;
+    one event is shown with its exact amount, whatever its texts hold."""
+    page = open_page(service.url, permissions=["clipboard-read", "clipboard-write"])
+    sign_in(page, earner)
+    page.get_by_role("button", name="90 days").click()
+    page.get_by_role("link", name="Events").click()
+    expect(page.get_by_text("The latest events")).to_be_visible()
+    assert cells_of(page, "Events") == listed(earner)
+    assert violations(page) == []
+    (first,) = earner.list_page(page_size=1).events
+    page.get_by_role("link", name="Older").click()
+    expect(page.get_by_text("Earlier events.")).to_be_visible()
+    token = earner.list_page(page_size=50).next_page_token
+    assert cells_of(page, "Events") == listed(earner, page_token=token)
+    # The address says the place in the list, and going on from the latest forgets it.
+    page.reload()
+    expect(page.get_by_text("Earlier events.")).to_be_visible()
+    assert cells_of(page, "Events") == listed(earner, page_token=token)
+    page.get_by_role("link", name="Latest").click()
+    expect(page.get_by_text("The latest events")).to_be_visible()
+    page.get_by_placeholder("Value").fill("user 3")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    assert cells_of(page, "Events") == listed(earner, external_customer_ids=["user 3"])
+    earner.ingest(
+        new_event(
+            name=HOSTILE[0],
+            external_customer_id="user 3",
+            external_id=HOSTILE[1],
+            cost="12345.000000000001",
+            product_id=HOSTILE[4],
+            metadata={HOSTILE[0]: HOSTILE[1], "count": 7},
+            llm=cost_pb2.Llm(
+                vendor=HOSTILE[2], model=HOSTILE[3], input_tokens=1_234_567, prompt=HOSTILE[0]
+            ),
+        )
+    )
+    expect(page.get_by_role("cell", name=HOSTILE[0])).to_be_visible()
+    page.get_by_role("row", name=HOSTILE[0]).get_by_role("link").click()
+    expect(page.locator("dl .amount")).to_have_text("$123.45000000000001")
+    (newest,) = earner.list_page(page_size=1).events
+    assert parse_qs(urlsplit(page.url).query)["id"] == [newest.id] != [first.id]
+    page.get_by_role("button", name="Copy the cost").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "123.45000000000001"
+    names, values = (page.locator(tag).all_inner_texts() for tag in ("dt", "dd"))
+    facts = dict(zip(names, values, strict=True))
+    assert facts[HOSTILE[0]] == HOSTILE[1] == facts["Idempotency key"]
+    assert (facts["Model"], facts["Input tokens"]) == (HOSTILE[3], "1,234,567")
+    assert violations(page) == []
+    page.get_by_text("JSON", exact=True).click()
+    assert json.loads(page.locator("pre code").inner_text())["cost"]["amount"] == (
+        "12345.000000000001"
+    )
+    page.get_by_role("link", name="All events").click()
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Customer: user 3")
+    page.goto(f"{service.url}/?page=event&id=nothing")
+    expect(page.get_by_role("alert")).to_contain_text("nothing")
+    assert page.title() == "Cost Insights"
+    assert complaints == []

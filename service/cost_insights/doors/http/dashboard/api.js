@@ -25,6 +25,14 @@ export class CallError extends Error {
  * }} Session
  */
 
+/** @typedef {{
+ *   rpc: string,
+ *   request: object,
+ *   isOptional?: boolean,
+ * }} Question a call of an RPC; the page also shows what it has where an optional one is not
+ *   permitted
+ */
+
 /** The header by which the service knows its own page. */
 const FROM_PAGE = { "connect-protocol-version": "1" };
 
@@ -43,6 +51,32 @@ const CODES = { 400: "invalid_argument", 401: "unauthenticated", 403: "permissio
 export async function call(rpc, request, signal) {
   const answer = await send(`cost_insights.v1.${rpc}`, "POST", request, signal);
   return answer.json();
+}
+
+/**
+ * Asks a question; an optional one that is not permitted has the answer `{denied}`, with the reason
+ * in words.
+ * @param {Question} question
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>} the answer in its JSON form
+ */
+export async function ask({ rpc, request, isOptional }, signal) {
+  try {
+    return await call(rpc, request, signal);
+  } catch (error) {
+    if (isOptional && error instanceof CallError && error.code === "permission_denied") {
+      return { denied: error.message };
+    }
+    throw error;
+  }
+}
+
+/**
+ * @param {object} request
+ * @returns {Question} for metrics
+ */
+export function metricsQuestion(request) {
+  return { rpc: "MetricsService/GetMetrics", request };
 }
 
 /** @returns {Promise<Session>} who this browser acts as */

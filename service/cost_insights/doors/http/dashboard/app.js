@@ -6,21 +6,31 @@ import { Live } from "./live.js";
 import { Theme, ViewLink, applyTheme, copyExactly } from "./parts.js";
 import * as breakdown from "./pages/breakdown.js";
 import * as customers from "./pages/customers.js";
+import * as event from "./pages/event.js";
+import * as events from "./pages/events.js";
 import * as overview from "./pages/overview.js";
 import { SignIn } from "./pages/sign_in.js";
-import { PAGES, parseView, queryOf } from "./state.js";
+import { DETAILS, DIMENSION_NAMES, PAGES, parseView, queryOf } from "./state.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").View} View */
 
-/**
- * Each page: what it asks, and what it shows of the answers.
- * @type {Record<string, {
- *   requests: (view: View, now: Date) => object[],
- *   Page: (props: PageProps) => any,
- * }>}
+/** @typedef {{
+ *   dimensions?: import("./state.js").Dimension[],
+ *   hasInterval?: boolean,
+ *   hasSpan?: boolean,
+ * }} Tools the filters that count on a page, and which other choices do: all, where it says nothing
  */
-const MODULES = { overview, breakdown, customers };
+
+/** @typedef {{
+ *   questions: (view: View, now: Date) => import("./api.js").Question[],
+ *   Page: (props: PageProps) => any,
+ *   tools?: Tools,
+ * }} PageModule what a page asks, and what it shows of the answers
+ */
+
+/** @type {Record<string, PageModule>} */
+const MODULES = { overview, breakdown, customers, events, event };
 
 /** @typedef {{
  *   view: View,
@@ -51,7 +61,7 @@ class App extends Component {
   live = new Live(
     () => {
       this.asked = this.state.view;
-      return pageOf(this.asked).requests(this.asked, new Date());
+      return pageOf(this.asked).questions(this.asked, new Date());
     },
     (answers) => this.setState({ shown: { view: this.asked, answers }, error: "" }),
     (error) => this.fail(error),
@@ -93,7 +103,8 @@ class App extends Component {
 
   /** @param {Partial<View>} change */
   change = (change) => {
-    const view = { ...this.state.view, ...change };
+    // What else is chosen makes another list, and that is read from its beginning.
+    const view = { ...this.state.view, after: "", ...change };
     history.pushState(null, "", queryOf(view));
     this.setState({ view }, this.live.refresh);
   };
@@ -110,13 +121,14 @@ class App extends Component {
     if (session !== null && session.organization === null) {
       return html`<${SignIn} reason=${this.reason(session)} onSignedIn=${this.identify} />`;
     }
+    const tools = pageOf(view).tools ?? {};
     return html`
       <header>
         <a class="brand" href="./">Cost Insights</a>
         <nav aria-label="Pages">
           ${Object.entries(PAGES).map(
             ([page, name]) => html`
-              <${ViewLink} view=${{ ...view, page }} onChange=${this.change} current=${page === view.page}>${name}<//>
+              <${ViewLink} view=${{ ...view, page, after: "" }} onChange=${this.change} current=${page === (DETAILS[view.page]?.list ?? view.page)}>${name}<//>
             `,
           )}
         </nav>
@@ -125,8 +137,16 @@ class App extends Component {
         ${session?.signed_in && html`<button type="button" onClick=${this.leave}>Sign out</button>`}
       </header>
       <main aria-busy=${String(shown?.view !== view)}>
-        <h1>${PAGES[view.page]}</h1>
-        <${Toolbar} view=${view} onChange=${this.change} />
+        <h1>
+          ${PAGES[view.page] ?? html`${DETAILS[view.page]?.name} <bdi>${view.id}</bdi>`}
+        </h1>
+        <${Toolbar}
+          view=${view}
+          dimensions=${tools.dimensions ?? DIMENSION_NAMES}
+          hasSpan=${tools.hasSpan ?? true}
+          hasInterval=${tools.hasInterval ?? true}
+          onChange=${this.change}
+        />
         ${error &&
         html`<p class="error" role="alert">
           ${error} <button type="button" onClick=${session === null ? this.identify : this.live.refresh}>Try again</button>
@@ -149,7 +169,7 @@ class App extends Component {
   }
 }
 
-/** @param {View} view */
+/** @param {View} view @returns {PageModule} */
 function pageOf(view) {
   return MODULES[view.page] ?? overview;
 }

@@ -1,6 +1,6 @@
 // Answers that stay fresh: asked for again every few seconds while somebody looks.
 
-import { call } from "./api.js";
+import { ask } from "./api.js";
 
 const REFRESH_MS = 5_000;
 const RETRY_MS_MAX = 60_000;
@@ -8,15 +8,15 @@ const RETRY_MS_MAX = 60_000;
 /** How many times as long as an answer takes the page waits at least before it asks again. */
 const REST = 10;
 
-/** Asks `GetMetrics` again and again, and tells only what is new. */
+/** Asks the same questions again and again, and tells only what is new. */
 export class Live {
   /**
-   * @param {() => object[]} ask the requests as they are now
+   * @param {() => import("./api.js").Question[]} questions what to ask now
    * @param {(answers: any[]) => void} onAnswers called if the answers differ from the last ones
    * @param {(error: Error) => void} onError
    */
-  constructor(ask, onAnswers, onError) {
-    this.ask = ask;
+  constructor(questions, onAnswers, onError) {
+    this.questions = questions;
     this.onAnswers = onAnswers;
     this.onError = onError;
     this.told = "";
@@ -54,14 +54,12 @@ export class Live {
     this.asking?.abort();
     const asking = new AbortController();
     this.asking = asking;
-    const requests = this.ask();
+    const questions = this.questions();
     const began = performance.now();
     try {
-      const answers = await Promise.all(
-        requests.map((request) => call("MetricsService/GetMetrics", request, asking.signal)),
-      );
+      const answers = await Promise.all(questions.map((question) => ask(question, asking.signal)));
       if (asking.signal.aborted) return;
-      const told = JSON.stringify([requests, answers]);
+      const told = JSON.stringify([questions, answers]);
       if (told !== this.told || this.failures > 0) {
         this.told = told;
         this.onAnswers(answers);
@@ -69,7 +67,7 @@ export class Live {
       this.failures = 0;
     } catch (error) {
       if (asking.signal.aborted) return;
-      // The other requests of the same round are of no use any more.
+      // The other questions of the same round are of no use any more.
       asking.abort();
       this.failures += 1;
       this.onError(/** @type {Error} */ (error));

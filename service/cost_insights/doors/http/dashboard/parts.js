@@ -59,6 +59,27 @@ export function ViewLink({ view, onChange, current, children }) {
   return html`<a href=${`./${queryOf(view)}`} onClick=${go} aria-current=${current ? "page" : undefined}>${children}</a>`;
 }
 
+/**
+ * A button that copies a text, where the browser lets a page do so: by https and on this machine.
+ * @extends {Component<{ text: string, name: string }, { isCopied: boolean }>}
+ */
+export class Copy extends Component {
+  state = { isCopied: false };
+
+  copy = async () => {
+    await navigator.clipboard.writeText(this.props.text);
+    this.setState({ isCopied: true });
+  };
+
+  render() {
+    if (navigator.clipboard === undefined) return null;
+    return html`
+      <button type="button" onClick=${this.copy}>${this.props.name}</button>
+      <span role="status">${this.state.isCopied ? " Copied" : ""}</span>
+    `;
+  }
+}
+
 /** Copies of amounts are exact, whatever is shown. */
 export function copyExactly() {
   document.addEventListener("copy", (event) => {

@@ -1,5 +1,6 @@
 // A table of groups, the first in some order first, with their shares and changes.
 
+import { metricsQuestion } from "./api.js";
 import { html } from "./html.js";
 import { change, count, percent, share } from "./money.js";
 import { Amount, ViewLink, shown } from "./parts.js";
@@ -15,29 +16,35 @@ const COMPARED_MAX = 1_000;
 const EARNING = new Set(["customer", "product"]);
 
 /**
- * The requests of a table: the groups of the span, and those of the one before it.
+ * The questions of a table: the groups of the span, and those of the one before it.
  *
  * Totals do not depend on the interval, so it is the longest: there are few periods to answer.
  * @param {View} view
  * @param {Dimension} dimension
  * @param {string} order
  * @param {Date} now
- * @returns {object[]}
+ * @returns {import("./api.js").Question[]}
  */
-export function rankingRequests(view, dimension, order, now) {
+export function rankingQuestions(view, dimension, order, now) {
   const days = daysOf(view, now);
   const metrics = EARNING.has(dimension)
     ? ["costs", "revenue", "cashflow"]
     : ["costs", "active_user_by_event", "cost_per_user"];
   const groupBy = DIMENSIONS[dimension].group;
   return [
-    { ...requestOf(view, days, "year"), metrics, groupBy, groupsMax: ROWS_MAX, orderBy: order },
-    {
+    metricsQuestion({
+      ...requestOf(view, days, "year"),
+      metrics,
+      groupBy,
+      groupsMax: ROWS_MAX,
+      orderBy: order,
+    }),
+    metricsQuestion({
       ...requestOf(view, daysBefore(days), "year"),
       metrics: ["costs"],
       groupBy,
       groupsMax: COMPARED_MAX,
-    },
+    }),
   ];
 }
 

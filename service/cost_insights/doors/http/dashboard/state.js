@@ -11,8 +11,11 @@
  *   zone: string,
  *   by: Dimension,
  *   order: string,
+ *   id: string,
+ *   after: string,
  *   filters: Record<Dimension, string[]>,
- * }} View
+ * }} View `id` is what a page about one thing is about, and `after` the place in a list where its
+ *   page begins
  */
 
 /** @typedef {{ start: string, end: string }} Days the first and the last day, as `YYYY-MM-DD` */
@@ -56,6 +59,12 @@ export const PAGES = /** @type {Record<string, string>} */ ({
   overview: "Overview",
   breakdown: "Breakdown",
   customers: "Customers",
+  events: "Events",
+});
+
+/** The pages about one thing by their names in the address, with the pages that list such things. */
+export const DETAILS = /** @type {Record<string, { name: string, list: string }>} */ ({
+  event: { name: "Event", list: "events" },
 });
 
 /** The dimensions that costs can be broken down by. */
@@ -68,6 +77,8 @@ export const ORDERS = /** @type {Record<string, { name: string, rpc: string }>} 
   margin: { name: "Highest margin", rpc: "cashflow desc" },
   losses: { name: "Losses first", rpc: "cashflow asc" },
 });
+
+const DAY_S = 86_400;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -85,8 +96,10 @@ export function parseView(query, zone) {
   if (span === "custom" && !(isDay(from) && isDay(to) && from <= to)) span = "30d";
   const filters = /** @type {Record<Dimension, string[]>} */ ({});
   for (const name of DIMENSION_NAMES) filters[name] = [...new Set(given.getAll(name))];
+  const id = given.get("id") ?? "";
+  const detail = DETAILS[oneOf(given.get("page"), DETAILS, "")];
   return {
-    page: oneOf(given.get("page"), PAGES, "overview"),
+    page: detail === undefined ? oneOf(given.get("page"), PAGES, "overview") : id === "" ? detail.list : (given.get("page") ?? ""),
     span,
     from: span === "custom" ? from : "",
     to: span === "custom" ? to : "",
@@ -94,6 +107,8 @@ export function parseView(query, zone) {
     zone: isZone(given.get("zone") ?? "") ? /** @type {string} */ (given.get("zone")) : zone,
     by: BREAKDOWNS.find((name) => name === given.get("by")) ?? "event",
     order: oneOf(given.get("order"), ORDERS, "costs"),
+    id,
+    after: given.get("after") ?? "",
     filters,
   };
 }
@@ -114,6 +129,8 @@ export function queryOf(view) {
   query.set("zone", view.zone);
   if (view.page === "breakdown") query.set("by", view.by);
   if (view.page === "customers") query.set("order", view.order);
+  if (Object.hasOwn(DETAILS, view.page)) query.set("id", view.id);
+  if (view.page === "events" && view.after !== "") query.set("after", view.after);
   for (const name of DIMENSION_NAMES) {
     for (const value of view.filters[name]) query.append(name, value);
   }
@@ -193,12 +210,58 @@ export function requestOf(view, days, interval) {
     interval: `INTERVAL_${interval.toUpperCase()}`,
   };
   for (const name of DIMENSION_NAMES) {
-    if (view.filters[name].length > 0) request[DIMENSIONS[name].field] = view.filters[name];
+    if (name !== "customer" && view.filters[name].length > 0) request[DIMENSIONS[name].field] = view.filters[name];
   }
-  // A customer is found by either identifier.
-  const ids = view.filters.customer.filter((value) => UUID.test(value));
-  if (ids.length > 0) request["customerIds"] = ids;
-  return request;
+  return { ...request, ...customersOf(view) };
+}
+
+/**
+ * The part of a request that a filter by customers says: a customer is found by either identifier.
+ * @param {View} view
+ * @returns {{ externalCustomerIds?: string[], customerIds?: string[] }}
+ */
+export function customersOf({ filters: { customer } }) {
+  const ids = customer.filter((value) => UUID.test(value));
+  return {
+    ...(customer.length > 0 ? { externalCustomerIds: customer } : {}),
+    ...(ids.length > 0 ? { customerIds: ids } : {}),
+  };
+}
+
+/**
+ * The part of a request for a list that some days say.
+ * @param {Days} days
+ * @param {string} zone
+ * @returns {{ startTime: string, endTime: string }}
+ */
+export function boundsOf({ start, end }, zone) {
+  return { startTime: beginning(start, zone), endTime: beginning(addDays(end, 1), zone) };
+}
+
+/** The beginnings of days that were asked for. @type {Map<string, string>} */
+const BEGINNINGS = new Map();
+
+/**
+ * The first second of a day in a time zone, found by halves: no browser tells it.
+ * @param {string} day
+ * @param {string} zone
+ */
+function beginning(day, zone) {
+  const key = `${day} ${zone}`;
+  let found = BEGINNINGS.get(key);
+  if (found === undefined) {
+    const midnight = Date.parse(day) / 1_000;
+    let before = midnight - 2 * DAY_S;
+    let after = midnight + 2 * DAY_S;
+    while (after - before > 1) {
+      const middle = Math.floor((before + after) / 2);
+      if (today(zone, new Date(middle * 1_000)) < day) before = middle;
+      else after = middle;
+    }
+    found = new Date(after * 1_000).toISOString();
+    BEGINNINGS.set(key, found);
+  }
+  return found;
 }
 
 /** @param {View} view whether it shows a part of the events only */

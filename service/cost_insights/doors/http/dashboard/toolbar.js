@@ -22,7 +22,13 @@ const SUGGESTIONS_MAX = 100;
 const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone")];
 
 /**
- * @typedef {{ view: View, onChange: (change: Partial<View>) => void }} Props
+ * @typedef {{
+ *   view: View,
+ *   dimensions: Dimension[],
+ *   hasSpan: boolean,
+ *   hasInterval: boolean,
+ *   onChange: (change: Partial<View>) => void,
+ * }} Props `dimensions` are those whose filters count on the page
  * @typedef {{
  *   dimension: Dimension,
  *   text: string,
@@ -61,9 +67,16 @@ export class Toolbar extends Component {
     }
   };
 
+  /** @returns {Dimension} the chosen one of the dimensions that count on the page */
+  dimension() {
+    const { dimensions } = this.props;
+    const { dimension } = this.state;
+    return dimensions.includes(dimension) ? dimension : (dimensions[0] ?? "customer");
+  }
+
   /** Asks which values of a dimension cost most, to suggest them. */
   suggest = async () => {
-    const { dimension } = this.state;
+    const dimension = this.dimension();
     const { view } = this.props;
     const days = daysOf(view, new Date());
     const request = {
@@ -74,7 +87,7 @@ export class Toolbar extends Component {
     };
     try {
       const answer = await call("MetricsService/GetMetrics", request);
-      if (dimension !== this.state.dimension) return;
+      if (dimension !== this.dimension()) return;
       const groups = /** @type {any[]} */ (answer.groups ?? []).filter((group) => !group.others);
       this.setState({ suggestions: groups.map((group) => group.value ?? "").filter(Boolean) });
     } catch {
@@ -85,7 +98,8 @@ export class Toolbar extends Component {
   /** @param {SubmitEvent} event */
   add = (event) => {
     event.preventDefault();
-    const { dimension, text } = this.state;
+    const dimension = this.dimension();
+    const { text } = this.state;
     const values = this.props.view.filters[dimension];
     if (text !== "" && !values.includes(text)) this.filter(dimension, [...values, text]);
     this.setState({ text: "" });
@@ -97,12 +111,13 @@ export class Toolbar extends Component {
   }
 
   render() {
-    const { view } = this.props;
-    const { dimension, text, suggestions, zoneError } = this.state;
+    const { view, dimensions, hasSpan, hasInterval } = this.props;
+    const { text, suggestions, zoneError } = this.state;
+    const dimension = this.dimension();
     const chips = DIMENSION_NAMES.flatMap((name) => view.filters[name].map((value) => ({ name, value })));
     return html`
       <div class="toolbar">
-        <div class="spans" role="group" aria-label="Span">
+        ${hasSpan && html`<div class="spans" role="group" aria-label="Span">
           ${Object.entries(SPANS).map(
             ([key, name]) => html`
               <button type="button" key=${key} aria-pressed=${String(view.span === key)} onClick=${() => this.chooseSpan(key)}>
@@ -110,32 +125,36 @@ export class Toolbar extends Component {
               </button>
             `,
           )}
-        </div>
-        ${view.span === "custom" &&
+        </div>`}
+        ${hasSpan &&
+        view.span === "custom" &&
         html`
           <label class="inline">From <input type="date" value=${view.from} onChange=${(/** @type {any} */ event) => this.chooseDay("from", event.target.value)} /></label>
           <label class="inline">to <input type="date" value=${view.to} onChange=${(/** @type {any} */ event) => this.chooseDay("to", event.target.value)} /></label>
         `}
-        <label class="inline">
-          Interval
-          <select value=${view.interval} onChange=${(/** @type {any} */ event) => this.props.onChange({ interval: event.target.value })}>
-            ${Object.entries(INTERVALS).map(([key, name]) => html`<option value=${key}>${name}</option>`)}
-          </select>
-        </label>
+        ${hasInterval &&
+        html`
+          <label class="inline">
+            Interval
+            <select value=${view.interval} onChange=${(/** @type {any} */ event) => this.props.onChange({ interval: event.target.value })}>
+              ${Object.entries(INTERVALS).map(([key, name]) => html`<option value=${key}>${name}</option>`)}
+            </select>
+          </label>
+        `}
         <label class="inline">
           Time zone
           <input list="zones" value=${view.zone} onChange=${this.chooseZone} spellcheck=${false} autocomplete="off" />
         </label>
         <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>
         ${zoneError && html`<span class="error" role="alert">${zoneError}</span>`}
-        <form class="filter" onSubmit=${this.add}>
+        ${dimensions.length > 0 && html`<form class="filter" onSubmit=${this.add}>
           <label class="inline">
             Filter
             <select
               value=${dimension}
               onChange=${(/** @type {any} */ event) => this.setState({ dimension: event.target.value, suggestions: [], text: "" })}
             >
-              ${DIMENSION_NAMES.map((name) => html`<option value=${name}>${DIMENSIONS[name].name}</option>`)}
+              ${dimensions.map((name) => html`<option value=${name}>${DIMENSIONS[name].name}</option>`)}
             </select>
           </label>
           <input
@@ -150,14 +169,18 @@ export class Toolbar extends Component {
           />
           <datalist id="suggestions">${suggestions.map((value) => html`<option value=${value}></option>`)}</datalist>
           <button type="submit" disabled=${text === ""}>Add</button>
-        </form>
-        ${chips.length > 0 &&
+        </form>`}
+        ${dimensions.length > 0 &&
+        chips.length > 0 &&
         html`
           <ul class="chips" aria-label="Filters">
             ${chips.map(
               ({ name, value }) => html`
                 <li key=${`${name} ${value}`}>
-                  <span>${DIMENSIONS[name].name}: <bdi>${shown(value)}</bdi></span>
+                  <span>
+                    ${DIMENSIONS[name].name}: <bdi>${shown(value)}</bdi>
+                    ${!dimensions.includes(name) && html` <span class="note">(not on this page)</span>`}
+                  </span>
                   <button
                     type="button"
                     aria-label=${`Remove the filter ${DIMENSIONS[name].name}: ${shown(value)}`}

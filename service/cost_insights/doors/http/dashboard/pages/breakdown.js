@@ -1,10 +1,11 @@
 // Costs by event name, vendor, model or product.
 
+import { metricsQuestion } from "../api.js";
 import { Chart, course, timesOf } from "../charts.js";
 import { html } from "../html.js";
 import { bySize, change, difference } from "../money.js";
 import { Amount, ViewLink, shown } from "../parts.js";
-import { Ranking, chosen, costsOf, rankingRequests } from "../ranking.js";
+import { Ranking, chosen, costsOf, rankingQuestions } from "../ranking.js";
 import { BREAKDOWNS, DIMENSIONS, daysOf, intervalOf, requestOf } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
@@ -13,21 +14,21 @@ const DRAWN_MAX = 6;
 const MOVERS_MAX = 6;
 
 /**
- * The requests of the page: those of the table, and the courses of the largest groups.
+ * The questions of the page: those of the table, and the courses of the largest groups.
  * @param {View} view
  * @param {Date} now
- * @returns {object[]}
+ * @returns {import("../api.js").Question[]}
  */
-export function requests(view, now) {
+export function questions(view, now) {
   const days = daysOf(view, now);
   return [
-    ...rankingRequests(view, view.by, "costs desc", now),
-    {
+    ...rankingQuestions(view, view.by, "costs desc", now),
+    metricsQuestion({
       ...requestOf(view, days, intervalOf(view, days)),
       metrics: ["costs"],
       groupBy: DIMENSIONS[view.by].group,
       groupsMax: DRAWN_MAX,
-    },
+    }),
   ];
 }
 

@@ -1,19 +1,19 @@
 // Customers, by what they cost and earn.
 
 import { html } from "../html.js";
-import { Ranking, rankingRequests } from "../ranking.js";
+import { Ranking, rankingQuestions } from "../ranking.js";
 import { ORDERS } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
 /**
- * The requests of the page.
+ * The questions of the page.
  * @param {View} view
  * @param {Date} now
- * @returns {object[]}
+ * @returns {import("../api.js").Question[]}
  */
-export function requests(view, now) {
-  return rankingRequests(view, "customer", ORDERS[view.order]?.rpc ?? "", now);
+export function questions(view, now) {
+  return rankingQuestions(view, "customer", ORDERS[view.order]?.rpc ?? "", now);
 }
 
 /**
