@@ -88,7 +88,7 @@ def _contents() -> dict[str, bytes]:
 
 
 def _descriptors() -> list[FileDescriptor]:
-    """The protos of the service, the details of its errors, and every import before its importer."""
+    """The protos of the service and the details of its errors, each import before its importer."""
     found: dict[str, FileDescriptor] = {}
 
     def visit(descriptor: FileDescriptor) -> None:
