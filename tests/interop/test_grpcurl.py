@@ -12,7 +12,6 @@ from tests.support.service import SERVICES, Service
 
 FOLDER = Path(__file__).parents[2] / "proto/examples"
 EXAMPLES = sorted(FOLDER.glob("*.json"))
-QUESTIONS = sorted((FOLDER / "metrics").glob("*.json"))
 
 AMOUNTS = {
     "llm_inference": "0.025",
@@ -88,41 +87,6 @@ def test_all_examples_add_up(server: Service) -> None:
     assert answer["periods"] == [
         {"timestamp": f"{today.year}-01-01T00:00:00+00:00", **answer["totals"]}
     ]
-
-
-MEANT = {
-    "costs_by_customer": [("c1", "3"), ("c2", "0.5")],
-    "margin_by_customer": [("c1", "3"), ("c2", "0.5")],
-    "llm_costs_by_model": [("gpt-4o", "2"), ("claude", "0.5")],
-}
-"""The (value, costs) of each group that the questions are answered with."""
-
-
-@pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
-def test_a_question_is_answered(server: Service, path: Path) -> None:
-    """The documented questions are answered as they stand, in groups."""
-    models = {"gpt-4o": "openai", "claude": "anthropic", "large": "mistral"}
-    for model, customer, amount in (
-        ("gpt-4o", "c1", "2"),
-        ("claude", "c2", "0.5"),
-        ("large", "c1", "1"),
-    ):
-        event = {
-            "name": "llm.inference",
-            "external_customer_id": customer,
-            "timestamp": "2026-11-15T12:00:00Z",
-            "cost": {"amount": amount, "currency": "usd"},
-            "llm": {"vendor": models[model], "model": model},
-        }
-        answer_of(server, INGEST, json.dumps({"events": [event]}))
-    answer = answer_of(server, METRICS, path.read_text())
-    groups = [(group["value"], group["totals"]["costs"]) for group in answer["groups"]]
-    assert groups == MEANT[path.stem]
-
-
-def test_every_documented_question_is_here() -> None:
-    """Each question has its answer above."""
-    assert {path.stem for path in QUESTIONS} == MEANT.keys()
 
 
 @pytest.mark.parametrize(
