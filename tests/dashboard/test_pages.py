@@ -2,21 +2,19 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from google.protobuf import timestamp_pb2
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from cost_insights.v1 import cost_pb2, revenue_service_pb2
 from tests.support.databases import Databases
+from tests.support.pages import at, sign_in, violations
 from tests.support.revenue import money, new_order, new_subscription
-from tests.support.sdks import NODE_MODULES
 from tests.support.service import Caller, LoopThread, Service, new_event, running
 
 pytestmark = pytest.mark.slow
@@ -39,88 +37,6 @@ HOSTILE = (
     "quote\"' `back` ${tick} & < >",
     "名前 שם اسم 🧾 e\u0301",
 )
-WAIT_MS = 30_000
-
-expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def service(loop_thread: LoopThread, databases: Databases) -> Iterator[Service]:
-    """A service that asks for tokens."""
-    with (
-        databases.fresh("sqlite") as url,
-        running(loop_thread, url, http_address="127.0.0.1:0", token_cache_ms=0) as service,
-    ):
-        service.caller()
-        yield service
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the browser complains of: errors on the console, of the page and of the network."""
-    return []
-
-
-@pytest.fixture
-def open_page(chromium: Browser, complaints: list[str]) -> Iterator[Callable[..., Page]]:
-    """Opens pages, each in a browser of its own, and notes complaints."""
-    contexts = []
-
-    def note(message: ConsoleMessage) -> None:
-        # The browser writes a line of its own for each answer that is an error.
-        if message.type in {"error", "warning"} and "status of 40" not in message.text:
-            complaints.append(message.text)
-
-    def note_answer(answer: Response) -> None:
-        if answer.status >= 500:
-            complaints.append(f"{answer.status} {answer.url}")
-
-    def open_page(url: str, **options: Any) -> Page:
-        options.setdefault("timezone_id", "UTC")
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("console", note)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("response", note_answer)
-        page.goto(url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def sign_in(page: Page, caller: Caller) -> None:
-    """Enters the token of a caller."""
-    assert caller.token is not None
-    page.get_by_label("Access token").fill(caller.token)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("list", name="Totals")).to_be_visible()
-
-
-def violations(page: Page) -> list[tuple[str, str]]:
-    """What axe-core finds wrong with a page, each with the element."""
-    page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run()")["violations"]
-    return [(one["id"], node["html"]) for one in found for node in one["nodes"]]
-
-
-def at(moment: datetime) -> timestamp_pb2.Timestamp:
-    """A time as messages have it."""
-    return timestamp_pb2.Timestamp(seconds=int(moment.timestamp()))
 
 
 @pytest.fixture
@@ -286,7 +202,7 @@ def test_texts_of_callers_are_text(
 
 def rows(page: Page) -> dict[str, list[str]]:
     """The rows of the table of a page by their names, with amounts as they are copied."""
-    found: list[list[str]] = page.locator(".ranking tbody tr, .ranking tfoot tr").evaluate_all(
+    found: list[list[str]] = page.locator(".framed tbody tr, .framed tfoot tr").evaluate_all(
         """list => list.map((row) => [...row.cells].map(
             (cell) => cell.querySelector(".amount")?.dataset.plain ?? cell.textContent.trim()
         ))"""
@@ -312,7 +228,7 @@ def test_breakdown_and_customers(
     page = open_page(service.url)
     sign_in(page, earner)
     page.get_by_role("link", name="Breakdown").click()
-    table = page.locator(".ranking")
+    table = page.locator(".framed")
     expect(table).to_be_visible()
     shown = [(name, [Decimal(cells[0])]) for name, cells in rows(page).items()]
     assert shown == ranked(earner, "GROUP_BY_EVENT_NAME", ["costs"], **days(30))

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from cost_insights import identity
 from cost_insights.identity import SESSION_SECONDS_MAX, Session, Sessions
 from cost_insights.identity.tokens import token_sha256
 from tests.support.databases import Databases
-from tests.support.samples import METRICS
+from tests.support.samples import EVENTS, METRICS
 from tests.support.sdks import NODE_MODULES
 from tests.support.service import Caller, LoopThread, Service, running
 
@@ -158,9 +159,12 @@ class Browser:
         """The value of the cookie."""
         return str(self._client.cookies[COOKIE])
 
-    def call(self, path: str = LIMITS, *, without: str = "", **headers: str) -> httpx.Response:
+    def call(
+        self, path: str = LIMITS, content: bytes = b"{}", /, *, without: str = "", **headers: str
+    ) -> httpx.Response:
         """Calls an RPC as JSON, `without` one of the headers."""
-        request = self._client.build_request("POST", path, json={}, headers=headers)
+        headers = {"content-type": "application/json", **headers}
+        request = self._client.build_request("POST", path, content=content, headers=headers)
         if without:
             del request.headers[without]
         return self._client.send(request)
@@ -362,6 +366,26 @@ def test_only_rpcs_in_json_take_a_cookie(signed_in: Browser) -> None:
     assert answer.status_code == 401
     answer = signed_in.call(**{"content-type": "application/grpc-web+json"})
     assert answer.headers.get("grpc-status") == "16" or b"grpc-status: 16" in answer.content
+
+
+@pytest.mark.parametrize(
+    ("method", "content_type", "site", "code"),
+    [
+        # The call itself is refused, because it has no field.
+        (f"{METRICS}/ExportMetrics", "application/connect+json", "same-origin", "invalid_argument"),
+        (f"{METRICS}/ExportMetrics", "application/connect+json", "cross-site", "unauthenticated"),
+        (f"{METRICS}/ExportMetrics", "application/connect+proto", "same-origin", "unauthenticated"),
+        (f"{EVENTS}/StreamEvents", "application/connect+json", "same-origin", "unauthenticated"),
+    ],
+)
+def test_answers_in_parts(
+    signed_in: Browser, method: str, content_type: str, site: str, code: str
+) -> None:
+    """An export takes the cookie as other calls do; a stream of requests does not."""
+    headers = {"content-type": content_type, "sec-fetch-site": site}
+    answer = signed_in.call(method, b"\0\0\0\0\2{}", **headers)
+    assert (answer.status_code, answer.content[0]) == (200, 2)
+    assert json.loads(answer.content[5:])["error"]["code"] == code
 
 
 def test_a_service_without_tokens_is_open(loop_thread: LoopThread, databases: Databases) -> None:

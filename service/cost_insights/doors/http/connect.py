@@ -214,7 +214,7 @@ class _Authentication(MetadataInterceptor[None]):
                 method=operation.path,
                 scopes=operation.scopes,
                 certificate=_room.get().certificate,
-                session=_session(ctx),
+                session=_session(ctx, operation.kind),
                 names_this_machine=names_this_machine(ctx.request_headers.get("host")),
             )
         except FAILURES as error:
@@ -234,11 +234,20 @@ class _Authentication(MetadataInterceptor[None]):
             error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
-def _session(ctx: _Context) -> str | None:
-    """The session that counts for a request: pages call unary RPCs in JSON, and nothing else."""
+def _session(ctx: _Context, kind: CallKind) -> str | None:
+    """The session that counts for a request: pages send one message of JSON, and nothing else."""
     headers = ctx.request_headers
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return session_of(headers) if content_type == "application/json" else None
+    return session_of(headers) if content_type == _PAGE_TYPES.get(kind) else None
+
+
+_PAGE_TYPES: Final = {
+    CallKind.UNARY: "application/json",
+    CallKind.BYTES: "application/json",
+    CallKind.SERVER_STREAM: "application/connect+json",
+}
+"""The content-types of what a page calls. Pages of other origins can send each only after a
+preflight, as they can the header by which the page is known."""
 
 
 class _Codec:

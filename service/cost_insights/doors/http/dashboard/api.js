@@ -38,6 +38,12 @@ const FROM_PAGE = { "connect-protocol-version": "1" };
 
 const SESSION = "dashboard/session";
 
+/** The bytes before each message of a stream: flags, and the size of the message. */
+const PREFIX_BYTES = 5;
+
+/** The flag of the message that ends a stream. */
+const IS_LAST = 2;
+
 /** @type {Record<number, string>} */
 const CODES = { 400: "invalid_argument", 401: "unauthenticated", 403: "permission_denied", 429: "resource_exhausted", 503: "unavailable" };
 
@@ -79,6 +85,36 @@ export function metricsQuestion(request) {
   return { rpc: "MetricsService/GetMetrics", request };
 }
 
+/**
+ * Calls an RPC that answers with a stream, such as `MetricsService/ExportMetrics`.
+ * @param {string} rpc
+ * @param {object} request the message in its JSON form
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<any>} the messages of the answer in their JSON form
+ */
+export async function* stream(rpc, request, signal) {
+  const answer = await send(`cost_insights.v1.${rpc}`, "POST", request, signal, "application/connect+json");
+  const reader = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body).getReader();
+  let pending = new Uint8Array(0);
+  for (;;) {
+    const { done, value } = await read(reader, signal);
+    if (done) throw new CallError("unavailable", "The answer of the service broke off.");
+    pending = joined(pending, value);
+    while (pending.length >= PREFIX_BYTES) {
+      const prefix = new DataView(pending.buffer, pending.byteOffset, PREFIX_BYTES);
+      const end = PREFIX_BYTES + prefix.getUint32(1);
+      if (pending.length < end) break;
+      const message = JSON.parse(new TextDecoder().decode(pending.subarray(PREFIX_BYTES, end)));
+      if (prefix.getUint8(0) & IS_LAST) {
+        if (message.error) throw new CallError(message.error.code, message.error.message ?? "The call failed.");
+        return;
+      }
+      yield message;
+      pending = pending.subarray(end);
+    }
+  }
+}
+
 /** @returns {Promise<Session>} who this browser acts as */
 export async function readSession() {
   return (await send(SESSION, "GET")).json();
@@ -102,13 +138,15 @@ export async function signOut() {
  * @param {string} method
  * @param {object} [body]
  * @param {AbortSignal} [signal]
+ * @param {string} [type] the content-type of the body
  */
-async function send(path, method, body, signal) {
+async function send(path, method, body, signal, type = "application/json") {
   /** @type {RequestInit} */
   const options = { method, headers: { ...FROM_PAGE }, signal: signal ?? null };
   if (body !== undefined) {
-    options.headers = { ...FROM_PAGE, "content-type": "application/json" };
-    options.body = JSON.stringify(body);
+    options.headers = { ...FROM_PAGE, "content-type": type };
+    const text = JSON.stringify(body);
+    options.body = type === "application/json" ? text : enveloped(text);
   }
   let answer;
   try {
@@ -136,4 +174,36 @@ async function failure(answer) {
   const code = content.code ?? CODES[answer.status] ?? "unknown";
   const words = content.message ?? content.detail ?? `The service answered ${answer.status}.`;
   return new CallError(code, String(words));
+}
+
+/**
+ * A message as the only one of a stream.
+ * @param {string} text
+ */
+function enveloped(text) {
+  const message = new TextEncoder().encode(text);
+  const prefix = new Uint8Array(PREFIX_BYTES);
+  new DataView(prefix.buffer).setUint32(1, message.length);
+  return joined(prefix, message);
+}
+
+/**
+ * @param {ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>} reader
+ * @param {AbortSignal} signal
+ */
+async function read(reader, signal) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new CallError("unavailable", "The service cannot be reached.");
+  }
+}
+
+/** @param {Uint8Array<ArrayBuffer>} one @param {Uint8Array<ArrayBuffer>} other */
+function joined(one, other) {
+  const both = new Uint8Array(one.length + other.length);
+  both.set(one);
+  both.set(other, one.length);
+  return both;
 }

@@ -1,7 +1,9 @@
 // Charts of time series, each with a table that says the same.
 
+import { Downloads } from "./downloads.js";
 import { Component, html } from "./html.js";
-import { exactDollars, position } from "./money.js";
+import { exactDollars, plainDollars, position } from "./money.js";
+import { stacked } from "./pictures.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
 /** @typedef {{
@@ -9,7 +11,9 @@ import uPlot from "./vendor/uPlot.esm.js";
  *   color: string,
  *   values: number[],
  *   texts: string[],
- * }} Series the colour is the name of one in the style sheet; the texts say each value exactly
+ *   plain: string[],
+ * }} Series the colour is the name of one in the style sheet; the texts say each value exactly, and
+ *   `plain` says it as a program reads it
  */
 
 /** @typedef {{
@@ -18,10 +22,12 @@ import uPlot from "./vendor/uPlot.esm.js";
  *   times: number[],
  *   names: string[],
  *   series: Series[],
- *   total: { name: string, texts: string[] },
+ *   total: { name: string, texts: string[], plain: string[] },
  *   isStacked?: boolean,
+ *   focus?: object,
  * }} ChartProps times are in seconds, and `names` says each in words. Series are stacked on each
- *   other, or the first two have an area between them; `total` is what they come to
+ *   other, or the first two have an area between them; `total` is what they come to, and `focus` the
+ *   `ExportMetricsRequest` of the same in full detail
  */
 
 const HEIGHT = 320;
@@ -39,6 +45,9 @@ export class Chart extends Component {
 
   /** @type {HTMLElement | null} */
   host = null;
+
+  /** @type {HTMLTableElement | null} */
+  table = null;
 
   resized = new ResizeObserver(() => {
     if (this.plot !== null && this.host !== null) {
@@ -75,14 +84,7 @@ export class Chart extends Component {
 
   /** @returns {uPlot.AlignedData} */
   data() {
-    const values = this.props.series.map((one) => one.values);
-    if (this.props.isStacked) {
-      for (let place = 1; place < values.length; place += 1) {
-        const below = values[place - 1];
-        values[place] = (values[place] ?? []).map((value, period) => value + (below?.[period] ?? 0));
-      }
-    }
-    return [this.props.times, ...values];
+    return [this.props.times, ...stacked(this.props)];
   }
 
   /**
@@ -168,7 +170,11 @@ export class Chart extends Component {
         <details>
           <summary>Table</summary>
           <div class="scroll" tabindex="0" role="region" aria-label=${`Table: ${label}`}>
-            <table>
+            <table
+              ref=${(/** @type {HTMLTableElement | null} */ table) => {
+                this.table = table;
+              }}
+            >
               <thead>
                 <tr>
                   <th scope="col">Period</th>
@@ -179,13 +185,14 @@ export class Chart extends Component {
                 ${names.map(
                   (name, row) => html`<tr>
                     <th scope="row">${name}</th>
-                    ${[...series, total].map((one) => html`<td>${one.texts[row]}</td>`)}
+                    ${[...series, total].map((one) => html`<td class="amount" data-plain=${one.plain[row]}>${one.texts[row]}</td>`)}
                   </tr>`,
                 )}
               </tbody>
             </table>
           </div>
         </details>
+        <${Downloads} label=${label} table=${() => this.table} chart=${{ ...this.props, short }} focus=${this.props.focus} />
       </figure>
     `;
   }
@@ -212,6 +219,7 @@ export function course(periods, field) {
   return {
     values: periods.map((period) => position(period[field])),
     texts: periods.map((period) => exactDollars(period[field])),
+    plain: periods.map((period) => plainDollars(period[field])),
   };
 }
 

@@ -1,5 +1,6 @@
 // Lists of what is stored: events, and parts that lists of other things share.
 
+import { Table } from "./downloads.js";
 import { html } from "./html.js";
 import { Amount, ViewLink } from "./parts.js";
 
@@ -46,37 +47,35 @@ export function Customer({ of }) {
  */
 export function EventTable({ label, events, view, onChange }) {
   return html`
-    <div class="scroll ranking" tabindex="0" role="region" aria-label=${label}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Time</th>
-            <th scope="col" class="text">Name</th>
-            <th scope="col" class="text">Customer</th>
-            <th scope="col">Cost</th>
-            <th scope="col" class="text">Model</th>
-            <th scope="col" class="text">Product</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${events.map(
-            (event) => html`
-              <tr key=${event.id}>
-                <th scope="row">
-                  <${ViewLink} view=${{ ...view, page: "event", id: event.id }} onChange=${onChange}>
-                    <${Time} time=${event.timestamp} zone=${view.zone} />
-                  <//>
-                </th>
-                <td class="text"><bdi>${event.name}</bdi></td>
-                <td class="text"><${Customer} of=${event} /></td>
-                <td>${event.cost && html`<${Amount} cents=${event.cost.amount} />`}</td>
-                <td class="text"><bdi>${event.llm?.model ?? ""}</bdi></td>
-                <td class="text"><bdi>${event.productId ?? ""}</bdi></td>
-              </tr>
-            `,
-          )}
-        </tbody>
-      </table>
-    </div>
+    <${Table} label=${label}>
+      <thead>
+        <tr>
+          <th scope="col">Time</th>
+          <th scope="col" class="text">Name</th>
+          <th scope="col" class="text">Customer</th>
+          <th scope="col">Cost</th>
+          <th scope="col" class="text">Model</th>
+          <th scope="col" class="text">Product</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${events.map(
+          (event) => html`
+            <tr key=${event.id}>
+              <th scope="row" data-plain=${event.timestamp}>
+                <${ViewLink} view=${{ ...view, page: "event", id: event.id }} onChange=${onChange}>
+                  <${Time} time=${event.timestamp} zone=${view.zone} />
+                <//>
+              </th>
+              <td class="text"><bdi>${event.name}</bdi></td>
+              <td class="text"><${Customer} of=${event} /></td>
+              <td>${event.cost && html`<${Amount} cents=${event.cost.amount} />`}</td>
+              <td class="text"><bdi>${event.llm?.model ?? ""}</bdi></td>
+              <td class="text"><bdi>${event.productId ?? ""}</bdi></td>
+            </tr>
+          `,
+        )}
+      </tbody>
+    <//>
   `;
 }

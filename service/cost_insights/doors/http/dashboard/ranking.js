@@ -1,10 +1,11 @@
 // A table of groups, the first in some order first, with their shares and changes.
 
 import { metricsQuestion } from "./api.js";
+import { Table } from "./downloads.js";
 import { html } from "./html.js";
 import { change, count, percent, share } from "./money.js";
 import { Amount, ViewLink, shown } from "./parts.js";
-import { DIMENSIONS, daysBefore, daysOf, requestOf } from "./state.js";
+import { DIMENSIONS, daysBefore, daysOf, focusRequest, labelOf, requestOf } from "./state.js";
 
 /** @typedef {import("./state.js").View} View */
 /** @typedef {import("./state.js").Dimension} Dimension */
@@ -77,46 +78,45 @@ export function Ranking({ view, dimension, answer, before, onChange }) {
   const groups = /** @type {any[]} */ (answer.groups ?? []);
   const name = DIMENSIONS[dimension].name;
   const earns = EARNING.has(dimension);
+  const now = new Date();
   const was = costsOf(before);
   if (groups.length === 0) return html`<p class="empty" role="status">There is nothing in this span.</p>`;
   return html`
-    <div class="scroll ranking" tabindex="0" role="region" aria-label=${`${name}: costs and what follows from them`}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">${name}</th>
-            <th scope="col">Costs</th>
-            <th scope="col">Share</th>
-            <th scope="col">Change</th>
-            ${earns
-              ? html`<th scope="col">Revenue</th><th scope="col">Margin</th><th scope="col">Margin %</th>`
-              : html`<th scope="col">Customers</th><th scope="col">Cost per customer</th>`}
-          </tr>
-        </thead>
-        <tbody>
-          ${groups.map(
-            (group) => html`
-              <tr key=${group.others ? "others" : `value ${group.value} ${group.customerId}`}>
-                <th scope="row">
-                  ${group.others
-                    ? `All ${count(group.members ?? "0")} others`
-                    : html`<${ViewLink} view=${chosen(view, dimension, group)} onChange=${onChange}>
-                        <bdi title=${group.customerId ?? ""}>${shown(group.value || group.customerId || "")}</bdi>
-                      <//>`}
-                </th>
-                ${cells(group.totals, answer.totals, earns, group.others ? null : was(group.value ?? ""))}
-              </tr>
-            `,
-          )}
-        </tbody>
-        <tfoot>
-          <tr>
-            <th scope="row">Total</th>
-            ${cells(answer.totals, answer.totals, earns, before.totals.costs)}
-          </tr>
-        </tfoot>
-      </table>
-    </div>
+    <${Table} label=${labelOf(`${name} ranking`, view, now)} focus=${focusRequest(view, now)}>
+      <thead>
+        <tr>
+          <th scope="col">${name}</th>
+          <th scope="col">Costs</th>
+          <th scope="col">Share</th>
+          <th scope="col">Change</th>
+          ${earns
+            ? html`<th scope="col">Revenue</th><th scope="col">Margin</th><th scope="col">Margin %</th>`
+            : html`<th scope="col">Customers</th><th scope="col">Cost per customer</th>`}
+        </tr>
+      </thead>
+      <tbody>
+        ${groups.map(
+          (group) => html`
+            <tr key=${group.others ? "others" : `value ${group.value} ${group.customerId}`}>
+              <th scope="row" data-plain=${group.others ? undefined : group.value || group.customerId || ""}>
+                ${group.others
+                  ? `All ${count(group.members ?? "0")} others`
+                  : html`<${ViewLink} view=${chosen(view, dimension, group)} onChange=${onChange}>
+                      <bdi title=${group.customerId ?? ""}>${shown(group.value || group.customerId || "")}</bdi>
+                    <//>`}
+              </th>
+              ${cells(group.totals, answer.totals, earns, group.others ? null : was(group.value ?? ""))}
+            </tr>
+          `,
+        )}
+      </tbody>
+      <tfoot>
+        <tr>
+          <th scope="row">Total</th>
+          ${cells(answer.totals, answer.totals, earns, before.totals.costs)}
+        </tr>
+      </tfoot>
+    <//>
   `;
 }
 
@@ -138,7 +138,7 @@ function cells(totals, whole, earns, was) {
           <td>${totals.revenue === "0" ? "" : percent(share(totals.cashflow, totals.revenue))}</td>
         `
       : html`
-          <td>${count(totals.activeUserByEvent)}</td>
+          <td data-plain=${totals.activeUserByEvent}>${count(totals.activeUserByEvent)}</td>
           <td><${Amount} cents=${totals.costPerUser} /></td>
         `}
   `;

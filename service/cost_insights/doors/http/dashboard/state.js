@@ -264,6 +264,29 @@ function beginning(day, zone) {
   return found;
 }
 
+/**
+ * Says what is shown, and of which days.
+ * @param {string} what such as `Costs by model`
+ * @param {View} view
+ * @param {Date} now
+ */
+export function labelOf(what, view, now) {
+  const { start, end } = daysOf(view, now);
+  const days = start === end ? start : `${start} to ${end}`;
+  return `${what}, ${days}${isFiltered(view) ? ", filtered" : ""}`;
+}
+
+/**
+ * The `ExportMetricsRequest` of all costs of a view in full detail.
+ * @param {View} view
+ * @param {Date} now
+ */
+export function focusRequest(view, now) {
+  const request = /** @type {Record<string, unknown>} */ (requestOf(view, daysOf(view, now), "day"));
+  const { interval, ...metrics } = request;
+  return { metrics, format: "EXPORT_FORMAT_FOCUS" };
+}
+
 /** @param {View} view whether it shows a part of the events only */
 export function isFiltered(view) {
   return DIMENSION_NAMES.some((name) => view.filters[name].length > 0);

@@ -6,7 +6,7 @@ import { html } from "../html.js";
 import { bySize, change, difference } from "../money.js";
 import { Amount, ViewLink, shown } from "../parts.js";
 import { Ranking, chosen, costsOf, rankingQuestions } from "../ranking.js";
-import { BREAKDOWNS, DIMENSIONS, daysOf, intervalOf, requestOf } from "../state.js";
+import { BREAKDOWNS, DIMENSIONS, daysOf, focusRequest, intervalOf, labelOf, requestOf } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
@@ -37,7 +37,8 @@ export function questions(view, now) {
  */
 export function Page({ view, answers, onChange }) {
   const [answer, before, drawn] = answers;
-  const days = daysOf(view, new Date());
+  const now = new Date();
+  const days = daysOf(view, now);
   const groups = /** @type {any[]} */ (drawn.groups ?? []);
   const name = DIMENSIONS[view.by].name;
   return html`
@@ -54,7 +55,7 @@ export function Page({ view, answers, onChange }) {
     html`
       <${Chart}
         key=${view.by}
-        label=${`Costs by ${name.toLowerCase()}, ${days.start} to ${days.end}`}
+        label=${labelOf(`Costs by ${name.toLowerCase()}`, view, now)}
         zone=${view.zone}
         ...${timesOf(drawn.periods, intervalOf(view, days))}
         series=${groups.map((group, place) => ({
@@ -62,7 +63,8 @@ export function Page({ view, answers, onChange }) {
           color: `series-${place + 1}`,
           ...course(group.periods, "costs"),
         }))}
-        total=${{ name: "Total", texts: course(drawn.periods, "costs").texts }}
+        total=${{ name: "Total", ...course(drawn.periods, "costs") }}
+        focus=${focusRequest(view, now)}
         isStacked
       />
       <${Movers} view=${view} answer=${answer} before=${before} onChange=${onChange} />

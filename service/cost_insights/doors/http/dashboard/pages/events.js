@@ -4,7 +4,7 @@ import { Empty } from "../empty.js";
 import { html } from "../html.js";
 import { EventTable } from "../lists.js";
 import { ViewLink } from "../parts.js";
-import { boundsOf, customersOf, daysOf } from "../state.js";
+import { boundsOf, customersOf, daysOf, labelOf } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
@@ -36,7 +36,8 @@ export function questions(view, now) {
 export function Page({ view, answers, signedIn, onChange }) {
   const [answer] = answers;
   const events = /** @type {any[]} */ (answer.events ?? []);
-  const days = daysOf(view, new Date());
+  const now = new Date();
+  const days = daysOf(view, now);
   if (events.length === 0) {
     const { event, customer } = view.filters;
     return html`<${Empty} isFiltered=${event.length + customer.length > 0} signedIn=${signedIn} />`;
@@ -47,7 +48,7 @@ export function Page({ view, answers, signedIn, onChange }) {
     <p class="note" role="status">
       ${view.after === "" ? "The latest events; new ones appear by themselves." : "Earlier events."}
     </p>
-    <${EventTable} label="Events, the latest first" events=${events} view=${view} onChange=${onChange} />
+    <${EventTable} label=${labelOf("Events", view, now)} events=${events} view=${view} onChange=${onChange} />
     <nav class="paging" aria-label="Pages of the list">
       ${view.after !== "" && html`<${ViewLink} view=${{ ...view, after: "" }} onChange=${onChange}>Latest<//>`}
       ${answer.nextPageToken && html`<${ViewLink} view=${older} onChange=${onChange}>Older<//>`}

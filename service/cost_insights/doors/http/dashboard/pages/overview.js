@@ -3,7 +3,7 @@
 import { Chart, course, timesOf } from "../charts.js";
 import { Empty } from "../empty.js";
 import { html } from "../html.js";
-import { daysOf, intervalOf, isFiltered } from "../state.js";
+import { daysOf, focusRequest, intervalOf, isFiltered, labelOf } from "../state.js";
 import { Tiles, tileQuestions } from "../tiles.js";
 
 /** @typedef {import("../state.js").View} View */
@@ -36,21 +36,23 @@ export function questions(view, now) {
 export function Page({ view, answers, signedIn }) {
   const [answer, before] = answers;
   const periods = /** @type {any[]} */ (answer.periods ?? []);
-  const days = daysOf(view, new Date());
+  const now = new Date();
+  const days = daysOf(view, now);
   const { revenue, costs, activeUserByEvent } = answer.totals;
   const isEmpty = revenue === "0" && costs === "0" && activeUserByEvent === "0";
   return html`
     ${isEmpty && html`<${Empty} isFiltered=${isFiltered(view)} signedIn=${signedIn} />`}
     <${Tiles} view=${view} slugs=${TILES} answer=${answer} before=${before} />
     <${Chart}
-      label=${`Revenue and costs, ${days.start} to ${days.end}`}
+      label=${labelOf("Revenue and costs", view, now)}
       zone=${view.zone}
       ...${timesOf(periods, intervalOf(view, days))}
       series=${[
         { name: "Revenue", color: "revenue", ...course(periods, "revenue") },
         { name: "Costs", color: "costs", ...course(periods, "costs") },
       ]}
-      total=${{ name: "Margin", texts: course(periods, "cashflow").texts }}
+      total=${{ name: "Margin", ...course(periods, "cashflow") }}
+      focus=${focusRequest(view, now)}
     />
   `;
 }

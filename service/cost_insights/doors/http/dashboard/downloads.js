@@ -1,0 +1,187 @@
+// Downloads of what a page shows: tables as CSV, charts as PNG and SVG, and costs in full detail as FOCUS.
+
+import { CallError, stream } from "./api.js";
+import { Component, html } from "./html.js";
+import { pngOf, svgOf } from "./pictures.js";
+
+const NAME_CHARS_MAX = 120;
+
+/** The time after which the address of a file, which the browser has saved by then, is given up. */
+const KEPT_MS = 60_000;
+
+const MEGABYTE = 1_000_000;
+
+/** @typedef {{
+ *   label: string,
+ *   table: () => HTMLTableElement | null | undefined,
+ *   chart?: import("./pictures.js").Picture,
+ *   focus?: object | undefined,
+ * }} Props `label` says what is shown and of when, which the names of files repeat; `focus` is the
+ *   `ExportMetricsRequest` of what is shown in full detail, if that is about costs
+ */
+
+/**
+ * The buttons that download what is shown.
+ * @typedef {{ error: string, bytes: number | null }} State `bytes` were received of an export so far
+ * @extends {Component<Props, State>}
+ */
+export class Downloads extends Component {
+  /** @type {State} */
+  state = { error: "", bytes: null };
+
+  /** @type {AbortController | null} */
+  exporting = null;
+
+  componentWillUnmount() {
+    this.exporting?.abort();
+  }
+
+  csv = () => {
+    const table = this.props.table();
+    if (table) save(new Blob([csvOf(table)], { type: "text/csv" }), fileName(this.props.label, "csv"));
+  };
+
+  /** @param {import("./pictures.js").Picture} chart */
+  svg = (chart) => save(new Blob([svgOf(chart)], { type: "image/svg+xml" }), fileName(this.props.label, "svg"));
+
+  /** @param {import("./pictures.js").Picture} chart */
+  png = async (chart) => {
+    try {
+      save(await pngOf(chart), fileName(this.props.label, "png"));
+    } catch (error) {
+      this.setState({ error: /** @type {Error} */ (error).message });
+    }
+  };
+
+  /** Exports costs in full detail, which is saved once it is complete. @param {object} request */
+  focus = async (request) => {
+    const name = fileName(this.props.label, "focus.csv");
+    const exporting = new AbortController();
+    this.exporting = exporting;
+    this.setState({ error: "", bytes: 0 });
+    /** @type {Blob[]} */
+    const parts = [];
+    let bytes = 0;
+    try {
+      for await (const { rows } of stream("MetricsService/ExportMetrics", request, exporting.signal)) {
+        const part = new Blob([rows]);
+        parts.push(part);
+        bytes += part.size;
+        this.setState({ bytes });
+      }
+      save(new Blob(parts, { type: "text/csv" }), name);
+    } catch (error) {
+      if (exporting.signal.aborted) return;
+      this.setState({ error: error instanceof CallError ? error.message : String(error) });
+    } finally {
+      this.setState({ bytes: null });
+    }
+  };
+
+  cancel = () => {
+    this.exporting?.abort();
+    this.setState({ bytes: null });
+  };
+
+  render() {
+    const { label, chart, focus } = this.props;
+    const { error, bytes } = this.state;
+    return html`
+      <div class="downloads" role="group" aria-label=${`Download: ${label}`}>
+        <span class="note">Download</span>
+        ${chart &&
+        html`
+          <button type="button" onClick=${() => this.png(chart)}>PNG</button>
+          <button type="button" onClick=${() => this.svg(chart)}>SVG</button>
+        `}
+        <button type="button" title="The table, with exact amounts in dollars. Import its cells as text." onClick=${this.csv}>CSV</button>
+        ${focus &&
+        bytes === null &&
+        html`<button type="button" title="All costs, by day, customer, event name, model and product" onClick=${() => this.focus(focus)}>FOCUS</button>`}
+        ${bytes !== null &&
+        html`
+          <span class="note" role="status">Exporting … ${(bytes / MEGABYTE).toFixed(1)} MB</span>
+          <button type="button" onClick=${this.cancel}>Cancel</button>
+        `}
+        ${error && html`<span class="error" role="alert">${error}</span>`}
+      </div>
+    `;
+  }
+}
+
+/**
+ * A table that scrolls by itself, with its downloads.
+ * @typedef {{ label: string, focus?: object, children?: any }} TableProps
+ * @extends {Component<TableProps, {}>}
+ */
+export class Table extends Component {
+  /** @type {HTMLElement | null} */
+  host = null;
+
+  render() {
+    const { label, focus, children } = this.props;
+    return html`
+      <div class="framed">
+        <div
+          class="scroll"
+          tabindex="0"
+          role="region"
+          aria-label=${label}
+          ref=${(/** @type {HTMLElement | null} */ host) => {
+            this.host = host;
+          }}
+        >
+          <table>${children}</table>
+        </div>
+        <${Downloads} label=${label} table=${() => this.host?.querySelector("table")} focus=${focus} />
+      </div>
+    `;
+  }
+}
+
+/**
+ * A table as CSV. A cell is what it, or something in it, has as `data-plain`, and otherwise its text;
+ * texts stay as callers sent them, as they do in the exports of the service.
+ * @param {HTMLTableElement} table
+ */
+export function csvOf(table) {
+  const rows = [...table.rows].map((row) => [...row.cells]);
+  const amounts = new Set(
+    rows.flatMap((cells) => cells.flatMap((cell, column) => (cell.matches(".amount, :has(.amount)") ? [column] : []))),
+  );
+  const [head = [], ...others] = rows;
+  const names = head.map((cell, column) => `${cell.textContent.trim()}${amounts.has(column) ? " (USD)" : ""}`);
+  return [names, ...others.map((cells) => cells.map(plain))]
+    .map((cells) => `${cells.map(quoted).join(",")}\r\n`)
+    .join("");
+}
+
+/** @param {HTMLElement} cell */
+function plain(cell) {
+  const exact = cell.matches("[data-plain]") ? cell : /** @type {HTMLElement | null} */ (cell.querySelector("[data-plain]"));
+  return exact?.dataset["plain"] ?? cell.textContent.trim();
+}
+
+/** @param {string} text */
+function quoted(text) {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/**
+ * The name of a file that says what is in it.
+ * @param {string} label
+ * @param {string} end
+ */
+export function fileName(label, end) {
+  const words = label.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+  return `cost-insights-${[...words.join("-")].slice(0, NAME_CHARS_MAX).join("")}.${end}`;
+}
+
+/** @param {Blob} content @param {string} name */
+function save(content, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
+}
