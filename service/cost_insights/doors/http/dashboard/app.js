@@ -5,6 +5,7 @@ import { Component, html, render } from "./html.js";
 import { Live } from "./live.js";
 import { Theme, ViewLink, applyTheme, copyExactly } from "./parts.js";
 import * as breakdown from "./pages/breakdown.js";
+import * as customer from "./pages/customer.js";
 import * as customers from "./pages/customers.js";
 import * as event from "./pages/event.js";
 import * as events from "./pages/events.js";
@@ -30,7 +31,7 @@ import { Toolbar } from "./toolbar.js";
  */
 
 /** @type {Record<string, PageModule>} */
-const MODULES = { overview, breakdown, customers, events, event };
+const MODULES = { overview, breakdown, customers, customer, events, event };
 
 /** @typedef {{
  *   view: View,

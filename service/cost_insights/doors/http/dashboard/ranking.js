@@ -5,7 +5,7 @@ import { Table } from "./downloads.js";
 import { html } from "./html.js";
 import { change, count, percent, share } from "./money.js";
 import { Amount, ViewLink, shown } from "./parts.js";
-import { DIMENSIONS, daysBefore, daysOf, focusRequest, labelOf, requestOf } from "./state.js";
+import { DIMENSIONS, customerView, daysBefore, daysOf, focusRequest, labelOf, requestOf } from "./state.js";
 
 /** @typedef {import("./state.js").View} View */
 /** @typedef {import("./state.js").Dimension} Dimension */
@@ -145,7 +145,7 @@ function cells(totals, whole, earns, was) {
 }
 
 /**
- * The overview of one group alone.
+ * One group alone: the page of a customer, or the overview of what passes the filter.
  * @param {View} view
  * @param {Dimension} dimension
  * @param {any} group
@@ -153,5 +153,6 @@ function cells(totals, whole, earns, was) {
  */
 export function chosen(view, dimension, group) {
   const value = group.value || group.customerId || "";
+  if (dimension === "customer") return customerView(view, value);
   return { ...view, page: "overview", filters: { ...view.filters, [dimension]: [value] } };
 }

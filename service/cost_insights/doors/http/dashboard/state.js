@@ -64,6 +64,7 @@ export const PAGES = /** @type {Record<string, string>} */ ({
 
 /** The pages about one thing by their names in the address, with the pages that list such things. */
 export const DETAILS = /** @type {Record<string, { name: string, list: string }>} */ ({
+  customer: { name: "Customer", list: "customers" },
   event: { name: "Event", list: "events" },
 });
 
@@ -285,6 +286,16 @@ export function focusRequest(view, now) {
   const request = /** @type {Record<string, unknown>} */ (requestOf(view, daysOf(view, now), "day"));
   const { interval, ...metrics } = request;
   return { metrics, format: "EXPORT_FORMAT_FOCUS" };
+}
+
+/**
+ * The page of one customer, by either identifier.
+ * @param {View} view
+ * @param {string} id
+ * @returns {View}
+ */
+export function customerView(view, id) {
+  return { ...view, page: "customer", id, filters: { ...view.filters, customer: [] } };
 }
 
 /** @param {View} view whether it shows a part of the events only */

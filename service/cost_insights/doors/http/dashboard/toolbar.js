@@ -2,12 +2,13 @@
 
 import { call } from "./api.js";
 import { Component, html } from "./html.js";
-import { shown } from "./parts.js";
+import { ViewLink, shown } from "./parts.js";
 import {
   DIMENSIONS,
   DIMENSION_NAMES,
   INTERVALS,
   SPANS,
+  customerView,
   daysOf,
   intervalOf,
   isZone,
@@ -178,7 +179,10 @@ export class Toolbar extends Component {
               ({ name, value }) => html`
                 <li key=${`${name} ${value}`}>
                   <span>
-                    ${DIMENSIONS[name].name}: <bdi>${shown(value)}</bdi>
+                    ${DIMENSIONS[name].name}:${" "}
+                    ${name === "customer"
+                      ? html`<${ViewLink} view=${customerView(view, value)} onChange=${this.props.onChange}><bdi>${value}</bdi><//>`
+                      : html`<bdi>${shown(value)}</bdi>`}
                     ${!dimensions.includes(name) && html` <span class="note">(not on this page)</span>`}
                   </span>
                   <button

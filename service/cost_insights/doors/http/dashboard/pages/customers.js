@@ -31,7 +31,7 @@ export function Page({ view, answers, onChange }) {
         `,
       )}
     </div>
-    <p class="note">To find a customer, add a filter with either of its identifiers.</p>
+    <p class="note">To find a customer, add a filter with either of its identifiers. Each name leads to a page of its own.</p>
     <${Ranking} view=${view} dimension="customer" answer=${answer} before=${before} onChange=${onChange} />
   `;
 }

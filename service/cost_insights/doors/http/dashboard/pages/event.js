@@ -1,9 +1,10 @@
 // One event with all that is stored of it.
 
 import { html } from "../html.js";
-import { Customer, Time } from "../lists.js";
+import { Time } from "../lists.js";
 import { count, exactDollars, plainDollars } from "../money.js";
 import { Copy, ViewLink } from "../parts.js";
+import { customerView } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
@@ -31,12 +32,16 @@ export function Page({ view, answers, onChange }) {
     <dl class="facts">
       <${Fact} name="Name"><bdi>${event.name}</bdi><//>
       <${Fact} name="Time"><${Time} time=${event.timestamp} zone=${view.zone} /> (${event.timestamp})<//>
-      <${Fact} name="Customer"><${Customer} of=${event} /><//>
+      <${Fact} name="Customer">
+        <${ViewLink} view=${customerView(view, event.externalCustomerId || event.customerId)} onChange=${onChange}>
+          <bdi>${event.externalCustomerId || event.customerId}</bdi>
+        <//>
+      <//>
       <${Fact} name="Customer, by the service's identifier">${event.customerId}<//>
       <${Fact} name="Cost">
         ${cost
           ? html`
-              <span class="amount" data-plain=${plainDollars(cost.amount)}>${exactDollars(cost.amount)}</span>
+              <span class="amount" data-plain=${plainDollars(cost.amount)}>${exactDollars(cost.amount)}</span>${" "}
               (${cost.amount} cents) <${Copy} text=${plainDollars(cost.amount)} name="Copy the cost" />
             `
           : "None"}

@@ -2,7 +2,7 @@
 
 import { Empty } from "../empty.js";
 import { html } from "../html.js";
-import { EventTable } from "../lists.js";
+import { List, eventColumns } from "../lists.js";
 import { ViewLink } from "../parts.js";
 import { boundsOf, customersOf, daysOf, labelOf } from "../state.js";
 
@@ -48,7 +48,12 @@ export function Page({ view, answers, signedIn, onChange }) {
     <p class="note" role="status">
       ${view.after === "" ? "The latest events; new ones appear by themselves." : "Earlier events."}
     </p>
-    <${EventTable} label=${labelOf("Events", view, now)} events=${events} view=${view} onChange=${onChange} />
+    <${List}
+      label=${labelOf("Events", view, now)}
+      columns=${eventColumns(view, onChange)}
+      items=${events}
+      keyOf=${(/** @type {any} */ event) => event.id}
+    />
     <nav class="paging" aria-label="Pages of the list">
       ${view.after !== "" && html`<${ViewLink} view=${{ ...view, after: "" }} onChange=${onChange}>Latest<//>`}
       ${answer.nextPageToken && html`<${ViewLink} view=${older} onChange=${onChange}>Older<//>`}

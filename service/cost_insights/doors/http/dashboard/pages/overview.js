@@ -1,9 +1,9 @@
 // Revenue, costs and margin at a glance.
 
-import { Chart, course, timesOf } from "../charts.js";
 import { Empty } from "../empty.js";
 import { html } from "../html.js";
-import { daysOf, focusRequest, intervalOf, isFiltered, labelOf } from "../state.js";
+import { MarginChart } from "../margin.js";
+import { isFiltered } from "../state.js";
 import { Tiles, tileQuestions } from "../tiles.js";
 
 /** @typedef {import("../state.js").View} View */
@@ -35,24 +35,11 @@ export function questions(view, now) {
  */
 export function Page({ view, answers, signedIn }) {
   const [answer, before] = answers;
-  const periods = /** @type {any[]} */ (answer.periods ?? []);
-  const now = new Date();
-  const days = daysOf(view, now);
   const { revenue, costs, activeUserByEvent } = answer.totals;
   const isEmpty = revenue === "0" && costs === "0" && activeUserByEvent === "0";
   return html`
     ${isEmpty && html`<${Empty} isFiltered=${isFiltered(view)} signedIn=${signedIn} />`}
     <${Tiles} view=${view} slugs=${TILES} answer=${answer} before=${before} />
-    <${Chart}
-      label=${labelOf("Revenue and costs", view, now)}
-      zone=${view.zone}
-      ...${timesOf(periods, intervalOf(view, days))}
-      series=${[
-        { name: "Revenue", color: "revenue", ...course(periods, "revenue") },
-        { name: "Costs", color: "costs", ...course(periods, "costs") },
-      ]}
-      total=${{ name: "Margin", ...course(periods, "cashflow") }}
-      focus=${focusRequest(view, now)}
-    />
+    <${MarginChart} view=${view} answer=${answer} />
   `;
 }
