@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cost_insights._native.commit import EVENT_COLUMNS, Commit
@@ -243,6 +243,8 @@ def can_be_written(message: event_pb2.NewEvent) -> bool:
     return SECONDS_MIN <= seconds <= SECONDS_MAX and 0 <= nanos < 10**9
 
 
+# How long examples take to make depends on the machine.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(new_events(), max_size=7), st.booleans(), st.randoms(use_true_random=False))
 def test_both_doors_like_each_other(
     events: list[event_pb2.NewEvent], accept_valid: bool, draw: random.Random
