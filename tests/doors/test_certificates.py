@@ -17,7 +17,7 @@ from cost_insights import identity
 from cost_insights.addresses import AddressError
 from cost_insights.client import Client
 from cost_insights.errors import InvalidRequestError, UnauthenticatedError
-from cost_insights.identity import Authenticator, certificate_sha256
+from cost_insights.identity import Authenticator, Credentials, certificate_sha256
 from cost_insights.server import check_address
 from cost_insights.settings import Settings
 from cost_insights.store import Store
@@ -271,10 +271,10 @@ def test_no_secret_is_a_certificate(store: Store) -> None:
     async def show() -> None:
         with closing(Authenticator(store, open_organization="default", cache_ms=0)) as found:
             authorize = partial(found.authorize, method=LIST, scopes=frozenset({"events:read"}))
-            caller = await authorize(None, certificate=certificate_sha256(der))
+            caller = await authorize(Credentials(certificate=certificate_sha256(der)))
             assert caller.organization.name == "acme"
             with pytest.raises(UnauthenticatedError, match="unknown access token"):
-                await authorize(f"Bearer {secret}")
+                await authorize(Credentials(f"Bearer {secret}"))
 
     asyncio.run(show())
 

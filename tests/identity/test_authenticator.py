@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cost_insights import identity
 from cost_insights.errors import UnauthenticatedError
-from cost_insights.identity import Authenticator
+from cost_insights.identity import Authenticator, Credentials
 from cost_insights.store import Store
 from tests.support.samples import METRICS
 
@@ -61,7 +61,7 @@ def test_callers_at_once_share_a_look_up(store: Store) -> None:
     async def organizations(authorization: str | None) -> set[str]:
         callers = await asyncio.gather(
             *(
-                authenticator.authorize(authorization, method=METHOD, scopes=SCOPES)
+                authenticator.authorize(Credentials(authorization), method=METHOD, scopes=SCOPES)
                 for _ in range(CALLERS)
             )
         )
@@ -80,9 +80,9 @@ def test_nobody_waits_for_a_writer(store: Store) -> None:
     """Once there is the open organization, callers without a token need not write."""
     store.upgrade()
     authenticator = Authenticator(store, open_organization="default", cache_ms=0)
-    asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
+    asyncio.run(authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES))
     with store.write():
-        caller = asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
+        caller = asyncio.run(authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES))
     assert caller.organization.name == "default"
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_kept_where_nothing_is_cached(store: Store) -> None:
 
     async def authorize() -> None:
         for _ in range(3):
-            await authenticator.authorize(None, method=METHOD, scopes=SCOPES)
+            await authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES)
 
     with statements_of("access_token") as statements:
         asyncio.run(authorize())
@@ -109,7 +109,10 @@ def test_many_tokens_are_looked_up_at_once(store: Store) -> None:
 
     async def authorize() -> set[str]:
         callers = await asyncio.gather(
-            *(authenticator.authorize(token, method=METHOD, scopes=SCOPES) for token in tokens)
+            *(
+                authenticator.authorize(Credentials(token), method=METHOD, scopes=SCOPES)
+                for token in tokens
+            )
         )
         return {caller.organization.name for caller in callers}
 
@@ -129,7 +132,7 @@ def test_tokens_in_use_are_renewed_together(store: Store) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for token in tokens:
-                await authenticator.authorize(token, method=METHOD, scopes=SCOPES)
+                await authenticator.authorize(Credentials(token), method=METHOD, scopes=SCOPES)
                 await asyncio.sleep(0)
 
     with statements_of("access_token") as statements:
@@ -142,7 +145,7 @@ def test_tokens_in_use_are_renewed_together(store: Store) -> None:
 
     async def call_until_refused() -> None:
         while True:
-            await authenticator.authorize(tokens[0], method=METHOD, scopes=SCOPES)
+            await authenticator.authorize(Credentials(tokens[0]), method=METHOD, scopes=SCOPES)
             await asyncio.sleep(0)
 
     with pytest.raises(UnauthenticatedError, match="was revoked at"):
@@ -155,8 +158,12 @@ def test_a_caller_who_gives_up(store: Store) -> None:
     authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
 
     async def authorize() -> None:
-        first = asyncio.create_task(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
-        second = asyncio.create_task(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
+        first = asyncio.create_task(
+            authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES)
+        )
+        second = asyncio.create_task(
+            authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES)
+        )
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).organization.name == "default"
@@ -170,16 +177,20 @@ def test_what_fails_is_not_remembered(store: Store) -> None:
     """A look-up that fails, or finds nothing, fails those who wait for it and nobody later."""
     authenticator = Authenticator(store, open_organization="default", cache_ms=60_000)
     with pytest.raises(sa.exc.OperationalError):
-        asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES))
+        asyncio.run(authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES))
     store.upgrade()
     assert (
-        asyncio.run(authenticator.authorize(None, method=METHOD, scopes=SCOPES)).organization.name
+        asyncio.run(
+            authenticator.authorize(Credentials(), method=METHOD, scopes=SCOPES)
+        ).organization.name
         == "default"
     )
     with statements_of("access_token") as statements:
         for _ in range(2):
             with pytest.raises(UnauthenticatedError):
                 asyncio.run(
-                    authenticator.authorize("Bearer ci_wrong", method=METHOD, scopes=SCOPES)
+                    authenticator.authorize(
+                        Credentials("Bearer ci_wrong"), method=METHOD, scopes=SCOPES
+                    )
                 )
     assert len(statements) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from cost_insights import identity
 from cost_insights.errors import UnauthenticatedError
-from cost_insights.identity import Authenticator, SecretError, read_secret
+from cost_insights.identity import Authenticator, Credentials, SecretError, read_secret
 from cost_insights.identity.tokens import is_mistyped, new_secret, store_token
 from cost_insights.store import Store
 
@@ -23,7 +23,7 @@ OLD_SECRETS = ["ci_" + "A" * 43, "ci_-_" + "a" * 41, "0123456789abcdef" * 2]
 def authorized(authenticator: Authenticator, secret: str) -> None:
     """Calls with a token once."""
     header = f"Bearer {secret}"
-    asyncio.run(authenticator.authorize(header, method=METHOD, scopes=SCOPES))
+    asyncio.run(authenticator.authorize(Credentials(header), method=METHOD, scopes=SCOPES))
 
 
 def test_the_form_of_secrets() -> None:

@@ -9,6 +9,7 @@ from cost_insights.identity.certificates import (
     certificate_sha256_of_pem,
     read_certificate,
 )
+from cost_insights.identity.credentials import Credentials
 from cost_insights.identity.organizations import (
     Organization,
     OrganizationLimits,
@@ -46,6 +47,7 @@ __all__ = [
     "Caller",
     "Certificate",
     "CertificateError",
+    "Credentials",
     "Organization",
     "OrganizationLimits",
     "RateLimits",

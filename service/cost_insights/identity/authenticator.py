@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cost_insights import clock
 from cost_insights.errors import PermissionDeniedError, UnauthenticatedError
+from cost_insights.identity.credentials import Credentials
 from cost_insights.identity.look_ups import LookUps
 from cost_insights.identity.organizations import (
     Organization,
@@ -83,33 +84,15 @@ class Authenticator:
         return self._closed
 
     async def authorize(
-        self,
-        authorization: str | None,
-        *,
-        method: str,
-        scopes: frozenset[str],
-        certificate: bytes | None = None,
-        session: str | None = None,
-        names_this_machine: bool = True,
+        self, credentials: Credentials, *, method: str, scopes: frozenset[str]
     ) -> Caller:
         """The caller of a method such as `/cost_insights.v1.EventService/GetEvent`, whose request
         is counted.
 
-        `authorization` is the value of the header of that name. Without it the value of a `session`
-        counts, unless it was not made here, and without both the client certificate, if it is
-        registered: `certificate` is its `certificate_sha256`. Who has none of these may act as the
-        open organization only by a name that leads to this machine and nowhere else:
-        `names_this_machine`. The caller needs one of the `scopes`.
+        The caller needs one of the `scopes`.
         Raises UnauthenticatedError, PermissionDeniedError or RateLimitedError.
         """
-        caller = await self.authenticate(
-            authorization,
-            method=method,
-            scopes=scopes,
-            certificate=certificate,
-            session=session,
-            names_this_machine=names_this_machine,
-        )
+        caller = await self.authenticate(credentials, method=method, scopes=scopes)
         caller.rates.take_request()
         return caller
 
@@ -133,16 +116,10 @@ class Authenticator:
         return await self._sessions.decode(value)
 
     async def authenticate(
-        self,
-        authorization: str | None,
-        *,
-        method: str,
-        scopes: frozenset[str],
-        certificate: bytes | None = None,
-        session: str | None = None,
-        names_this_machine: bool = True,
+        self, credentials: Credentials, *, method: str, scopes: frozenset[str]
     ) -> Caller:
         """The caller, as `authorize` finds it, without counting a request."""
+        authorization, session, certificate, names_this_machine = credentials
         if authorization is not None:
             # What a caller says is never replaced by what its connection shows.
             caller = (await self._alive(_key_of(_secret(authorization)))).caller

@@ -39,7 +39,12 @@ from cost_insights.doors.compression import (
 from cost_insights.doors.grpc.measuring import Handle, Metadata, measured, value_of
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
 from cost_insights.errors import FAILURES, malformed_request
-from cost_insights.identity import Authenticator, Caller, certificate_sha256_of_pem
+from cost_insights.identity import (
+    Authenticator,
+    Caller,
+    Credentials,
+    certificate_sha256_of_pem,
+)
 from cost_insights.telemetry import REQUEST_ID, Calls, running_call
 
 _T = TypeVar("_T")
@@ -205,12 +210,8 @@ class _Door:
             async def authorize() -> Caller:
                 # The stream counts its batches as requests itself.
                 nonlocal caller
-                authorization, certificate = credentials
                 caller = await self._authenticator.authenticate(
-                    authorization,
-                    method=self._operation.path,
-                    scopes=self._operation.scopes,
-                    certificate=certificate,
+                    credentials, method=self._operation.path, scopes=self._operation.scopes
                 )
                 return caller
 
@@ -240,23 +241,18 @@ class _Door:
 
         return handle
 
-    def _credentials(self, context: Context, metadata: Metadata) -> "_Credentials":
+    def _credentials(self, context: Context, metadata: Metadata) -> Credentials:
         authorization = value_of("authorization", metadata)
         if authorization is None and self._shows_certificates:
-            return None, _certificate(context)
-        return authorization, None
+            return Credentials(certificate=_certificate(context))
+        return Credentials(authorization)
 
-    async def _authorize(self, credentials: "_Credentials") -> Caller:
-        authorization, certificate = credentials
-        nothing = authorization is None and certificate is None
-        if nothing and self._authenticator.asks_for_tokens:
+    async def _authorize(self, credentials: Credentials) -> Caller:
+        if credentials == _NOTHING and self._authenticator.asks_for_tokens:
             # A call that is reset as soon as it is begun ends here: no status is made of it.
             await asyncio.sleep(_REFUSAL_SECONDS)
         return await self._authenticator.authorize(
-            authorization,
-            method=self._operation.path,
-            scopes=self._operation.scopes,
-            certificate=certificate,
+            credentials, method=self._operation.path, scopes=self._operation.scopes
         )
 
     def _decode(self, request: bytes) -> message.Message:
@@ -277,8 +273,7 @@ async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     raise AssertionError("abort returned")
 
 
-_Credentials = tuple[str | None, bytes | None]
-"""The authorization of a call, or else the hash of its client certificate."""
+_NOTHING: Final = Credentials()
 
 
 def _certificate(context: Context) -> bytes | None:

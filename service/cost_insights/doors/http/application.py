@@ -33,7 +33,7 @@ from cost_insights.doors.http.pages import page_routes
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.doors.http.sessions import session_routes
 from cost_insights.errors import FAILURES
-from cost_insights.identity import Authenticator
+from cost_insights.identity import Authenticator, Credentials
 from cost_insights.telemetry import Calls, MeasuredOperation, running_call
 from cost_insights.telemetry.measurements import HTTP
 
@@ -168,13 +168,18 @@ class _CompatibleEndpoint:
         try:
             try:
                 authorization = headers.get(b"authorization")
+                credentials = (
+                    Credentials(authorization.decode("latin-1"))
+                    if authorization is not None
+                    else Credentials(
+                        certificate=certificate_of(scope),
+                        names_this_machine=names_this_machine(
+                            headers.get(b"host", b"").decode("latin-1") or None
+                        ),
+                    )
+                )
                 caller = await self._authenticator.authorize(
-                    None if authorization is None else authorization.decode("latin-1"),
-                    method=self._method,
-                    scopes=endpoint.scopes,
-                    certificate=certificate_of(scope) if authorization is None else None,
-                    names_this_machine=authorization is not None
-                    or names_this_machine(headers.get(b"host", b"").decode("latin-1") or None),
+                    credentials, method=self._method, scopes=endpoint.scopes
                 )
                 size = CALL_BYTES
                 if endpoint.has_body:

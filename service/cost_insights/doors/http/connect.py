@@ -48,7 +48,7 @@ from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_co
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.doors.http.sessions import session_of
 from cost_insights.errors import FAILURES, CostInsightsError
-from cost_insights.identity import Authenticator, Caller
+from cost_insights.identity import Authenticator, Caller, Credentials
 from cost_insights.telemetry import Calls, running_call
 from cost_insights.telemetry.measurements import CONNECT, GRPC_WEB
 
@@ -210,12 +210,14 @@ class _Authentication(MetadataInterceptor[None]):
         operation = OPERATIONS[f"/{ctx.method.service_name}/{ctx.method.name}"]
         try:
             caller = await self._authenticator.authorize(
-                ctx.request_headers.get("authorization"),
+                Credentials(
+                    ctx.request_headers.get("authorization"),
+                    _session(ctx, operation.kind),
+                    _room.get().certificate,
+                    names_this_machine(ctx.request_headers.get("host")),
+                ),
                 method=operation.path,
                 scopes=operation.scopes,
-                certificate=_room.get().certificate,
-                session=_session(ctx, operation.kind),
-                names_this_machine=names_this_machine(ctx.request_headers.get("host")),
             )
         except FAILURES as error:
             raise _connect_error(error, operation.path, None) from None
@@ -341,15 +343,15 @@ class _Rpc:
     async def _bidirectional(
         self, requests: AsyncIterator[bytes], ctx: _Context
     ) -> AsyncIterator[bytes]:
-        caller, certificate = _caller.get(), _room.get().certificate
+        caller = _caller.get()
+        credentials = Credentials(
+            ctx.request_headers.get("authorization"), certificate=_room.get().certificate
+        )
 
         async def authorize() -> Caller:
             # The stream counts its batches as requests itself.
             return await self.authenticator.authenticate(
-                ctx.request_headers.get("authorization"),
-                method=self.operation.path,
-                scopes=self.operation.scopes,
-                certificate=certificate,
+                credentials, method=self.operation.path, scopes=self.operation.scopes
             )
 
         async def encoded() -> AsyncIterator[bytes]:

@@ -21,7 +21,7 @@ from cost_insights.doors.http.answers import HttpError, error_answer, json_answe
 from cost_insights.doors.http.bodies import check_json
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.errors import FAILURES, UnauthenticatedError
-from cost_insights.identity import SCOPES, Authenticator
+from cost_insights.identity import SCOPES, Authenticator, Credentials
 
 COOKIE: Final = "cost_insights_session"
 
@@ -115,12 +115,13 @@ class _SessionHandler:
         }
         try:
             caller = await self._authenticator.authorize(
-                None,
+                Credentials(
+                    session=value,
+                    certificate=certificate_of(request.scope),
+                    names_this_machine=names_this_machine(request.headers.get("host")),
+                ),
                 method=f"GET {PATH}",
                 scopes=SCOPES,
-                certificate=certificate_of(request.scope),
-                session=value,
-                names_this_machine=names_this_machine(request.headers.get("host")),
             )
         except UnauthenticatedError as error:
             described["detail"] = error.message
