@@ -1,7 +1,9 @@
 """The dashboard, as it is seen and used in Chromium."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from cost_insights.v1 import cost_pb2, revenue_service_pb2
+from cost_insights.v1 import cost_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.databases import Databases
 from tests.support.pages import at, sign_in, violations
 from tests.support.revenue import money, new_order, new_refund, new_subscription
@@ -519,3 +521,93 @@ def test_a_customer(
     assert shown_exactly(page, ("costs",)) == answered(
         earner, ("costs",), **days(30), external_customer_ids=["user 3"]
     )
+
+
+def test_subscriptions_and_revenue(
+    service: Service, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """The page says how to record the first order; then its numbers are those of the RPC and of an
+    independent sum, also in its tables of charts, and it lists subscriptions and refunds."""
+    caller = service.caller()
+    now = datetime.now(UTC)
+    page = open_page(service.url)
+    sign_in(page, caller)
+    page.get_by_role("link", name="Revenue").click()
+    expect(page.get_by_text("There is no revenue in this span yet.")).to_be_visible()
+    assert caller.token is not None
+    command = page.locator("pre code").inner_text()
+    subprocess.run(
+        command, shell=True, check=True, env={**os.environ, "TOKEN": caller.token}, timeout=60
+    )
+    expect(page.locator('[data-metric="revenue"]')).to_have_text("$29.00")
+    caller.revenue.RecordSubscriptions(
+        revenue_service_pb2.RecordSubscriptionsRequest(
+            subscriptions=[
+                new_subscription(
+                    f"subscription {number}",
+                    external_customer_id=HOSTILE[0],
+                    product_id=HOSTILE[4],
+                    amount=money(f"{1_000 + number}"),
+                    started_time=at(now - timedelta(days=number + 1)),
+                    update_time=at(now),
+                    **(
+                        {
+                            "canceled_time": at(now - timedelta(days=1)),
+                            "cancel_reason": revenue_pb2.CANCEL_REASON_UNUSED,
+                            "ended_time": at(now - timedelta(hours=1)),
+                        }
+                        if number == 3
+                        else {}
+                    ),
+                )
+                for number in range(4)
+            ]
+        ),
+        metadata=caller.metadata,
+    )
+    caller.revenue.RecordRefunds(
+        revenue_service_pb2.RecordRefundsRequest(
+            refunds=[new_refund(amount=money("900.5"), created_time=at(now))]
+        ),
+        metadata=caller.metadata,
+    )
+    expect(page.locator('[data-metric="deductions"]')).to_have_text("$9.00")
+    expect(page.locator('[data-metric="monthly_recurring_revenue"]')).to_have_text("$30.03")
+    metrics = (
+        "monthly_recurring_revenue",
+        "annual_recurring_revenue",
+        "active_subscriptions",
+        "average_revenue_per_user",
+        "new_subscriptions",
+        "renewed_subscriptions",
+        "canceled_subscriptions",
+        "churned_subscriptions",
+        "churn_rate",
+        "ltv",
+        "revenue",
+        "net_revenue",
+        "orders",
+        "average_order_value",
+    )
+    shown = shown_exactly(page, metrics)
+    assert shown == answered(caller, metrics, **days(30))
+    assert (shown["net_revenue"], shown["churned_subscriptions"]) == (Decimal("19.995"), "1")
+    page.get_by_text("Table", exact=True).last.click()
+    table = page.get_by_role("region", name=re.compile("^Table: Subscriptions, "))
+    columns = table.locator("tbody tr").evaluate_all(
+        "rows => rows.map((row) => [...row.cells].slice(1).map((cell) => cell.textContent))"
+    )
+    new, _, churned, active = zip(*(map(int, row) for row in columns), strict=True)
+    assert (sum(new), sum(churned), active[-1]) == (4, 1, 3)
+    reasons = page.get_by_role("region", name="Cancellations", exact=True)
+    assert reasons.locator("tbody tr").all_inner_texts() == ["Not used\t1\t0"]
+    listed = cells_of(page, "Subscriptions started in this span")
+    assert [row[1:5] for row in listed] == [
+        [f"subscription {number}", HOSTILE[0], f"{Decimal(1_000 + number) / 100:f}", "month"]
+        for number in range(4)
+    ]
+    (refund,) = cells_of(page, "Refunds and disputes in this span")
+    assert refund[1:] == ["Refund", "order_1", "9.005"]
+    assert violations(page) == []
+    assert page.title() == "Cost Insights"
+    assert complaints == []

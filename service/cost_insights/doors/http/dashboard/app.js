@@ -10,6 +10,7 @@ import * as customers from "./pages/customers.js";
 import * as event from "./pages/event.js";
 import * as events from "./pages/events.js";
 import * as overview from "./pages/overview.js";
+import * as revenue from "./pages/revenue.js";
 import { SignIn } from "./pages/sign_in.js";
 import { DETAILS, DIMENSION_NAMES, PAGES, parseView, queryOf } from "./state.js";
 import { Toolbar } from "./toolbar.js";
@@ -31,7 +32,7 @@ import { Toolbar } from "./toolbar.js";
  */
 
 /** @type {Record<string, PageModule>} */
-const MODULES = { overview, breakdown, customers, customer, events, event };
+const MODULES = { overview, breakdown, customers, customer, events, event, revenue };
 
 /** @typedef {{
  *   view: View,

@@ -2,7 +2,7 @@
 
 import { Downloads } from "./downloads.js";
 import { Component, html } from "./html.js";
-import { exactDollars, plainDollars, position } from "./money.js";
+import { count, exactDollars, plainDollars, position } from "./money.js";
 import { stacked } from "./pictures.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
@@ -24,10 +24,11 @@ import uPlot from "./vendor/uPlot.esm.js";
  *   series: Series[],
  *   total: { name: string, texts: string[], plain: string[] },
  *   isStacked?: boolean,
+ *   isCount?: boolean,
  *   focus?: object,
  * }} ChartProps times are in seconds, and `names` says each in words. Series are stacked on each
- *   other, or the first two have an area between them; `total` is what they come to, and `focus` the
- *   `ExportMetricsRequest` of the same in full detail
+ *   other, or, if there are two, have an area between them; `total` is what they come to, and `focus`
+ *   the `ExportMetricsRequest` of the same in full detail. They are amounts or counts
  */
 
 const HEIGHT = 320;
@@ -94,6 +95,7 @@ export class Chart extends Component {
    */
   bands(color) {
     if (!this.props.isStacked) {
+      if (this.props.series.length !== 2) return [];
       return [
         { series: [1, 2], fill: color("gain") },
         { series: [2, 1], fill: color("loss") },
@@ -134,7 +136,7 @@ export class Chart extends Component {
         bands: this.bands(color),
         axes: [
           axis,
-          { ...axis, size: 70, values: (_, splits) => splits.map((value) => short(value)) },
+          { ...axis, size: 70, values: (_, splits) => splits.map(shortOf(this.props)) },
         ],
         hooks: {
           setCursor: [(plot) => this.setState({ place: plot.cursor.idx ?? null })],
@@ -146,7 +148,7 @@ export class Chart extends Component {
   };
 
   render() {
-    const { label, names, series, total } = this.props;
+    const { label, names, series, total, isCount } = this.props;
     const place = this.state.place;
     /** @param {string[]} texts */
     const at = (texts) => (place === null ? "" : (texts[place] ?? ""));
@@ -185,14 +187,14 @@ export class Chart extends Component {
                 ${names.map(
                   (name, row) => html`<tr>
                     <th scope="row">${name}</th>
-                    ${[...series, total].map((one) => html`<td class="amount" data-plain=${one.plain[row]}>${one.texts[row]}</td>`)}
+                    ${[...series, total].map((one) => html`<td class=${isCount ? "" : "amount"} data-plain=${one.plain[row]}>${one.texts[row]}</td>`)}
                   </tr>`,
                 )}
               </tbody>
             </table>
           </div>
         </details>
-        <${Downloads} label=${label} table=${() => this.table} chart=${{ ...this.props, short }} focus=${this.props.focus} />
+        <${Downloads} label=${label} table=${() => this.table} chart=${{ ...this.props, short: shortOf(this.props) }} focus=${this.props.focus} />
       </figure>
     `;
   }
@@ -205,9 +207,15 @@ const SHORT = new Intl.NumberFormat("en-US", {
   maximumSignificantDigits: 4,
 });
 
-/** @param {number} cents the place of a line of the grid, which is no amount of anybody */
-function short(cents) {
-  return SHORT.format(cents / 100);
+const SHORT_COUNT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+
+/**
+ * The words for the lines of the grid, which are no amounts of anybody.
+ * @param {{ isCount?: boolean }} props
+ * @returns {(value: number) => string}
+ */
+function shortOf({ isCount = false }) {
+  return (value) => (isCount ? SHORT_COUNT.format(value) : SHORT.format(value / 100));
 }
 
 /**
@@ -220,6 +228,19 @@ export function course(periods, field) {
     values: periods.map((period) => position(period[field])),
     texts: periods.map((period) => exactDollars(period[field])),
     plain: periods.map((period) => plainDollars(period[field])),
+  };
+}
+
+/**
+ * A count of each period, as it is drawn and as it is said.
+ * @param {any[]} periods
+ * @param {string} field of counts
+ */
+export function countCourse(periods, field) {
+  return {
+    values: periods.map((period) => position(period[field])),
+    texts: periods.map((period) => count(period[field])),
+    plain: periods.map((period) => /** @type {string} */ (period[field])),
   };
 }
 

@@ -165,12 +165,14 @@ const INTERVALS = {
 /**
  * The columns of subscriptions.
  * @param {View} view
+ * @param {OnChange} onChange
  * @returns {Column[]}
  */
-export function subscriptionColumns(view) {
+export function subscriptionColumns(view, onChange) {
   return [
     timeColumn("Started", view, (one) => one.startedTime),
     { name: "Subscription", isText: true, cell: (one) => html`<bdi>${one.subscriptionId}</bdi>` },
+    customerColumn(view, onChange),
     { name: "Amount", cell: (one) => html`<${Money} money=${one.amount} />` },
     {
       name: "Every",

@@ -60,6 +60,7 @@ export const PAGES = /** @type {Record<string, string>} */ ({
   breakdown: "Breakdown",
   customers: "Customers",
   events: "Events",
+  revenue: "Revenue",
 });
 
 /** The pages about one thing by their names in the address, with the pages that list such things. */

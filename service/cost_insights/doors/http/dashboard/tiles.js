@@ -2,7 +2,7 @@
 
 import { metricsQuestion } from "./api.js";
 import { html } from "./html.js";
-import { change, count, percent, points, position } from "./money.js";
+import { change, count, difference, percent, points, position } from "./money.js";
 import { Amount, Sparkline } from "./parts.js";
 import { daysBefore, daysOf, intervalOf, length, requestOf } from "./state.js";
 
@@ -13,13 +13,15 @@ import { daysBefore, daysOf, intervalOf, length, requestOf } from "./state.js";
  *   kind: "money" | "count" | "percent",
  *   good: -1 | 0 | 1,
  *   note: string,
- * }} Tile `good` is the direction that is good news
+ *   of?: (numbers: any) => string,
+ * }} Tile `good` is the direction that is good news; `of` makes the number of those that an answer has
  */
 
-/** The tiles by the slugs of their metrics. @type {Record<string, Tile>} */
+/** The tiles by the slugs of their metrics, or by a name where there is none. @type {Record<string, Tile>} */
 const TILES = {
   revenue: { name: "Revenue", kind: "money", good: 1, note: "What orders of the span earned, before fees and refunds." },
   net_revenue: { name: "Net revenue", kind: "money", good: 1, note: "What orders of the span earned, less their fees, refunds and disputes." },
+  deductions: { name: "Fees and refunds", kind: "money", good: -1, note: "Revenue less net revenue: fees, refunds and disputes of orders of the span.", of: (numbers) => difference(numbers.revenue, numbers.netRevenue) },
   costs: { name: "Costs", kind: "money", good: -1, note: "The costs of all events of the span." },
   cashflow: { name: "Cashflow", kind: "money", good: 1, note: "Revenue less costs of the span." },
   gross_margin: { name: "Gross margin", kind: "money", good: 1, note: "All revenue less all costs up to the end of the span, also those before it." },
@@ -70,13 +72,13 @@ export function Tiles({ view, slugs, answer, before }) {
     <ul class="tiles" aria-label="Totals">
       ${slugs.map((slug) => {
         const tile = /** @type {Tile} */ (TILES[slug]);
-        const field = fieldOf(slug);
+        const of = tile.of ?? ((/** @type {any} */ numbers) => numbers[fieldOf(slug)]);
         return html`
           <li key=${slug} class="tile" title=${tile.note}>
             <h2>${tile.name}</h2>
-            <p class="value" data-metric=${slug}>${number(tile, answer.totals[field])}</p>
-            <${Change} tile=${tile} now=${answer.totals[field]} before=${before.totals[field]} span=${span} />
-            <${Sparkline} values=${periods.map((period) => position(period[field]))} />
+            <p class="value" data-metric=${slug}>${number(tile, of(answer.totals))}</p>
+            <${Change} tile=${tile} now=${of(answer.totals)} before=${of(before.totals)} span=${span} />
+            <${Sparkline} values=${periods.map((period) => position(of(period)))} />
           </li>
         `;
       })}

@@ -96,7 +96,7 @@ export function Page({ view, answers, onChange }) {
       name="Subscriptions"
       answer=${subscriptions}
       field="subscriptions"
-      columns=${subscriptionColumns(view)}
+      columns=${subscriptionColumns(view, onChange)}
       keyOf=${(/** @type {any} */ one) => one.subscriptionId}
     />
   `;
