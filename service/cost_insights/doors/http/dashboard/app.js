@@ -3,7 +3,7 @@
 import { readSession, signOut } from "./api.js";
 import { Component, html, render } from "./html.js";
 import { Live } from "./live.js";
-import { Theme, ViewLink, applyTheme, copyExactly } from "./parts.js";
+import { Theme, ViewLink, applyTheme, copyExactly, printWhole } from "./parts.js";
 import * as breakdown from "./pages/breakdown.js";
 import * as customer from "./pages/customer.js";
 import * as customers from "./pages/customers.js";
@@ -183,4 +183,5 @@ function sentence(text) {
 
 applyTheme();
 copyExactly();
+printWhole();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

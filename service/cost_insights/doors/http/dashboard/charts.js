@@ -3,7 +3,7 @@
 import { Downloads } from "./downloads.js";
 import { Component, html } from "./html.js";
 import { count, exactDollars, plainDollars, position } from "./money.js";
-import { stacked } from "./pictures.js";
+import { drawing, stacked } from "./pictures.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
 /** @typedef {{
@@ -50,6 +50,9 @@ export class Chart extends Component {
   /** @type {HTMLTableElement | null} */
   table = null;
 
+  /** Holds the chart as it is printed, while it is. @type {HTMLElement | null} */
+  paper = null;
+
   resized = new ResizeObserver(() => {
     if (this.plot !== null && this.host !== null) {
       this.plot.setSize({ width: this.host.clientWidth, height: HEIGHT });
@@ -63,6 +66,8 @@ export class Chart extends Component {
     if (this.host !== null) this.resized.observe(this.host);
     this.dark.addEventListener("change", this.draw);
     document.addEventListener("themechange", this.draw);
+    addEventListener("beforeprint", this.print);
+    addEventListener("afterprint", this.clear);
   }
 
   /** @param {ChartProps} before */
@@ -80,7 +85,18 @@ export class Chart extends Component {
     this.resized.disconnect();
     this.dark.removeEventListener("change", this.draw);
     document.removeEventListener("themechange", this.draw);
+    removeEventListener("beforeprint", this.print);
+    removeEventListener("afterprint", this.clear);
     this.plot?.destroy();
+  }
+
+  print = () => this.paper?.replaceChildren(drawing(this.picture()));
+
+  clear = () => this.paper?.replaceChildren();
+
+  /** @returns {import("./pictures.js").Picture} */
+  picture() {
+    return { ...this.props, short: shortOf(this.props) };
   }
 
   /** @returns {uPlot.AlignedData} */
@@ -169,6 +185,12 @@ export class Chart extends Component {
             this.host = host;
           }}
         ></div>
+        <div
+          class="paper"
+          ref=${(/** @type {HTMLElement | null} */ paper) => {
+            this.paper = paper;
+          }}
+        ></div>
         <details>
           <summary>Table</summary>
           <div class="scroll" tabindex="0" role="region" aria-label=${`Table: ${label}`}>
@@ -194,7 +216,7 @@ export class Chart extends Component {
             </table>
           </div>
         </details>
-        <${Downloads} label=${label} table=${() => this.table} chart=${{ ...this.props, short: shortOf(this.props) }} focus=${this.props.focus} />
+        <${Downloads} label=${label} table=${() => this.table} chart=${this.picture()} focus=${this.props.focus} />
       </figure>
     `;
   }

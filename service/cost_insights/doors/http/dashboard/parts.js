@@ -129,3 +129,21 @@ export function applyTheme() {
   document.documentElement.dataset["theme"] = theme;
   document.dispatchEvent(new Event("themechange"));
 }
+
+/**
+ * Prints what is folded up, too, and in light colours. It is called before charts are shown, which are
+ * drawn for the paper after that.
+ */
+export function printWhole() {
+  /** @type {HTMLDetailsElement[]} */
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    document.documentElement.dataset["theme"] = "light";
+    unfolded = [...document.querySelectorAll("details")].filter((details) => !details.open);
+    for (const details of unfolded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of unfolded) details.open = false;
+    applyTheme();
+  });
+}

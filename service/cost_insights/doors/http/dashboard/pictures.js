@@ -1,4 +1,5 @@
-// Pictures of charts, to be saved: drawn as SVG from what the chart shows, in the colours of the page.
+// Pictures of charts, to be saved and printed: drawn as SVG from what the chart shows, in the colours
+// of the page.
 
 /** @typedef {{
  *   label: string,
@@ -49,6 +50,16 @@ export function svgOf(picture) {
     ...picture.series.map((one, place) => legendOf(one, place, color)),
     "</svg>",
   ].join("\n");
+}
+
+/**
+ * The chart as an element.
+ * @param {Picture} picture
+ * @returns {Node}
+ */
+export function drawing(picture) {
+  const parsed = new DOMParser().parseFromString(svgOf(picture), "image/svg+xml");
+  return document.importNode(parsed.documentElement, true);
 }
 
 /**
