@@ -42,11 +42,16 @@ SERVERS = {"server", "service", "start_server", "start_http", "web", "loop_threa
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option of the inner loop."""
+    """Adds the options of the inner loop, and of the pictures in documents."""
     parser.addoption(
         "--fast",
         action="store_true",
         help="leave out slow tests, servers on PostgreSQL and most examples of property tests",
+    )
+    parser.addoption(
+        "--screenshots",
+        action="store_true",
+        help="write the pictures of the dashboard in docs/images anew",
     )
 
 
