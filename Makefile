@@ -9,6 +9,8 @@ OPENAPI := service/cost_insights/doors/http/rpcs.openapi.json
 # The SDKs of Python that tests run, each in an environment of its own: their versions are the names of the lock files.
 SDK_LOCKS := $(wildcard tests/interop/python/polar-sdk-*.lock)
 SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
+# The programs of examples/ that tests run. Make is told of each by a file that says when it was built.
+EXAMPLES := $(patsubst examples/%/build.sh,.venv/examples/%/built,$(wildcard examples/*/build.sh))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-fast lint format generate generate-check released lock package bench bench-metrics trust clean venv-works
@@ -53,6 +55,13 @@ $(BIN)/python: | venv-works
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+.SECONDEXPANSION:
+$(EXAMPLES): .venv/examples/%/built: $$(wildcard examples/$$*/* examples/$$*/src/*) $(PROTOS) | .venv/installed .venv/go-tools
+	@sh tests/tools/build_example.sh $* $(NEEDED_FOR_$*)
+
+NEEDED_FOR_go := go
+NEEDED_FOR_node := node npm
+
 setup: .venv/installed ## Creates .venv and builds the native module.
 
 demo: .venv/installed ## Shows the service at work on a generated month of events.
@@ -67,7 +76,7 @@ serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed $(SDKS) ## Runs all tests, on SQLite and on a real PostgreSQL.
+test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed $(SDKS) $(EXAMPLES) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh

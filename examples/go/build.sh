@@ -1,0 +1,5 @@
+#!/bin/sh
+# Generates the code of the protos, which are in the folder protos, and builds the program.
+set -eu
+buf generate
+go build -o costs .
