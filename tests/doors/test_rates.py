@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,9 @@ def connect_wait(answer: httpx.Response) -> float:
         one["value"] for one in answer.json()["details"] if one["type"] == "google.rpc.RetryInfo"
     ]
     retry = error_details_pb2.RetryInfo.FromString(base64.b64decode(packed + "=="))
-    return float(retry.retry_delay.ToTimedelta().total_seconds())
+    seconds = float(retry.retry_delay.ToTimedelta().total_seconds())
+    assert answer.headers["retry-after"] == str(math.ceil(seconds))
+    return seconds
 
 
 DOORS: Mapping[str, Callable[[httpx.Client, Service, Caller], Call]] = {

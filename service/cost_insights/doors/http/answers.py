@@ -100,12 +100,16 @@ def error_answer(error: BaseException, *, method: str, organization: str | None)
             return _error(code, error.message)
     headers = {}
     if error.retry_after_ms is not None:
-        # Whole seconds: the compatible SDKs fail on anything else.
-        headers["retry-after"] = str(math.ceil(error.retry_after_ms / 1_000))
+        headers["retry-after"] = retry_after(error.retry_after_ms)
     if code == 413:
         # The rest of the body would be read only to be thrown away.
         headers["connection"] = "close"
     return _error(code, error.message, headers)
+
+
+def retry_after(milliseconds: int) -> str:
+    """The value of `retry-after`: whole seconds, as the compatible SDKs fail on anything else."""
+    return str(math.ceil(milliseconds / 1_000))
 
 
 def location(path: str) -> list[str | int]:

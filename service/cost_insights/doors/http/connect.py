@@ -43,7 +43,7 @@ from cost_insights.api.operations import (
 from cost_insights.api.reading import decode, decode_json
 from cost_insights.api.statuses import status_of
 from cost_insights.doors.compression import ENCODINGS
-from cost_insights.doors.http.answers import HttpError, error_answer
+from cost_insights.doors.http.answers import HttpError, error_answer, retry_after
 from cost_insights.doors.http.bodies import HttpLimits, announced_bytes, body_content
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.doors.http.sessions import session_of
@@ -220,7 +220,9 @@ class _Authentication(MetadataInterceptor[None]):
                 scopes=operation.scopes,
             )
         except FAILURES as error:
-            raise _connect_error(error, operation.path, None) from None
+            refusal = _connect_error(error, operation.path, None)
+            _say_when(refusal, ctx)
+            raise refusal from None
         _caller.set(caller)
 
     async def on_end(self, token: None, ctx: _Context, error: Exception | None, /) -> None:
@@ -229,10 +231,12 @@ class _Authentication(MetadataInterceptor[None]):
 
         The library keeps the error where its own traceback leads to, in a reference cycle.
         """
-        del token, ctx
+        del token
         if error is not None:
-            if isinstance(error, ConnectError) and (call := running_call()) is not None:
-                call.failed("CANCELLED" if error.code is Code.CANCELED else error.code.name)
+            if isinstance(error, ConnectError):
+                _say_when(error, ctx)
+                if (call := running_call()) is not None:
+                    call.failed("CANCELLED" if error.code is Code.CANCELED else error.code.name)
             error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
@@ -410,11 +414,17 @@ def _as_json(answer: message.Message) -> bytes:
     return json_format.MessageToJson(answer, indent=None, ensure_ascii=False).encode()
 
 
-def _connect_error(error: BaseException, path: str, organization: str | None) -> ConnectError:
+class _ServiceError(ConnectError):
+    """An error of the service, which may say when to try again."""
+
+    retry_after_ms: int | None = None
+
+
+def _connect_error(error: BaseException, path: str, organization: str | None) -> _ServiceError:
     """The error with the code and the details that gRPC answers; it is logged."""
     status = status_of(error, method=path, organization=organization)
     name = code_pb2.Code.Name(status.code)
-    return ConnectError(
+    refusal = _ServiceError(
         Code.CANCELED if name == "CANCELLED" else Code[name],
         status.message,
         [
@@ -422,3 +432,12 @@ def _connect_error(error: BaseException, path: str, organization: str | None) ->
             for detail in status.details
         ],
     )
+    if isinstance(error, CostInsightsError):
+        refusal.retry_after_ms = error.retry_after_ms
+    return refusal
+
+
+def _say_when(error: ConnectError, ctx: _Context) -> None:
+    """Says in a header, which any client of HTTP knows, when to try again."""
+    if isinstance(error, _ServiceError) and error.retry_after_ms is not None:
+        ctx.response_headers["retry-after"] = retry_after(error.retry_after_ms)
