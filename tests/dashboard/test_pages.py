@@ -6,14 +6,14 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from cost_insights.v1 import cost_pb2, revenue_pb2, revenue_service_pb2
+from cost_insights.v1 import cost_pb2, event_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.databases import Databases
 from tests.support.pages import at, sign_in, violations
 from tests.support.revenue import money, new_order, new_refund, new_subscription
@@ -611,3 +611,90 @@ def test_subscriptions_and_revenue(
     assert violations(page) == []
     assert page.title() == "Cost Insights"
     assert complaints == []
+
+
+def test_llm_calls(service: Service, open_page: Callable[..., Page], complaints: list[str]) -> None:
+    """Costs of models are those of the RPC without what is no LLM call; tokens, cached shares and
+    costs per 1,000 tokens of the latest calls are those of an independent sum."""
+    caller = service.caller()
+    now = datetime.now(UTC)
+    page = open_page(service.url)
+    sign_in(page, caller)
+    page.get_by_role("link", name="LLM").click()
+    expect(page.get_by_text("There is no LLM call in this span yet.")).to_be_visible()
+    models = [HOSTILE[0], HOSTILE[5], *(f"model {number}" for number in range(7))]
+    calls = [
+        new_event(
+            cost=f"{number}.000000000001",
+            timestamp=at(now - timedelta(hours=9 * number)),
+            external_customer_id=f"user {number % 4}",
+            llm=cost_pb2.Llm(
+                vendor="vendor",
+                model=models[number % len(models)],
+                input_tokens=1_000 * number + 7,
+                output_tokens=100 * number,
+                cached_input_tokens=250 * number,
+                total_tokens=1_100 * number + 9 if number % 2 else 0,
+            ),
+        )
+        for number in range(60)
+    ]
+    caller.ingest(*calls, new_event(cost="77", timestamp=at(now - timedelta(minutes=1))))
+    expect(page.get_by_role("row", name="Total").first).to_be_visible()
+    answer = caller.get_metrics(metrics=["costs"], group_by="GROUP_BY_LLM_MODEL", **days(30))
+    costs = cells_of(page, re.compile("^Costs of models, "))
+    assert [(name, Decimal(cost)) for name, cost, *_ in costs] == [
+        (group.value, Decimal(group.totals.costs) / 100)
+        for group in answer.groups
+        if group.value != ""
+    ]
+    whole = sum((Decimal(call.cost.amount) for call in calls), Decimal()) / 100
+    assert sum((Decimal(cost) for _, cost, *_ in costs), Decimal()) == whole
+    # The stack of the chart comes to the same.
+    page.get_by_text("Table", exact=True).click()
+    totals = page.get_by_role("region", name=re.compile("^Table: ")).locator("td:last-child")
+    amounts = totals.evaluate_all("cells => cells.map((cell) => cell.dataset.plain)")
+    assert sum(map(Decimal, amounts), Decimal()) == whole
+    expected = {
+        name: [call for call in calls if name in {call.llm.model, "Total"}]
+        for name in [*models, "Total"]
+    }
+    section = page.get_by_role("region", name="Tokens of the latest calls", exact=True)
+    shown = section.locator("tbody tr, tfoot tr").evaluate_all(
+        """rows => rows.map((row) => [...row.cells].map(
+            (cell) => cell.querySelector(".amount")?.dataset.plain ?? cell.textContent
+        ))"""
+    )
+    assert {name: cells for name, *cells in shown} == {
+        name: used(calls) for name, calls in expected.items()
+    }
+    assert violations(page) == []
+    page.get_by_role("link", name="model 3").click()
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Model: model 3")
+    assert page.title() == "Cost Insights"
+    assert complaints == []
+
+
+def used(calls: Sequence[event_pb2.NewEvent]) -> list[str]:
+    """The row of some calls in the table of tokens."""
+    inputs, cached, outputs = (
+        sum(getattr(call.llm, field) for call in calls)
+        for field in ("input_tokens", "cached_input_tokens", "output_tokens")
+    )
+    tokens = sum(
+        call.llm.total_tokens or call.llm.input_tokens + call.llm.output_tokens for call in calls
+    )
+    cost = sum((Decimal(call.cost.amount) for call in calls), Decimal())
+    cent = Decimal("0.000000000001")
+    per_call, per_thousand = (
+        (cost * factor / divisor).quantize(cent, ROUND_HALF_EVEN) / 100
+        for factor, divisor in ((1, len(calls)), (1_000, tokens))
+    )
+    share = Decimal(cached * 10**6 // inputs) / 10**4
+    return [
+        f"{len(calls)}",
+        f"{inputs:,}",
+        f"{share:.1f}%",
+        f"{outputs:,}",
+        *(f"{amount:f}".rstrip("0").rstrip(".") for amount in (cost / 100, per_call, per_thousand)),
+    ]

@@ -9,6 +9,7 @@ import * as customer from "./pages/customer.js";
 import * as customers from "./pages/customers.js";
 import * as event from "./pages/event.js";
 import * as events from "./pages/events.js";
+import * as llm from "./pages/llm.js";
 import * as overview from "./pages/overview.js";
 import * as revenue from "./pages/revenue.js";
 import { SignIn } from "./pages/sign_in.js";
@@ -32,7 +33,7 @@ import { Toolbar } from "./toolbar.js";
  */
 
 /** @type {Record<string, PageModule>} */
-const MODULES = { overview, breakdown, customers, customer, events, event, revenue };
+const MODULES = { overview, breakdown, customers, customer, events, event, revenue, llm };
 
 /** @typedef {{
  *   view: View,

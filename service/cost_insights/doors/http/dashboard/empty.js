@@ -17,6 +17,22 @@ const CALLS = {
       ],
     }),
   },
+  llm: {
+    path: "v1/events/ingest",
+    words: "There is no LLM call in this span yet. Choose a longer span, or send one; it appears here within seconds:",
+    body: () => ({
+      events: [
+        {
+          name: "llm.inference",
+          external_customer_id: "user_123",
+          metadata: {
+            _cost: { amount: 0.025, currency: "usd" },
+            _llm: { vendor: "openai", model: "gpt-4", input_tokens: 500, output_tokens: 120, total_tokens: 620 },
+          },
+        },
+      ],
+    }),
+  },
   revenue: {
     path: "cost_insights.v1.RevenueService/RecordOrders",
     words: "There is no revenue in this span yet. Choose a longer span, or record an order; it appears here within seconds:",
@@ -36,7 +52,7 @@ const CALLS = {
 
 /**
  * A message in place of numbers or lists: which call sends what is missing to this very address.
- * @param {{ of?: "events" | "revenue", isFiltered: boolean, signedIn: boolean }} props
+ * @param {{ of?: "events" | "llm" | "revenue", isFiltered: boolean, signedIn: boolean }} props
  */
 export function Empty({ of = "events", isFiltered, signedIn }) {
   if (isFiltered) {

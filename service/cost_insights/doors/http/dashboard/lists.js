@@ -44,28 +44,33 @@ function localTime(time, zone) {
  */
 
 /**
- * A table of what is stored, one a row; the first column names it.
- * @param {{ label: string, columns: Column[], items: any[], keyOf: (item: any) => string }} props
+ * A table of things, one a row; the first column names it. Below them is what they come to.
+ * @param {{
+ *   label: string,
+ *   columns: Column[],
+ *   items: any[],
+ *   keyOf: (item: any) => string,
+ *   total?: any,
+ * }} props
  */
-export function List({ label, columns, items, keyOf }) {
+export function List({ label, columns, items, keyOf, total }) {
   const [first, ...others] = columns;
+  /** @param {any} item */
+  const cells = (item) => html`
+    <th scope="row" data-plain=${first?.plain?.(item)}>${first?.cell(item)}</th>
+    ${others.map(
+      ({ isText, cell, plain }) => html`<td class=${isText ? "text" : ""} data-plain=${plain?.(item)}>${cell(item)}</td>`,
+    )}
+  `;
   return html`
     <${Table} label=${label}>
       <thead>
         <tr>${columns.map(({ name, isText }) => html`<th scope="col" class=${isText ? "text" : ""}>${name}</th>`)}</tr>
       </thead>
       <tbody>
-        ${items.map(
-          (item) => html`
-            <tr key=${keyOf(item)}>
-              <th scope="row" data-plain=${first?.plain?.(item)}>${first?.cell(item)}</th>
-              ${others.map(
-                ({ isText, cell, plain }) => html`<td class=${isText ? "text" : ""} data-plain=${plain?.(item)}>${cell(item)}</td>`,
-              )}
-            </tr>
-          `,
-        )}
+        ${items.map((item) => html`<tr key=${keyOf(item)}>${cells(item)}</tr>`)}
       </tbody>
+      ${total && html`<tfoot><tr>${cells(total)}</tr></tfoot>`}
     <//>
   `;
 }

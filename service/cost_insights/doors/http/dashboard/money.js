@@ -93,6 +93,37 @@ export function difference(one, other) {
 }
 
 /**
+ * The sum of some amounts, or of counts.
+ * @param {string[]} texts
+ */
+export function sum(texts) {
+  const values = texts.map(parse);
+  const scale = Math.max(0, ...values.map((value) => value.scale));
+  const units = values.reduce((all, value) => all + value.units * power(scale - value.scale), 0n);
+  const value = trimmed({ units, scale }, 0);
+  return `${value.units < 0n ? "-" : ""}${decimal(value)}`;
+}
+
+/**
+ * An amount divided by a count, to 12 decimals half-even as the service divides; 0 by nothing.
+ * @param {string} amount
+ * @param {string} divisor a whole number that is not negative
+ * @param {bigint} [factor] by which the amount is multiplied first
+ */
+export function quotient(amount, divisor, factor = 1n) {
+  const { units, scale } = parse(amount);
+  const whole = BigInt(divisor);
+  if (whole === 0n) return "0";
+  const size = absolute(units) * factor * power(12);
+  const parts = whole * power(scale);
+  let result = size / parts;
+  const twice = (size % parts) * 2n;
+  if (twice > parts || (twice === parts && result % 2n === 1n)) result += 1n;
+  const value = trimmed({ units: result, scale: 12 }, 0);
+  return `${units < 0n && result !== 0n ? "-" : ""}${decimal(value)}`;
+}
+
+/**
  * Compares the sizes of two amounts, whatever their signs, for an order that begins with the largest.
  * @param {string} one
  * @param {string} other

@@ -61,6 +61,7 @@ export const PAGES = /** @type {Record<string, string>} */ ({
   customers: "Customers",
   events: "Events",
   revenue: "Revenue",
+  llm: "LLM",
 });
 
 /** The pages about one thing by their names in the address, with the pages that list such things. */
