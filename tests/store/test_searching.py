@@ -35,7 +35,7 @@ def statements(store: Store) -> Iterator[list[str]]:
     found: list[str] = []
 
     def before(*arguments: object) -> None:
-        if (statement := str(arguments[2])).startswith("SELECT"):
+        if (statement := str(arguments[2])).startswith(("SELECT", "WITH")):
             found.append(statement)
 
     sa.event.listen(store._engine, "before_cursor_execute", before)

@@ -9,7 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
 from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
-from cost_insights.store.expressions import IntegerList, SpanList, is_any_of, select_within
+from cost_insights.store.expressions import (
+    IntegerList,
+    SpanList,
+    is_any_of,
+    select_within,
+    select_within_listed,
+)
 from cost_insights.store.schema import BinaryUuid, customer, event, event_type, series
 
 
@@ -50,6 +56,15 @@ class PageShape(NamedTuple):
     of_series: bool
     within_spans: bool
     descending: bool
+    is_distributed: bool
+    """Whether the events may be spread over the workers of a cluster, which runs no lateral join;
+    spans are then in parameters of their own, `start_0`, `end_0` and so on, `SPANS_AT_ONCE` of
+    them."""
+
+
+SPANS_AT_ONCE: Final = 16
+"""The number of spans of a statement for a cluster: with twice as many, planning it would take more
+than twice the time."""
 
 
 class PageValues(NamedTuple):
@@ -73,11 +88,14 @@ class PageValues(NamedTuple):
     limit: int
 
 
-def select_event(event_id: uuid.UUID, organization_number: int) -> sa.Select[*tuple[Any, ...]]:
-    """Selects an event by its id, in the columns of `StoredEvent`."""
+@lru_cache
+def select_event() -> sa.Select[*tuple[Any, ...]]:
+    """Selects an event, with the parameters `organization` and `id`, in the columns of
+    `StoredEvent`."""
     return _completed(
         sa.select(*_COLUMNS).where(
-            event.c.organization_number == organization_number, event.c.id == event_id
+            event.c.organization_number == _ORGANIZATION,
+            event.c.id == sa.bindparam("id", type_=BinaryUuid),
         )
     )
 
@@ -125,6 +143,8 @@ def tables_of(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.FromClause:
     return tables
 
 
+_ORGANIZATION: Final = sa.bindparam("organization", type_=sa.Integer)
+
 _COLUMNS: Final = (
     # First, as `select_within` wants it.
     event.c.timestamp_us,
@@ -158,7 +178,12 @@ def _select_page(
     else:
         beyond = (time_us > after_us) | (one > after_id)
     conditions = [*_indexed_conditions(shape), beyond, *conditions]
-    if shape.within_spans:
+    if shape.within_spans and shape.is_distributed:
+        listed = [
+            (_number(f"start_{place}"), _number(f"end_{place}")) for place in range(SPANS_AT_ONCE)
+        ]
+        page = select_within_listed(_COLUMNS, listed, conditions)
+    elif shape.within_spans:
         spans = sa.bindparam("spans", type_=SpanList)
         page = select_within(shape.dialect_name, _COLUMNS, spans, conditions)
     else:
@@ -171,7 +196,7 @@ def _select_page(
 
 def _indexed_conditions(shape: PageShape) -> list[sa.ColumnElement[bool]]:
     conditions = [
-        event.c.organization_number == sa.bindparam("organization", type_=sa.Integer),
+        event.c.organization_number == _ORGANIZATION,
         event.c.timestamp_us >= _number("from_us"),
         event.c.timestamp_us < _number("end_us"),
     ]
@@ -197,17 +222,19 @@ def _number(name: str) -> sa.BindParameter[int]:
 
 def _completed(events: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...]]:
     """Selects rows of `StoredEvent`, in any order, given a selection of `_COLUMNS`."""
-    # Of a page's events alone: those that are passed over have customers and children too.
-    page = events.subquery("page").c
-    child = event.alias("child").c
+    # Of a page's events alone: those that are passed over have customers and children too. Each
+    # part reads one table of events and is done before the next one, as a cluster wants it.
+    page_rows = events.cte("page").prefix_with("MATERIALIZED")
+    page = page_rows.c
+    # Another organization may call one of these events the parent of its own. That is no condition,
+    # because SQLite would rather read all events of the organization than look up parents.
+    belongs = event.c.organization_number == _ORGANIZATION
     children = (
-        sa.select(sa.func.count())
-        # As a sum, because SQLite would rather read all events of the organization than look up
-        # parents in their index.
-        .where(
-            child.organization_number + 0 == page.organization_number, child.parent_id == page.id
-        )
-        .scalar_subquery()
+        sa.select(event.c.parent_id, sa.func.count().filter(belongs).label("events"))
+        .where(event.c.parent_id.in_(sa.select(page.id)))
+        .group_by(event.c.parent_id)
+        .cte("children")
+        .prefix_with("MATERIALIZED")
     )
     of_series = (series.c.organization_number == page.organization_number) & (
         series.c.number == page.series_number
@@ -218,28 +245,28 @@ def _completed(events: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...
     of_type = (event_type.c.organization_number == page.organization_number) & (
         event_type.c.event_name == series.c.event_name
     )
-    return (
-        sa.select(
-            page.id,
-            series.c.event_name,
-            customer.c.id,
-            customer.c.external_id,
-            page.timestamp_us,
-            sa.func.coalesce(page.external_id, ""),
-            page.parent_id,
-            sa.func.coalesce(page.external_member_id, ""),
-            page.cost_picocents,
-            series.c.llm_vendor,
-            series.c.llm_model,
-            page.llm,
-            series.c.product_id,
-            page.metadata,
-            customer.c.created_us,
-            children,
-            sa.func.coalesce(event_type.c.label, series.c.event_name),
-            sa.func.coalesce(event_type.c.label_property, ""),
-        )
-        .join(series, of_series)
+    return sa.select(
+        page.id,
+        series.c.event_name,
+        customer.c.id,
+        customer.c.external_id,
+        page.timestamp_us,
+        sa.func.coalesce(page.external_id, ""),
+        page.parent_id,
+        sa.func.coalesce(page.external_member_id, ""),
+        page.cost_picocents,
+        series.c.llm_vendor,
+        series.c.llm_model,
+        page.llm,
+        series.c.product_id,
+        page.metadata,
+        customer.c.created_us,
+        sa.func.coalesce(children.c.events, 0),
+        sa.func.coalesce(event_type.c.label, series.c.event_name),
+        sa.func.coalesce(event_type.c.label_property, ""),
+    ).select_from(
+        page_rows.join(series, of_series)
         .join(customer, of_customer)
         .outerjoin(event_type, of_type)
+        .outerjoin(children, children.c.parent_id == page.id)
     )

@@ -23,6 +23,7 @@ from cost_insights.events.conditions import (
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.places import EventPlaces
 from cost_insights.events.rows import (
+    SPANS_AT_ONCE,
     PageShape,
     PageValues,
     StoredEvent,
@@ -145,7 +146,9 @@ class EventSearcher:
         row = None
         if parsed is not None:
             with self._store.read() as connection:
-                row = connection.execute(select_event(parsed, organization.number)).one_or_none()
+                row = connection.execute(
+                    select_event(), {"organization": organization.number, "id": parsed}
+                ).one_or_none()
         if row is None:
             raise NotFoundError(
                 f"there is no event {event_id[:64]!r}",
@@ -212,7 +215,14 @@ class EventSearcher:
     def _question(
         self, connection: sa.Connection, organization: Organization, asked: EventSearch
     ) -> "_Question":
-        return _Question(connection, organization.number, asked, self._cells, self._customers)
+        return _Question(
+            connection,
+            organization.number,
+            asked,
+            self._cells,
+            self._customers,
+            is_distributed=self._store.dialect.is_distributed(connection),
+        )
 
     def _cut(
         self,
@@ -252,8 +262,11 @@ class _Question:
         asked: EventSearch,
         cells: CellReader,
         customer_cache: CustomerCache,
+        *,
+        is_distributed: bool,
     ) -> None:
         self._connection = connection
+        self._is_distributed = is_distributed
         self._organization_number = organization_number
         self._asked = asked
         self._customers = asked.filter.customer_numbers(
@@ -296,6 +309,7 @@ class _Question:
             of_series=self._series is not None,
             within_spans=spans is not None or candidates is not None,
             descending=asked.descending,
+            is_distributed=self._is_distributed,
         )
         values = PageValues(
             organization=self._organization_number,
@@ -317,8 +331,35 @@ class _Question:
     def _rows(
         self, statement: sa.Select[*tuple[Any, ...]], values: PageValues
     ) -> list[StoredEvent]:
-        rows = self._connection.execute(statement, values._asdict()).all()
+        given = values._asdict()
+        if values.spans is None or not self._is_distributed:
+            rows: Sequence[sa.Row[*tuple[Any, ...]]]
+            rows = self._connection.execute(statement, given).all()
+        else:
+            rows = self._rows_of_spans(statement, given, values)
         return [StoredEvent._make(row) for row in rows]
+
+    def _rows_of_spans(
+        self,
+        statement: sa.Select[*tuple[Any, ...]],
+        given: dict[str, Any],
+        values: PageValues,
+    ) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+        """The rows of a page that lie in spans, of which a statement for a cluster takes a few."""
+        count = values.skipped + values.limit
+        found: list[sa.Row[*tuple[Any, ...]]] = []
+        spans = sorted(values.spans or (), reverse=self._asked.descending)
+        for first in range(0, len(spans), SPANS_AT_ONCE):
+            _check_deadline()
+            some = spans[first : first + SPANS_AT_ONCE]
+            some += [(0, 0)] * (SPANS_AT_ONCE - len(some))
+            for place, (start_us, end_us) in enumerate(some):
+                given[f"start_{place}"], given[f"end_{place}"] = start_us, end_us
+            given |= {"skipped": 0, "limit": count - len(found)}
+            found += self._connection.execute(statement, given).all()
+            if len(found) == count:
+                break
+        return found[values.skipped :]
 
     def _candidates(self, count: int) -> Sequence[int] | None:
         """The signatures by which events that cannot match are passed over without reading them;

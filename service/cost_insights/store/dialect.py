@@ -117,6 +117,9 @@ class Dialect(Protocol):
         """Makes every statement that waits for the server fail, and every later one; from any
         thread."""
 
+    def is_distributed(self, connection: sa.Connection) -> bool:
+        """Whether events may be spread over the workers of a cluster."""
+
     insert_options: Mapping[str, Any]
     """The execution options of a connection for `begin` and `insert`."""
 

@@ -82,14 +82,20 @@ class _Connection(psycopg.Connection[Any]):
     """Whether a pooler, such as PgBouncer, is between the connection and its server: each
     transaction may be one of another server process then."""
 
+    is_distributed = False
+    """Whether the server coordinates a Citus cluster, or could: tables may be distributed at any
+    time, but the extension is there first."""
+
     def begin_session(self) -> None:
-        """Finds out whether there is a pooler, and prepares the connection for the service."""
+        """Finds out what the server is and whether there is a pooler, and prepares the connection
+        for the service."""
         # Of statements that look up some places in an index of millions of rows the server expects
         # much, and would compile them for a second before it runs them for one millisecond.
         # A pooler gives its clients numbers of its own in place of those of the server's processes.
         self.autocommit = True
-        ((jit,),) = self.execute(
-            "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('jit', 'off', false) END",
+        ((jit, self.is_distributed),) = self.execute(
+            "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('jit', 'off', false) END, "
+            "EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')",
             (self.info.backend_pid,),
             prepare=False,
         ).fetchall()
@@ -281,6 +287,9 @@ class Postgresql:
                 connection.close()
                 raise
             return connection
+
+    def is_distributed(self, connection: sa.Connection) -> bool:
+        return cast("_Connection", connection.connection.driver_connection).is_distributed
 
     def refuse_pooler(self, error: sa.exc.DBAPIError) -> None:
         if "statement pooling mode" in str(error.orig):

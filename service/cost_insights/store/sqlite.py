@@ -357,6 +357,9 @@ class Sqlite:
 
     id_bytes = "id"
 
+    def is_distributed(self, connection: sa.Connection) -> bool:
+        return False
+
     def integer_parameter(self, name: str) -> str:
         return f":{name}"
 
