@@ -13,10 +13,10 @@ SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 EXAMPLES := $(patsubst examples/%/build.sh,.venv/examples/%/built,$(wildcard examples/*/build.sh))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast lint format generate generate-check released lock package bench bench-metrics trust clean venv-works
+.PHONY: help setup demo serve test test-fast lint format generate generate-check released lock package bench bench-metrics bench-dashboard trust clean venv-works
 
 help: ## Shows this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Each step checks what it needs before it begins, so that nothing fails half-way.
 
@@ -145,6 +145,11 @@ bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Com
 bench-metrics: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Measures answers on 20 M events; BENCH="--events 1000000 --keep FOLDER" varies it.
 	sh tests/tools/postgresql.sh
 	$(BIN)/python -m tests.benchmarks.metrics $(BENCH)
+
+bench-dashboard: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Measures the dashboard in Chromium on 20 M events; BENCH="--events 1000000 --keep FOLDER" varies it.
+	sh tests/tools/postgresql.sh
+	sh tests/tools/chromium.sh
+	$(BIN)/python -m tests.benchmarks.dashboard $(BENCH)
 
 trust: .venv/installed ## Attacks the service for two hours, in one table; TRUST="--only credentials --minutes 5" picks.
 	@sh tests/tools/needs.sh fuzz

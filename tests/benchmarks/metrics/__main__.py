@@ -1,19 +1,21 @@
 """`make bench-metrics`: how fast metrics are answered, in two tables."""
 
 import argparse
-import contextlib
 import sys
-import tempfile
-import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from tests.benchmarks.metrics import revenue_rows, rows, web_rows
-from tests.benchmarks.metrics.data_set import BLOCK_EVENTS, DataSet
+from tests.benchmarks.metrics.data_set import DataSet
 from tests.benchmarks.metrics.peers import clickhouse, event_table
 from tests.benchmarks.metrics.recorded import recorded
 from tests.benchmarks.metrics.revenue_data_set import RevenueDataSet
-from tests.benchmarks.metrics.stored import Stored, StoredDataSets
+from tests.benchmarks.metrics.stored import (
+    Stored,
+    StoredDataSets,
+    add_keep,
+    events_option,
+    stored_data_sets,
+)
 from tests.benchmarks.results import Results
 from tests.benchmarks.running import Benchmark, add_only, run, show
 from tests.support.databases import Databases
@@ -31,7 +33,7 @@ def main() -> int:
     ):
         parser.add_argument(
             f"--{name}",
-            type=_events,
+            type=events_option,
             default=events,
             metavar="N",
             help=f"how many events {what} (default {events:,})",
@@ -50,34 +52,12 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=int, default=5, help="how often peers take turns (default 5)"
     )
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="FOLDER",
-        help="keep the data sets in this folder and use those that are there",
-    )
+    add_keep(parser)
     options = parser.parse_args()
     results = Results()
-    with contextlib.ExitStack() as exits:
-        folder = options.keep or Path(
-            exits.enter_context(tempfile.TemporaryDirectory(prefix="cost-insights-bench-"))
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        databases = exits.enter_context(
-            contextlib.closing(Databases(folder.resolve(), keep=options.keep is not None))
-        )
-        stored = exits.enter_context(
-            contextlib.closing(StoredDataSets(databases, _end_us(folder / "end_us")))
-        )
+    with stored_data_sets(options.keep) as (databases, stored):
         run(_benchmarks(options, databases, stored, results), options.only, results)
     return show(results)
-
-
-def _events(text: str) -> int:
-    events = int(text)
-    if events < BLOCK_EVENTS or events % BLOCK_EVENTS:
-        raise argparse.ArgumentTypeError(f"must be a multiple of {BLOCK_EVENTS}")
-    return events
 
 
 def _records(text: str) -> int:
@@ -85,13 +65,6 @@ def _records(text: str) -> int:
     if records < _RECORDS_MIN:
         raise argparse.ArgumentTypeError(f"must be at least {_RECORDS_MIN}")
     return records
-
-
-def _end_us(file: Path) -> int:
-    """The time at which the events end: now, or that of the events that are kept."""
-    if not file.exists():
-        file.write_text(str(time.time_ns() // 1_000))
-    return int(file.read_text())
 
 
 _RECORDS_MIN = 100

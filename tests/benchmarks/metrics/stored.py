@@ -1,9 +1,11 @@
 """Databases that hold a data set, filled through the service's own door."""
 
+import argparse
 import contextlib
 import functools
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +66,48 @@ class StoredDataSets:
             _fill(stored)
             self._stored[key] = stored
         return self._stored[key]
+
+
+def add_keep(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that keeps data sets."""
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the data sets in this folder and use those that are there",
+    )
+
+
+def events_option(text: str) -> int:
+    """The number of events of a data set, from the command line."""
+    events = int(text)
+    if events < BLOCK_EVENTS or events % BLOCK_EVENTS:
+        raise argparse.ArgumentTypeError(f"must be a multiple of {BLOCK_EVENTS}")
+    return events
+
+
+@contextlib.contextmanager
+def stored_data_sets(keep: Path | None) -> Iterator[tuple[Databases, StoredDataSets]]:
+    """Databases in a folder, and the data sets in them; they stay if there is a folder to keep."""
+    with contextlib.ExitStack() as exits:
+        folder = keep or Path(
+            exits.enter_context(tempfile.TemporaryDirectory(prefix="cost-insights-bench-"))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        databases = exits.enter_context(
+            contextlib.closing(Databases(folder.resolve(), keep=keep is not None))
+        )
+        stored = exits.enter_context(
+            contextlib.closing(StoredDataSets(databases, _end_us(folder / "end_us")))
+        )
+        yield databases, stored
+
+
+def _end_us(file: Path) -> int:
+    """The time at which the events end: now, or that of the events that are kept."""
+    if not file.exists():
+        file.write_text(str(time.time_ns() // 1_000))
+    return int(file.read_text())
 
 
 def _fill(stored: Stored) -> None:
