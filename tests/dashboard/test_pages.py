@@ -274,9 +274,15 @@ def test_a_token_that_is_revoked_while_the_page_is_open(
     expect(page.get_by_role("alert")).to_have_text("unknown access token")
     sign_in(page, caller)
     # An organization without events is told how to send one, to this very address.
-    expect(
-        page.get_by_text(f"curl --fail-with-body {service.url}/v1/events/ingest")
-    ).to_be_visible()
+    command = page.get_by_text(f"curl --fail-with-body {service.url}/v1/events/ingest")
+    expect(command).to_be_visible()
+    for name in ("Breakdown", "Customers", "Events"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+        expect(command).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("list", name="Totals")).to_be_visible()
     service.revoke(caller)
     expect(page.get_by_role("alert")).to_contain_text("The access token was revoked at")
     sign_in(page, service.caller(caller.organization))
@@ -503,7 +509,11 @@ def test_a_customer(
     expect(page.get_by_role("region", name="Subscriptions")).to_contain_text("None.")
     assert violations(page) == []
     (stored,) = earner.list_page(external_customer_ids=[name]).events
-    page.goto(f"{service.url}/?page=customer&id={stored.customer_id}&span=30d&zone=UTC")
+    page.get_by_role("link", name="Customers").click()
+    search = page.get_by_role("search")
+    search.get_by_label("Customer").fill(stored.customer_id)
+    search.get_by_role("button", name="Open").click()
+    expect(page.get_by_role("heading", name="Customer")).to_contain_text(stored.customer_id)
     expect(page.get_by_role("list", name="Totals")).to_be_visible()
     assert shown_exactly(page, metrics) == shown
     page.get_by_role("link", name="All events").click()

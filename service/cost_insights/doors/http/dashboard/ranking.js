@@ -2,10 +2,11 @@
 
 import { metricsQuestion } from "./api.js";
 import { Table } from "./downloads.js";
+import { Empty } from "./empty.js";
 import { html } from "./html.js";
 import { change, count, percent, share } from "./money.js";
 import { Amount, ViewLink, shown } from "./parts.js";
-import { DIMENSIONS, customerView, daysBefore, daysOf, focusRequest, labelOf, requestOf } from "./state.js";
+import { DIMENSIONS, customerView, daysBefore, daysOf, focusRequest, isFiltered, labelOf, requestOf } from "./state.js";
 
 /** @typedef {import("./state.js").View} View */
 /** @typedef {import("./state.js").Dimension} Dimension */
@@ -71,16 +72,17 @@ export function costsOf(answer) {
  *   dimension: Dimension,
  *   answer: any,
  *   before: any,
+ *   signedIn: boolean,
  *   onChange: (change: Partial<View>) => void,
  * }} props
  */
-export function Ranking({ view, dimension, answer, before, onChange }) {
+export function Ranking({ view, dimension, answer, before, signedIn, onChange }) {
   const groups = /** @type {any[]} */ (answer.groups ?? []);
   const name = DIMENSIONS[dimension].name;
   const earns = EARNING.has(dimension);
   const now = new Date();
   const was = costsOf(before);
-  if (groups.length === 0) return html`<p class="empty" role="status">There is nothing in this span.</p>`;
+  if (groups.length === 0) return html`<${Empty} isFiltered=${isFiltered(view)} signedIn=${signedIn} />`;
   return html`
     <${Table} label=${labelOf(`${name} ranking`, view, now)} focus=${focusRequest(view, now)}>
       <thead>

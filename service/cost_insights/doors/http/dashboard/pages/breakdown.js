@@ -35,7 +35,7 @@ export function questions(view, now) {
 /**
  * @param {import("../app.js").PageProps} props
  */
-export function Page({ view, answers, onChange }) {
+export function Page({ view, answers, signedIn, onChange }) {
   const [answer, before, drawn] = answers;
   const now = new Date();
   const days = daysOf(view, now);
@@ -69,7 +69,14 @@ export function Page({ view, answers, onChange }) {
       />
       <${Movers} view=${view} answer=${answer} before=${before} onChange=${onChange} />
     `}
-    <${Ranking} view=${view} dimension=${view.by} answer=${answer} before=${before} onChange=${onChange} />
+    <${Ranking}
+      view=${view}
+      dimension=${view.by}
+      answer=${answer}
+      before=${before}
+      signedIn=${signedIn}
+      onChange=${onChange}
+    />
   `;
 }
 

@@ -52,7 +52,7 @@ export function questions(view, now) {
 /**
  * @param {import("../app.js").PageProps} props
  */
-export function Page({ view, answers, onChange }) {
+export function Page({ view, answers, signedIn, onChange }) {
   const [answer, before, products, productsBefore, events, orders, refunds, subscriptions] = answers;
   const alone = filtered(view);
   const known = [events.events, orders.orders, subscriptions.subscriptions].find((list) => list?.length > 0)?.[0];
@@ -69,7 +69,14 @@ export function Page({ view, answers, onChange }) {
     <${MarginChart} view=${alone} answer=${answer} />
     <section aria-label="Products">
       <h2>Products</h2>
-      <${Ranking} view=${alone} dimension="product" answer=${products} before=${productsBefore} onChange=${onChange} />
+      <${Ranking}
+        view=${alone}
+        dimension="product"
+        answer=${products}
+        before=${productsBefore}
+        signedIn=${signedIn}
+        onChange=${onChange}
+      />
     </section>
     <${Section}
       name="Latest events"

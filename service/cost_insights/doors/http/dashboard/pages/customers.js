@@ -1,8 +1,8 @@
 // Customers, by what they cost and earn.
 
-import { html } from "../html.js";
+import { Component, html } from "../html.js";
 import { Ranking, rankingQuestions } from "../ranking.js";
-import { ORDERS } from "../state.js";
+import { ORDERS, customerView } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
@@ -19,7 +19,7 @@ export function questions(view, now) {
 /**
  * @param {import("../app.js").PageProps} props
  */
-export function Page({ view, answers, onChange }) {
+export function Page({ view, answers, signedIn, onChange }) {
   const [answer, before] = answers;
   return html`
     <div class="choices" role="group" aria-label="Order">
@@ -31,7 +31,46 @@ export function Page({ view, answers, onChange }) {
         `,
       )}
     </div>
-    <p class="note">To find a customer, add a filter with either of its identifiers. Each name leads to a page of its own.</p>
-    <${Ranking} view=${view} dimension="customer" answer=${answer} before=${before} onChange=${onChange} />
+    <${Search} onFound=${(/** @type {string} */ id) => onChange(customerView(view, id))} />
+    <${Ranking}
+      view=${view}
+      dimension="customer"
+      answer=${answer}
+      before=${before}
+      signedIn=${signedIn}
+      onChange=${onChange}
+    />
   `;
+}
+
+/**
+ * Leads to the page of a customer by either identifier, however little it cost.
+ * @extends {Component<{ onFound: (id: string) => void }, { id: string }>}
+ */
+class Search extends Component {
+  state = { id: "" };
+
+  /** @param {SubmitEvent} event */
+  submit = (event) => {
+    event.preventDefault();
+    this.props.onFound(this.state.id);
+  };
+
+  render() {
+    return html`
+      <form class="filter search" role="search" onSubmit=${this.submit}>
+        <label class="inline">
+          Customer
+          <input
+            placeholder="Either identifier"
+            value=${this.state.id}
+            autocomplete="off"
+            spellcheck=${false}
+            onInput=${(/** @type {any} */ event) => this.setState({ id: event.target.value })}
+          />
+        </label>
+        <button type="submit" disabled=${this.state.id === ""}>Open</button>
+      </form>
+    `;
+  }
 }
