@@ -13,7 +13,7 @@ SDKS := $(SDK_LOCKS:tests/interop/python/%.lock=.venv/%/installed)
 EXAMPLES := $(patsubst examples/%/build.sh,.venv/examples/%/built,$(wildcard examples/*/build.sh))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast lint format generate generate-check released lock package bench bench-metrics bench-dashboard trust clean venv-works
+.PHONY: help setup demo serve docs test test-fast lint format generate generate-check released lock package bench bench-metrics bench-dashboard trust clean venv-works
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,13 +70,16 @@ demo: .venv/installed ## Shows the service at work on a generated month of event
 serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(BIN)/cost-insights serve
 
-# What Envoy knows, in an environment of its own too: it brings other versions of packages that the service imports.
-.venv/xds-protos/installed: tests/tools/xds-protos.lock | $(BIN)/python
+# What Envoy knows, and MkDocs, each in an environment of its own too: they bring other versions of packages that the service imports.
+.venv/%/installed: tests/tools/%.lock | $(BIN)/python
 	$(BIN)/python -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed $(SDKS) $(EXAMPLES) ## Runs all tests, on SQLite and on a real PostgreSQL.
+docs: .venv/installed .venv/docs/installed ## Builds the documentation site in dist/docs.
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build
+
+test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed .venv/docs/installed $(SDKS) $(EXAMPLES) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh
@@ -123,6 +126,7 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
 	echo xds-protos | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/tools/xds-protos.lock
+	echo mkdocs-material | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/tools/docs.lock
 	for sdk in $(SDK_LOCKS:tests/interop/python/polar-sdk-%.lock=%); do \
 	    echo "polar-sdk==$$sdk" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/interop/python/polar-sdk-$$sdk.lock || exit; \
 	done

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Writes the pages of the API reference into the folder given as $1.
+set -eu
+image=$(mktemp)
+trap 'rm -f "$image"' EXIT
+sh tests/tools/image.sh proto "$image" --include_source_info
+.venv/bin/python tests/tools/api_reference.py "$image" "$1"
