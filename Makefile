@@ -61,6 +61,7 @@ $(EXAMPLES): .venv/examples/%/built: $$(wildcard examples/$$*/* examples/$$*/src
 
 NEEDED_FOR_go := go
 NEEDED_FOR_node := node npm
+NEEDED_FOR_rust := cargo
 
 setup: .venv/installed ## Creates .venv and builds the native module.
 
@@ -100,6 +101,7 @@ lint: .venv/installed .venv/go-tools .venv/node-tools generate-check ## Runs all
 	$(BIN)/mypy
 	MYPYPATH=service $(BIN)/stubtest cost_insights._native
 	cargo fmt --check
+	cargo fmt --check --manifest-path examples/rust/Cargo.toml
 	cargo clippy --quiet --all-targets --all-features -- --deny warnings
 	sh tests/tools/lint_protos.sh
 	sh tests/tools/check_breaking.sh

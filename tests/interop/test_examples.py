@@ -70,6 +70,7 @@ PROGRAMS = {
         Program("go", ["./costs"], ["go"]),
         Program("node", ["node", "costs.js"], ["node", "npm"]),
         Program("python", [".venv/bin/python", "costs.py"], []),
+        Program("rust", ["target/debug/costs"], ["cargo"]),
     )
 }
 
