@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from cost_insights.v1 import revenue_service_pb2
 from tests.support.pages import at, sign_in
+from tests.support.revenue import money, new_order
 from tests.support.service import Caller, Service, new_event
 
 pytestmark = pytest.mark.slow
@@ -142,3 +144,35 @@ def test_files_say_what_the_page_shows(
     expect(table.get_by_role("alert")).to_have_text("The service cannot be reached.")
     complaints[:] = [text for text in complaints if "ERR_INTERNET_DISCONNECTED" not in text]
     assert complaints == []
+
+
+def test_amounts_of_several_currencies_say_their_own(
+    service: Service, spender: Caller, open_page: Callable[..., Page]
+) -> None:
+    """They share a column, so it has no currency; the name of a list says the day it is saved."""
+    page = open_page(service.url)
+    sign_in(page, spender)
+    spender.revenue.RecordOrders(
+        revenue_service_pb2.RecordOrdersRequest(
+            orders=[
+                new_order("in dollars", external_customer_id=NAMES[0]),
+                new_order(
+                    "in euros",
+                    external_customer_id=NAMES[0],
+                    net_amount=money("1990", "eur"),
+                    exchange_rate="1.1",
+                ),
+            ]
+        ),
+        metadata=spender.metadata,
+    )
+    page.goto(f"{service.url}/?{urlencode({'page': 'customer', 'id': NAMES[0]})}")
+    orders = page.get_by_role("group", name="Download: Latest payments")
+    name, content = saved(page, orders.get_by_role("button", name="CSV"))
+    assert name == f"cost-insights-latest-payments-the-latest-first-{datetime.now(UTC).date()}.csv"
+    rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    assert rows[0][2] == "Amount"
+    assert {(row[1], row[2]) for row in rows[1:]} == {
+        ("in dollars", "29 USD"),
+        ("in euros", "19.9 EUR"),
+    }

@@ -94,7 +94,7 @@ export class Downloads extends Component {
           <button type="button" onClick=${() => this.png(chart)}>PNG</button>
           <button type="button" onClick=${() => this.svg(chart)}>SVG</button>
         `}
-        <button type="button" title="The table, with exact amounts in dollars. Import its cells as text." onClick=${this.csv}>CSV</button>
+        <button type="button" title="The table, with exact amounts. Import its cells as text." onClick=${this.csv}>CSV</button>
         ${focus &&
         bytes === null &&
         html`<button type="button" title="All costs, by day, customer, event name, model and product" onClick=${() => this.focus(focus)}>FOCUS</button>`}
@@ -140,26 +140,51 @@ export class Table extends Component {
 }
 
 /**
- * A table as CSV. A cell is what it, or something in it, has as `data-plain`, and otherwise its text;
+ * A table as CSV. A cell is what it, or something in it, has as `data-plain`, and otherwise its text. The
+ * currency of amounts stands in the first row, or after each where there are several in a column;
  * texts stay as callers sent them, as they do in the exports of the service.
  * @param {HTMLTableElement} table
  */
 export function csvOf(table) {
   const rows = [...table.rows].map((row) => [...row.cells]);
-  const amounts = new Set(
-    rows.flatMap((cells) => cells.flatMap((cell, column) => (cell.matches(".amount, :has(.amount)") ? [column] : []))),
-  );
   const [head = [], ...others] = rows;
-  const names = head.map((cell, column) => `${cell.textContent.trim()}${amounts.has(column) ? " (USD)" : ""}`);
-  return [names, ...others.map((cells) => cells.map(plain))]
-    .map((cells) => `${cells.map(quoted).join(",")}\r\n`)
-    .join("");
+  const currencies = head.map((_, column) => new Set(rows.flatMap((cells) => currencyOf(cells[column]) ?? [])));
+  const names = head.map((cell, column) => {
+    const [currency, another] = currencies[column] ?? [];
+    return `${cell.textContent.trim()}${currency && !another ? ` (${currency})` : ""}`;
+  });
+  const texts = others.map((cells) =>
+    cells.map((cell, column) => {
+      const isMixed = (currencies[column]?.size ?? 0) > 1;
+      return `${plain(cell)}${isMixed && currencyOf(cell) ? ` ${currencyOf(cell)}` : ""}`;
+    }),
+  );
+  return [names, ...texts].map((cells) => `${cells.map(quoted).join(",")}\r\n`).join("");
+}
+
+/**
+ * @param {HTMLElement | undefined} cell
+ * @returns {string | undefined} the currency of an amount in it
+ */
+function currencyOf(cell) {
+  const amount = within(cell, ".amount");
+  return amount && (amount.dataset["currency"] ?? "USD");
 }
 
 /** @param {HTMLElement} cell */
 function plain(cell) {
-  const exact = cell.matches("[data-plain]") ? cell : /** @type {HTMLElement | null} */ (cell.querySelector("[data-plain]"));
-  return exact?.dataset["plain"] ?? cell.textContent.trim();
+  return within(cell, "[data-plain]")?.dataset["plain"] ?? cell.textContent.trim();
+}
+
+/**
+ * A cell itself, or else the first element in it that a selector matches.
+ * @param {HTMLElement | undefined} cell
+ * @param {string} selector
+ * @returns {HTMLElement | undefined}
+ */
+function within(cell, selector) {
+  if (cell?.matches(selector)) return cell;
+  return /** @type {HTMLElement | null} */ (cell?.querySelector(selector)) ?? undefined;
 }
 
 /** @param {string} text */
@@ -168,12 +193,13 @@ function quoted(text) {
 }
 
 /**
- * The name of a file that says what is in it.
+ * The name of a file that says what is in it and of when; without days of its own, of today.
  * @param {string} label
  * @param {string} end
  */
 export function fileName(label, end) {
-  const words = label.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+  const dated = /\d{4}-\d\d-\d\d/.test(label) ? label : `${label} ${new Date().toISOString().slice(0, 10)}`;
+  const words = dated.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
   return `cost-insights-${[...words.join("-")].slice(0, NAME_CHARS_MAX).join("")}.${end}`;
 }
 

@@ -240,5 +240,6 @@ const productColumn = {
 function Money({ money: { amount, currency } }) {
   if (currency.toLowerCase() === "usd") return html`<${Amount} cents=${amount} />`;
   const plain = plainDollars(amount);
-  return html`<span class="amount" data-plain=${plain}>${plain} ${currency.toUpperCase()}</span>`;
+  const name = currency.toUpperCase();
+  return html`<span class="amount" data-plain=${plain} data-currency=${name}>${plain} ${name}</span>`;
 }
