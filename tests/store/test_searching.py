@@ -20,6 +20,7 @@ from cost_insights.events import (
     Operator,
     PageCursor,
     PageNumber,
+    rows,
 )
 from cost_insights.identity import Organization
 from cost_insights.store import Store
@@ -122,6 +123,38 @@ def test_pages_by_signatures(
         rows = connection.execute(sa.select(event.c.timestamp_us, event.c.id, event.c.metadata))
         expected = [row.metadata["place"] for row in sorted(rows, reverse=descending)]
     assert found == [one for one in expected if one % 20 == 4][3:]
+
+
+def test_statements_are_built_once(
+    store: Store, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conditions that differ in keys and values alone share a statement that is built once; those
+    of many comparisons are built each time, so that what callers ask takes little memory."""
+    built: list[rows.PageShape] = []
+    select_page = rows._select_page
+
+    def select(shape: rows.PageShape) -> Any:
+        built.append(shape)
+        return select_page(shape)
+
+    monkeypatch.setattr(rows, "_select_page", select)
+    one = event_at(START, external_id="1")
+    one.metadata.update({"n": 1, "m": 5, **{f"k{place}": "v" for place in range(17)}})
+    writer = EventWriter(store)
+    writer.write(writer.prepare([submission(acme, one)]), now_us=NOW_US)
+    searcher = EventSearcher(store, CellCache(2**20), CustomerCache())
+
+    def found(*conditions: Comparison) -> int:
+        asked = EventSearch(EventFilter(), condition=AllOf(conditions))
+        return searcher.page(acme, asked, PageNumber(0), size=10).total
+
+    given = [("n", 1), ("m", 5), ("m", 4), ("n", 10)]
+    assert [found(Comparison(key, Operator.EQ, value)) for key, value in given] == [1, 1, 0, 0]
+    # Candidates are read first, and where there are none the page is not.
+    assert len(built) == 1
+    many = [Comparison(f"k{place}", Operator.EQ, "v") for place in range(17)]
+    assert [found(*many), found(*many)] == [1, 1]
+    assert len(built) == 3
 
 
 def test_candidates_are_found_by_the_index_alone(store: Store, acme: Organization) -> None:

@@ -7,7 +7,6 @@ from cost_insights.events.conditions import (
     Comparison,
     Condition,
     Operator,
-    condition_on_event,
 )
 from cost_insights.events.filter import EventFilter
 from cost_insights.events.ingestor import Ingestor, IngestResult
@@ -64,7 +63,6 @@ __all__ = [
     "TypeChange",
     "TypeSearch",
     "any_event",
-    "condition_on_event",
     "count_events_before",
     "event_label",
     "event_type_id",

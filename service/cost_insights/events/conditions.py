@@ -12,12 +12,13 @@ Values of different kinds are unequal and have no order.
 """
 
 import enum
+import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -73,17 +74,67 @@ SOURCE: Final = "user"
 """The source of every stored event: system events are recorded as revenue instead."""
 
 
-def condition_on_event(condition: Condition) -> sa.ColumnElement[bool]:
-    """The condition on a row of `event` joined with `series`; null where it does not hold."""
+class ComparisonForm(NamedTuple):
+    """A comparison without its values, which are parameters of the statement."""
+
+    subject: str
+    """The property, or the column whose member it is; the key is the first parameter then."""
+
+    operator: Operator
+    kinds: tuple[MemberKind, ...]
+    """The kinds of the values to compare with; none where the answer does not depend on a value."""
+
+    hints: int
+    """The number of texts behind the values, one of which the metadata must contain."""
+
+    first: int
+    """The number of the first parameter."""
+
+
+class JoinedForm(NamedTuple):
+    """Forms of conditions that are joined."""
+
+    members: tuple["Form", ...]
+    is_any: bool
+    """Whether one that holds is enough."""
+
+
+Form = ComparisonForm | JoinedForm
+"""A condition without its values: conditions that differ in nothing else have one statement."""
+
+
+def form_of(condition: Condition) -> tuple[Form, Sequence[Any]]:
+    """The form of a condition, and its values, which are the parameters `value_0` and so on."""
+    values: list[Any] = []
+    return _form_of(condition, values), values
+
+
+def _form_of(condition: Condition, values: list[Any]) -> Form:
     match condition:
         case Comparison(name, operator, value):
-            return _comparison(name, operator, value)
+            return _comparison_form(name, operator, value, values)
         case AllOf(members):
-            return sa.and_(sa.true(), *map(condition_on_event, members))
+            return JoinedForm(tuple([_form_of(one, values) for one in members]), is_any=False)
         case AnyOf(members):
-            if not members:
-                return sa.true()
-            return sa.or_(sa.false(), *map(condition_on_event, members))
+            return JoinedForm(
+                tuple([_form_of(one, values) for one in members]), is_any=bool(members)
+            )
+
+
+def size_of(form: Form) -> int:
+    """The number of comparisons of a form."""
+    return sum(map(size_of, form.members)) if isinstance(form, JoinedForm) else 1
+
+
+def condition_of_form(form: Form) -> sa.ColumnElement[bool]:
+    """The condition on a row of `event` joined with `series`; null where it does not hold."""
+    match form:
+        case ComparisonForm():
+            return _condition(form)
+        case JoinedForm(members, is_any=True):
+            return sa.or_(sa.false(), *map(condition_of_form, members))
+        case JoinedForm(members):
+            return sa.and_(sa.true(), *map(condition_of_form, members))
 
 
 def signatures_of(condition: Condition) -> Sequence[int] | None:
@@ -125,39 +176,74 @@ def _signatures(name: str, value: str | int | bool) -> Sequence[int] | None:
     return [member_signature(name, one) for one in _values_of(value).values()]
 
 
-def _comparison(name: str, operator: Operator, value: str | int | bool) -> sa.ColumnElement[bool]:
+def _comparison_form(
+    name: str, operator: Operator, value: str | int | bool, values: list[Any]
+) -> ComparisonForm:
+    """The form of a comparison, whose values are added."""
+    first = len(values)
     name = _OF_EVENT.get(name) or name.removeprefix("metadata.")
-    if (exact := _EXACT.get(name)) is not None:
-        column, factor = exact
-        return _exact_comparison(column, factor, operator, value)
-    stored = _stored(name)
+    if name in _EXACT:
+        if (exact := _exact_value(_EXACT[name][1], operator, value)) is None:
+            return ComparisonForm(name, operator, (), 0, first)
+        values.append(exact)
+        return ComparisonForm(name, operator, ("number",), 0, first)
+    subject = name
+    if name not in _TEXTS:
+        subject = "llm" if name.startswith("_llm.") else "metadata"
+        values.append(name.removeprefix("_llm."))
     if operator in {Operator.LIKE, Operator.NOT_LIKE}:
-        return _contains(stored, _text_of(value), is_wanted=operator is Operator.LIKE)
+        values.append(_text_of(value))
+        return ComparisonForm(subject, operator, ("text",), 0, first)
     asked = _values_of(value)
+    hints = _hints(name, asked) if operator is Operator.EQ and subject == "metadata" else []
+    values += [*asked.values(), *hints]
+    return ComparisonForm(subject, operator, tuple(asked), len(hints), first)
+
+
+def _condition(form: ComparisonForm) -> sa.ColumnElement[bool]:
+    operator, places = form.operator, itertools.count(form.first)
+    if form.subject in _EXACT:
+        column = _EXACT[form.subject][0]
+        if form.kinds:
+            return _COMPARE[operator](column, _value(next(places), sa.BigInteger()))
+        # Nothing that is no number is equal to one, greater, or a part of it.
+        holds = operator in {Operator.NE, Operator.NOT_LIKE}
+        return column.is_not(None) if holds else sa.false()
+    stored = _stored(form.subject, places)
+    asked = {kind: _value(next(places), _TYPES[kind]) for kind in form.kinds}
+    if operator in {Operator.LIKE, Operator.NOT_LIKE}:
+        return _contains(stored, asked["text"], is_wanted=operator is Operator.LIKE)
     compare = _COMPARE[operator]
     conditions = [
-        compare(stored[kind], sa.literal(one, _TYPES[kind]))
+        compare(stored[kind], one)
         for kind, one in asked.items()
         if kind in stored and (kind != "boolean" or operator in {Operator.EQ, Operator.NE})
     ]
     if operator is Operator.EQ:
-        return sa.and_(*_hint(name, asked), sa.or_(sa.false(), *conditions))
+        hints = [_value(next(places), sa.Text()) for _ in range(form.hints)]
+        return sa.and_(*_hint(hints), sa.or_(sa.false(), *conditions))
     if operator is Operator.NE:
         conditions += [one.is_not(None) for kind, one in stored.items() if kind not in asked]
     return sa.or_(sa.false(), *conditions)
 
 
-def _hint(name: str, asked: Mapping[MemberKind, Any]) -> list[sa.ColumnElement[bool]]:
-    """A necessary condition for a member of the metadata to equal any of these values, which is
-    checked faster than by reading JSON; none if one could be written in several ways."""
-    if name in _TEXTS or name.startswith("_llm.") or not _PLAIN.fullmatch(name):
+def _value(place: int, kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(f"value_{place}", type_=kind)
+
+
+def _hints(name: str, asked: Mapping[MemberKind, Any]) -> list[str]:
+    """Texts, one of which is in the metadata if its member equals any of these values, which is
+    checked faster than by reading JSON; none if a value could be written in several ways."""
+    if not _PLAIN.fullmatch(name):
         return []
     written = [_written(value) for value in asked.values()]
-    if not all(written):
-        return []
+    return [f'"{name}":{one}' for one in written] if all(written) else []
+
+
+def _hint(parts: Sequence[sa.ColumnElement[str]]) -> list[sa.ColumnElement[bool]]:
+    """The condition that the metadata contains one of these texts."""
     stored = sa.cast(event.c.metadata, sa.Text)
-    parts = (sa.literal(f'"{name}":{one}', sa.Text) for one in written)
-    return [sa.or_(*(contains(stored, part) for part in parts))]
+    return [sa.or_(*(contains(stored, part) for part in parts))] if parts else []
 
 
 def _written(value: str | float | bool) -> str:
@@ -179,24 +265,25 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.: -]+", re.ASCII)
 
 
 def _contains(
-    stored: Mapping[MemberKind, sa.ColumnElement[Any]], part: str, *, is_wanted: bool
+    stored: Mapping[MemberKind, sa.ColumnElement[Any]],
+    part: sa.ColumnElement[str],
+    *,
+    is_wanted: bool,
 ) -> sa.ColumnElement[bool]:
     """Whether a property is a text that contains a part, or is something else or does not."""
-    found = contains(stored["text"], sa.literal(part, sa.Text))
+    found = contains(stored["text"], part)
     if is_wanted:
         return found
     others = [one.is_not(None) for kind, one in stored.items() if kind != "text"]
     return sa.or_(sa.not_(found), *others)
 
 
-def _stored(name: str) -> Mapping[MemberKind, sa.ColumnElement[Any]]:
+def _stored(subject: str, places: Iterator[int]) -> Mapping[MemberKind, sa.ColumnElement[Any]]:
     """A property as each kind that it may have, null where it has another."""
-    if (text := _TEXTS.get(name)) is not None:
+    if (text := _TEXTS.get(subject)) is not None:
         return {"text": text}
-    column, key = event.c.metadata, name
-    if name.startswith("_llm."):
-        column, key = event.c.llm, name.removeprefix("_llm.")
-    return {kind: member(kind, column, key) for kind in _TYPES}
+    key = _value(next(places), sa.Text())
+    return {kind: member(kind, event.c[subject], key) for kind in _TYPES}
 
 
 _TYPES: Final[Mapping[MemberKind, sa.types.TypeEngine[Any]]] = {
@@ -232,29 +319,20 @@ _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], sa.ColumnElement[bool]]]]
 }
 
 
-def _exact_comparison(
-    column: sa.Column[int], factor: int, operator: Operator, value: str | int | bool
-) -> sa.ColumnElement[bool]:
+def _exact_value(factor: int, operator: Operator, value: str | int | bool) -> int | None:
+    """The stored integer to compare with; None if the answer does not depend on one."""
     number = None if isinstance(value, bool) else decimal_number(str(value))
     if number is None or operator in {Operator.LIKE, Operator.NOT_LIKE}:
-        # Nothing that is no number is equal to one, greater, or a part of it.
-        holds = operator in {Operator.NE, Operator.NOT_LIKE}
-        return column.is_not(None) if holds else sa.false()
+        return None
     scaled = _WIDE.multiply(number, Decimal(factor))
     # Clamped to one beyond what is stored, so that it compares as the number would.
     floor, ceiling = (
         max(-(2**63) + 1, min(2**63 - 1, int(scaled.to_integral_value(rounding, _WIDE))))
         for rounding in (ROUND_FLOOR, ROUND_CEILING)
     )
-    match operator:
-        case Operator.EQ:
-            return column == floor if floor == ceiling else sa.false()
-        case Operator.NE:
-            return column != floor if floor == ceiling else column.is_not(None)
-        case Operator.GT | Operator.LTE:
-            return _COMPARE[operator](column, floor)
-        case _:
-            return _COMPARE[operator](column, ceiling)
+    if operator in {Operator.EQ, Operator.NE}:
+        return floor if floor == ceiling else None
+    return floor if operator in {Operator.GT, Operator.LTE} else ceiling
 
 
 _WIDE: Final = Context(prec=1_100)

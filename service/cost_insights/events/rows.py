@@ -1,18 +1,22 @@
 """The statements that read events with what belongs to them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
+from cost_insights.events.conditions import Form, condition_of_form, size_of
 from cost_insights.events.joins import OF_CUSTOMER, OF_SERIES
 from cost_insights.store.expressions import (
     IntegerList,
     SpanList,
+    any_text_contains,
+    contains,
     is_any_of,
+    lower_ascii,
     select_within,
     select_within_listed,
 )
@@ -48,6 +52,22 @@ class StoredEvent(NamedTuple):
     none."""
 
 
+class OtherConditions(NamedTuple):
+    """The form of the conditions on events besides those of a filter and a time."""
+
+    of_descendants: bool = False
+    """Whether the events have one of the ids in the parameter `descendants`."""
+
+    condition: Form | None = None
+    """The form of a condition whose values are parameters."""
+
+    has_text: bool = False
+    """Whether the event mentions the parameter `text`, which is in lower case."""
+
+    depth: int | None = None
+    """The greatest number of ancestors."""
+
+
 class PageShape(NamedTuple):
     """The form of a statement that reads a page of events."""
 
@@ -60,6 +80,8 @@ class PageShape(NamedTuple):
     """Whether the events may be spread over the workers of a cluster, which runs no lateral join;
     spans are then in parameters of their own, `start_0`, `end_0` and so on, `SPANS_AT_ONCE` of
     them."""
+
+    others: OtherConditions = OtherConditions()
 
 
 SPANS_AT_ONCE: Final = 16
@@ -100,15 +122,36 @@ def select_event() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
-def select_page(
-    shape: PageShape, conditions: Sequence[sa.ColumnElement[bool]] = ()
-) -> sa.Select[*tuple[Any, ...]]:
+def select_page(shape: PageShape) -> sa.Select[*tuple[Any, ...]]:
     """Selects a page of events in order, in the columns of `StoredEvent`, with parameters called
-    as in `PageValues`.
+    as in `PageValues`."""
+    return _kept(shape, _select_page)
 
-    `conditions` are further ones on a row of `event`, its series and its customer.
-    """
-    return _select_page(shape, conditions) if conditions else _plain_page(shape)
+
+def select_matches(shape: PageShape) -> sa.Select[int]:
+    """Selects the number of matching events among the first ones that could match, with the
+    parameters of a page; `limit` is the number of those that are looked at."""
+    return _kept(shape, _select_matches)
+
+
+_Statement = TypeVar("_Statement", bound=sa.Select[Any])
+
+
+def _kept(shape: PageShape, select: Callable[[PageShape], _Statement]) -> _Statement:
+    # The same object each time: building a statement, and the key under which its text is cached,
+    # takes longer than running it.
+    condition = shape.others.condition
+    is_small = condition is None or size_of(condition) <= _KEPT_SIZE_MAX
+    return _select(shape, select) if is_small else select(shape)
+
+
+@lru_cache(maxsize=256)
+def _select(shape: PageShape, select: Callable[[PageShape], _Statement]) -> _Statement:
+    return select(shape)
+
+
+_KEPT_SIZE_MAX: Final = 16
+"""The number of comparisons of a statement that is kept: what callers ask bounds its memory."""
 
 
 @lru_cache
@@ -143,6 +186,29 @@ def tables_of(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.FromClause:
     return tables
 
 
+def _other_conditions(others: OtherConditions) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if others.condition is not None:
+        conditions.append(condition_of_form(others.condition))
+    if others.has_text:
+        conditions.append(_mentions(sa.bindparam("text", type_=sa.Text)))
+    if others.depth is not None:
+        conditions.append(sa.not_(_is_deeper(event, others.depth)))
+    return conditions
+
+
+def _of_descendants(others: OtherConditions) -> list[sa.ColumnElement[bool]]:
+    if not others.of_descendants:
+        return []
+    return [event.c.id.in_(sa.bindparam("descendants", type_=BinaryUuid, expanding=True))]
+
+
+@lru_cache(maxsize=256)
+def are_of_event_alone(condition: Form) -> bool:
+    """Whether a condition is on the table of events alone."""
+    return tables_of([condition_of_form(condition)]) is event
+
+
 _ORGANIZATION: Final = sa.bindparam("organization", type_=sa.Integer)
 
 _COLUMNS: Final = (
@@ -161,23 +227,19 @@ _COLUMNS: Final = (
 )
 
 
-@lru_cache
-def _plain_page(shape: PageShape) -> sa.Select[*tuple[Any, ...]]:
-    # The same object each time: building a statement, and the key under which its text is cached,
-    # takes longer than running it.
-    return _select_page(shape, ())
-
-
-def _select_page(
-    shape: PageShape, conditions: Sequence[sa.ColumnElement[bool]]
-) -> sa.Select[*tuple[Any, ...]]:
+def _select_page(shape: PageShape) -> sa.Select[*tuple[Any, ...]]:
     time_us, one = event.c.timestamp_us, event.c.id
     after_us, after_id = _number("after_us"), sa.bindparam("after_id", type_=BinaryUuid)
     if shape.descending:
         beyond = (time_us < after_us) | (one < after_id)
     else:
         beyond = (time_us > after_us) | (one > after_id)
-    conditions = [*_indexed_conditions(shape), beyond, *conditions]
+    conditions = [
+        *_indexed_conditions(shape),
+        beyond,
+        *_of_descendants(shape.others),
+        *_other_conditions(shape.others),
+    ]
     if shape.within_spans and shape.is_distributed:
         listed = [
             (_number(f"start_{place}"), _number(f"end_{place}")) for place in range(SPANS_AT_ONCE)
@@ -194,6 +256,21 @@ def _select_page(
     return _ordered(completed, descending=shape.descending)
 
 
+def _select_matches(shape: PageShape) -> sa.Select[int]:
+    order = event.c.timestamp_us.desc() if shape.descending else event.c.timestamp_us
+    conditions = _other_conditions(shape.others)
+    # A subquery with a limit of its own: what is looked at stays the same however few match.
+    found = (
+        sa.select(sa.and_(sa.true(), *conditions).label("matches"))
+        .select_from(tables_of(conditions))
+        .where(*_indexed_conditions(shape), *_of_descendants(shape.others))
+        .order_by(order)
+        .limit(_number("limit"))
+        .subquery()
+    )
+    return sa.select(sa.func.count()).select_from(found).where(found.c.matches)
+
+
 def _indexed_conditions(shape: PageShape) -> list[sa.ColumnElement[bool]]:
     conditions = [
         event.c.organization_number == _ORGANIZATION,
@@ -207,6 +284,26 @@ def _indexed_conditions(shape: PageShape) -> list[sa.ColumnElement[bool]]:
         numbers = sa.bindparam("series", type_=IntegerList)
         conditions.append(is_any_of(event.c.series_number, numbers))
     return conditions
+
+
+def _mentions(part: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    texts = (series.c.event_name, customer.c.external_id, sa.func.coalesce(event.c.external_id, ""))
+    return sa.or_(
+        *(contains(lower_ascii(one), part) for one in texts),
+        any_text_contains(event.c.metadata, part),
+    )
+
+
+def _is_deeper(child: sa.FromClause, depth: int) -> sa.ColumnElement[bool]:
+    """Whether an event has more ancestors than that; a parent that is not stored counts as one."""
+    if depth == 0:
+        return child.c.parent_id.is_not(None)
+    parent = event.alias()
+    return sa.exists().where(
+        parent.c.organization_number == child.c.organization_number,
+        parent.c.id == child.c.parent_id,
+        _is_deeper(parent, depth - 1),
+    )
 
 
 def _ordered(

@@ -17,26 +17,27 @@ from cost_insights.errors import FieldFault, InvalidRequestError, NotFoundError
 from cost_insights.events.conditions import (
     ALWAYS,
     Condition,
-    condition_on_event,
+    form_of,
     signatures_of,
 )
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
 from cost_insights.events.places import EventPlaces
 from cost_insights.events.rows import (
     SPANS_AT_ONCE,
+    OtherConditions,
     PageShape,
     PageValues,
     StoredEvent,
+    are_of_event_alone,
     select_candidates,
     select_event,
+    select_matches,
     select_page,
-    tables_of,
 )
 from cost_insights.identity import Organization
 from cost_insights.paging import PageTokens, int64_part, uuid_part
 from cost_insights.store import Deadline, Store, chunks
-from cost_insights.store.expressions import any_text_contains, contains, lower_ascii
-from cost_insights.store.schema import customer, event, series
+from cost_insights.store.schema import event
 
 
 def id_of_event(owner: Organization, name: str) -> uuid.UUID:
@@ -283,18 +284,21 @@ class _Question:
         self._from_us = None if asked.after_us is None else asked.after_us + 1
         self._end_us = asked.before_us
         self._descendants = _descendants(connection, organization_number, asked)
-        self._conditions = [*self._descendants_conditions(), *self._other_conditions()]
+        condition, self._values = form_of(asked.condition)
+        self._others = OtherConditions(
+            of_descendants=self._descendants is not None,
+            condition=None if asked.condition == ALWAYS else condition,
+            has_text=bool(asked.text),
+            depth=asked.depth if asked.parent is None else None,
+        )
 
     def rows(self, after: "_Place | None", *, skipped: int, count: int) -> list[StoredEvent]:
         """Some events in order, from a place on."""
         asked = self._asked
         from_us, end_us = self._from_us, self._end_us
-        if after is None:
-            # A place before the first event.
-            after = _Place(_TIME_MAX if asked.descending else _TIME_MIN, uuid.UUID(int=0))
-        elif asked.descending:
+        if after is not None and asked.descending:
             end_us = min(_TIME_MAX if end_us is None else end_us, after.timestamp_us + 1)
-        else:
+        elif after is not None:
             from_us = max(_TIME_MIN if from_us is None else from_us, after.timestamp_us)
         spans, candidates = None, self._candidates(skipped + count)
         if asked.is_countable:
@@ -303,35 +307,54 @@ class _Question:
             )
             if spans is not None and not spans:
                 return []
-        shape = PageShape(
-            self._connection.dialect.name,
-            of_customers=self._customers is not None,
-            of_series=self._series is not None,
-            within_spans=spans is not None or candidates is not None,
-            descending=asked.descending,
-            is_distributed=self._is_distributed,
+        shape = self._shape(within_spans=spans is not None or candidates is not None)
+        values = self._page_values(from_us, end_us, limit=count)._replace(
+            spans=spans, skipped=skipped
         )
-        values = PageValues(
-            organization=self._organization_number,
-            customers=self._customers,
-            series=self._series,
-            spans=spans,
-            from_us=_TIME_MIN if from_us is None else from_us,
-            end_us=_TIME_MAX if end_us is None else end_us,
-            after_us=after.timestamp_us,
-            after_id=after.id,
-            skipped=skipped,
-            limit=count,
-        )
-        statement = select_page(shape, self._conditions)
+        if after is not None:
+            values = values._replace(after_us=after.timestamp_us, after_id=after.id)
+        statement = select_page(shape)
         if candidates is None:
             return self._rows(statement, values)
         return self._rows_of_candidates(statement, shape, values, candidates)
 
+    def _shape(self, *, within_spans: bool) -> PageShape:
+        return PageShape(
+            self._connection.dialect.name,
+            of_customers=self._customers is not None,
+            of_series=self._series is not None,
+            within_spans=within_spans,
+            descending=self._asked.descending,
+            is_distributed=self._is_distributed,
+            others=self._others,
+        )
+
+    def _page_values(self, from_us: int | None, end_us: int | None, *, limit: int) -> PageValues:
+        """The values of the first page of a time."""
+        return PageValues(
+            organization=self._organization_number,
+            customers=self._customers,
+            series=self._series,
+            spans=None,
+            from_us=_TIME_MIN if from_us is None else from_us,
+            end_us=_TIME_MAX if end_us is None else end_us,
+            after_us=_TIME_MAX if self._asked.descending else _TIME_MIN,
+            after_id=uuid.UUID(int=0),
+            skipped=0,
+            limit=limit,
+        )
+
+    def _parameters(self, values: PageValues) -> dict[str, Any]:
+        """The parameters of a statement of the shape of this question."""
+        # Only ASCII letters: databases do not agree on the case of any other.
+        text = "".join(one.lower() if one.isascii() else one for one in self._asked.text)
+        given = {f"value_{place}": value for place, value in enumerate(self._values)}
+        return {**values._asdict(), **given, "text": text, "descendants": self._descendants}
+
     def _rows(
         self, statement: sa.Select[*tuple[Any, ...]], values: PageValues
     ) -> list[StoredEvent]:
-        given = values._asdict()
+        given = self._parameters(values)
         if values.spans is None or not self._is_distributed:
             rows: Sequence[sa.Row[*tuple[Any, ...]]]
             rows = self._connection.execute(statement, given).all()
@@ -364,9 +387,10 @@ class _Question:
     def _candidates(self, count: int) -> Sequence[int] | None:
         """The signatures by which events that cannot match are passed over without reading them;
         None where the conditions do not tell, or on more than the metadata."""
-        if count > _CANDIDATES_MAX or self._descendants is not None:
+        others = self._others
+        if count > _CANDIDATES_MAX or others.of_descendants or others.has_text:
             return None
-        if tables_of(self._conditions) is not event:
+        if others.condition is None or not are_of_event_alone(others.condition):
             return None
         return signatures_of(self._asked.condition)
 
@@ -379,7 +403,7 @@ class _Question:
     ) -> list[StoredEvent]:
         """The rows of a page, which is read at the times of candidates: of some, and of ever more
         if too few of them match."""
-        select = select_candidates(shape, len(signatures))
+        select = select_candidates(shape._replace(others=OtherConditions()), len(signatures))
         wanted = {f"signature_{place}": one for place, one in enumerate(signatures)}
         count = limit = values.skipped + values.limit
         found: list[StoredEvent] = []
@@ -402,20 +426,9 @@ class _Question:
 
     def counted_total(self) -> int:
         """The number of matching events among the first ones that could match."""
-        order = event.c.timestamp_us.desc() if self._asked.descending else event.c.timestamp_us
-        conditions = self._other_conditions()
-        # A subquery with a limit of its own: what is looked at stays the same however few match.
-        found = (
-            sa.select(sa.and_(sa.true(), *conditions).label("matches"))
-            .select_from(tables_of(conditions))
-            .where(*self._indexed_conditions())
-            .order_by(order)
-            .limit(EXAMINED_EVENTS_MAX)
-            .subquery()
-        )
-        return self._connection.scalars(
-            sa.select(sa.func.count()).select_from(found).where(found.c.matches)
-        ).one()
+        values = self._page_values(self._from_us, self._end_us, limit=EXAMINED_EVENTS_MAX)
+        statement = select_matches(self._shape(within_spans=False))
+        return self._connection.scalars(statement, self._parameters(values)).one()
 
     def exact_total(self) -> int:
         """The number of events of customers, names and a time: from cells as far as whole
@@ -453,51 +466,6 @@ class _Question:
 
     def _of_filter(self) -> list[sa.ColumnElement[bool]]:
         return conditions_of_numbers(self._organization_number, self._customers, self._series)
-
-    def _indexed_conditions(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions that no event has to be read for."""
-        conditions = [*self._of_filter(), *self._descendants_conditions()]
-        if self._from_us is not None:
-            conditions.append(event.c.timestamp_us >= self._from_us)
-        if self._end_us is not None:
-            conditions.append(event.c.timestamp_us < self._end_us)
-        return conditions
-
-    def _descendants_conditions(self) -> list[sa.ColumnElement[bool]]:
-        return [] if self._descendants is None else [event.c.id.in_(self._descendants)]
-
-    def _other_conditions(self) -> list[sa.ColumnElement[bool]]:
-        asked = self._asked
-        conditions = []
-        if asked.condition != ALWAYS:
-            conditions.append(condition_on_event(asked.condition))
-        if asked.text:
-            conditions.append(_mentions(asked.text))
-        if asked.depth is not None and asked.parent is None:
-            conditions.append(sa.not_(_is_deeper(event, asked.depth)))
-        return conditions
-
-
-def _mentions(text: str) -> sa.ColumnElement[bool]:
-    # Only ASCII letters: databases do not agree on the case of any other.
-    part = sa.literal("".join(one.lower() if one.isascii() else one for one in text), sa.Text)
-    texts = (series.c.event_name, customer.c.external_id, sa.func.coalesce(event.c.external_id, ""))
-    return sa.or_(
-        *(contains(lower_ascii(one), part) for one in texts),
-        any_text_contains(event.c.metadata, part),
-    )
-
-
-def _is_deeper(child: sa.FromClause, depth: int) -> sa.ColumnElement[bool]:
-    """Whether an event has more ancestors than that; a parent that is not stored counts as one."""
-    if depth == 0:
-        return child.c.parent_id.is_not(None)
-    parent = event.alias()
-    return sa.exists().where(
-        parent.c.organization_number == child.c.organization_number,
-        parent.c.id == child.c.parent_id,
-        _is_deeper(parent, depth - 1),
-    )
 
 
 def _descendants(

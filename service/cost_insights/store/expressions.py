@@ -56,9 +56,11 @@ class lower_ascii(FunctionElement[str]):  # noqa: N801
     inherit_cache = True
 
 
-def member(kind: MemberKind, column: Any, key: str) -> sa.ColumnElement[Any]:
+def member(
+    kind: MemberKind, column: sa.ColumnElement[Any], key: sa.ColumnElement[str]
+) -> sa.ColumnElement[Any]:
     """The member of a JSON object, or null unless it is of a kind."""
-    return _MEMBERS[kind](column, sa.literal(key, sa.Text))
+    return _MEMBERS[kind](column, key)
 
 
 _MEMBERS: Mapping[MemberKind, type[FunctionElement[Any]]] = {
