@@ -21,7 +21,18 @@ def test_paper_shows_all_and_nothing_to_click(
     """A page is printed in light colours with its whole charts and tables, without what is for
     the screen, which is as before afterwards."""
     caller = service.caller()
-    caller.ingest(new_event(cost="12.5", timestamp=at(datetime.now(UTC))))
+    now = datetime.now(UTC)
+    caller.ingest(
+        new_event(cost="12.5", timestamp=at(now)),
+        *(
+            new_event(
+                name=f"a name of an event that is long {number}",
+                cost=f"1234{number}.000000000001",
+                timestamp=at(now),
+            )
+            for number in range(9)
+        ),
+    )
     page = open_page(
         f"{service.url}/?span=90d&event=llm.inference",
         color_scheme="dark",
@@ -55,6 +66,16 @@ def test_paper_shows_all_and_nothing_to_click(
     expect(page.locator("canvas")).to_be_visible()
     expect(page.locator("tbody")).to_be_hidden()
     assert page.locator(".paper svg").count() == 0
-    now = page.evaluate("getComputedStyle(document.querySelector('.tile')).backgroundColor")
-    assert now == ground
+    ground_after = page.evaluate(
+        "getComputedStyle(document.querySelector('.tile')).backgroundColor"
+    )
+    assert ground_after == ground
+
+    # Wide tables have smaller letters and several lines, and are not cut off.
+    page.goto(f"{service.url}/?page=breakdown&span=7d")
+    expect(page.locator("figure")).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator("figure tbody tr")).to_have_count(7)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
     assert complaints == []
