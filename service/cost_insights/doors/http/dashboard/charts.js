@@ -36,6 +36,9 @@ const HEIGHT = 320;
 /** How much of what lies below an area of a stack is covered, after a colour such as `#123456`. */
 const STACKED_ALPHA = "66";
 
+/** Values are seen by heights of areas, so nothing is left out between them and nothing. */
+const FROM_ZERO = /** @type {uPlot.Range.Config} */ ({ min: { pad: 0.1, soft: 0, mode: 1 }, max: { pad: 0.1, soft: 0, mode: 1 } });
+
 /** @extends {Component<ChartProps, { place: number | null }>} */
 export class Chart extends Component {
   /** @type {{ place: number | null }} */
@@ -137,6 +140,7 @@ export class Chart extends Component {
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
         tzDate: (time) => uPlot.tzDate(new Date(time * 1_000), this.props.zone),
+        scales: { y: { range: FROM_ZERO } },
         series: [
           {},
           ...this.props.series.map((one, place) => ({
