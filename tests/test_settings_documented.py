@@ -45,9 +45,9 @@ def _shown(default: object) -> object:
 
 
 def test_every_setting_is_documented() -> None:
-    """The table of operations has each setting as the code has it; to change it, copy the rows that
+    """The table of settings has each setting as the code has it; to change it, copy the rows that
     this test expects."""
-    table = (ROOT / "docs/operations.md").read_text().partition("<!-- settings -->")[2]
+    table = (ROOT / "docs/settings.md").read_text().partition("<!-- settings -->")[2]
     rows = table.partition("<!-- /settings -->")[0].strip().splitlines()[2:]
     assert [setting_row(*one) for one in Settings.model_fields.items()] == rows
 
