@@ -1,7 +1,6 @@
 """The commands of `docs/` work when they are copied."""
 
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -14,32 +13,31 @@ from cost_insights import identity
 from cost_insights.store import Store
 from tests.support.citus import make_coordinator
 from tests.support.databases import Databases
+from tests.support.documents import ROOT, blocks
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgresql import folder_for_cluster, libpq_url, programs
 from tests.support.service import Service, new_event
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+DOCUMENTS = {path.name: path for path in sorted((ROOT / "docs").glob("*.md"))}
 
+GUIDE = "start.md"
+"""The one page here that tests/test_guides.py runs, on a service of its own."""
 
 NOT_RUN = ("costs.example", "collector:4317")
 """Hosts of examples, which do not exist here; tests of TLS and of OpenTelemetry run the like."""
 
 
-def blocks(document: str, language: str) -> list[str]:
-    """The blocks of code of a document in a language, also those in lists, in order."""
-    found = re.findall(
-        rf"^( *)```{language}\n(.*?)^ *```$", DOCUMENTS[document], re.MULTILINE | re.DOTALL
-    )
+def code(document: str, language: str) -> list[str]:
+    """The blocks of code of a document in a language that can be run here."""
     return [
-        re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
-        for indent, block in found
-        if not any(host in block for host in NOT_RUN)
+        block.text
+        for block in blocks(DOCUMENTS[document])
+        if block.language == language and not any(host in block.text for host in NOT_RUN)
     ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if blocks(one, "sh")])
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if one != GUIDE and code(one, "sh")])
 def test_commands(
     document: str,
     databases: Databases,
@@ -78,7 +76,7 @@ def test_commands(
             "NEW_DATABASE": libpq_url(other_url),
             "PATH": os.pathsep.join([str(ROOT / ".venv/bin"), str(found), env["PATH"]]),
         }
-        for block in blocks(document, "sh"):
+        for block in code(document, "sh"):
             for documented, real in addresses.items():
                 block = block.replace(documented, real)  # noqa: PLW2901 (the same block)
             done = subprocess.run(
@@ -94,7 +92,7 @@ def test_commands(
 
 def test_statements_of_a_cluster(databases: Databases) -> None:
     """The SQL that makes a cluster of several servers is SQL."""
-    [statements] = blocks("scaling.md", "sql")
+    [statements] = code("scaling.md", "sql")
     with databases.fresh("postgresql") as url:
         make_coordinator(url, workers=0)
         with psycopg.connect(libpq_url(url)) as connection:
@@ -107,7 +105,7 @@ def test_statements_of_a_cluster(databases: Databases) -> None:
 
 def test_the_settings_of_a_pooler(databases: Databases) -> None:
     """PgBouncer takes the documented settings, and the service starts behind it."""
-    [settings] = blocks("operations.md", "ini")
+    [settings] = code("operations.md", "ini")
     with databases.fresh("postgresql") as url, folder_for_cluster() as folder:
         pooler = PgBouncer(folder, url, settings)
         pooler.start()
