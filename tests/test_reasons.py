@@ -1,5 +1,7 @@
 """The reasons of errors: the same set in the contract, in Python and in Rust."""
 
+from pathlib import Path
+
 from cost_insights._native import faults
 from cost_insights.api.statuses import WIRE
 from cost_insights.errors import DOMAIN, REASONS, CostInsightsError
@@ -19,10 +21,21 @@ def test_every_reason_is_in_the_contract_and_given() -> None:
     assert documented() == REASONS | faults.REASONS
 
 
+def test_every_reason_has_a_cause_and_a_cure() -> None:
+    """The page of errors names each reason of the contract once, with a cause and a cure."""
+    page = Path(__file__).parents[1] / "docs/errors.md"
+    table = page.read_text().partition("<!-- reasons -->")[2].partition("<!-- /reasons -->")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| `")
+    ]
+    assert sorted(row[0].strip("`") for row in rows) == sorted(documented())
+    assert [row[0] for row in rows if not all(cell.endswith(".") for cell in row[-2:])] == []
+
+
 def test_the_domain_is_the_documented_one() -> None:
     """The contract's comments show the domain that the service sends."""
-    from pathlib import Path
-
     proto = Path(__file__).parents[1] / "proto/cost_insights/v1/error_reason.proto"
     assert f'"domain": "{DOMAIN}"' in proto.read_text()
 
