@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Download, Locator, Page, Route, expect
 
 from cost_insights.v1 import revenue_service_pb2
 from tests.support.pages import at, sign_in
@@ -176,3 +177,50 @@ def test_amounts_of_several_currencies_say_their_own(
         ("in dollars", "29 USD"),
         ("in euros", "19.9 EUR"),
     }
+
+
+def test_exports_in_many_parts(
+    service: Service, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """A large export is put together from its parts; one that is cancelled or breaks off saves
+    nothing and can be begun again."""
+    caller = service.caller()
+    caller.ingest(*(new_event(external_customer_id=f"名 {number}") for number in range(2_000)))
+    page = open_page(f"{service.url}/?page=customers&span=7d")
+    assert caller.token is not None
+    page.get_by_label("Access token").fill(caller.token)
+    page.get_by_role("button", name="Sign in").click()
+    now = datetime.now(UTC).date()
+    parts = caller.export("focus", start_date=f"{now - timedelta(days=6)}", end_date=f"{now}")
+    assert len(parts) > 5
+    focus = page.get_by_role("button", name="FOCUS")
+    _, content = saved(page, focus)
+    assert content == "".join(parts).encode()
+
+    downloads: list[Download] = []
+
+    def note(download: Download) -> None:
+        downloads.append(download)
+
+    page.on("download", note)
+    exports = "**/cost_insights.v1.MetricsService/ExportMetrics"
+    page.route(exports, lambda _: None)  # it is never answered
+    focus.click()
+    expect(page.get_by_text("Exporting … 0.0 MB")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(focus).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+    page.unroute(exports)
+    rows = b'{"rows": "BilledCost"}'
+    whole = b"\0" + len(rows).to_bytes(4, "big") + rows
+    for cut in (b"", whole[:3], whole[:-1], whole):
+        page.route(exports, partial(Route.fulfill, body=cut), times=1)
+        focus.click()
+        expect(page.get_by_role("alert")).to_have_text("The answer of the service broke off.")
+        expect(focus).to_be_visible()
+    assert downloads == []
+    _, content = saved(page, focus)
+    assert content == "".join(parts).encode()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert complaints == []
