@@ -1,7 +1,8 @@
 """The JSON documents of customers and events in the compatible API."""
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -53,20 +54,38 @@ def customer_document(customer: StoredCustomer, organization: Organization) -> d
     }
 
 
-def event_document(
-    event: StoredEvent, sums: Mapping[str, int | Decimal], organization: Organization
+def event_documents(
+    events: Iterable[StoredEvent],
+    sums: Mapping[uuid.UUID, Mapping[str, int | Decimal]],
+    organization: Organization,
+) -> list[dict[str, Any]]:
+    """Events with the sums of those that have any. Amounts are texts, because SDKs read numbers as
+    doubles."""
+    # The events of a page are often of few customers.
+    customers: dict[uuid.UUID, dict[str, Any]] = {}
+    documents = []
+    for event in events:
+        if (customer := customers.get(event.customer_id)) is None:
+            customer = customers[event.customer_id] = customer_document(
+                StoredCustomer(
+                    event.customer_id, event.external_customer_id, event.customer_created_us
+                ),
+                organization,
+            )
+        documents.append(_event_document(event, sums.get(event.id, {}), customer))
+    return documents
+
+
+def _event_document(
+    event: StoredEvent, sums: Mapping[str, int | Decimal], customer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """An event. Amounts are texts, because SDKs read numbers as doubles."""
-    customer = StoredCustomer(
-        event.customer_id, event.external_customer_id, event.customer_created_us
-    )
     metadata = event_metadata(event, sums)
     return {
         "id": str(event.id),
         "timestamp": rfc3339(event.timestamp_us),
-        "organization_id": str(organization.id),
-        "customer_id": str(event.customer_id),
-        "customer": customer_document(customer, organization),
+        "organization_id": customer["organization_id"],
+        "customer_id": customer["id"],
+        "customer": customer,
         "external_customer_id": event.external_customer_id,
         "member_id": None,
         "external_member_id": event.external_member_id or None,

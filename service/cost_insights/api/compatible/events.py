@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from cost_insights.api.compatible.documents import event_document, listed, written
+from cost_insights.api.compatible.documents import event_documents, listed, written
 from cost_insights.api.compatible.endpoints import (
     CompatibleAnswer,
     CompatibleCall,
@@ -55,7 +55,8 @@ def event_calls(
         owner = caller.organization
 
         def read() -> str:
-            return written(event_document(searcher.event(owner, request.path["id"]), {}, owner))
+            found = searcher.event(owner, request.path["id"])
+            return written(event_documents([found], {}, owner)[0])
 
         return CompatibleAnswer(await work.read(caller.organization, read))
 
@@ -109,7 +110,7 @@ class _Asked:
         more: dict[str, Any] = {"has_next_page": bool(page.next_cursor)}
         if self._uses_cursor:
             more["next_cursor"] = page.next_cursor or None
-        items = [event_document(one, page.sums.get(one.id, {}), self._owner) for one in page.events]
+        items = event_documents(page.events, page.sums, self._owner)
         return listed(items, total=page.total, limit=self._limit, **more)
 
 
