@@ -187,8 +187,11 @@ def _endpoints(openapi: Schema) -> Iterator[str]:
             )
             if body := operation.get("requestBody"):
                 (media,) = body["content"].values()
-                yield f"The body is JSON: {_shown(media['schema'])}.\n"
-                yield from _members(media["schema"])
+                if "properties" in media["schema"]:
+                    yield "The body is a JSON object:\n"
+                    yield from _members(media["schema"])
+                else:
+                    yield f"The body is JSON: {_shown(media['schema'])}.\n"
             yield from _table(
                 ("status", "answer", "meaning"),
                 [
@@ -248,6 +251,9 @@ def _shown(schema: Schema) -> str:
     kind = schema.get("type", "any value")
     if isinstance(kind, list):
         return " or ".join(kind)
+    if "properties" in schema:
+        members = (f"`{name}`: {_shown(one)}" for name, one in schema["properties"].items())
+        return f"{kind} ({', '.join(members)})"
     if kind == "array":
         return f"list of {_shown(schema.get('items', {}))}"
     return f"{kind} ({schema['format']})" if "format" in schema else str(kind)
@@ -258,8 +264,10 @@ def _one_line(words: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table, if it has rows."""
+    """A table, if it has rows, without a last column that is empty."""
     if rows:
+        if not any(row[-1] for row in rows):
+            head, rows = head[:-1], [row[:-1] for row in rows]
         for row in (head, ["---"] * len(head), *rows):
             cells = (cell.replace("|", "\\|") for cell in row)
             yield f"| {' | '.join(cells)} |"
