@@ -56,10 +56,11 @@ $(BIN)/python: | venv-works
 	@touch $@
 
 .SECONDEXPANSION:
-$(EXAMPLES): .venv/examples/%/built: $$(wildcard examples/$$*/* examples/$$*/src/*) $(PROTOS) | .venv/installed .venv/go-tools
+$(EXAMPLES): .venv/examples/%/built: $$(wildcard examples/$$*/* examples/$$*/src/* examples/$$*/src/main/java/costs/*) $(PROTOS) | .venv/installed .venv/go-tools
 	@sh tests/tools/build_example.sh $* $(NEEDED_FOR_$*)
 
 NEEDED_FOR_go := go
+NEEDED_FOR_java := mvn javac https://repo.maven.apache.org/maven2/io/grpc/grpc-stub/maven-metadata.xml
 NEEDED_FOR_node := node npm
 NEEDED_FOR_rust := cargo
 

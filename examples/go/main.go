@@ -27,7 +27,7 @@ import (
 const usage = `costs ingest               sends two events
 costs stream ID            sends a thousand events as a stream, and goes on where it broke
 costs metrics START END    shows the costs of each customer, such as of 2026-11-01 to 2026-11-30
-costs call METHOD FILE     sends a request in JSON, and shows the answer`
+costs call METHOD FILE...  sends requests in JSON, each to its method, and shows the answers`
 
 func main() {
 	log.SetFlags(0)
@@ -50,8 +50,13 @@ func run(ctx context.Context, conn *grpc.ClientConn, args []string) error {
 		return stream(ctx, conn, args[1])
 	case len(args) == 3 && args[0] == "metrics":
 		return metrics(ctx, conn, args[1], args[2])
-	case len(args) == 3 && args[0] == "call":
-		return call(ctx, conn, args[1], args[2])
+	case len(args) >= 3 && len(args)%2 == 1 && args[0] == "call":
+		for i := 1; i < len(args); i += 2 {
+			if err := call(ctx, conn, args[i], args[i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return errors.New(usage)
 }
@@ -128,7 +133,11 @@ func call(ctx context.Context, conn *grpc.ClientConn, method, file string) error
 	if err := conn.Invoke(ctx, "/"+method, request, answer); err != nil {
 		return err
 	}
-	fmt.Println(protojson.Format(answer))
+	said, err := protojson.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(said))
 	return nil
 }
 

@@ -11,7 +11,7 @@ const { struct, timestamp } = require("./values");
 const USAGE = `node costs.js ingest               sends two events
 node costs.js stream ID            sends a thousand events as a stream, and goes on where it broke
 node costs.js metrics START END    shows the costs of each customer, such as of 2026-11-01 to 2026-11-30
-node costs.js call METHOD FILE     sends a request in JSON, and shows the answer`;
+node costs.js call METHOD FILE...  sends requests in JSON, each to its method, and shows the answers`;
 
 const BATCHES = 20;
 const EVENTS_PER_BATCH = 50;
@@ -122,8 +122,15 @@ async function metrics(start, end) {
   console.log(`all: ${answer.totals.costs}`);
 }
 
-/** Sends a request in JSON to any RPC with one request and one answer. */
-async function callJson(path, file) {
+/** Sends requests in JSON to any RPCs with one request and one answer. */
+async function callAll(...methodsAndFiles) {
+  for (let index = 0; index < methodsAndFiles.length; index += 2) {
+    await callOnce(methodsAndFiles[index], methodsAndFiles[index + 1]);
+  }
+}
+
+/** Sends the request in a file to a method, such as SERVICE/METHOD. */
+async function callOnce(path, file) {
   const [name, method] = path.split("/");
   const request = JSON.parse(readFileSync(file, "utf8"), (key, value) => {
     if (key === "metadata") return struct(value);
@@ -133,17 +140,22 @@ async function callJson(path, file) {
   console.log(JSON.stringify(await call(name, method, request)));
 }
 
-const COMMANDS = { ingest, stream, metrics, call: callJson };
+const COMMANDS = { ingest, stream, metrics, call: callAll };
 
-async function main([name, ...values]) {
-  const command = Object.hasOwn(COMMANDS, name ?? "") ? COMMANDS[name] : undefined;
-  if (command?.length !== values.length) {
+/** Whether the arguments are those of the command. */
+function fits(name, count) {
+  if (name === "call") return count > 0 && count % 2 === 0;
+  return Object.hasOwn(COMMANDS, name) && COMMANDS[name].length === count;
+}
+
+async function main([name = "", ...values]) {
+  if (!fits(name, values.length)) {
     console.error(USAGE);
     process.exitCode = 2;
     return;
   }
   try {
-    await command(...values);
+    await COMMANDS[name](...values);
   } catch (error) {
     show(error);
     process.exitCode = 1;

@@ -3,7 +3,7 @@
     costs.py ingest               sends two events
     costs.py stream ID            sends a thousand events as a stream, and goes on where it broke
     costs.py metrics START END    shows the costs of each customer from a day to another
-    costs.py call METHOD FILE     sends a request in JSON, and shows the answer
+    costs.py call METHOD FILE...  sends requests in JSON, each to its method, and shows the answers
 
 The environment says where the service is:
 
@@ -160,8 +160,14 @@ def metrics(channel: grpc.Channel, start: str, end: str) -> None:
     print(f"all: {answer.totals.costs}")
 
 
-def call(channel: grpc.Channel, method: str, file: str) -> None:
-    """Sends a request in JSON to any RPC with one request and one answer."""
+def call(channel: grpc.Channel, *methods_and_files: str) -> None:
+    """Sends requests in JSON to any RPCs with one request and one answer."""
+    for method, file in zip(methods_and_files[::2], methods_and_files[1::2], strict=True):
+        call_once(channel, method, file)
+
+
+def call_once(channel: grpc.Channel, method: str, file: str) -> None:
+    """Sends the request in a file to a method, such as SERVICE/METHOD."""
     described = descriptor_pool.Default().FindMethodByName(method.replace("/", "."))
     request = message_factory.GetMessageClass(described.input_type)()
     json_format.Parse(Path(file).read_text(), request)
@@ -170,7 +176,7 @@ def call(channel: grpc.Channel, method: str, file: str) -> None:
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
     )(request)
-    print(json_format.MessageToJson(answer))
+    print(json_format.MessageToJson(answer, indent=None))
 
 
 def show(status: status_pb2.Status) -> None:
@@ -228,7 +234,9 @@ COMMANDS = {"ingest": ingest, "stream": stream, "metrics": metrics, "call": call
 def main() -> int:
     """Runs the command that the arguments name."""
     match sys.argv[1:]:
-        case ["ingest"] | ["stream", _] | ["metrics", _, _] | ["call", _, _]:
+        case ["ingest"] | ["stream", _] | ["metrics", _, _]:
+            command, *arguments = sys.argv[1:]
+        case ["call", _, _, *rest] if len(rest) % 2 == 0:
             command, *arguments = sys.argv[1:]
         case _:
             print(__doc__, file=sys.stderr)

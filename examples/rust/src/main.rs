@@ -31,7 +31,7 @@ const USAGE: &str = "\
 costs ingest               sends two events
 costs stream ID            sends a thousand events as a stream, and goes on where it broke
 costs metrics START END    shows the costs of each customer, such as of 2026-11-01 to 2026-11-30
-costs call METHOD FILE     sends a request in JSON, and shows the answer";
+costs call METHOD FILE...  sends requests in JSON, each to its method, and shows the answers";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -53,7 +53,13 @@ async fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["ingest"] => ingest(connect()?).await,
         ["stream", id] => stream::stream(connect()?, id).await,
         ["metrics", start, end] => metrics(connect()?, start, end).await,
-        ["call", method, file] => json::call(connect()?, method, file).await,
+        ["call", rest @ ..] if !rest.is_empty() && rest.len() % 2 == 0 => {
+            let connection = connect()?;
+            for call in rest.chunks_exact(2) {
+                json::call(connection.clone(), call[0], call[1]).await?;
+            }
+            Ok(())
+        }
         _ => Err(USAGE.into()),
     }
 }
