@@ -43,7 +43,7 @@ def proto(
         ),
     ] = False,
 ) -> None:
-    """Writes the protos of the service with everything they import, for clients in any language.
+    """Writes the protos with everything they import, for clients in any language.
 
     Beside them stand a FileDescriptorSet, cost_insights.binpb, and a README that says how to
     generate code for each language.
