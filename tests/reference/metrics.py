@@ -135,6 +135,10 @@ class PeriodMetrics:
         return len({event.customer for event in self._events})
 
     @property
+    def events(self) -> int:
+        return len(self._events)
+
+    @property
     def cost_per_user(self) -> Fraction:
         return divide(self.costs, self.active_user_by_event)
 
@@ -568,10 +572,11 @@ METRICS: Mapping[str, Metric] = {
     "churned_seat_customers": Metric(SEATS, SUM, COUNT),
     "average_seats_per_customer": Metric(SEATS, LAST),
     "seat_utilization_rate": Metric(SEATS, LAST),
+    "events": Metric(EVENTS, SUM, COUNT),
 }
 """Every metric by its slug, in the order of answers."""
 
-COSTS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
+COSTS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user", "events")
 """The metrics that groups of event names, vendors and models have."""
 
 NOT_ADDITIVE = frozenset(

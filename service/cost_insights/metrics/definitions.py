@@ -315,6 +315,7 @@ METRICS: Mapping[str, Metric] = {
             Total.LAST,
             fraction,
         ),
+        _plain("events", "Events", _SCALAR, "events"),
     )
 }
 """Every metric, in the order of answers."""

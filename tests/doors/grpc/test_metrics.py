@@ -94,7 +94,8 @@ def test_cost_per_user_is_rounded_half_even(
 
 
 def test_metrics_are_those_of_the_compatible_api(caller: Caller) -> None:
-    """Each slug of that API is answered, with its name and its type there, and no other."""
+    """Each slug of that API is answered, with its name and its type there, and beside them only the
+    number of events."""
     answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
     found = [
         {
@@ -108,7 +109,8 @@ def test_metrics_are_those_of_the_compatible_api(caller: Caller) -> None:
     ]
     known = [case.values[0] for case in vectors("metrics.jsonl")]
     assert len(known) == 55
-    assert [{**one, "why": one["slug"]} for one in found] == known
+    events = {"slug": "events", "display_name": "Events", "type": "scalar"}
+    assert [{**one, "why": one["slug"]} for one in found] == [*known, {**events, "why": "events"}]
 
 
 def test_nothing_at_all(caller: Caller) -> None:
@@ -451,7 +453,7 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["?"])
     assert call.refusal.message == (
-        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 55"
+        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 56"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
@@ -519,7 +521,7 @@ def test_orders_of_groups_are_checked(caller: Caller) -> None:
         caller.get_metrics(**by_name, order_by="revenue")
     assert call.refusal.message == (
         "order_by: groups by event_name have no revenue; allowed are "
-        "costs, cumulative_costs, active_user_by_event, cost_per_user"
+        "costs, cumulative_costs, active_user_by_event, cost_per_user, events"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**asked, billing_types=[9])

@@ -30,6 +30,9 @@ from cost_insights.store import Deadline
 _BILLING_TYPES = ("one_time", "recurring")
 _FILE = "cost-insights-metrics.csv"
 
+_SLUGS = tuple(slug for slug in METRICS if slug != "events")
+"""The metrics that Polar has: all but the number of events."""
+
 
 def metrics_calls(reader: MetricsReader, work: Work) -> Mapping[str, CompatibleCall]:
     """The calls of metrics."""
@@ -90,8 +93,8 @@ def _question(caller: Caller, request: CompatibleRequest) -> MetricsQuestion:
             end_date=end_date,
             timezone=timezone,
             interval=Interval(interval),
-            # All metrics are answered by default: old SDKs never choose, and require most of them.
-            metrics=slugs or tuple(METRICS),
+            # All are answered by default: old SDKs never choose, and require most of them.
+            metrics=slugs or _SLUGS,
             events=events,
             products=products,
             billing_types=billing_types,

@@ -53,6 +53,7 @@ class CostFacts:
         self._periods = periods
         self._needs_history = FactSource.COST_HISTORY in sources
         self._needs_customers = FactSource.ACTIVE_CUSTOMERS in sources
+        self._needs_events = FactSource.EVENT_COUNTS in sources
         self._customers = customers
         self._products = products
         self._read: dict[bool, Sources] = {}
@@ -129,18 +130,23 @@ class CostFacts:
     def ranks(self, keys: Sequence[Key]) -> Ranks:
         """The facts by which these values or customers are ranked."""
         costs = [self.members.get(key, 0) for key in keys]
-        if not (self._needs_history or self._needs_customers):
+        if not (self._needs_history or self._needs_customers or self._needs_events):
             return Ranks(keys, {"costs": costs}, {}, {})
         tally = self._tally_of_last_period(keys)
         history, _, last = (tally.costs[slot :: tally.slots] for slot in range(tally.slots))
+        columns: dict[str, Sequence[int]] = {"costs": costs}
         last_columns: dict[str, Sequence[int]] = {"costs": last}
         distinct = {}
+        if self._needs_events:
+            _, earlier, latest = (tally.events[slot :: tally.slots] for slot in range(tally.slots))
+            columns["events"] = list(map(add, earlier, latest))
+            last_columns["events"] = latest
         if self._needs_history:
             last_columns["cumulative_costs"] = list(map(add, history, costs))
         if self._needs_customers:
             last_columns["customers_by_event"] = tally.customers[2 :: tally.slots]
             distinct["customers_by_event"] = tally.customers_of_groups
-        return Ranks(keys, {"costs": costs}, last_columns, distinct)
+        return Ranks(keys, columns, last_columns, distinct)
 
     def _tally_of_last_period(self, keys: Sequence[Key]) -> Tally:
         """A group of each key, of two periods: all but the last one, and that."""
@@ -276,10 +282,12 @@ class CostFacts:
     def _sums(self, tally: Tally) -> list[Sums]:
         """The sums of each group."""
         slots, costs, customers = tally.slots, tally.costs, tally.customers
+        events = tally.events if self._needs_events else ()
         distinct = tally.customers_of_groups
         return [
             self._sums_of(
                 costs[start : start + slots],
+                events[start + 1 : start + slots],
                 customers[start + 1 : start + slots],
                 distinct[start // slots] if self._needs_customers else 0,
             )
@@ -289,21 +297,28 @@ class CostFacts:
     def _sums_of_all(self, tally: Tally) -> Sums:
         """The sum of all groups."""
         slots, costs = tally.slots, tally.costs
+        events = tally.events if self._needs_events else ()
         return self._sums_of(
             [sum(costs[slot::slots]) for slot in range(slots)],
+            [sum(events[slot::slots]) for slot in range(1, slots)],
             tally.customers_of_slots[1:],
             tally.customers_in_all if self._needs_customers else 0,
         )
 
-    def _sums_of(self, costs: Sequence[int], customers: Sequence[int], distinct: int) -> Sums:
-        """Facts made of the costs before the span and of each period."""
+    def _sums_of(
+        self, costs: Sequence[int], events: Sequence[int], customers: Sequence[int], distinct: int
+    ) -> Sums:
+        """Facts made of the costs before the span and of each period, and of the numbers of events
+        and customers of each period."""
         history, *of_periods = costs
-        if not self._needs_customers:
-            columns: Mapping[str, Sequence[int]] = {"costs": of_periods}
-            return Sums.of(columns, history={"costs": history} if self._needs_history else {})
+        columns: dict[str, Sequence[int]] = {"costs": of_periods}
+        if self._needs_events:
+            columns["events"] = events
+        if self._needs_customers:
+            columns["customers_by_event"] = customers
         return Sums.of(
-            {"costs": of_periods, "customers_by_event": customers},
-            distinct={"customers_by_event": distinct},
+            columns,
+            distinct={"customers_by_event": distinct} if self._needs_customers else {},
             history={"costs": history} if self._needs_history else {},
         )
 

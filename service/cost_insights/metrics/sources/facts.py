@@ -17,6 +17,8 @@ class FactSource(enum.Enum):
     COSTS = "costs"
     COST_HISTORY = "cost_history"
     ACTIVE_CUSTOMERS = "active_customers"
+    EVENT_COUNTS = "event_counts"
+
     ENTRIES = "entries"
     """Ledger entries: orders, refunds and the like."""
 
@@ -25,7 +27,14 @@ class FactSource(enum.Enum):
     SEATS = "seats"
 
 
-COST_SOURCES = frozenset({FactSource.COSTS, FactSource.COST_HISTORY, FactSource.ACTIVE_CUSTOMERS})
+COST_SOURCES = frozenset(
+    {
+        FactSource.COSTS,
+        FactSource.COST_HISTORY,
+        FactSource.ACTIVE_CUSTOMERS,
+        FactSource.EVENT_COUNTS,
+    }
+)
 """The sources that are read from events."""
 
 LEDGER_SOURCES = frozenset(
@@ -65,6 +74,7 @@ FACTS: Mapping[str, Fact] = {
     **_facts(FactSource.COSTS, Total.SUM, "costs"),
     **_facts(FactSource.COST_HISTORY, Total.LAST, "cumulative_costs"),
     **_facts(FactSource.ACTIVE_CUSTOMERS, Total.DISTINCT, "customers_by_event"),
+    **_facts(FactSource.EVENT_COUNTS, Total.SUM, "events"),
     **_facts(
         FactSource.ENTRIES,
         Total.SUM,
