@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -241,6 +242,15 @@ def test_breakdown_and_customers(
     expect(table).to_be_visible()
     shown = [(name, [Decimal(cells[0])]) for name, cells in rows(page).items()]
     assert shown == ranked(earner, "GROUP_BY_EVENT_NAME", ["costs"], **days(30))
+    start = f"{days(30)['start_date']}T"
+    amounts = [
+        Decimal(event.cost.amount)
+        for event in earner.list_events(event_names=["llm.inference"])
+        if event.timestamp.ToJsonString() >= start
+    ]
+    average = sum(amounts, Decimal()) / len(amounts)
+    average = average.quantize(Decimal("0.000000000001"), ROUND_HALF_EVEN) / 100
+    assert rows(page)["llm.inference"][3:5] == [f"{len(amounts)}", f"{average.normalize():f}"]
     expect(page.get_by_role("heading", name="Largest changes of costs")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Product").click()
@@ -498,7 +508,7 @@ def test_a_customer(
     assert shown == answered(earner, metrics, **days(30), external_customer_ids=[name])
     earned = sum((Decimal(order.net_amount.amount) for order in orders), Decimal()) / 100
     assert (shown["revenue"], shown["gross_margin"]) == (earned, earned - Decimal("0.00025"))
-    assert rows(page)[HOSTILE[4]][3] == f"{earned:f}"
+    assert rows(page)[HOSTILE[4]][5] == f"{earned:f}"
     assert cells_of(page, "Latest events") == listed(earner, external_customer_ids=[name])
     payments = [[row[1], row[2]] for row in cells_of(page, "Latest payments")]
     assert payments == [
@@ -660,6 +670,8 @@ def test_llm_calls(service: Service, open_page: Callable[..., Page], complaints:
     ]
     whole = sum((Decimal(call.cost.amount) for call in calls), Decimal()) / 100
     assert sum((Decimal(cost) for _, cost, *_ in costs), Decimal()) == whole
+    counted = Counter(call.llm.model for call in calls)
+    assert {name: int(cells[3]) for name, *cells in costs} == counted
     # The stack of the chart comes to the same.
     page.get_by_text("Table", exact=True).click()
     totals = page.get_by_role("region", name=re.compile("^Table: ")).locator("td:last-child")

@@ -4,7 +4,7 @@ import { metricsQuestion } from "./api.js";
 import { Table } from "./downloads.js";
 import { Empty } from "./empty.js";
 import { html } from "./html.js";
-import { change, count, percent, share } from "./money.js";
+import { change, count, percent, quotient, share } from "./money.js";
 import { Amount, ViewLink, shown } from "./parts.js";
 import { DIMENSIONS, customerView, daysBefore, daysOf, focusRequest, isFiltered, labelOf, requestOf } from "./state.js";
 
@@ -29,9 +29,11 @@ const EARNING = new Set(["customer", "product"]);
  */
 export function rankingQuestions(view, dimension, order, now) {
   const days = daysOf(view, now);
-  const metrics = EARNING.has(dimension)
-    ? ["costs", "revenue", "cashflow"]
-    : ["costs", "active_user_by_event", "cost_per_user"];
+  const metrics = [
+    "costs",
+    ...(dimension === "customer" ? [] : ["events"]),
+    ...(EARNING.has(dimension) ? ["revenue", "cashflow"] : ["active_user_by_event", "cost_per_user"]),
+  ];
   const groupBy = DIMENSIONS[dimension].group;
   return [
     metricsQuestion({
@@ -91,6 +93,7 @@ export function Ranking({ view, dimension, answer, before, signedIn, onChange })
           <th scope="col">Costs</th>
           <th scope="col">Share</th>
           <th scope="col">Change</th>
+          ${dimension !== "customer" && html`<th scope="col">Events</th><th scope="col">Per event</th>`}
           ${earns
             ? html`<th scope="col">Revenue</th><th scope="col">Margin</th><th scope="col">Margin %</th>`
             : html`<th scope="col">Customers</th><th scope="col">Cost per customer</th>`}
@@ -133,6 +136,11 @@ function cells(totals, whole, earns, was) {
     <td><${Amount} cents=${totals.costs} /></td>
     <td>${percent(share(totals.costs, whole.costs))}</td>
     <td>${was === null ? "" : change(totals.costs, was).words}</td>
+    ${totals.events !== undefined &&
+    html`
+      <td data-plain=${totals.events}>${count(totals.events)}</td>
+      <td><${Amount} cents=${quotient(totals.costs, totals.events)} /></td>
+    `}
     ${earns
       ? html`
           <td><${Amount} cents=${totals.revenue} /></td>

@@ -30,7 +30,7 @@ export function questions(view, now) {
   return [
     metricsQuestion({
       ...requestOf(view, days, intervalOf(view, days)),
-      metrics: ["costs", "active_user_by_event", "cost_per_user"],
+      metrics: ["costs", "events", "active_user_by_event"],
       groupBy,
       groupsMax: MODELS_MAX,
     }),
@@ -112,7 +112,7 @@ function Costs({ view, groups, before, onChange }) {
   const items = groups.map((group) => ({ ...group, was: group.others ? null : was(group.value) }));
   const total = {
     isTotal: true,
-    totals: { costs },
+    totals: { costs, events: sum(groups.map((group) => group.totals.events)) },
     was: without === null ? null : difference(before.totals.costs, without),
   };
   return html`
@@ -135,12 +135,17 @@ function Costs({ view, groups, before, onChange }) {
           cell: (/** @type {any} */ item) => (item.was === null ? "" : change(item.totals.costs, item.was).words),
         },
         {
-          name: "Customers",
-          cell: (/** @type {any} */ { isTotal, totals }) => (isTotal ? "" : count(totals.activeUserByEvent)),
+          name: "Calls",
+          cell: (/** @type {any} */ item) => count(item.totals.events),
+          plain: (/** @type {any} */ item) => item.totals.events,
         },
         {
-          name: "Cost per customer",
-          cell: (/** @type {any} */ { isTotal, totals }) => (isTotal ? "" : html`<${Amount} cents=${totals.costPerUser} />`),
+          name: "Per call",
+          cell: (/** @type {any} */ { totals }) => html`<${Amount} cents=${quotient(totals.costs, totals.events)} />`,
+        },
+        {
+          name: "Customers",
+          cell: (/** @type {any} */ { isTotal, totals }) => (isTotal ? "" : count(totals.activeUserByEvent)),
         },
       ]}
       items=${items}
