@@ -530,6 +530,8 @@ def test_a_customer(
     expect(page.get_by_role("list", name="Filters")).to_contain_text(stored.customer_id)
     assert page.title() == "Cost Insights"
     assert complaints == []
+    page.goto(f"{service.url}/?page=customer&id=nobody")
+    expect(page.get_by_text("Nothing is stored of a customer")).to_be_visible()
     # What the token may not read is left out, and the page says so.
     reader = service.caller(earner.organization, scopes=frozenset({"metrics:read"}))
     page = open_page(f"{service.url}/")

@@ -5,7 +5,7 @@ import { Section, eventColumns, orderColumns, refundColumns, subscriptionColumns
 import { MarginChart } from "../margin.js";
 import { ViewLink } from "../parts.js";
 import { Ranking, rankingQuestions } from "../ranking.js";
-import { customersOf } from "../state.js";
+import { customersOf, isFiltered } from "../state.js";
 import { Tiles, tileQuestions } from "../tiles.js";
 
 /** @typedef {import("../state.js").View} View */
@@ -56,7 +56,10 @@ export function Page({ view, answers, signedIn, onChange }) {
   const [answer, before, products, productsBefore, events, orders, refunds, subscriptions] = answers;
   const alone = filtered(view);
   const known = [events.events, orders.orders, subscriptions.subscriptions].find((list) => list?.length > 0)?.[0];
+  const { cumulativeCosts, cumulativeRevenue } = answer.totals;
+  const isUnknown = !known && !events.denied && !isFiltered(view) && cumulativeCosts === "0" && cumulativeRevenue === "0";
   return html`
+    ${isUnknown && html`<p class="empty" role="status">Nothing is stored of a customer with this identifier.</p>`}
     <p>
       ${known &&
       html`
