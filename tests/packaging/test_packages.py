@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.support.command_line import Serve
 
 pytestmark = pytest.mark.slow
 
@@ -89,25 +93,31 @@ def test_the_bills_of_materials(packages: Path, wheel: Path) -> None:
     assert {"pyo3", "sha2", "roaring"} <= crates
 
 
-def test_it_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
-    """Installed by pipx, the demo shows its answer where there is nothing else."""
+@pytest.fixture(scope="module")
+def env(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which pipx has installed the wheel, and no setting is made."""
+    folder = tmp_path_factory.mktemp("pipx")
     env = {
         **{name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name},
-        "PIPX_HOME": str(tmp_path / "pipx"),
-        "PIPX_BIN_DIR": str(tmp_path / "bin"),
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PIPX_HOME": str(folder / "pipx"),
+        "PIPX_BIN_DIR": str(folder / "bin"),
         "PIP_CONSTRAINT": str(ROOT / "requirements.lock"),
-        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_DATA_HOME": str(folder / "data"),
         "COST_INSIGHTS_GRPC_ADDRESS": "127.0.0.1:0",
         "COST_INSIGHTS_HTTP_ADDRESS": "127.0.0.1:0",
         "COST_INSIGHTS_ADMIN_ADDRESS": "",
     }
-    empty = tmp_path / "empty"
-    empty.mkdir()
     pipx = [sys.executable, "-m", "pipx", "install", "--python", sys.executable, str(wheel)]
-    subprocess.run(pipx, cwd=empty, env=env, check=True, capture_output=True)
+    subprocess.run(pipx, cwd=folder, env=env, check=True, capture_output=True)
+    return env
+
+
+def test_it_works_in_an_empty_folder(env: dict[str, str], tmp_path: Path) -> None:
+    """Installed by pipx, the demo shows its answer where there is nothing else."""
     done = subprocess.run(
-        [tmp_path / "bin/cost-insights", "demo"],
-        cwd=empty,
+        ["cost-insights", "demo"],
+        cwd=tmp_path,
         env=env,
         check=True,
         capture_output=True,
@@ -115,4 +125,53 @@ def test_it_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
         timeout=120,
     )
     assert "exact: equals the sum on paper" in done.stdout
-    assert not list(empty.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def protos(env: dict[str, str], tmp_path: Path) -> Path:
+    """The folder that the installed command writes, of a stranger who has a protoc."""
+    (tmp_path / "bin").mkdir()
+    protoc = tmp_path / "bin" / "protoc"
+    protoc.write_text(f'#!/bin/sh\nexec {sys.executable} -m grpc_tools.protoc "$@"\n')
+    protoc.chmod(0o755)
+    folder = tmp_path / "protos"
+    subprocess.run(["cost-insights", "proto", folder], env=env, check=True, capture_output=True)
+    return folder
+
+
+QUICK_STARTS = {"Go": ("go", "main.go"), "Node": ("npm", "main.js")}
+"""The tool and the program of the languages that a stranger tries."""
+
+
+@pytest.mark.parametrize("language", QUICK_STARTS)
+def test_a_quick_start(language: str, env: dict[str, str], protos: Path, serve: Serve) -> None:
+    """The commands and the program of the README that comes with the protos, word for word."""
+    tool, file = QUICK_STARTS[language]
+    if shutil.which(tool) is None:
+        pytest.skip(f"there is no {tool}")
+    if tool == "go":
+        caches = ["go", "env", "GOMODCACHE"]
+        done = subprocess.run(caches, check=True, capture_output=True, text=True)
+        env = env | {"GOPATH": str(protos.parent / "go"), "GOMODCACHE": done.stdout.strip()}
+    env = env | {"PATH": f"{protos.parent / 'bin'}{os.pathsep}{env['PATH']}"}
+    section = (protos / "README.md").read_text().partition(f"\n## {language}\n")[2]
+    section = section.partition("\n## ")[0]
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert [kind for kind, _ in found] == ["sh", file.partition(".")[2], "sh"]
+    with serve() as serving:
+        (before, program, after) = (
+            text.replace("127.0.0.1:50051", serving.address) for _, text in found
+        )
+        (protos / file).write_text(program)
+        for commands in (before, after):
+            done = subprocess.run(
+                ["sh", "-e", "-c", commands],
+                cwd=protos,
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout == "inserted: 1\n"
