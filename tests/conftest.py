@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests use."""
 
 import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from tests.support.databases import ENGINES, Databases
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from cost_insights.identity import Organization
     from cost_insights.store import Store
     from tests.support.command_line import Serve, Serving
@@ -257,3 +260,18 @@ def web(loop_thread: "LoopThread", engine: str, databases: Databases) -> "Iterat
         # From now on nobody is let in without a token.
         service.caller()
         yield service
+
+
+# Of a module, not of the session: two of them in one process are refused, and so are event loops
+# of other tests while it runs.
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """A browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()

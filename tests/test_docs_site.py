@@ -4,17 +4,13 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from cost_insights.doors.http.openapi import document
 from cost_insights.v1 import (
@@ -26,6 +22,7 @@ from cost_insights.v1 import (
     revenue_pb2,
     revenue_service_pb2,
 )
+from tests.support.sites import serving
 
 pytestmark = pytest.mark.slow
 
@@ -39,13 +36,6 @@ PROTOS = (
     revenue_pb2,
     revenue_service_pb2,
 )
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files, and keeps a record of nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        """Writes nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -84,24 +74,17 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert not re.search(r"(url\(|@import\s*)[\"']?(https?:)?//", style.read_text()), style
 
 
-def test_the_search_of_a_reader(site: Path) -> None:
+def test_the_search_of_a_reader(site: Path, chromium: Browser) -> None:
     """A browser finds words of any page, and asks nobody but the server of the site."""
-    handler = partial(QuietHandler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        page = browser.new_page()
+    with serving(site) as address:
+        page = chromium.new_page()
         asked: set[str] = set()
         page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
-        address = f"127.0.0.1:{server.server_port}"
         page.goto(f"http://{address}/")
         page.get_by_role("textbox", name="Search").press_sequentially("AMOUNT_TOO_PRECISE")
         page.locator(".md-search-result__link[href*='/errors/']").first.wait_for()
         assert asked == {address}
-        browser.close()
-        server.shutdown()
+        page.close()
 
 
 def test_the_reference_of_rpcs_is_complete(site: Path) -> None:

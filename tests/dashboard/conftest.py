@@ -1,11 +1,10 @@
 """A service, and a browser that shows its pages and notes what it complains of."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect
 
 from tests.support.databases import Databases
 from tests.support.service import LoopThread, Service, running
@@ -24,17 +23,6 @@ def service(loop_thread: LoopThread, databases: Databases) -> Iterator[Service]:
     ):
         service.caller()
         yield service
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
