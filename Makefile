@@ -59,6 +59,7 @@ $(BIN)/python: | venv-works
 $(EXAMPLES): .venv/examples/%/built: $$(wildcard examples/$$*/* examples/$$*/src/* examples/$$*/src/main/java/costs/*) $(PROTOS) | .venv/installed .venv/go-tools
 	@sh tests/tools/build_example.sh $* $(NEEDED_FOR_$*)
 
+NEEDED_FOR_browser := node npm
 NEEDED_FOR_go := go
 NEEDED_FOR_java := mvn javac https://repo.maven.apache.org/maven2/io/grpc/grpc-stub/maven-metadata.xml
 NEEDED_FOR_node := node npm

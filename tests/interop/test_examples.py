@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, message_factory
 from google.rpc import error_details_pb2, status_pb2
+from playwright.sync_api import Browser, expect
 
 from cost_insights import identity
 from cost_insights.identity.rates import RateLimits
@@ -20,10 +21,13 @@ from tests.support.cutting import cutting
 from tests.support.databases import Databases
 from tests.support.pairs import PAIRS, Pair, without_ids
 from tests.support.service import METHODS, LoopThread, Service, StartServer, new_event, running
+from tests.support.sites import serving
 
 ROOT = Path(__file__).parents[2]
 BUILT = Path(sys.prefix) / "examples"
 SECONDS_MAX = 120
+
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True)
@@ -78,22 +82,28 @@ PROGRAMS = {
 }
 
 
+def check_built(name: str) -> None:
+    """Skips the test where an example was left out as it was to be built."""
+    left_out = BUILT / name / "left-out"
+    if left_out.exists():
+        pytest.skip(left_out.read_text().strip())
+    assert (BUILT / name / "built").exists(), (
+        f"the example {name} is not built: run make test, which builds it"
+    )
+
+
 @pytest.fixture(scope="module", params=list(PROGRAMS.values()), ids=list(PROGRAMS))
 def program(request: pytest.FixtureRequest) -> Program:
     """The program of each language, where it could be built."""
     program: Program = request.param
-    left_out = BUILT / program.language / "left-out"
-    if left_out.exists():
-        pytest.skip(left_out.read_text().strip())
-    assert (BUILT / program.language / "built").exists(), (
-        f"the example in {program.language} is not built: run make test, which builds it"
-    )
+    check_built(program.language)
     return program
 
 
 def test_every_example_is_here() -> None:
     """Each folder of examples has its program in these tests."""
-    assert {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()} == set(PROGRAMS)
+    folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
+    assert folders == {*PROGRAMS, "browser"}
 
 
 def stored(service: Service, token: str) -> list[Mapping[str, Any]]:
@@ -255,3 +265,45 @@ def test_tls(
         address = f"localhost:{service.address.rpartition(':')[2]}"
         said = program.run("ingest", address=address, token=token, ca=pki.ca)
         assert said == "inserted 2, duplicates 0, conflicts 0\n"
+
+
+def test_a_page_in_a_browser(
+    databases: Databases, start_server: StartServer, chromium: Browser
+) -> None:
+    """A page of another origin shows the costs of customers, a file, and what errors say."""
+    check_built("browser")
+    with (
+        serving(BUILT / "browser") as address,
+        databases.fresh("sqlite") as url,
+        start_server(
+            url, http_address="127.0.0.1:0", http_cors_origins=(f"http://{address}",)
+        ) as service,
+    ):
+        caller = service.caller()
+        caller.ingest_json(*INGESTED)
+        assert caller.token is not None
+        page = chromium.new_page()
+        page.goto(f"http://{address}/")
+
+        def ask(token: str, start: str) -> None:
+            page.get_by_label("Service").fill(service.url)
+            page.get_by_label("Access token").fill(token)
+            page.get_by_label("From").fill(start)
+            page.get_by_label("To", exact=True).fill("2026-11-30")
+            page.get_by_role("button", name="Show").click()
+
+        ask(caller.token, "2026-11-01")
+        expect(page.locator("#costs tr")).to_have_text(
+            ["user_1230.025", "user_4560.0001", "all0.0251"]
+        )
+        expect(page.locator("#rows")).to_contain_text("2026-11-01T00:00:00+00:00,user_123")
+        errors = page.locator("#error li")
+        ask(caller.token, "2026-02-30")
+        expect(errors).to_have_count(3)
+        assert errors.all_inner_texts()[1] == "reason DATE_INVALID"
+        assert errors.all_inner_texts()[2].startswith("fault start_date: ")
+        ask("", "2026-11-01")
+        expect(errors).to_have_count(2)
+        assert errors.all_inner_texts()[0].startswith("Unauthenticated: ")
+        assert errors.all_inner_texts()[1] == "reason TOKEN_MISSING"
+        page.close()
