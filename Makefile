@@ -143,7 +143,7 @@ $(BIN)/cost-insights-load: $(wildcard tests/benchmarks/load/*) | $(BIN)/python
 	@sh tests/tools/needs.sh go
 	cd tests/benchmarks/load && go build -o $(CURDIR)/$@ .
 
-package: .venv/installed ## Writes the wheel, the source distribution and the bill of materials to dist/.
+package: .venv/installed ## Writes the wheel, the source distribution, the protos and the bill of materials to dist/.
 	sh tests/tools/package.sh dist
 
 bench: .venv/installed .venv/requirements-bench $(BIN)/cost-insights-load ## Compares speeds, in one table; BENCH="--only sum --seconds 2" picks.

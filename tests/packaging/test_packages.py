@@ -40,7 +40,23 @@ def test_names(packages: Path, wheel: Path) -> None:
     """One wheel serves every Python from 3.11 on; the version is that of the native module."""
     assert wheel.name.startswith(f"cost_insights-{VERSION}-cp311-abi3-")
     names = {file.name for file in packages.iterdir()} - {wheel.name}
-    assert names == {f"cost_insights-{VERSION}.tar.gz", f"cost_insights-{VERSION}.cdx.json"}
+    assert names == {
+        f"cost_insights-{VERSION}.tar.gz",
+        f"cost_insights-{VERSION}.cdx.json",
+        f"cost_insights-{VERSION}-protos.zip",
+    }
+
+
+def test_the_protos(packages: Path) -> None:
+    """The folder that `cost-insights proto` writes is a file of the release, too."""
+    folder = f"cost_insights-{VERSION}-protos"
+    names = set(zipfile.ZipFile(packages / f"{folder}.zip").namelist())
+    assert {
+        f"{folder}/README.md",
+        f"{folder}/cost_insights.binpb",
+        f"{folder}/cost_insights/v1/event_service.proto",
+        f"{folder}/google/api/annotations.proto",
+    } <= names
 
 
 def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
