@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 _SOCKETS = ("unix:", "unix-abstract:")
@@ -36,6 +37,7 @@ def is_socket(address: str) -> bool:
     return address.startswith(_SOCKETS)
 
 
+@lru_cache(maxsize=64)
 def names_this_machine(host: str | None) -> bool:
     """Whether the `host` of an HTTP request is `localhost`, an address, or absent.
 
