@@ -80,7 +80,7 @@ class _Row:
     asked: float | None = None
 
     def at(self, share: float) -> float:
-        """What that share of the values does not exceed."""
+        """The quantile: that share of the values is no larger."""
         return sorted(self.values)[max(0, math.ceil(share * len(self.values)) - 1)]
 
 
@@ -132,8 +132,8 @@ class _Pages:
         self._last_day = end.date()
 
     def queries(self) -> dict[str, dict[str, str]]:
-        """What the address says of each page, by its name: those of the navigation, and one of a
-        customer and of an event."""
+        """The query of each page's address, by the name of the page: the pages of the navigation,
+        one of a customer and one of an event."""
         counts = np.bincount(self._stored.columns.customers, minlength=CUSTOMERS)
         frequent = customer_name(int(counts.argmax()))
 

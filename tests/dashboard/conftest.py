@@ -27,7 +27,7 @@ def service(loop_thread: LoopThread, databases: Databases) -> Iterator[Service]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complains of: errors on the console, of the page and of the network."""
+    """The errors that the browser reports: on the console, of the page and of the network."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""What a page saves as files: tables, charts, and costs in full detail."""
+"""The files that a page saves: tables, charts, and costs in full detail."""
 
 import csv
 import io

@@ -45,7 +45,7 @@ class Program:
         ca: Path | None = None,
         fails: bool = False,
     ) -> str:
-        """What the program prints."""
+        """The output of the program."""
         env = {name: value for name, value in os.environ.items() if "COST_INSIGHTS" not in name}
         env["COST_INSIGHTS_GRPC_ADDRESS"] = address
         if token is not None:

@@ -88,7 +88,7 @@ def test_statements_that_a_cluster_runs(url: str) -> None:
 
 
 def test_faults_are_found(url: str) -> None:
-    """What a cluster does not run is told from what it does."""
+    """Statements that a cluster refuses are told from those that it runs."""
     child = "SELECT count(*) FROM event AS child WHERE child.parent_id = event.id"
     each = "SELECT id FROM event AS child WHERE child.parent_id = event.id OFFSET 0"
     page = "SELECT id FROM event LIMIT 1"

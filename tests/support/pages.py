@@ -1,4 +1,4 @@
-"""What tests do with the pages of the dashboard."""
+"""Steps that tests take on the pages of the dashboard."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def sign_in(page: Page, caller: Caller) -> None:
 
 
 def violations(page: Page) -> list[tuple[str, str]]:
-    """What axe-core finds wrong with a page, each with the element."""
+    """The violations that axe-core finds on a page, each with its element."""
     page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
     found = page.evaluate("axe.run()")["violations"]
     return [(one["id"], node["html"]) for one in found for node in one["nodes"]]

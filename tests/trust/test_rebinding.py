@@ -29,7 +29,7 @@ def open_service(loop_thread: LoopThread, databases: Databases) -> Iterator[Serv
 
 
 def statuses(service: Service, **headers: str) -> set[int]:
-    """What a request of each kind with these headers is answered."""
+    """The answer to a request of each kind with these headers."""
     rpc = f"{service.url}/cost_insights.v1.MetricsService/GetMetricsLimits"
     body = {"events": [{"name": "e", "external_customer_id": "c"}]}
     return {

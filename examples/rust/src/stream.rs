@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: u32 = 10;
 /// 2026-11-15T12:00:00Z.
 const START_SECONDS: i64 = 1_794_744_000;
 
-/// What has been acknowledged of a stream.
+/// The acknowledgements that a stream has received.
 #[derive(Default)]
 struct Acknowledged {
     sequence: i64,

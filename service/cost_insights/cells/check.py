@@ -166,8 +166,8 @@ class CellCheck:
         differences_max: int = 0,
         accept_loss: bool = False,
     ) -> None:
-        """With `accept_loss`, cells must equal the sums of the intact events: that they still count
-        a damaged or missing event is a difference then."""
+        """With `accept_loss`, cells must equal the sums of the intact events, so a cell that still
+        counts a damaged or missing event is a difference."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max

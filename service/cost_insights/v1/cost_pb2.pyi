@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Cost(_message.Message):
-    """What an event cost."""
+    """The cost of an event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -37,7 +37,7 @@ class NewEvent(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What happened, such as `llm.inference`. 1 to 128 characters. The names of
+    """The kind of the event, such as `llm.inference`. 1 to 128 characters. The names of
     system events are reserved; see `IngestEvents`.
     """
     external_customer_id: _builtins.str
@@ -75,7 +75,7 @@ class NewEvent(_message.Message):
 
     @_builtins.property
     def cost(self) -> _cost_pb2.Cost:
-        """What the event cost. An event without a cost counts as activity and costs
+        """The cost of the event. An event without a cost counts as activity and costs
         nothing. Refused together with `metadata._cost`, which means the same.
         """
 
@@ -146,7 +146,7 @@ class Event(_message.Message):
     computed from that key and the organization.
     """
     name: _builtins.str
-    """What happened."""
+    """The kind of the event."""
     customer_id: _builtins.str
     """The UUID of the customer."""
     external_customer_id: _builtins.str
@@ -169,7 +169,7 @@ class Event(_message.Message):
 
     @_builtins.property
     def cost(self) -> _cost_pb2.Cost:
-        """What the event cost; absent when it carried no cost. The amount is the
+        """The cost of the event; absent when it carried none. The amount is the
         exact one that enters every sum, without trailing zeros.
         """
 

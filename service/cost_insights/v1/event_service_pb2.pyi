@@ -241,8 +241,8 @@ class EventFault(_message.Message):
     `AMOUNT_TOO_PRECISE`.
     """
     message: _builtins.str
-    """What was found and what is allowed, in words. Empty where a long answer is
-    shortened.
+    """The value that was found and those that are allowed, in words. Empty where
+    a long answer is shortened.
     """
     value: _builtins.str
     """The faulty value, shortened to 64 characters. Empty where a long answer is
