@@ -26,6 +26,7 @@ from cost_insights.events import (
     Operator,
     PageCursor,
     PageNumber,
+    member_is_any_of,
 )
 from cost_insights.identity import Organization
 from cost_insights.store import Store
@@ -46,6 +47,11 @@ SEARCHES = (
     EventSearch(SELDOM),
     EventSearch(SELDOM, descending=False),
     EventSearch(EventFilter(event_names=("seldom",), external_customer_ids=("often", "seldom"))),
+    EventSearch(EventFilter(product_ids=("seldom", "never"))),
+    EventSearch(
+        EventFilter(llm_models=("", "m"), product_ids=("often",)),
+        condition=AllOf((member_is_any_of("n", ("3", "4")), member_is_any_of("even", ("true",)))),
+    ),
     EventSearch(EventFilter(), text="OFTE", depth=0),
     EventSearch(EventFilter(), condition=Comparison("name", Operator.LIKE, "often")),
     EventSearch(
@@ -120,6 +126,7 @@ def _fill(store: Store, owner: Organization) -> Any:
                 name=name,
                 external_customer_id=name,
                 external_id=f"{name} {place}",
+                product_id=name,
             )
             one.metadata.update({"n": place % 5, "even": place % 2 == 0})
             if name == "seldom" and 0 < place <= 3:

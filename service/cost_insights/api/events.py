@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import struct_pb2
@@ -12,13 +13,23 @@ from cost_insights.api.admission import Budget, StreamReservations
 from cost_insights.api.ingest_answer import ingest_answer
 from cost_insights.api.listing import list_call
 from cost_insights.api.operations import Authorize, Call, JsonRequest
-from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
+from cost_insights.api.reading import (
+    CUSTOMER_CHARS_MAX,
+    METADATA_KEY_CHARS_MAX,
+    METADATA_VALUE_CHARS_MAX,
+    METADATA_VALUES_MAX,
+    PRODUCT_CHARS_MAX,
+    Checks,
+)
 from cost_insights.api.statuses import status_of
 from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
 from cost_insights.api.times import timestamp_of
 from cost_insights.api.work import Work
 from cost_insights.errors import CostInsightsError
 from cost_insights.events import (
+    ALWAYS,
+    AllOf,
+    Condition,
     EventFilter,
     EventName,
     EventNameReader,
@@ -28,12 +39,14 @@ from cost_insights.events import (
     Ingestor,
     IngestResult,
     StoredEvent,
+    member_is_any_of,
 )
 from cost_insights.identity import Caller, Organization
 from cost_insights.v1 import cost_pb2, event_pb2, event_service_pb2
 
 _FILTER_VALUES_MAX = 100
 _NAME_CHARS_MAX = 128
+_LLM_CHARS_MAX = 128
 
 _SERVICE = "/cost_insights.v1.EventService"
 
@@ -130,19 +143,55 @@ def event_calls(
 
 
 def _event_question(checks: Checks, request: event_service_pb2.ListEventsRequest) -> EventSearch:
+    products = checks.texts(
+        "product_ids",
+        request.product_ids,
+        values_max=_FILTER_VALUES_MAX,
+        chars_max=PRODUCT_CHARS_MAX,
+    )
+    chosen = event_filter(checks, request, values_max=_FILTER_VALUES_MAX)
     return EventSearch(
-        filter=event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
+        filter=dataclasses.replace(chosen, product_ids=products),
         after_us=checks.timestamp_us("start_time", request.start_time) - 1
         if request.HasField("start_time")
         else None,
         before_us=checks.timestamp_us("end_time", request.end_time)
         if request.HasField("end_time")
         else None,
+        condition=_metadata_condition(checks, request.metadata),
     )
 
 
+def _metadata_condition(
+    checks: Checks, filters: Sequence[event_service_pb2.MetadataFilter]
+) -> Condition:
+    """The condition that the metadata passes each of these filters."""
+    count = max(len(filters), sum(len(one.values) for one in filters))
+    if not checks.values("metadata", range(count), values_max=METADATA_VALUES_MAX):
+        return ALWAYS
+    members = []
+    for place, one in enumerate(filters):
+        path = f"metadata[{place}]"
+        key, values = f"{path}.key", f"{path}.values"
+        checks.required(key, one.key)
+        checks.text(key, one.key, chars_max=METADATA_KEY_CHARS_MAX)
+        checks.required(values, one.values)
+        chosen = checks.texts(
+            values,
+            one.values,
+            values_max=METADATA_VALUES_MAX,
+            chars_max=METADATA_VALUE_CHARS_MAX,
+        )
+        members.append(member_is_any_of(one.key, chosen))
+    return AllOf(tuple(members))
+
+
 def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilter:
-    """The filter that the three lists of a request make."""
+    """The filter that the lists of customers, names, vendors and models of a request make."""
+
+    def llm_texts(path: str, texts: Sequence[str]) -> tuple[str, ...]:
+        return checks.texts(path, texts, values_max=values_max, chars_max=_LLM_CHARS_MAX)
+
     return EventFilter(
         customer_ids=checks.texts(
             "customer_ids",
@@ -159,6 +208,8 @@ def event_filter(checks: Checks, request: Any, *, values_max: int) -> EventFilte
         event_names=checks.texts(
             "event_names", request.event_names, values_max=values_max, chars_max=_NAME_CHARS_MAX
         ),
+        llm_vendors=llm_texts("llm_vendors", request.llm_vendors),
+        llm_models=llm_texts("llm_models", request.llm_models),
     )
 
 

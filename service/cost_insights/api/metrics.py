@@ -10,10 +10,9 @@ from cost_insights.amounts import format_amount
 from cost_insights.api.events import event_filter
 from cost_insights.api.exporting import Exports
 from cost_insights.api.operations import Call
-from cost_insights.api.reading import Checks, decode
+from cost_insights.api.reading import PRODUCT_CHARS_MAX, Checks, decode
 from cost_insights.api.work import Work
 from cost_insights.errors import FieldFault, InvalidRequestError
-from cost_insights.events import EventFilter
 from cost_insights.identity import Caller
 from cost_insights.metrics import (
     LIMITS,
@@ -35,8 +34,6 @@ from cost_insights.store import Deadline
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2
 
 _FILTER_VALUES_MAX = 1_000
-_LLM_CHARS_MAX = 128
-_PRODUCT_CHARS_MAX = 128
 _ORDER_CHARS_MAX = 128
 _METRICS_MAX = 100
 _SLUG_CHARS_MAX = 128
@@ -161,7 +158,7 @@ _remembered_question = functools.lru_cache(maxsize=256)(_read_question)
 
 def _question(request: metrics_service_pb2.GetMetricsRequest) -> MetricsQuestion:
     checks = Checks()
-    events = _filter(checks, request)
+    events = event_filter(checks, request, values_max=_FILTER_VALUES_MAX)
     slugs = checks.texts(
         "metrics", request.metrics, values_max=_METRICS_MAX, chars_max=_SLUG_CHARS_MAX
     )
@@ -171,7 +168,7 @@ def _question(request: metrics_service_pb2.GetMetricsRequest) -> MetricsQuestion
         "product_ids",
         request.product_ids,
         values_max=_FILTER_VALUES_MAX,
-        chars_max=_PRODUCT_CHARS_MAX,
+        chars_max=PRODUCT_CHARS_MAX,
     )
     billing_types = _billing_types(checks, request.billing_types)
     checks.text("order_by", request.order_by, chars_max=_ORDER_CHARS_MAX)
@@ -195,10 +192,7 @@ def _export(
     request: metrics_service_pb2.ExportMetricsRequest,
 ) -> tuple[ExportFormat, MetricsQuestion]:
     checks = Checks()
-    if not request.HasField("metrics"):
-        checks.faults.append(
-            FieldFault("metrics", "FIELD_REQUIRED", "metrics is absent or empty; it is required")
-        )
+    checks.required("metrics", request.HasField("metrics"))
     written = _export_format(checks, request.format)
     if written is ExportFormat.FOCUS:
         _check_details(checks, request.metrics)
@@ -232,17 +226,6 @@ def _check_details(checks: Checks, request: metrics_service_pb2.GetMetricsReques
                     {"other": "format"},
                 )
             )
-
-
-def _filter(checks: Checks, request: metrics_service_pb2.GetMetricsRequest) -> EventFilter:
-    def llm_texts(path: str, texts: Sequence[str]) -> tuple[str, ...]:
-        return checks.texts(path, texts, values_max=_FILTER_VALUES_MAX, chars_max=_LLM_CHARS_MAX)
-
-    return dataclasses.replace(
-        event_filter(checks, request, values_max=_FILTER_VALUES_MAX),
-        llm_vendors=llm_texts("llm_vendors", request.llm_vendors),
-        llm_models=llm_texts("llm_models", request.llm_models),
-    )
 
 
 def _interval(checks: Checks, number: int) -> Interval:

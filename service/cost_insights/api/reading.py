@@ -14,6 +14,18 @@ PAGE_SIZE_MAX = 1_000
 CUSTOMER_CHARS_MAX = 256
 """The greatest length of a caller's own identifier of a customer."""
 
+PRODUCT_CHARS_MAX = 128
+"""The greatest length of the id of a product."""
+
+METADATA_KEY_CHARS_MAX = 256
+"""The greatest length of a key of the metadata that is looked for."""
+
+METADATA_VALUE_CHARS_MAX = 2_000
+"""The greatest length of a value of the metadata that is looked for."""
+
+METADATA_VALUES_MAX = 100
+"""The greatest number of values of the metadata that are looked for, of all keys together."""
+
 _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
 
@@ -118,6 +130,14 @@ class Checks:
             self.text(f"{path}[{place}]", text, chars_max=chars_max)
             for place, text in enumerate(self.values(path, texts, values_max=values_max))
         )
+
+    def required(self, path: str, value: object) -> bool:
+        """Whether a value that is required is there."""
+        if not value:
+            self.faults.append(
+                FieldFault(path, "FIELD_REQUIRED", f"{path} is absent or empty; it is required")
+            )
+        return bool(value)
 
     def values(self, path: str, values: Sequence[_T], *, values_max: int) -> Sequence[_T]:
         """The values to check: none if there are too many."""

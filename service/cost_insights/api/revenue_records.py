@@ -17,7 +17,7 @@ from cost_insights.amounts import (
     parse_amount,
     parse_money,
 )
-from cost_insights.api.reading import CUSTOMER_CHARS_MAX, Checks
+from cost_insights.api.reading import CUSTOMER_CHARS_MAX, PRODUCT_CHARS_MAX, Checks
 from cost_insights.api.times import timestamp_of
 from cost_insights.customers import parse_uuid
 from cost_insights.errors import FieldFault
@@ -33,7 +33,6 @@ from cost_insights.revenue import (
 )
 from cost_insights.v1 import revenue_pb2, revenue_service_pb2
 
-_PRODUCT_CHARS_MAX: Final = 128
 _ITEMS_MAX: Final = 1_000
 _ID_CHARS_MAX: Final = 256
 _INTERVAL_COUNT_MAX: Final = 999
@@ -97,7 +96,7 @@ def revenue_question(checks: Checks, request: Any) -> RevenueQuestion:
     return RevenueQuestion(
         customer_ids=texts("customer_ids", CUSTOMER_CHARS_MAX),
         external_customer_ids=texts("external_customer_ids", CUSTOMER_CHARS_MAX),
-        product_ids=texts("product_ids", _PRODUCT_CHARS_MAX),
+        product_ids=texts("product_ids", PRODUCT_CHARS_MAX),
         start_us=time_us("start_time"),
         end_us=time_us("end_time"),
     )
@@ -390,7 +389,7 @@ def _new_order(item: Item) -> NewOrder:
     return NewOrder(
         order_id=item.required_text("order_id"),
         customer=item.customer(),
-        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        product_id=item.text("product_id", chars_max=PRODUCT_CHARS_MAX),
         billing_type=item.required_slug("billing_type"),
         subscription_id=item.text("subscription_id"),
         currency=currency,
@@ -424,7 +423,7 @@ def _new_subscription(item: Item) -> NewSubscription:
     return NewSubscription(
         subscription_id=item.required_text("subscription_id"),
         customer=item.customer(),
-        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        product_id=item.text("product_id", chars_max=PRODUCT_CHARS_MAX),
         currency=currency,
         amount_picocents=amount_picocents,
         recurring_interval=item.required_slug("recurring_interval"),
@@ -446,7 +445,7 @@ def _new_checkout(item: Item) -> NewCheckout:
     return NewCheckout(
         checkout_id=item.required_text("checkout_id"),
         customer=item.optional_customer(),
-        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        product_id=item.text("product_id", chars_max=PRODUCT_CHARS_MAX),
         billing_type=item.slug("billing_type"),
         status=item.required_slug("status"),
         created_us=item.required_past_us("created_time"),
@@ -464,7 +463,7 @@ def _new_seat(item: Item) -> NewSeat:
         customer=customer,
         subscription_id=subscription_id,
         order_id=order_id,
-        product_id=item.text("product_id", chars_max=_PRODUCT_CHARS_MAX),
+        product_id=item.text("product_id", chars_max=PRODUCT_CHARS_MAX),
         created_us=item.required_past_us("created_time"),
         claimed_us=item.past_us("claimed_time"),
         revoked_us=item.past_us("revoked_time"),

@@ -15,13 +15,12 @@ from cost_insights.amounts import (
     parse_money,
     round_float,
 )
-from cost_insights.api.reading import Checks
+from cost_insights.api.reading import PRODUCT_CHARS_MAX, Checks
 from cost_insights.api.revenue_records import Item, shown
 from cost_insights.api.times import timestamp_of
 from cost_insights.v1 import event_pb2
 
 ID_CHARS_MAX: Final = 256
-PRODUCT_CHARS_MAX: Final = 128
 
 _USD: Final = "usd"
 _WHOLE_MAX: Final = 2**53

@@ -14,9 +14,9 @@ from cost_insights.amounts import MONEY_CENTS_MAX
 from cost_insights.api.event_json import request_of_json
 from cost_insights.api.ingest_answer import first_faults, ingest_answer
 from cost_insights.api.operations import JsonRequest
-from cost_insights.api.reading import Checks, decode
+from cost_insights.api.reading import PRODUCT_CHARS_MAX, Checks, decode
 from cost_insights.api.revenue_records import slug_prefix
-from cost_insights.api.system_event_item import PRODUCT_CHARS_MAX, EventItem
+from cost_insights.api.system_event_item import EventItem
 from cost_insights.api.work import Work
 from cost_insights.errors import (
     FieldFault,

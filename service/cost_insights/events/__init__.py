@@ -7,6 +7,7 @@ from cost_insights.events.conditions import (
     Comparison,
     Condition,
     Operator,
+    member_is_any_of,
 )
 from cost_insights.events.filter import EventFilter
 from cost_insights.events.ingestor import Ingestor, IngestResult
@@ -68,5 +69,6 @@ __all__ = [
     "event_type_id",
     "id_of_event",
     "limit_boundary",
+    "member_is_any_of",
     "prune_events",
 ]

@@ -70,6 +70,12 @@ Condition = Comparison | AllOf | AnyOf
 ALWAYS: Final = AllOf(())
 """The condition that holds for every event."""
 
+
+def member_is_any_of(key: str, values: Sequence[str]) -> Condition:
+    """The condition that a member of the metadata has one of these values."""
+    return AnyOf(tuple([Comparison(f"metadata.{key}", Operator.EQ, value) for value in values]))
+
+
 SOURCE: Final = "user"
 """The source of every stored event: system events are recorded as revenue instead."""
 

@@ -13,7 +13,8 @@ from cost_insights.store.schema import event, series
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Events of any of these customers, names, vendors and models; an empty list means all."""
+    """Events of any of these customers, names, vendors, models and products; an empty list means
+    all."""
 
     customer_ids: Sequence[str] = ()
     """UUIDs; any other text is the caller's own identifier, as it is in an event."""
@@ -24,6 +25,9 @@ class EventFilter:
     """An empty text means events without an LLM call, here and in `llm_models`."""
 
     llm_models: Sequence[str] = ()
+    product_ids: Sequence[str] = ()
+    """An empty text means events without a product. Questions of metrics choose products on their
+    own, because revenue has them too."""
 
     def conditions(
         self, connection: sa.Connection, organization_number: int
@@ -71,7 +75,7 @@ class EventFilter:
     @property
     def chooses_series(self) -> bool:
         """Whether the filter leaves out the events of some series."""
-        return bool(self.event_names or self.llm_vendors or self.llm_models)
+        return bool(self.event_names or self.llm_vendors or self.llm_models or self.product_ids)
 
     def series_conditions(self) -> list[sa.ColumnElement[bool]]:
         """The conditions on a row of `series`, without its organization."""
@@ -81,6 +85,7 @@ class EventFilter:
                 (series.c.event_name, self.event_names),
                 (series.c.llm_vendor, self.llm_vendors),
                 (series.c.llm_model, self.llm_models),
+                (series.c.product_id, self.product_ids),
             )
             if values
         ]

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cost_insights/v1/event_service.proto\x12\x10\x63ost_insights.v1\x1a\x1c\x63ost_insights/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"c\n\x13IngestEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.cost_insights.v1.NewEventB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x61\x63\x63\x65pt_valid\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x82\x01\n\x13StreamEventsRequest\x12\x17\n\tstream_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12:\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32%.cost_insights.v1.IngestEventsRequestB\x04\xe2\x41\x01\x02\"\x91\x01\n\x14StreamEventsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x37\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.cost_insights.v1.IngestEventsResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xc5\x01\n\x14IngestEventsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x32\n\tconflicts\x18\x03 \x03(\x0b\x32\x1f.cost_insights.v1.EventConflict\x12,\n\x06\x66\x61ults\x18\x04 \x03(\x0b\x32\x1c.cost_insights.v1.EventFault\x12\x0f\n\x07refused\x18\x05 \x01(\x05\x12\x14\n\x0c\x66\x61ults_total\x18\x06 \x01(\x05\"E\n\rEventConflict\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"Y\n\nEventFault\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\t\"\x8c\x02\n\x11ListEventsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\"V\n\x12ListEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.cost_insights.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.cost_insights.v1.Event\"_\n\x15ListEventNamesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05query\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x16ListEventNamesResponse\x12*\n\x05names\x18\x01 \x03(\x0b\x32\x1b.cost_insights.v1.EventName\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\tEventName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0boccurrences\x18\x02 \x01(\x03\x12.\n\nfirst_seen\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xc6\x04\n\x0c\x45ventService\x12{\n\x0cIngestEvents\x12%.cost_insights.v1.IngestEventsRequest\x1a&.cost_insights.v1.IngestEventsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/ingest:\x01*\x12\x61\n\x0cStreamEvents\x12%.cost_insights.v1.StreamEventsRequest\x1a&.cost_insights.v1.StreamEventsResponse(\x01\x30\x01\x12k\n\nListEvents\x12#.cost_insights.v1.ListEventsRequest\x1a$.cost_insights.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12j\n\x08GetEvent\x12!.cost_insights.v1.GetEventRequest\x1a\".cost_insights.v1.GetEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/events/{id}\x12}\n\x0eListEventNames\x12\'.cost_insights.v1.ListEventNamesRequest\x1a(.cost_insights.v1.ListEventNamesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events/namesB\x9f\x01\n\x0f\x63ostinsights.v1B\x11\x45ventServiceProtoP\x01Z\x1f\x63ost-insights/v1;costinsightsv1\xa2\x02\x03\x43IX\xaa\x02\x0f\x43ostInsights.V1\xca\x02\x0f\x43ostInsights\\V1\xe2\x02\x18\x43ostInsights\\V1\\Metadata\xea\x02\x10\x43ostInsights::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cost_insights/v1/event_service.proto\x12\x10\x63ost_insights.v1\x1a\x1c\x63ost_insights/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"c\n\x13IngestEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.cost_insights.v1.NewEventB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x61\x63\x63\x65pt_valid\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x82\x01\n\x13StreamEventsRequest\x12\x17\n\tstream_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12:\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32%.cost_insights.v1.IngestEventsRequestB\x04\xe2\x41\x01\x02\"\x91\x01\n\x14StreamEventsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x37\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.cost_insights.v1.IngestEventsResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xc5\x01\n\x14IngestEventsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x32\n\tconflicts\x18\x03 \x03(\x0b\x32\x1f.cost_insights.v1.EventConflict\x12,\n\x06\x66\x61ults\x18\x04 \x03(\x0b\x32\x1c.cost_insights.v1.EventFault\x12\x0f\n\x07refused\x18\x05 \x01(\x05\x12\x14\n\x0c\x66\x61ults_total\x18\x06 \x01(\x05\"E\n\rEventConflict\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"Y\n\nEventFault\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\t\"\x96\x03\n\x11ListEventsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x63ustomer_ids\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12#\n\x15\x65xternal_customer_ids\x18\x06 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_names\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0bproduct_ids\x18\x08 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0bllm_vendors\x18\t \x03(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nllm_models\x18\n \x03(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x08metadata\x18\x0b \x03(\x0b\x32 .cost_insights.v1.MetadataFilterB\x04\xe2\x41\x01\x01\"9\n\x0eMetadataFilter\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06values\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\"V\n\x12ListEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.cost_insights.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.cost_insights.v1.Event\"_\n\x15ListEventNamesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05query\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x16ListEventNamesResponse\x12*\n\x05names\x18\x01 \x03(\x0b\x32\x1b.cost_insights.v1.EventName\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\tEventName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0boccurrences\x18\x02 \x01(\x03\x12.\n\nfirst_seen\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xc6\x04\n\x0c\x45ventService\x12{\n\x0cIngestEvents\x12%.cost_insights.v1.IngestEventsRequest\x1a&.cost_insights.v1.IngestEventsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/ingest:\x01*\x12\x61\n\x0cStreamEvents\x12%.cost_insights.v1.StreamEventsRequest\x1a&.cost_insights.v1.StreamEventsResponse(\x01\x30\x01\x12k\n\nListEvents\x12#.cost_insights.v1.ListEventsRequest\x1a$.cost_insights.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12j\n\x08GetEvent\x12!.cost_insights.v1.GetEventRequest\x1a\".cost_insights.v1.GetEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/events/{id}\x12}\n\x0eListEventNames\x12\'.cost_insights.v1.ListEventNamesRequest\x1a(.cost_insights.v1.ListEventNamesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events/namesB\x9f\x01\n\x0f\x63ostinsights.v1B\x11\x45ventServiceProtoP\x01Z\x1f\x63ost-insights/v1;costinsightsv1\xa2\x02\x03\x43IX\xaa\x02\x0f\x43ostInsights.V1\xca\x02\x0f\x43ostInsights\\V1\xe2\x02\x18\x43ostInsights\\V1\\Metadata\xea\x02\x10\x43ostInsights::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +61,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEVENTSREQUEST'].fields_by_name['external_customer_ids']._serialized_options = b'\342A\001\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['event_names']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['event_names']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['product_ids']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['product_ids']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['llm_vendors']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['llm_vendors']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['llm_models']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['llm_models']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
+  _globals['_METADATAFILTER'].fields_by_name['key']._loaded_options = None
+  _globals['_METADATAFILTER'].fields_by_name['key']._serialized_options = b'\342A\001\002'
+  _globals['_METADATAFILTER'].fields_by_name['values']._loaded_options = None
+  _globals['_METADATAFILTER'].fields_by_name['values']._serialized_options = b'\342A\001\002'
   _globals['_GETEVENTREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_GETEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_LISTEVENTNAMESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -90,19 +102,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTFAULT']._serialized_start=862
   _globals['_EVENTFAULT']._serialized_end=951
   _globals['_LISTEVENTSREQUEST']._serialized_start=954
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1222
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1224
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1310
-  _globals['_GETEVENTREQUEST']._serialized_start=1312
-  _globals['_GETEVENTREQUEST']._serialized_end=1347
-  _globals['_GETEVENTRESPONSE']._serialized_start=1349
-  _globals['_GETEVENTRESPONSE']._serialized_end=1407
-  _globals['_LISTEVENTNAMESREQUEST']._serialized_start=1409
-  _globals['_LISTEVENTNAMESREQUEST']._serialized_end=1504
-  _globals['_LISTEVENTNAMESRESPONSE']._serialized_start=1506
-  _globals['_LISTEVENTNAMESRESPONSE']._serialized_end=1599
-  _globals['_EVENTNAME']._serialized_start=1602
-  _globals['_EVENTNAME']._serialized_end=1743
-  _globals['_EVENTSERVICE']._serialized_start=1746
-  _globals['_EVENTSERVICE']._serialized_end=2328
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1360
+  _globals['_METADATAFILTER']._serialized_start=1362
+  _globals['_METADATAFILTER']._serialized_end=1419
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1421
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1507
+  _globals['_GETEVENTREQUEST']._serialized_start=1509
+  _globals['_GETEVENTREQUEST']._serialized_end=1544
+  _globals['_GETEVENTRESPONSE']._serialized_start=1546
+  _globals['_GETEVENTRESPONSE']._serialized_end=1604
+  _globals['_LISTEVENTNAMESREQUEST']._serialized_start=1606
+  _globals['_LISTEVENTNAMESREQUEST']._serialized_end=1701
+  _globals['_LISTEVENTNAMESRESPONSE']._serialized_start=1703
+  _globals['_LISTEVENTNAMESRESPONSE']._serialized_end=1796
+  _globals['_EVENTNAME']._serialized_start=1799
+  _globals['_EVENTNAME']._serialized_end=1940
+  _globals['_EVENTSERVICE']._serialized_start=1943
+  _globals['_EVENTSERVICE']._serialized_end=2525
 # @@protoc_insertion_point(module_scope)

@@ -278,6 +278,10 @@ class ListEventsRequest(_message.Message):
     CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     EXTERNAL_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     EVENT_NAMES_FIELD_NUMBER: _builtins.int
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    LLM_VENDORS_FIELD_NUMBER: _builtins.int
+    LLM_MODELS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The greatest number of events to return, up to 1000; 100 when 0. More is
     refused.
@@ -311,6 +315,30 @@ class ListEventsRequest(_message.Message):
     def event_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only events with these names, at most 100."""
 
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these products, at most 100. An empty text means events
+        without a product.
+        """
+
+    @_builtins.property
+    def llm_vendors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events with LLM calls to these vendors, at most 100. An empty text
+        means events without an LLM call.
+        """
+
+    @_builtins.property
+    def llm_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events with LLM calls to these models, at most 100. An empty text
+        means events without an LLM call.
+        """
+
+    @_builtins.property
+    def metadata(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetadataFilter]:
+        """Only events whose metadata passes each of these filters, which may name at
+        most 100 values in all.
+        """
+
     def __init__(
         self,
         *,
@@ -321,14 +349,54 @@ class ListEventsRequest(_message.Message):
         customer_ids: _abc.Iterable[_builtins.str] | None = ...,
         external_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
         event_names: _abc.Iterable[_builtins.str] | None = ...,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        llm_vendors: _abc.Iterable[_builtins.str] | None = ...,
+        llm_models: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _abc.Iterable[Global___MetadataFilter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_time", b"end_time", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_ids", b"customer_ids", "end_time", b"end_time", "event_names", b"event_names", "external_customer_ids", b"external_customer_ids", "llm_models", b"llm_models", "llm_vendors", b"llm_vendors", "metadata", b"metadata", "page_size", b"page_size", "page_token", b"page_token", "product_ids", b"product_ids", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
+
+@_typing.final
+class MetadataFilter(_message.Message):
+    """A filter by a member of the metadata. An event passes it if its metadata has
+    the key with one of the values.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The key, at most 256 characters. `_cost.amount`, `_cost.currency` and the
+    fields of an LLM call, such as `_llm.input_tokens`, count as keys, too.
+    """
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values, each at most 2000 characters; at least one. A text that is a
+        decimal number also equals that number, however it is written, and `true`
+        and `false` also equal booleans. All other texts must equal the whole
+        value, in the same letter case.
+        """
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetadataFilter: _TypeAlias = MetadataFilter  # noqa: Y015
 
 @_typing.final
 class ListEventsResponse(_message.Message):

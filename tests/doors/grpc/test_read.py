@@ -8,6 +8,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 from cost_insights.v1 import event_pb2
+from tests.reference.conditions import compares
 from tests.support.service import Caller, new_event, refused
 
 
@@ -17,13 +18,27 @@ def at(second: int, nanos: int = 0) -> timestamp_pb2.Timestamp:
 
 
 def store(caller: Caller) -> list[event_pb2.NewEvent]:
-    """Stores events of three names, customers and times, two of each kind."""
+    """Stores events of three names, customers and times, two of each kind: one with a product, and
+    one of an LLM call."""
     events = [
-        new_event(name=name, external_customer_id=customer, timestamp=at(second), external_id=key)
+        new_event(
+            name=name,
+            external_customer_id=customer,
+            timestamp=at(second),
+            external_id=f"{place} {kind}",
+            **(
+                {"product_id": f"p{place % 4}", "metadata": {"plan": "pro", "n": place % 3}}
+                if kind == "x"
+                else {
+                    "llm": {"vendor": f"v{place % 2}", "model": f"m{place % 3}"},
+                    "metadata": {"plan": "free", "ok": place % 2 == 0, "n": f"{place % 3}"},
+                }
+            ),
+        )
         for place, (name, customer, second) in enumerate(
             itertools.product("ab", ["c1", "c2", "c,3"], [1, 2, 3])
         )
-        for key in (f"{place} x", f"{place} y")
+        for kind in "xy"
     ]
     assert caller.ingest(*events).inserted == 36
     return events
@@ -47,6 +62,31 @@ def store(caller: Caller) -> list[event_pb2.NewEvent]:
         {"start_time": at(2), "end_time": at(3)},
         {"start_time": at(1, 1_000)},
         {"start_time": at(2), "event_names": ["a"], "external_customer_ids": ["c2"]},
+        {"product_ids": ["p1"]},
+        {"product_ids": ["p1", "p3", "P2"], "event_names": ["b"]},
+        {"product_ids": [""], "llm_models": ["m1"]},
+        {"llm_vendors": ["v0"]},
+        {"llm_vendors": ["v0"], "llm_models": ["m1", "m2"], "external_customer_ids": ["c1"]},
+        {"llm_vendors": [""], "end_time": at(3)},
+        {"llm_vendors": ["", "v1"], "product_ids": ["", "p2"]},
+        {"llm_models": ["V0"]},
+        {"metadata": [{"key": "plan", "values": ["pro"]}]},
+        {"metadata": [{"key": "n", "values": ["1.0"]}]},
+        {"metadata": [{"key": "n", "values": ["0", "2"]}, {"key": "ok", "values": ["true"]}]},
+        {"metadata": [{"key": "_llm.model", "values": ["m2"]}]},
+        {
+            "metadata": [{"key": "plan", "values": ["free", "none"]}],
+            "llm_vendors": ["v1"],
+            "external_customer_ids": ["c2", "c,3"],
+            "start_time": at(2),
+        },
+        {
+            "metadata": [
+                {"key": "plan", "values": ["free"]},
+                {"key": "plan", "values": ["pro"]},
+            ]
+        },
+        {"metadata": [{"key": "absent", "values": ["free"]}]},
     ],
     ids=str,
 )
@@ -68,12 +108,24 @@ def test_filters(caller: Caller, filters: dict[str, Any]) -> None:
             "end_time" not in filters
             or event.timestamp.ToNanoseconds() < filters["end_time"].ToNanoseconds()
         )
+        and event.product_id in filters.get("product_ids", [event.product_id])
+        and event.llm.vendor in filters.get("llm_vendors", [event.llm.vendor])
+        and event.llm.model in filters.get("llm_models", [event.llm.model])
+        and all(has_member(event, **one) for one in filters.get("metadata", ()))
     }
     found = caller.list_events(**filters, page_size=5)
     assert {event.external_id for event in found} == wanted
     assert len(found) == len(wanted)
     times = [event.timestamp.ToNanoseconds() for event in found]
     assert times == sorted(times, reverse=True)
+
+
+def has_member(event: event_pb2.NewEvent, key: str, values: list[str]) -> bool:
+    """Whether the metadata of an event has a key with one of the values."""
+    stored: dict[str, Any] = {**event.metadata}
+    if event.HasField("llm"):
+        stored["_llm.model"] = event.llm.model
+    return any(compares(stored.get(key), "eq", value) for value in values)
 
 
 def test_customers_by_our_id(caller: Caller) -> None:
@@ -169,6 +221,18 @@ def test_page_tokens_of_other_questions(caller: Caller) -> None:
     )
     with refused("PAGE_TOKEN_INVALID"):
         caller.list_names_page(page_token=token)
+    for other in (
+        {"product_ids": ["p1"]},
+        {"llm_vendors": ["v0"]},
+        {"llm_models": ["v0"]},
+        {"metadata": [{"key": "plan", "values": ["pro"]}]},
+    ):
+        with refused("PAGE_TOKEN_INVALID"):
+            caller.list_page(**other, page_token=token)
+        theirs = caller.list_page(**other, page_size=1).next_page_token
+        assert caller.list_page(**other, page_token=theirs or "").events or not theirs
+        with refused("PAGE_TOKEN_INVALID"):
+            caller.list_page(page_token=theirs or "-")
     # The size of the page is no part of the question.
     assert caller.list_page(page_size=3, page_token=token).events
     token = caller.list_names_page(page_size=1).next_page_token
@@ -194,6 +258,36 @@ def test_times_out_of_range(caller: Caller, stamp: timestamp_pb2.Timestamp) -> N
         caller.list_page(start_time=stamp, end_time=stamp)
     assert call.refusal.paths == ["start_time", "end_time"]
     assert call.refusal.facts["value"] == f"{stamp.seconds}s {stamp.nanos}ns"
+
+
+def test_filters_are_checked(caller: Caller) -> None:
+    """Each fault of a filter is named with its place: what is missing, too long or too much."""
+    with refused("TEXT_TOO_LONG") as call:
+        caller.list_page(
+            product_ids=["x" * 128, "x" * 129],
+            llm_vendors=["\0"],
+            llm_models=["m"] * 101,
+            metadata=[
+                {"values": ["x" * 2_000]},
+                {"key": "x" * 256},
+                {"key": "x" * 257, "values": ["v", "x" * 2_001]},
+            ],
+        )
+    assert [(one.field, one.description) for one in call.refusal.faults] == [
+        ("product_ids[1]", "the text has 129 characters; at most 128 are allowed"),
+        ("llm_vendors[0]", "the text holds the character U+0000, which no stored text holds"),
+        ("llm_models", "there are 101 values; at most 100 are allowed"),
+        ("metadata[0].key", "metadata[0].key is absent or empty; it is required"),
+        ("metadata[1].values", "metadata[1].values is absent or empty; it is required"),
+        ("metadata[2].key", "the text has 257 characters; at most 256 are allowed"),
+        ("metadata[2].values[1]", "the text has 2001 characters; at most 2000 are allowed"),
+    ]
+    fifty = {"key": "k", "values": ["v"] * 50}
+    assert caller.list_events(metadata=[fifty, fifty]) == []
+    for too_many in ([fifty, fifty, {"key": "k", "values": ["v"]}], [{"key": "k"}] * 101):
+        with refused("TOO_MANY_VALUES") as call:
+            caller.list_page(metadata=too_many)
+        assert call.refusal.message == ("metadata: there are 101 values; at most 100 are allowed")
 
 
 def test_times_that_were_not_written(caller: Caller) -> None:

@@ -394,11 +394,21 @@ STORED = st.fixed_dictionaries(
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events=st.lists(STORED, min_size=1, max_size=6), filters=st.lists(FILTERS, max_size=12))
+@given(
+    events=st.lists(STORED, min_size=1, max_size=6),
+    filters=st.lists(FILTERS, max_size=12),
+    members=st.dictionaries(
+        PROPERTIES, st.lists(TEXTS, min_size=1, max_size=3), min_size=1, max_size=2
+    ),
+)
 def test_filters_like_reference(
-    new_member: Callable[[], Member], events: list[dict[str, Any]], filters: list[Any]
+    new_member: Callable[[], Member],
+    events: list[dict[str, Any]],
+    filters: list[Any],
+    members: dict[str, list[str]],
 ) -> None:
-    """A filter finds what its slow twin finds, of any events."""
+    """A filter finds what its slow twin finds, of any events; values of members, which `ListEvents`
+    takes too, are a filter."""
     member = new_member()
     send(member, *events)
     stored = member.get(EVENTS, limit=100)["items"]
@@ -410,6 +420,22 @@ def test_filters_like_reference(
         expected = [event["id"] for event in stored if holds(asked, event)]
         assert [event["id"] for event in answer["items"]] == expected
         assert answer["pagination"]["total_count"] == len(expected)
+    of_each = [
+        {
+            "conjunction": "or",
+            "clauses": [clause(f"metadata.{key}", "eq", value) for value in values],
+        }
+        for key, values in members.items()
+    ]
+    expected = [
+        event["id"] for event in stored if holds({"conjunction": "and", "clauses": of_each}, event)
+    ]
+    answer = member.get(EVENTS, **{f"metadata[{key}]": values for key, values in members.items()})
+    assert [event["id"] for event in answer["items"]] == expected
+    listed = member.grpc.list_page(
+        metadata=[{"key": key, "values": values} for key, values in members.items()]
+    )
+    assert [event.id for event in listed.events] == expected
 
 
 @pytest.mark.parametrize(

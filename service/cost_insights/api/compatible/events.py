@@ -14,20 +14,19 @@ from cost_insights.api.compatible.endpoints import (
 from cost_insights.api.compatible.filters import read_filter
 from cost_insights.api.compatible.reading import Query, in_query
 from cost_insights.api.operations import BytesCall, JsonRequest
+from cost_insights.api.reading import METADATA_VALUES_MAX
 from cost_insights.api.work import Work
 from cost_insights.events import (
     ALWAYS,
     AllOf,
-    AnyOf,
-    Comparison,
     Condition,
     EventSearch,
     EventSearcher,
     EventTypes,
-    Operator,
     PageCursor,
     PageNumber,
     id_of_event,
+    member_is_any_of,
 )
 from cost_insights.identity import Caller, Organization
 from cost_insights.v1.event_service_pb2 import IngestEventsResponse
@@ -128,8 +127,8 @@ def _search(owner: Organization, query: Query) -> EventSearch:
     depth = query.number("depth", -1, least=0, most=_DEPTH_MAX)
     sorting = query.one_of("sorting", ("-timestamp", "timestamp"), "-timestamp")
     conditions: list[Condition] = [
-        AnyOf(tuple(Comparison(f"metadata.{key}", Operator.EQ, one) for one in values))
-        for key, values in query.members("metadata", members_max=100).items()
+        member_is_any_of(key, values)
+        for key, values in query.members("metadata", members_max=METADATA_VALUES_MAX).items()
     ]
     chosen = read_filter(query)
     if chosen != ALWAYS:

@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from cost_insights.api.reading import Checks
+from cost_insights.api.reading import (
+    METADATA_KEY_CHARS_MAX,
+    METADATA_VALUE_CHARS_MAX,
+    Checks,
+)
 from cost_insights.errors import FieldFault, InvalidRequestError
 from cost_insights.events import EventFilter
 from cost_insights.identity import Organization
@@ -119,10 +123,13 @@ class Query:
                     members.setdefault(match[2], []).append(value)
         self.checks.values(f"query.{name}", range(values), values_max=members_max)
         for key in members:
-            self.checks.text(f"query.{name}", key, chars_max=_CHARS_MAX)
+            self.checks.text(f"query.{name}", key, chars_max=METADATA_KEY_CHARS_MAX)
         return {
             key: self.checks.texts(
-                f"query.{name}.{key}", found, values_max=members_max, chars_max=2_000
+                f"query.{name}.{key}",
+                found,
+                values_max=members_max,
+                chars_max=METADATA_VALUE_CHARS_MAX,
             )
             for key, found in members.items()
         }
