@@ -471,6 +471,95 @@ def test_events(
     assert complaints == []
 
 
+def test_filters_of_events(
+    service: Service, open_page: Callable[..., Page], complaints: list[str]
+) -> None:
+    """Each filter narrows the list as the RPC does, stands in the address, and stays on pages where
+    it means something."""
+    caller = service.caller()
+    now = datetime.now(UTC)
+    caller.ingest(
+        *(
+            new_event(
+                name=f"name {place % 2}",
+                timestamp=at(now - timedelta(minutes=place)),
+                product_id=f"product {place % 3}" if place % 5 else "",
+                metadata={"plan=": ("pro", "free", HOSTILE[0])[place % 3], "n": place % 4},
+                llm=cost_pb2.Llm(vendor=f"vendor {place % 2}", model=f"model {place % 5}")
+                if place % 7
+                else None,
+            )
+            for place in range(60)
+        )
+    )
+    page = open_page(f"{service.url}/?span=7d")
+    sign_in(page, caller)
+    page.get_by_role("link", name="Events").click()
+    added: list[tuple[str, str, str]] = [
+        ("Vendor", "", "vendor 1"),
+        ("Model", "", "model 2"),
+        ("Model", "", "model 3"),
+        ("Product", "", "product 1"),
+        ("Metadata", "plan=", HOSTILE[0]),
+        ("Metadata", "plan=", "free"),
+        ("Metadata", "n", "1.0"),
+    ]
+    for subject, key, value in added:
+        page.locator(".filter select").select_option(label=subject)
+        if key:
+            page.get_by_placeholder("Key").fill(key)
+        page.get_by_placeholder("Value").fill(value)
+        page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("list", name="Filters").get_by_role("listitem")).to_have_count(7)
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    request: dict[str, Any] = {
+        "llm_vendors": ["vendor 1"],
+        "llm_models": ["model 2", "model 3"],
+        "product_ids": ["product 1"],
+        "metadata": [
+            {"key": "plan=", "values": [HOSTILE[0], "free"]},
+            {"key": "n", "values": ["1"]},
+        ],
+    }
+    expected = listed(caller, **request)
+    assert cells_of(page, EVENTS) == expected != []
+    assert violations(page) == []
+    query = parse_qs(urlsplit(page.url).query)
+    assert query == {
+        "page": ["events"],
+        "span": ["7d"],
+        "zone": ["UTC"],
+        "vendor": ["vendor 1"],
+        "model": ["model 2", "model 3"],
+        "product": ["product 1"],
+        "metadata[plan=]": [HOSTILE[0], "free"],
+        "metadata[n]": ["1.0"],
+    }
+    page.reload()
+    expect(page.locator(".framed tbody tr")).to_have_count(len(expected))
+    page.get_by_role("button", name="Remove the filter Metadata: n = 1.0").click()
+    del request["metadata"][1]
+    expected = listed(caller, **request)
+    expect(page.locator(".framed tbody tr")).to_have_count(len(expected))
+    # The overview has the same filters, but for those by metadata, and says so.
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_text("(not on this page)")).to_have_count(2)
+    page.goto(f"{service.url}/?{urlencode({'page': 'events', 'span': '7d', 'product': ''})}")
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Product: (none)")
+    assert cells_of(page, EVENTS) == listed(caller, product_ids=[""])
+    # A member of an event's metadata leads to the events that have it.
+    page.locator(".framed tbody a").first.click()
+    page.get_by_role("link", name="pro", exact=True).click()
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Metadata: plan= = pro")
+    expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+    members = [{"key": "plan=", "values": ["pro"]}]
+    assert cells_of(page, EVENTS) == listed(caller, product_ids=[""], metadata=members) != []
+    page.goto(f"{service.url}/?page=events&span=7d&metadata[none]=x")
+    expect(page.get_by_text("Nothing in this span passes the filters.")).to_be_visible()
+    assert page.title() == "Cost Insights"
+    assert complaints == []
+
+
 def test_a_customer(
     service: Service, earner: Caller, open_page: Callable[..., Page], complaints: list[str]
 ) -> None:

@@ -20,9 +20,11 @@ import { Toolbar } from "./toolbar.js";
 
 /** @typedef {{
  *   dimensions?: import("./state.js").Dimension[],
+ *   hasMetadata?: boolean,
  *   hasInterval?: boolean,
  *   hasSpan?: boolean,
- * }} Tools the filters that count on a page, and which other choices do: all, where it says nothing
+ * }} Tools the filters that count on a page, and which other choices do: all but those by metadata,
+ *   where it says nothing
  */
 
 /** @typedef {{
@@ -146,6 +148,7 @@ class App extends Component {
         <${Toolbar}
           view=${view}
           dimensions=${tools.dimensions ?? DIMENSION_NAMES}
+          hasMetadata=${tools.hasMetadata ?? false}
           hasSpan=${tools.hasSpan ?? true}
           hasInterval=${tools.hasInterval ?? true}
           onChange=${this.change}

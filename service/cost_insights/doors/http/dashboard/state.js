@@ -2,6 +2,8 @@
 
 /** @typedef {"customer" | "event" | "product" | "vendor" | "model"} Dimension */
 
+/** @typedef {{ key: string, value: string }} Member a member of the metadata of events */
+
 /** @typedef {{
  *   page: string,
  *   span: string,
@@ -14,8 +16,9 @@
  *   id: string,
  *   after: string,
  *   filters: Record<Dimension, string[]>,
+ *   members: Member[],
  * }} View `id` is what a page about one thing is about, and `after` the place in a list where its
- *   page begins
+ *   page begins; `members` filter lists of events, as `filters` do wherever a page has them
  */
 
 /** @typedef {{ start: string, end: string }} Days the first and the last day, as `YYYY-MM-DD` */
@@ -83,6 +86,9 @@ export const ORDERS = /** @type {Record<string, { name: string, rpc: string }>} 
 
 const DAY_S = 86_400;
 
+/** The name of a parameter that says a value of a member of the metadata. */
+const MEMBER = /^metadata\[(.+)\]$/s;
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
@@ -99,6 +105,10 @@ export function parseView(query, zone) {
   if (span === "custom" && !(isDay(from) && isDay(to) && from <= to)) span = "30d";
   const filters = /** @type {Record<Dimension, string[]>} */ ({});
   for (const name of DIMENSION_NAMES) filters[name] = [...new Set(given.getAll(name))];
+  const members = [...given].flatMap(([name, value]) => {
+    const key = MEMBER.exec(name)?.[1];
+    return key === undefined ? [] : [{ key, value }];
+  });
   const id = given.get("id") ?? "";
   const detail = DETAILS[oneOf(given.get("page"), DETAILS, "")];
   return {
@@ -113,6 +123,7 @@ export function parseView(query, zone) {
     id,
     after: given.get("after") ?? "",
     filters,
+    members: members.filter((member, place) => members.findIndex((one) => isSame(one, member)) === place),
   };
 }
 
@@ -137,6 +148,7 @@ export function queryOf(view) {
   for (const name of DIMENSION_NAMES) {
     for (const value of view.filters[name]) query.append(name, value);
   }
+  for (const { key, value } of view.members) query.append(`metadata[${key}]`, value);
   return `?${query}`;
 }
 
@@ -205,17 +217,49 @@ export function intervalOf(view, days) {
  * @param {string} interval
  */
 export function requestOf(view, days, interval) {
-  /** @type {Record<string, unknown>} */
-  const request = {
+  return {
     startDate: days.start,
     endDate: days.end,
     timezone: view.zone,
     interval: `INTERVAL_${interval.toUpperCase()}`,
+    ...filtersOf(view),
   };
+}
+
+/**
+ * The part of a request, for metrics or for a list of events, that the filters by dimensions say.
+ * @param {View} view
+ * @returns {Record<string, string[]>}
+ */
+export function filtersOf(view) {
+  /** @type {Record<string, string[]>} */
+  const filters = { ...customersOf(view) };
   for (const name of DIMENSION_NAMES) {
-    if (name !== "customer" && view.filters[name].length > 0) request[DIMENSIONS[name].field] = view.filters[name];
+    if (name !== "customer" && view.filters[name].length > 0) filters[DIMENSIONS[name].field] = view.filters[name];
   }
-  return { ...request, ...customersOf(view) };
+  return filters;
+}
+
+/**
+ * The part of a request for a list of events that the filters by metadata say: any of the values of a
+ * key, and all keys.
+ * @param {View} view
+ * @returns {{ metadata?: { key: string, values: string[] }[] }}
+ */
+export function membersOf({ members }) {
+  if (members.length === 0) return {};
+  const keys = [...new Set(members.map(({ key }) => key))];
+  return {
+    metadata: keys.map((key) => ({
+      key,
+      values: members.filter((member) => member.key === key).map(({ value }) => value),
+    })),
+  };
+}
+
+/** @param {Member} one @param {Member} other whether both are the same member */
+export function isSame(one, other) {
+  return one.key === other.key && one.value === other.value;
 }
 
 /**
@@ -302,7 +346,7 @@ export function customerView(view, id) {
 
 /** @param {View} view whether it shows a part of the events only */
 export function isFiltered(view) {
-  return DIMENSION_NAMES.some((name) => view.filters[name].length > 0);
+  return DIMENSION_NAMES.some((name) => view.filters[name].length > 0) || (view.page === "events" && view.members.length > 0);
 }
 
 /** @param {string} text whether it names a time zone that the browser knows */

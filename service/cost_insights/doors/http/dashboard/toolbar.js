@@ -11,12 +11,15 @@ import {
   customerView,
   daysOf,
   intervalOf,
+  isSame,
   isZone,
   requestOf,
 } from "./state.js";
 
 /** @typedef {import("./state.js").View} View */
 /** @typedef {import("./state.js").Dimension} Dimension */
+
+/** What a filter is about. @typedef {Dimension | "metadata"} Subject */
 
 const SUGGESTIONS_MAX = 100;
 
@@ -26,12 +29,15 @@ const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone")];
  * @typedef {{
  *   view: View,
  *   dimensions: Dimension[],
+ *   hasMetadata: boolean,
  *   hasSpan: boolean,
  *   hasInterval: boolean,
  *   onChange: (change: Partial<View>) => void,
- * }} Props `dimensions` are those whose filters count on the page
+ * }} Props `dimensions` are those whose filters count on the page, and `hasMetadata` whether those by
+ *   metadata do
  * @typedef {{
- *   dimension: Dimension,
+ *   subject: Subject,
+ *   key: string,
  *   text: string,
  *   suggestions: string[],
  *   zoneError: string,
@@ -40,7 +46,7 @@ const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone")];
  */
 export class Toolbar extends Component {
   /** @type {State} */
-  state = { dimension: "customer", text: "", suggestions: [], zoneError: "" };
+  state = { subject: "customer", key: "", text: "", suggestions: [], zoneError: "" };
 
   /** @param {string} span */
   chooseSpan(span) {
@@ -68,16 +74,18 @@ export class Toolbar extends Component {
     }
   };
 
-  /** @returns {Dimension} the chosen one of the dimensions that count on the page */
-  dimension() {
-    const { dimensions } = this.props;
-    const { dimension } = this.state;
-    return dimensions.includes(dimension) ? dimension : (dimensions[0] ?? "customer");
+  /** @returns {Subject} the chosen one of those that count on the page */
+  subject() {
+    const { dimensions, hasMetadata } = this.props;
+    const { subject } = this.state;
+    const counts = subject === "metadata" ? hasMetadata : dimensions.includes(subject);
+    return counts ? subject : (dimensions[0] ?? "customer");
   }
 
   /** Asks which values of a dimension cost most, to suggest them. */
   suggest = async () => {
-    const dimension = this.dimension();
+    const dimension = this.subject();
+    if (dimension === "metadata") return;
     const { view } = this.props;
     const days = daysOf(view, new Date());
     const request = {
@@ -88,7 +96,7 @@ export class Toolbar extends Component {
     };
     try {
       const answer = await call("MetricsService/GetMetrics", request);
-      if (dimension !== this.dimension()) return;
+      if (dimension !== this.subject()) return;
       const groups = /** @type {any[]} */ (answer.groups ?? []).filter((group) => !group.others);
       this.setState({ suggestions: groups.map((group) => group.value ?? "").filter(Boolean) });
     } catch {
@@ -99,10 +107,16 @@ export class Toolbar extends Component {
   /** @param {SubmitEvent} event */
   add = (event) => {
     event.preventDefault();
-    const dimension = this.dimension();
-    const { text } = this.state;
-    const values = this.props.view.filters[dimension];
-    if (text !== "" && !values.includes(text)) this.filter(dimension, [...values, text]);
+    const subject = this.subject();
+    const { key, text } = this.state;
+    if (subject === "metadata") {
+      const member = { key, value: text };
+      const others = this.props.view.members.filter((one) => !isSame(one, member));
+      this.props.onChange({ members: [...others, member] });
+    } else {
+      const values = this.props.view.filters[subject];
+      if (!values.includes(text)) this.filter(subject, [...values, text]);
+    }
     this.setState({ text: "" });
   };
 
@@ -112,10 +126,12 @@ export class Toolbar extends Component {
   }
 
   render() {
-    const { view, dimensions, hasSpan, hasInterval } = this.props;
-    const { text, suggestions, zoneError } = this.state;
-    const dimension = this.dimension();
-    const chips = DIMENSION_NAMES.flatMap((name) => view.filters[name].map((value) => ({ name, value })));
+    const { view, dimensions, hasMetadata, hasSpan, hasInterval } = this.props;
+    const { key, text, suggestions, zoneError } = this.state;
+    const subject = this.subject();
+    const isOfMetadata = subject === "metadata";
+    const name = isOfMetadata ? "Value" : DIMENSIONS[subject].name;
+    const isFiltered = view.members.length > 0 || DIMENSION_NAMES.some((one) => view.filters[one].length > 0);
     return html`
       <div class="toolbar">
         ${hasSpan && html`<div class="spans" role="group" aria-label="Span">
@@ -152,15 +168,25 @@ export class Toolbar extends Component {
           <label class="inline">
             Filter
             <select
-              value=${dimension}
-              onChange=${(/** @type {any} */ event) => this.setState({ dimension: event.target.value, suggestions: [], text: "" })}
+              value=${subject}
+              onChange=${(/** @type {any} */ event) => this.setState({ subject: event.target.value, suggestions: [], text: "" })}
             >
-              ${dimensions.map((name) => html`<option value=${name}>${DIMENSIONS[name].name}</option>`)}
+              ${dimensions.map((one) => html`<option value=${one}>${DIMENSIONS[one].name}</option>`)}
+              ${hasMetadata && html`<option value="metadata">Metadata</option>`}
             </select>
           </label>
+          ${isOfMetadata &&
+          html`<input
+            aria-label="Key of the metadata"
+            placeholder="Key"
+            value=${key}
+            autocomplete="off"
+            spellcheck=${false}
+            onInput=${(/** @type {any} */ event) => this.setState({ key: event.target.value })}
+          />`}
           <input
             list="suggestions"
-            aria-label=${`${DIMENSIONS[dimension].name} to show`}
+            aria-label=${`${name} to show`}
             placeholder="Value"
             value=${text}
             autocomplete="off"
@@ -169,30 +195,40 @@ export class Toolbar extends Component {
             onInput=${(/** @type {any} */ event) => this.setState({ text: event.target.value })}
           />
           <datalist id="suggestions">${suggestions.map((value) => html`<option value=${value}></option>`)}</datalist>
-          <button type="submit" disabled=${text === ""}>Add</button>
+          <button type="submit" disabled=${text === "" || (isOfMetadata && key === "")}>Add</button>
         </form>`}
         ${dimensions.length > 0 &&
-        chips.length > 0 &&
+        isFiltered &&
         html`
           <ul class="chips" aria-label="Filters">
-            ${chips.map(
-              ({ name, value }) => html`
-                <li key=${`${name} ${value}`}>
-                  <span>
-                    ${DIMENSIONS[name].name}:${" "}
-                    ${name === "customer"
+            ${DIMENSION_NAMES.flatMap((one) =>
+              view.filters[one].map(
+                (value) => html`
+                  <${Chip}
+                    key=${`${one} ${value}`}
+                    name=${DIMENSIONS[one].name}
+                    value=${shown(value)}
+                    counts=${dimensions.includes(one)}
+                    onRemove=${() => this.filter(one, view.filters[one].filter((other) => other !== value))}
+                  >
+                    ${one === "customer"
                       ? html`<${ViewLink} view=${customerView(view, value)} onChange=${this.props.onChange}><bdi>${value}</bdi><//>`
                       : html`<bdi>${shown(value)}</bdi>`}
-                    ${!dimensions.includes(name) && html` <span class="note">(not on this page)</span>`}
-                  </span>
-                  <button
-                    type="button"
-                    aria-label=${`Remove the filter ${DIMENSIONS[name].name}: ${shown(value)}`}
-                    onClick=${() => this.filter(name, view.filters[name].filter((one) => one !== value))}
-                  >
-                    ×
-                  </button>
-                </li>
+                  <//>
+                `,
+              ),
+            )}
+            ${view.members.map(
+              (member) => html`
+                <${Chip}
+                  key=${`metadata ${JSON.stringify(member)}`}
+                  name="Metadata"
+                  value=${`${member.key} = ${member.value}`}
+                  counts=${hasMetadata}
+                  onRemove=${() => this.props.onChange({ members: view.members.filter((other) => other !== member) })}
+                >
+                  <bdi>${member.key}</bdi> = <bdi>${member.value}</bdi>
+                <//>
               `,
             )}
           </ul>
@@ -200,4 +236,17 @@ export class Toolbar extends Component {
       </div>
     `;
   }
+}
+
+/**
+ * A filter that is set, with a button that removes it.
+ * @param {{ name: string, value: string, counts: boolean, onRemove: () => void, children?: any }} props
+ */
+function Chip({ name, value, counts, onRemove, children }) {
+  return html`
+    <li>
+      <span>${name}: ${children}${!counts && html` <span class="note">(not on this page)</span>`}</span>
+      <button type="button" aria-label=${`Remove the filter ${name}: ${value}`} onClick=${onRemove}>×</button>
+    </li>
+  `;
 }

@@ -5,7 +5,7 @@ import { Section, eventColumns, orderColumns, refundColumns, subscriptionColumns
 import { MarginChart } from "../margin.js";
 import { ViewLink } from "../parts.js";
 import { Ranking, rankingQuestions } from "../ranking.js";
-import { customersOf, isFiltered } from "../state.js";
+import { customersOf, filtersOf, isFiltered } from "../state.js";
 import { Tiles, tileQuestions } from "../tiles.js";
 
 /** @typedef {import("../state.js").View} View */
@@ -36,13 +36,12 @@ export const tools = { dimensions: ["event", "product", "vendor", "model"] };
  */
 export function questions(view, now) {
   const alone = filtered(view);
-  const { event, product } = view.filters;
-  const latest = { ...customersOf(alone), pageSize: LISTED_MAX };
-  const paid = { ...latest, productIds: product };
+  const latest = { ...filtersOf(alone), pageSize: LISTED_MAX };
+  const paid = { ...customersOf(alone), productIds: view.filters.product, pageSize: LISTED_MAX };
   return [
     ...tileQuestions(alone, TILES, now),
     ...rankingQuestions(alone, "product", "costs desc", now),
-    { rpc: "EventService/ListEvents", request: { ...latest, eventNames: event }, isOptional: true },
+    { rpc: "EventService/ListEvents", request: latest, isOptional: true },
     { rpc: "RevenueService/ListOrders", request: paid, isOptional: true },
     { rpc: "RevenueService/ListRefunds", request: paid, isOptional: true },
     { rpc: "RevenueService/ListSubscriptions", request: paid, isOptional: true },

@@ -60,7 +60,14 @@ export function Page({ view, answers, onChange }) {
       <h2>Metadata</h2>
       <dl class="facts">
         ${members.map(
-          ([name, value]) => html`<${Fact} key=${name} name=${name}><bdi>${typeof value === "string" ? value : JSON.stringify(value)}</bdi><//>`,
+          ([key, stored]) => {
+            const value = typeof stored === "string" ? stored : JSON.stringify(stored);
+            return html`
+              <${Fact} key=${key} name=${key}>
+                <${ViewLink} view=${{ ...view, page: "events", members: [{ key, value }] }} onChange=${onChange}><bdi>${value}</bdi><//>
+              <//>
+            `;
+          },
         )}
       </dl>
     `}

@@ -4,14 +4,14 @@ import { Empty } from "../empty.js";
 import { html } from "../html.js";
 import { List, eventColumns } from "../lists.js";
 import { ViewLink } from "../parts.js";
-import { boundsOf, customersOf, daysOf, labelOf } from "../state.js";
+import { boundsOf, daysOf, filtersOf, isFiltered, labelOf, membersOf } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
 const EVENTS_MAX = 50;
 
 /** @type {import("../app.js").Tools} */
-export const tools = { dimensions: ["event", "customer"], hasInterval: false };
+export const tools = { hasMetadata: true, hasInterval: false };
 
 /**
  * The question of the page: one page of the list.
@@ -22,8 +22,8 @@ export const tools = { dimensions: ["event", "customer"], hasInterval: false };
 export function questions(view, now) {
   const request = {
     ...boundsOf(daysOf(view, now), view.zone),
-    ...customersOf(view),
-    eventNames: view.filters.event,
+    ...filtersOf(view),
+    ...membersOf(view),
     pageSize: EVENTS_MAX,
     pageToken: view.after,
   };
@@ -39,8 +39,7 @@ export function Page({ view, answers, signedIn, onChange }) {
   const now = new Date();
   const days = daysOf(view, now);
   if (events.length === 0) {
-    const { event, customer } = view.filters;
-    return html`<${Empty} isFiltered=${event.length + customer.length > 0} signedIn=${signedIn} />`;
+    return html`<${Empty} isFiltered=${isFiltered(view)} signedIn=${signedIn} />`;
   }
   // The place of a page in a list holds for the days of that list alone, whenever it is returned to.
   const older = { ...view, span: "custom", from: days.start, to: days.end, after: answer.nextPageToken };
