@@ -19,7 +19,7 @@ RUN python3 -m venv /build \
 
 # The dependencies of the native module are compiled before its own code comes in, so that a change
 # of the code does not compile them again.
-COPY Cargo.toml Cargo.lock pyproject.toml README.md LICENSE ./
+COPY Cargo.toml Cargo.lock pyproject.toml LICENSE ./
 COPY native/Cargo.toml native/Cargo.toml
 RUN mkdir -p native/src native/benches \
     && touch native/src/lib.rs native/benches/ingest.rs \

@@ -77,6 +77,19 @@ def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert f"cost_insights-{VERSION}.dist-info/licenses/LICENSE" in names
 
 
+def test_the_description(wheel: Path) -> None:
+    """PyPI shows the README of the package, whose links work there: they lead to the web."""
+    (metadata,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA"))
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    description = (ROOT / "service/README.md").read_text()
+    assert "Description-Content-Type: text/markdown" in text
+    assert text.rstrip().endswith(description.rstrip())
+    links = re.findall(r"\]\(([^)]*)\)|<(\S+:\S+)>", description)
+    assert [
+        link for link, url in links if not (link or url).startswith(("http://", "https://"))
+    ] == []
+
+
 def test_the_source_distribution_is_complete(packages: Path) -> None:
     """Everything that the package is built from is in it."""
     (file,) = packages.glob("*.tar.gz")
@@ -90,7 +103,7 @@ def test_the_source_distribution_is_complete(packages: Path) -> None:
         check=True,
     )
     assert set(tracked.stdout.split()) <= names
-    assert {"Cargo.lock", "pyproject.toml", "README.md", "LICENSE"} <= names
+    assert {"Cargo.lock", "pyproject.toml", "LICENSE"} <= names
 
 
 def test_the_bills_of_materials(packages: Path, wheel: Path) -> None:
