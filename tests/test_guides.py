@@ -18,10 +18,15 @@ from tests.support.documents import ROOT, blocks
 from tests.support.service import Service
 
 DOCS = ROOT / "docs"
-GUIDES = [DOCS / "start.md", *sorted((DOCS / "guides").glob("*.md"))]
+GUIDES = [
+    ROOT / "README.md",
+    ROOT / "service/README.md",
+    DOCS / "start.md",
+    *sorted((DOCS / "guides").glob("*.md")),
+]
 COMMANDS = {"sh": ["sh", "-e", "-c"], "python": [sys.executable, "-c"]}
-SERVE = "make serve\n"
-"""The block that starts the service, which the test has started itself."""
+NOT_RUN = ("make demo", "make serve", "pip install", "$ ")
+"""How blocks begin that start a service, which the test has started itself."""
 
 
 def exact(document: str) -> Any:
@@ -30,7 +35,7 @@ def exact(document: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_guide(
     page: Path,
     databases: Databases,
@@ -38,6 +43,7 @@ def test_a_guide(
     tmp_path: Path,
 ) -> None:
     """Its commands and programs, one after the other, beside a service that holds nothing yet."""
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     with (
         databases.fresh("sqlite") as url,
         start_server(url, http_address="127.0.0.1:0") as service,
@@ -48,8 +54,9 @@ def test_a_guide(
             "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{env['PATH']}",
         }
         printed = None
-        for language, text in blocks(page):
-            if language in COMMANDS and text != SERVE:
+        runs = [block for block in blocks(page) if not block.text.startswith(NOT_RUN)]
+        for language, text in runs:
+            if language in COMMANDS:
                 block = text.replace("127.0.0.1:50051", service.address)
                 block = block.replace("127.0.0.1:8080", service.server.http_address)
                 command = [*COMMANDS[language], block]
@@ -58,7 +65,7 @@ def test_a_guide(
                 )
                 assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
                 printed = done.stdout
-            elif text != SERVE:
+            else:
                 assert language in {"json", "text"}
                 # An answer belongs to the block before it, and to no other.
                 assert printed is not None

@@ -1,4 +1,4 @@
-"""Every setting, call and reason is documented."""
+"""Every setting, scope, table and metric is documented."""
 
 import ast
 import enum
@@ -9,18 +9,14 @@ import pytest
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from cost_insights.api.operations import OPERATIONS
 from cost_insights.cli.variables import OF_CLIENTS
+from cost_insights.identity import SCOPES
 from cost_insights.metrics import METRICS, Metric, Total
 from cost_insights.settings import Settings
-from tests.support.service import METHODS, REASONS
+from cost_insights.store import schema
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def readme() -> str:
-    """The README."""
-    return (ROOT / "README.md").read_text()
 
 
 def setting_row(name: str, field: FieldInfo) -> str:
@@ -52,17 +48,24 @@ def test_every_setting_is_documented() -> None:
     assert [setting_row(*one) for one in Settings.model_fields.items()] == rows
 
 
-@pytest.mark.parametrize("path", METHODS)
-def test_every_rpc_is_documented(readme: str, path: str) -> None:
-    """The README names every RPC."""
-    _, service, method = path.split("/")
-    assert f"`{service.rpartition('.')[2]}.{method}`" in readme
+def test_every_scope_is_documented() -> None:
+    """The table of scopes has each with the RPCs that it allows; to change it, copy the rows that
+    this test expects."""
+    table = (ROOT / "docs/security.md").read_text().partition("<!-- scopes -->")[2]
+    rows = table.partition("<!-- /scopes -->")[0].strip().splitlines()[2:]
+    allowed = {
+        scope: [f"`{one.method}`" for one in OPERATIONS.values() if scope in one.scopes]
+        for scope in sorted(SCOPES)
+    }
+    assert rows == [
+        f"| `{scope}` | {', '.join(rpcs)} |".replace("  ", " ") for scope, rpcs in allowed.items()
+    ]
 
 
-@pytest.mark.parametrize("reason", sorted(REASONS))
-def test_every_reason_is_documented(readme: str, reason: str) -> None:
-    """The README names every reason that a call can be refused for."""
-    assert f"`{reason}`" in readme
+def test_every_table_is_documented() -> None:
+    """The page about the data says of each table of the schema what it holds."""
+    rows = re.findall(r"^\| (`.*`) \|", (ROOT / "docs/data.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(schema.metadata.tables)
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -80,7 +83,7 @@ def test_every_setting_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))],
+    [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],
     ids=lambda path: path.name,
 )
 def test_documents_set_nothing_that_does_not_exist(document: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from google.protobuf import json_format
 
+from tests.support.documents import ROOT, blocks
 from tests.support.service import Service
 
-ROOT = Path(__file__).parents[2]
 MODULES = Path(sys.prefix) / "node" / "node_modules"
 
 
@@ -44,13 +44,15 @@ def test_a_date_is_refused(server: Service) -> None:
 
 
 def documented() -> str:
-    """The event of the README."""
-    text = (ROOT / "README.md").read_text()
-    return text.partition("```js\n")[2].partition("```")[0]
+    """The event in the README of the example."""
+    (event,) = [
+        one.text for one in blocks(ROOT / "examples/node/README.md") if one.language == "js"
+    ]
+    return event
 
 
 def test_the_documented_event(server: Service) -> None:
-    """The event that the README shows arrives whole: the time, the cost and the metadata."""
+    """The documented event arrives whole: the time, the cost and the metadata."""
     assert json.loads(ingest(server, documented()))["inserted"] == 1
     (event,) = server.stranger().list_events()
     assert event.cost.amount == "0.025"
@@ -59,7 +61,7 @@ def test_the_documented_event(server: Service) -> None:
 
 
 def test_a_plain_object_as_metadata_arrives_empty(server: Service) -> None:
-    """The client drops it without a word, which nothing on this side can see: hence the README."""
+    """The client drops it without a word, which nothing on this side can see: hence that README."""
     event = "{name: 'a', external_customer_id: 'u', metadata: {region: 'eu'}}"
     assert json.loads(ingest(server, event))["inserted"] == 1
     (stored,) = server.stranger().list_events()

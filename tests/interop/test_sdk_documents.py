@@ -1,4 +1,4 @@
-"""What the documents say of SDKs: their programs work, and their versions are those that run."""
+"""The page about compatibility: its programs work, and its versions of SDKs are those that run."""
 
 import json
 import os
@@ -14,14 +14,13 @@ from tests.support.service import Caller, Service
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "compatibility.md").read_text()
 DOCUMENTED_URL = "http://127.0.0.1:8080"
 
 
-def documented(language: str, word: str, web: Service) -> str:
-    """The program of the README in that language which has that word, with another base URL."""
-    programs = [block.partition("```")[0] for block in README.split(f"```{language}\n")[1:]]
-    (program,) = [one for one in programs if word in one]
+def documented(language: str, web: Service) -> str:
+    """The program of the page in that language, with another base URL."""
+    (program,) = [block.partition("```")[0] for block in PAGE.split(f"```{language}\n")[1:]]
     assert DOCUMENTED_URL in program
     return program.replace(DOCUMENTED_URL, web.url)
 
@@ -37,31 +36,30 @@ def check_that_it_ingests(command: Sequence[str], caller: Caller) -> None:
 
 
 def test_the_program_in_typescript(web: Service, tmp_path: Path) -> None:
-    """The README's lines of TypeScript, which hold no types, as a module of Node."""
+    """The lines of TypeScript, which hold no types, as a module of Node."""
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     program = tmp_path / "program.mjs"
-    program.write_text(documented("ts", "createPolar", web))
+    program.write_text(documented("ts", web))
     check_that_it_ingests(["node", str(program)], web.caller())
 
 
 def test_the_program_in_python(web: Service) -> None:
-    """The README's lines of Python, once there is a `token`."""
+    """The lines of Python, once there is a `token`."""
     token = "import os\ntoken = os.environ['TOKEN']\n"
-    program = token + documented("py", "polar.v2026_10", web)
+    program = token + documented("py", web)
     check_that_it_ingests([PYTHON_1.python, "-c", program], web.caller())
 
 
 def test_the_documented_versions() -> None:
-    """The versions that docs/compatibility.md names are those that are installed and run."""
-    text = (ROOT / "docs" / "compatibility.md").read_text()
+    """The versions that the page names are those that are installed and run."""
     *others, last = (sdk.version for sdk in SDKS if sdk.family.startswith("node"))
-    assert f"`@polar-sh/sdk` {', '.join(others)} and {last}," in text
+    assert f"`@polar-sh/sdk` {', '.join(others)} and {last}," in PAGE
     one, other = (sdk.version for sdk in SDKS if sdk.family.startswith("python"))
-    assert f"`polar-sdk` {one} and {other}\n" in text
+    assert f"`polar-sdk` {one} and {other}\n" in PAGE
     for sdk in SDKS:
         if sdk.family.startswith("node"):
             assert installed(sdk.module.removesuffix("/2026-10")) == sdk.version
-    assert f"`@polar-sh/ingestion` {installed('@polar-sh/ingestion')}" in text
+    assert f"`@polar-sh/ingestion` {installed('@polar-sh/ingestion')}" in PAGE
 
 
 def installed(package: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pb2
 
+from cost_insights.api.operations import OPERATIONS
 from cost_insights.doors.http.openapi import document
 
 PACKAGE = "cost_insights.v1"
@@ -64,6 +65,7 @@ class ProtoPage:
                     yield f"### {method.name} {{: #{service.name}.{method.name} }}\n"
                     yield _signature(method)
                     yield self._words(file, 6, place, 2, number)
+                    yield _scopes(f"/{file.package}.{service.name}/{method.name}")
 
     def _messages(self) -> Iterator[str]:
         yield "## Messages\n"
@@ -122,6 +124,12 @@ def _signature(method: descriptor_pb2.MethodDescriptorProto) -> str:
     takes = _link(method.input_type, stream=method.client_streaming)
     returns = _link(method.output_type, stream=method.server_streaming)
     return f"{takes} → {returns}\n"
+
+
+def _scopes(path: str) -> str:
+    """The scopes that allow a call."""
+    scopes = " or ".join(f"`{scope}`" for scope in sorted(OPERATIONS[path].scopes))
+    return f"Scope: {scopes}.\n"
 
 
 def _link(type_name: str, *, stream: bool = False) -> str:
