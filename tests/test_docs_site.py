@@ -87,6 +87,19 @@ def test_the_search_of_a_reader(site: Path, chromium: Browser) -> None:
         page.close()
 
 
+def test_the_examples_are_shown(site: Path) -> None:
+    """The page of a language has every file of its example that people write."""
+    listed = ["git", "ls-files", "examples/*/*"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    written = [name for name in done.stdout.split() if not re.search(r"README|lock|go\.sum", name)]
+    assert len({name.split("/")[1] for name in written}) >= 6
+    for name in written:
+        page = site / "languages" / name.split("/")[1] / "index.html"
+        text = html.unescape(re.sub(r"<[^>]*>", "", page.read_text()))
+        # Markdown has no tabs.
+        assert (ROOT / name).read_text().expandtabs(4) in text, name
+
+
 def test_the_reference_of_rpcs_is_complete(site: Path) -> None:
     """Every RPC, message, field, enum and value of the protos is on the page, with a comment."""
     page = site / "reference" / "rpcs" / "index.html"
