@@ -70,7 +70,7 @@ def retries(retry_seconds: float) -> Retries:
     )
 
 
-_backoff: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5)
+_backoff: Final = tenacity.wait_exponential(multiplier=0.1, max=4) + tenacity.wait_random(0, 1)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
