@@ -23,8 +23,8 @@ from tests.support.service import Caller, Service, event_of, new_event
 
 DOCUMENTS = {path.name: path for path in sorted((ROOT / "docs").glob("*.md"))}
 
-GUIDE = "start.md"
-"""The one page here that tests/test_guides.py runs, on a service of its own."""
+GUIDES = {"python.md", "start.md"}
+"""The pages that tests/test_guides.py runs, each on a service of its own."""
 
 NOT_RUN = ("costs.example", "collector:4317", "make ")
 """What cannot be run: hosts of examples, which do not exist here, and targets of make; tests of TLS
@@ -44,7 +44,7 @@ def code(document: str, *languages: str) -> list[Block]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "document", [one for one in DOCUMENTS if one != GUIDE and code(one, *COMMANDS)]
+    "document", [one for one in DOCUMENTS if one not in GUIDES and code(one, *COMMANDS)]
 )
 def test_commands(
     document: str,

@@ -22,6 +22,7 @@ GUIDES = [
     ROOT / "README.md",
     ROOT / "service/README.md",
     DOCS / "start.md",
+    DOCS / "python.md",
     *sorted((DOCS / "guides").glob("*.md")),
 ]
 COMMANDS = {"sh": ["sh", "-e", "-c"], "python": [sys.executable, "-c"]}

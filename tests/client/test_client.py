@@ -31,7 +31,7 @@ TODAY = datetime.datetime.now(datetime.UTC).date()
 YESTERDAY = TODAY - datetime.timedelta(days=1)
 
 
-def event(amount: object, **fields: Any) -> dict[str, Any]:
+def event(amount: object, **fields: Any) -> Any:
     """An event in the documented form."""
     return {
         "name": "llm.inference",
@@ -74,7 +74,7 @@ def test_what_is_no_event_is_named(service: Service) -> None:
     """An event that fits no message is refused before anything is sent, by its place."""
     with connect(service) as client:
         with pytest.raises(InvalidEventError, match=r"events\[1\]: .*colour"):
-            client.ingest([event("1"), {"colour": "blue"}])
+            client.ingest([event("1"), {"colour": "blue"}])  # type: ignore[list-item]
         with pytest.raises(InvalidEventError, match=r"events\[0\]: .*no time zone"):
             client.ingest([event("1", timestamp=datetime.datetime(2026, 1, 1))])  # noqa: DTZ001
         with pytest.raises(
@@ -129,7 +129,7 @@ def test_what_is_no_event_is_named(service: Service) -> None:
 def test_the_words_for_what_is_no_event(fields: dict[str, Any], words: str) -> None:
     """Events that the client refuses by itself are named by path, as the proto spells it."""
     with Client("nowhere.invalid") as client, pytest.raises(InvalidEventError) as refused:
-        client.ingest([event("1"), {**event("1"), **fields}])
+        client.ingest([event("1"), event("1", **fields)])
     assert str(refused.value) == f"events[1]: {words}"
 
 
@@ -235,8 +235,8 @@ def test_metrics_take_every_question(service: Service) -> None:
             event_names=["a", "b"],
             metrics=["costs"],
         )
-        with pytest.raises(ValueError, match="INTERVAL_DECADE"):
-            client.metrics(start=YESTERDAY, end=TODAY, interval="decade")
+        with pytest.raises(ValueError, match="interval: 'decade' is none of hour, day, week"):
+            client.metrics(start=YESTERDAY, end=TODAY, interval="decade")  # type: ignore[arg-type]
     assert answer.totals == {"costs": Decimal(1)}
     assert len(answer.periods) == 72
     assert answer.periods[0].start.utcoffset() == datetime.timedelta(hours=5, minutes=45)
@@ -263,8 +263,8 @@ def test_metrics_in_groups(service: Service) -> None:
             group_by="event_name",
             groups_max=1,
         )
-        with pytest.raises(ValueError, match="GROUP_BY_PLANET"):
-            client.metrics(start=TODAY, end=TODAY, group_by="planet")
+        with pytest.raises(ValueError, match="group_by: 'planet' is none of event_name"):
+            client.metrics(start=TODAY, end=TODAY, group_by="planet")  # type: ignore[arg-type]
         assert client.metrics(start=TODAY, end=TODAY).groups == ()
     first, others = answer.groups
     assert (first.value, first.customer_id, first.others, first.members) == ("b", "", False, 1)
@@ -321,8 +321,8 @@ def test_metrics_of_products(service: Service) -> None:
         one_time = client.metrics(**asked, billing_types=["one_time"])
         assert (one_time.totals["revenue"], one_time.totals["costs"]) == (100, 1)
         assert client.metrics(**asked).unattributed is None
-        with pytest.raises(ValueError, match="BILLING_TYPE_YEARLY"):
-            client.metrics(**asked, billing_types=["yearly"])
+        with pytest.raises(ValueError, match="billing_types: 'yearly' is none of one_time"):
+            client.metrics(**asked, billing_types=["yearly"])  # type: ignore[list-item]
 
 
 CSV = "Timestamp,Costs\r\n2026-11-01T00:00:00+00:00,1.5\r\n"
@@ -358,8 +358,8 @@ def test_exports(service: Service) -> None:
         with pytest.raises(RefusedError) as refused:
             list(client.export(**NOVEMBER, export_format="focus", interval="day"))
         assert refused.value.reason == "FIELDS_CONFLICT"
-        with pytest.raises(ValueError, match="EXPORT_FORMAT_XML"):
-            list(client.export(**NOVEMBER, export_format="xml"))
+        with pytest.raises(ValueError, match="export_format: 'xml' is none of csv, json_lines"):
+            list(client.export(**NOVEMBER, export_format="xml"))  # type: ignore[arg-type]
         # Nothing is left open where only the first part is taken.
         parts = client.export(**NOVEMBER)
         next(parts)
@@ -493,7 +493,7 @@ def test_the_background_client_tells_of_every_refused_event(service: Service) ->
     ):
         for place in range(3_000):
             bad = {"external_id": str(place), "name": "", "external_customer_id": ""}
-            sender.send({**event("x"), **bad} if place % 3 else event("1"))
+            sender.send(event("x", **bad) if place % 3 else event("1"))
     assert sorted(told, key=int) == [str(place) for place in range(3_000) if place % 3]
 
 

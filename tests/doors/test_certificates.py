@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from cost_insights import identity
 from cost_insights.addresses import AddressError
-from cost_insights.client import Client
+from cost_insights.client import Client, NewEvent
 from cost_insights.errors import InvalidRequestError, UnauthenticatedError
 from cost_insights.identity import Authenticator, Credentials, certificate_sha256
 from cost_insights.server import check_address
@@ -133,7 +133,7 @@ DOORS = (by_grpc, by_compatible, by_connect)
 def store_events(service: Service, pki: Pki, files: Files, *names: str) -> None:
     """Sends events with a certificate alone, by the client library."""
     with Client(service.address, credentials=credentials(pki, files)) as client:
-        events = [{"name": name, "external_customer_id": "c"} for name in names]
+        events: list[NewEvent] = [{"name": name, "external_customer_id": "c"} for name in names]
         assert client.ingest(events).inserted == len(names)
 
 

@@ -16,7 +16,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from cost_insights import identity
-from cost_insights.client import Client
+from cost_insights.client import Client, NewEvent
 from cost_insights.v1 import event_service_pb2
 from tests.support.databases import Databases
 from tests.support.processes import CHANNEL_OPTIONS, ServiceProcess
@@ -38,7 +38,7 @@ def limit(service: Service, organization: str, **limits: int | None) -> None:
         identity.set_limits(connection, owner, limits)
 
 
-def events(prefix: str, count: int) -> list[dict[str, Any]]:
+def events(prefix: str, count: int) -> list[NewEvent]:
     """Events in JSON."""
     return [
         {

@@ -22,7 +22,7 @@ import grpc
 import pytest
 import sqlalchemy as sa
 
-from cost_insights.client import Client
+from cost_insights.client import Client, NewEvent
 from cost_insights.store import Store
 from cost_insights.store.schema import event
 from cost_insights.v1 import event_service_pb2, event_service_pb2_grpc
@@ -49,10 +49,10 @@ class Record:
     failures: list[BaseException] = field(default_factory=list)
 
 
-def batch_of(rng: random.Random) -> tuple[list[dict[str, object]], Decimal]:
+def batch_of(rng: random.Random) -> tuple[list[NewEvent], Decimal]:
     """A batch of new events and what they cost."""
     amounts = [Decimal(rng.randint(-(10**14), 10**15)).scaleb(-12) for _ in range(BATCH_EVENTS)]
-    events: list[dict[str, object]] = [
+    events: list[NewEvent] = [
         {
             "name": rng.choice(("llm.inference", "email.sent", "video.processing")),
             "external_customer_id": f"user_{rng.randrange(50)}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cost_insights.client import Client
+from cost_insights.client import Client, NewEvent
 from cost_insights.store import Store
 from cost_insights.store.schema import event
 from tests.support.databases import Databases
@@ -29,7 +29,7 @@ def send_share(address: str, seed: int) -> tuple[int, int, int]:
     inserted = duplicates = 0
     with Client(address, retry_seconds=300, timeout_seconds=120) as client:
         for start in range(0, len(numbers), BATCH_EVENTS):
-            batch = [
+            batch: list[NewEvent] = [
                 {
                     "name": f"event {number % 20}",
                     "external_customer_id": f"user_{number % 1_000}",

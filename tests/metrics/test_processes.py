@@ -24,7 +24,7 @@ import pytest
 import sqlalchemy as sa
 
 from cost_insights.cells import pending_batches
-from cost_insights.client import Client, MetricsAnswer
+from cost_insights.client import Client, MetricsAnswer, NewEvent
 from cost_insights.store import Store
 from cost_insights.store.schema import segment
 from tests.support.databases import Databases
@@ -58,7 +58,7 @@ class Sender:
         """The name of its events."""
         return NAMES[self.number]
 
-    def batch(self, first: int, now: datetime) -> list[dict[str, Any]]:
+    def batch(self, first: int, now: datetime) -> list[NewEvent]:
         """Its events from that number on."""
         return [
             {

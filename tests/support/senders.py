@@ -18,7 +18,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from cost_insights.client import Client
+from cost_insights.client import Client, NewEvent
 from cost_insights.client.errors import CallError, RefusedError, UnavailableError
 from cost_insights.store import Store
 from cost_insights.store.schema import event
@@ -104,14 +104,14 @@ class Sender(threading.Thread):
                     return
 
     def _send(self, client: Client, batch: dict[str, int]) -> None:
-        events = [
+        events: list[NewEvent] = [
             {
                 "name": ("llm.inference", "email.sent", "video.processing")[picocents % 3],
                 "external_customer_id": f"user_{picocents % 50}",
                 "external_id": external_id,
                 "cost": {"amount": str(Decimal(picocents).scaleb(-12)), "currency": "usd"},
+                "metadata": {"text": self._text} if self._text else {},
             }
-            | ({"metadata": {"text": self._text}} if self._text else {})
             for external_id, picocents in batch.items()
         ]
         while not self._gives_up.is_set():

@@ -2,16 +2,20 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import tenacity
 
-from cost_insights.client import answers, requests
+from cost_insights.client import answers, inputs, requests
 from cost_insights.client.errors import call_error
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from cost_insights.v1.revenue_service_pb2_grpc import RevenueServiceStub
+
+_T = TypeVar("_T")
 
 
 class AsyncClient:
@@ -34,6 +38,7 @@ class AsyncClient:
             self._channel = grpc.aio.secure_channel(target, credentials, CHANNEL_OPTIONS)
         self._events: Any = EventServiceStub(self._channel)
         self._metrics: Any = MetricsServiceStub(self._channel)
+        self._revenue: Any = RevenueServiceStub(self._channel)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
@@ -54,23 +59,46 @@ class AsyncClient:
         await self._channel.close()
 
     async def ingest(
-        self, events: Iterable[requests.EventLike], *, accept_valid: bool = False
+        self, events: Iterable[inputs.EventLike], *, accept_valid: bool = False
     ) -> answers.Ingested:
         """Stores events; see `Client.ingest`."""
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(await self._call(self._events.IngestEvents, request))
 
-    async def metrics(self, **question: Unpack[requests.Question]) -> answers.MetricsAnswer:
+    def list_events(
+        self, **wanted: Unpack[inputs.EventFilter]
+    ) -> AsyncGenerator[answers.Event, None]:
+        """Events, the latest first."""
+        request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
+        return self._pages(self._events.ListEvents, request, answers.events)
+
+    async def get_event(self, event_id: str) -> answers.Event:
+        """The event of that id, which is a UUID; raises RefusedError if there is none."""
+        request = event_service_pb2.GetEventRequest(id=event_id)
+        return answers.event((await self._call(self._events.GetEvent, request)).event)
+
+    def list_event_names(self, query: str = "") -> AsyncGenerator[answers.EventName, None]:
+        """The names of events that contain a text, in the order of their characters."""
+        request = event_service_pb2.ListEventNamesRequest(query=query)
+        return self._pages(self._events.ListEventNames, request, answers.event_names)
+
+    async def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
         """Metrics per period; see `Client.metrics`."""
         request = requests.metrics_request(**question)
-        return answers.metrics_answer(await self._call(self._metrics.GetMetrics, request))
+        response = await self._call(self._metrics.GetMetrics, request)
+        return answers.metrics_answer(request, response)
+
+    async def metrics_limits(self) -> answers.MetricsLimits:
+        """The spans that metrics can be asked for."""
+        request = metrics_service_pb2.GetMetricsLimitsRequest()
+        return answers.metrics_limits(await self._call(self._metrics.GetMetricsLimits, request))
 
     async def export(
         self,
         *,
-        export_format: str = "csv",
+        export_format: inputs.ExportFormat = "csv",
         timeout_seconds: float = 3_600,
-        **question: Unpack[requests.Question],
+        **question: Unpack[inputs.Question],
     ) -> AsyncGenerator[str, None]:
         """The rows of an export; see `Client.export`."""
         request = requests.export_request(requests.metrics_request(**question), export_format)
@@ -94,6 +122,82 @@ class AsyncClient:
             # Runs even if the caller stops taking rows.
             if parts is not None:
                 parts.cancel()
+
+    async def record_orders(self, orders: Iterable[inputs.OrderLike]) -> answers.Recorded:
+        """Stores paid orders; see `Client.record_orders`."""
+        request = requests.orders_request(orders)
+        return answers.orders_recorded(await self._call(self._revenue.RecordOrders, request))
+
+    async def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> answers.Recorded:
+        """Stores refunds; see `Client.record_refunds`."""
+        request = requests.refunds_request(refunds)
+        return answers.refunds_recorded(await self._call(self._revenue.RecordRefunds, request))
+
+    async def record_subscriptions(
+        self, subscriptions: Iterable[inputs.SubscriptionLike]
+    ) -> answers.StatesRecorded:
+        """Stores states of subscriptions; see `Client.record_subscriptions`."""
+        request = requests.subscriptions_request(subscriptions)
+        return answers.states_recorded(await self._call(self._revenue.RecordSubscriptions, request))
+
+    async def record_checkouts(
+        self, checkouts: Iterable[inputs.CheckoutLike]
+    ) -> answers.StatesRecorded:
+        """Stores states of checkouts; see `Client.record_checkouts`."""
+        request = requests.checkouts_request(checkouts)
+        return answers.states_recorded(await self._call(self._revenue.RecordCheckouts, request))
+
+    async def record_seats(self, seats: Iterable[inputs.SeatLike]) -> answers.StatesRecorded:
+        """Stores states of seats; see `Client.record_seats`."""
+        request = requests.seats_request(seats)
+        return answers.states_recorded(await self._call(self._revenue.RecordSeats, request))
+
+    def list_orders(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> AsyncGenerator[answers.Order, None]:
+        """Orders, the latest first."""
+        request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
+        return self._pages(self._revenue.ListOrders, request, answers.orders)
+
+    def list_refunds(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> AsyncGenerator[answers.Refund, None]:
+        """Refunds, disputes and their reversals, the latest first."""
+        request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
+        return self._pages(self._revenue.ListRefunds, request, answers.refunds)
+
+    def list_subscriptions(
+        self, **wanted: Unpack[inputs.SubscriptionFilter]
+    ) -> AsyncGenerator[answers.Subscription, None]:
+        """Subscriptions, the latest started first."""
+        request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
+        return self._pages(self._revenue.ListSubscriptions, request, answers.subscriptions)
+
+    def list_checkouts(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> AsyncGenerator[answers.Checkout, None]:
+        """Checkouts, the latest created first."""
+        request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
+        return self._pages(self._revenue.ListCheckouts, request, answers.checkouts)
+
+    def list_seats(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> AsyncGenerator[answers.Seat, None]:
+        """Seats, the latest created first."""
+        request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
+        return self._pages(self._revenue.ListSeats, request, answers.seats)
+
+    async def _pages(
+        self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
+    ) -> AsyncGenerator[_T, None]:
+        """The items of all pages, each of which is asked for when the one before it is taken."""
+        while True:
+            page = await self._call(method, request)
+            for item in items(page):
+                yield item
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     async def _call(self, method: Any, request: Any) -> Any:
         async def once() -> Any:

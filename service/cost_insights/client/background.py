@@ -13,7 +13,7 @@ from typing import Self, TypeAlias
 import grpc
 from google.rpc import status_pb2
 
-from cost_insights.client import answers, requests
+from cost_insights.client import answers, inputs, requests
 from cost_insights.client.errors import CallError, UnavailableError
 from cost_insights.client.sync import Client
 from cost_insights.v1 import event_pb2
@@ -91,7 +91,7 @@ class BackgroundClient:
     ) -> None:
         self.close()
 
-    def send(self, event: requests.EventLike) -> None:
+    def send(self, event: inputs.EventLike) -> None:
         """Takes an event; raises InvalidEventError if it cannot be put into a message."""
         self._check_process()
         message = requests.new_event(event)

@@ -3,7 +3,8 @@
 CallError
 ├── RefusedError         the request must change: bad input, a token, a scope
 └── UnavailableError     the service did not answer in time, all retries included
-InvalidEventError        an event that cannot be put into a message at all
+InvalidRecordError       a record that cannot be put into a message at all
+└── InvalidEventError    an event that cannot
 """
 
 import grpc
@@ -26,8 +27,12 @@ _LASTING = frozenset({"QUERY_TOO_SLOW"})
 """Reasons for which the same call fails again, whatever its code says."""
 
 
-class InvalidEventError(ValueError):
-    """An event cannot be put into a message; the text names the place in the list and why."""
+class InvalidRecordError(ValueError):
+    """A record cannot be put into a message; the text names the place in the list and why."""
+
+
+class InvalidEventError(InvalidRecordError):
+    """An event cannot be put into a message."""
 
 
 class CallError(Exception):

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import tenacity
 
-from cost_insights.client import answers, requests
+from cost_insights.client import answers, inputs, requests
 from cost_insights.client.errors import call_error
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
+from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from cost_insights.v1.revenue_service_pb2_grpc import RevenueServiceStub
+
+_T = TypeVar("_T")
 
 
 class Client:
@@ -40,8 +44,9 @@ class Client:
             self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
         else:
             self._channel = grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
-        self._events = EventServiceStub(self._channel)
+        self._events: Any = EventServiceStub(self._channel)
         self._metrics: Any = MetricsServiceStub(self._channel)
+        self._revenue: Any = RevenueServiceStub(self._channel)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
@@ -62,7 +67,7 @@ class Client:
         self._channel.close()
 
     def ingest(
-        self, events: Iterable[requests.EventLike], *, accept_valid: bool = False
+        self, events: Iterable[inputs.EventLike], *, accept_valid: bool = False
     ) -> answers.Ingested:
         """Stores events, all or none unless `accept_valid`, and returns once they are on disk.
 
@@ -72,20 +77,43 @@ class Client:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(self._call(self._events.IngestEvents, request))
 
-    def metrics(self, **question: Unpack[requests.Question]) -> answers.MetricsAnswer:
+    def list_events(
+        self, **wanted: Unpack[inputs.EventFilter]
+    ) -> Generator[answers.Event, None, None]:
+        """Events, the latest first."""
+        request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
+        return self._pages(self._events.ListEvents, request, answers.events)
+
+    def get_event(self, event_id: str) -> answers.Event:
+        """The event of that id, which is a UUID; raises RefusedError if there is none."""
+        request = event_service_pb2.GetEventRequest(id=event_id)
+        return answers.event((self._call(self._events.GetEvent, request)).event)
+
+    def list_event_names(self, query: str = "") -> Generator[answers.EventName, None, None]:
+        """The names of events that contain a text, in the order of their characters."""
+        request = event_service_pb2.ListEventNamesRequest(query=query)
+        return self._pages(self._events.ListEventNames, request, answers.event_names)
+
+    def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
         """Metrics per period; amounts are `Decimal`s of cents.
 
         The arguments are those of `Question`. Raises RefusedError, UnavailableError.
         """
         request = requests.metrics_request(**question)
-        return answers.metrics_answer(self._call(self._metrics.GetMetrics, request))
+        response = self._call(self._metrics.GetMetrics, request)
+        return answers.metrics_answer(request, response)
+
+    def metrics_limits(self) -> answers.MetricsLimits:
+        """The spans that metrics can be asked for."""
+        request = metrics_service_pb2.GetMetricsLimitsRequest()
+        return answers.metrics_limits(self._call(self._metrics.GetMetricsLimits, request))
 
     def export(
         self,
         *,
-        export_format: str = "csv",
+        export_format: inputs.ExportFormat = "csv",
         timeout_seconds: float = 3_600,
-        **question: Unpack[requests.Question],
+        **question: Unpack[inputs.Question],
     ) -> Generator[str, None, None]:
         """Metrics as rows of text, some whole lines at a time; joined they are the file.
 
@@ -116,6 +144,81 @@ class Client:
             # Also where the caller takes no more.
             if parts is not None:
                 parts.cancel()
+
+    def record_orders(self, orders: Iterable[inputs.OrderLike]) -> answers.Recorded:
+        """Stores paid orders, all or none. Raises InvalidRecordError, RefusedError,
+        UnavailableError, as all calls do that store records.
+        """
+        request = requests.orders_request(orders)
+        return answers.orders_recorded(self._call(self._revenue.RecordOrders, request))
+
+    def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> answers.Recorded:
+        """Stores refunds, disputes and their reversals, all or none."""
+        request = requests.refunds_request(refunds)
+        return answers.refunds_recorded(self._call(self._revenue.RecordRefunds, request))
+
+    def record_subscriptions(
+        self, subscriptions: Iterable[inputs.SubscriptionLike]
+    ) -> answers.StatesRecorded:
+        """Stores states of subscriptions, all or none; the latest state of each counts."""
+        request = requests.subscriptions_request(subscriptions)
+        return answers.states_recorded(self._call(self._revenue.RecordSubscriptions, request))
+
+    def record_checkouts(self, checkouts: Iterable[inputs.CheckoutLike]) -> answers.StatesRecorded:
+        """Stores states of checkouts, all or none; the latest state of each counts."""
+        request = requests.checkouts_request(checkouts)
+        return answers.states_recorded(self._call(self._revenue.RecordCheckouts, request))
+
+    def record_seats(self, seats: Iterable[inputs.SeatLike]) -> answers.StatesRecorded:
+        """Stores states of seats, all or none; the latest state of each counts."""
+        request = requests.seats_request(seats)
+        return answers.states_recorded(self._call(self._revenue.RecordSeats, request))
+
+    def list_orders(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> Generator[answers.Order, None, None]:
+        """Orders, the latest first."""
+        request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
+        return self._pages(self._revenue.ListOrders, request, answers.orders)
+
+    def list_refunds(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> Generator[answers.Refund, None, None]:
+        """Refunds, disputes and their reversals, the latest first."""
+        request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
+        return self._pages(self._revenue.ListRefunds, request, answers.refunds)
+
+    def list_subscriptions(
+        self, **wanted: Unpack[inputs.SubscriptionFilter]
+    ) -> Generator[answers.Subscription, None, None]:
+        """Subscriptions, the latest started first."""
+        request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
+        return self._pages(self._revenue.ListSubscriptions, request, answers.subscriptions)
+
+    def list_checkouts(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> Generator[answers.Checkout, None, None]:
+        """Checkouts, the latest created first."""
+        request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
+        return self._pages(self._revenue.ListCheckouts, request, answers.checkouts)
+
+    def list_seats(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> Generator[answers.Seat, None, None]:
+        """Seats, the latest created first."""
+        request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
+        return self._pages(self._revenue.ListSeats, request, answers.seats)
+
+    def _pages(
+        self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
+    ) -> Generator[_T, None, None]:
+        """The items of all pages, each of which is asked for when the one before it is taken."""
+        while True:
+            page = self._call(method, request)
+            yield from items(page)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def _call(self, method: Any, request: Any) -> Any:
         def once() -> Any:
