@@ -22,6 +22,7 @@ from cost_insights.client.aio import AsyncClient
 from cost_insights.client.answers import (
     Checkout,
     Conflict,
+    CostRow,
     Event,
     EventName,
     Fault,
@@ -57,6 +58,7 @@ from cost_insights.client.inputs import (
     CancelReason,
     CheckoutLike,
     CheckoutStatus,
+    CostFilter,
     EventFilter,
     EventLike,
     ExportFormat,
@@ -86,10 +88,12 @@ from cost_insights.client.inputs import (
     Time,
 )
 from cost_insights.client.sync import Client
+from cost_insights.client.tables import AsyncRecords, Records
 
 __all__ = [
     "Amount",
     "AsyncClient",
+    "AsyncRecords",
     "BackgroundClient",
     "BillingType",
     "CallError",
@@ -99,6 +103,8 @@ __all__ = [
     "CheckoutStatus",
     "Client",
     "Conflict",
+    "CostFilter",
+    "CostRow",
     "Event",
     "EventFilter",
     "EventLike",
@@ -135,6 +141,7 @@ __all__ = [
     "Question",
     "RecordConflict",
     "Recorded",
+    "Records",
     "RecurringInterval",
     "Refund",
     "RefundKind",

@@ -10,6 +10,7 @@ import tenacity
 from cost_insights.client import answers, inputs, requests
 from cost_insights.client.errors import call_error
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
+from cost_insights.client.tables import AsyncRecords
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
@@ -65,28 +66,32 @@ class AsyncClient:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(await self._call(self._events.IngestEvents, request))
 
-    def list_events(
-        self, **wanted: Unpack[inputs.EventFilter]
-    ) -> AsyncGenerator[answers.Event, None]:
+    def list_events(self, **wanted: Unpack[inputs.EventFilter]) -> AsyncRecords[answers.Event]:
         """Events, the latest first."""
         request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
-        return self._pages(self._events.ListEvents, request, answers.events)
+        return self._list(answers.Event, self._events.ListEvents, request, answers.events)
 
     async def get_event(self, event_id: str) -> answers.Event:
         """The event of that id, which is a UUID; raises RefusedError if there is none."""
         request = event_service_pb2.GetEventRequest(id=event_id)
         return answers.event((await self._call(self._events.GetEvent, request)).event)
 
-    def list_event_names(self, query: str = "") -> AsyncGenerator[answers.EventName, None]:
+    def list_event_names(self, query: str = "") -> AsyncRecords[answers.EventName]:
         """The names of events that contain a text, in the order of their characters."""
         request = event_service_pb2.ListEventNamesRequest(query=query)
-        return self._pages(self._events.ListEventNames, request, answers.event_names)
+        return self._list(
+            answers.EventName, self._events.ListEventNames, request, answers.event_names
+        )
 
     async def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
         """Metrics per period; see `Client.metrics`."""
         request = requests.metrics_request(**question)
         response = await self._call(self._metrics.GetMetrics, request)
         return answers.metrics_answer(request, response)
+
+    def list_costs(self, **wanted: Unpack[inputs.CostFilter]) -> AsyncRecords[answers.CostRow]:
+        """Costs in full detail; see `Client.list_costs`."""
+        return AsyncRecords(answers.CostRow, self._cost_rows(wanted))
 
     async def metrics_limits(self) -> answers.MetricsLimits:
         """The spans that metrics can be asked for."""
@@ -152,40 +157,41 @@ class AsyncClient:
         request = requests.seats_request(seats)
         return answers.states_recorded(await self._call(self._revenue.RecordSeats, request))
 
-    def list_orders(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> AsyncGenerator[answers.Order, None]:
+    def list_orders(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Order]:
         """Orders, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
-        return self._pages(self._revenue.ListOrders, request, answers.orders)
+        return self._list(answers.Order, self._revenue.ListOrders, request, answers.orders)
 
-    def list_refunds(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> AsyncGenerator[answers.Refund, None]:
+    def list_refunds(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Refund]:
         """Refunds, disputes and their reversals, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
-        return self._pages(self._revenue.ListRefunds, request, answers.refunds)
+        return self._list(answers.Refund, self._revenue.ListRefunds, request, answers.refunds)
 
     def list_subscriptions(
         self, **wanted: Unpack[inputs.SubscriptionFilter]
-    ) -> AsyncGenerator[answers.Subscription, None]:
+    ) -> AsyncRecords[answers.Subscription]:
         """Subscriptions, the latest started first."""
         request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
-        return self._pages(self._revenue.ListSubscriptions, request, answers.subscriptions)
+        return self._list(
+            answers.Subscription, self._revenue.ListSubscriptions, request, answers.subscriptions
+        )
 
     def list_checkouts(
         self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> AsyncGenerator[answers.Checkout, None]:
+    ) -> AsyncRecords[answers.Checkout]:
         """Checkouts, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
-        return self._pages(self._revenue.ListCheckouts, request, answers.checkouts)
+        return self._list(answers.Checkout, self._revenue.ListCheckouts, request, answers.checkouts)
 
-    def list_seats(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> AsyncGenerator[answers.Seat, None]:
+    def list_seats(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Seat]:
         """Seats, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
-        return self._pages(self._revenue.ListSeats, request, answers.seats)
+        return self._list(answers.Seat, self._revenue.ListSeats, request, answers.seats)
+
+    def _list(
+        self, kind: type[_T], method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
+    ) -> AsyncRecords[_T]:
+        return AsyncRecords(kind, self._pages(method, request, items))
 
     async def _pages(
         self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
@@ -198,6 +204,14 @@ class AsyncClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def _cost_rows(self, wanted: inputs.CostFilter) -> AsyncGenerator[answers.CostRow, None]:
+        header = ""
+        async for part in self.export(export_format="focus", **wanted):
+            header = header or part.partition("\n")[0] + "\n"
+            body = part if part.startswith(header) else header + part
+            for row in answers.cost_rows(body.splitlines(keepends=True)):
+                yield row
 
     async def _call(self, method: Any, request: Any) -> Any:
         async def once() -> Any:

@@ -3,16 +3,17 @@
 Texts are empty where the messages in `proto/cost_insights/v1` leave them empty.
 """
 
+import csv
 import datetime
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from google.protobuf import descriptor, json_format, timestamp_pb2
 
-from cost_insights.client import inputs
+from cost_insights.client import inputs, notebook, tables
 from cost_insights.client.requests import words
 from cost_insights.v1 import (
     cost_pb2,
@@ -22,6 +23,18 @@ from cost_insights.v1 import (
     revenue_pb2,
     revenue_service_pb2,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+_COUNTS: Final = frozenset(
+    field.name
+    for field in metrics_service_pb2.MetricsTotals.DESCRIPTOR.fields
+    if field.type != descriptor.FieldDescriptor.TYPE_STRING
+)
+"""The metrics that are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,24 @@ class EventName:
     occurrences: int
     first_seen: datetime.datetime
     last_seen: datetime.datetime
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """The costs of a day, a customer, an event name, a model and a product."""
+
+    start: datetime.datetime
+    """When the day begins."""
+    end: datetime.datetime
+    external_customer_id: str
+    customer_id: str
+    event_name: str
+    llm_vendor: str
+    llm_model: str
+    product_id: str
+    events: int
+    cost: Decimal
+    """In cents."""
 
 
 @dataclass(frozen=True)
@@ -293,6 +324,80 @@ class MetricsAnswer:
     """The metrics that were computed, in the order of the service."""
     timezone: str
     """The time zone of the periods."""
+    group_by: inputs.GroupBy | None
+
+    def to_arrow(self) -> "pyarrow.Table":
+        """A table of pyarrow with a row for each period, or for each period of each group; needs
+        `cost-insights[arrow]`.
+
+        The columns are `timestamp`, with groups also `group` and `others`, and the metrics by slug:
+        amounts and ratios as decimals with 12 digits after the point, counts as integers.
+        """
+        return tables.arrow_table(self._columns(), self.timezone)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `to_arrow` as a frame of pandas; needs `cost-insights[pandas]`."""
+        return tables.pandas_frame(self._columns(), self.timezone)
+
+    def to_polars(self) -> "polars.DataFrame":
+        """The table of `to_arrow` as a frame of polars; needs `cost-insights[polars]`."""
+        return tables.polars_frame(self._columns(), self.timezone)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a row for each period or group and the totals, and a plot of the
+        first metric."""
+        metrics = self.metrics
+        if not metrics:
+            return notebook.table(["no metrics"], [])
+
+        def cells(values: Mapping[str, Decimal | int]) -> list[str]:
+            return [notebook.number(values.get(metric.slug)) for metric in metrics]
+
+        if self.group_by is None:
+            first = self.timezone
+            rows = [
+                [period.start.isoformat(" ", "minutes"), *cells(period.values)]
+                for period in self.periods
+            ]
+            of_lines = [(metrics[0].display_name, self.periods)]
+        else:
+            first = self.group_by
+            named = [
+                (f"{group.members} others" if group.others else group.value, group)
+                for group in self.groups
+            ]
+            rows = [[name, *cells(group.totals)] for name, group in named]
+            of_lines = [(name, group.periods) for name, group in named]
+        lines = [
+            notebook.Line(name, [period.values.get(metrics[0].slug) for period in periods])
+            for name, periods in of_lines
+        ]
+        starts = [period.start for period in self.periods]
+        header = [first, *(metric.display_name for metric in metrics)]
+        return notebook.plot(metrics[0].display_name, starts, lines) + notebook.table(
+            header, [*rows, ["total", *cells(self.totals)]]
+        )
+
+    def _columns(self) -> list[tables.Column]:
+        periods = self.periods
+        labels = []
+        if self.group_by is not None:
+            rows = [(group, period) for group in self.groups for period in group.periods]
+            periods = tuple(period for _, period in rows)
+            labels = [
+                tables.Column("group", "text", [group.value for group, _ in rows]),
+                tables.Column("others", "flag", [group.others for group, _ in rows]),
+            ]
+        starts = tables.Column("timestamp", "time", [period.start for period in periods])
+        metrics = [
+            tables.Column(
+                metric.slug,
+                "count" if metric.slug in _COUNTS else "amount",
+                [period.values.get(metric.slug) for period in periods],
+            )
+            for metric in self.metrics
+        ]
+        return [starts, *labels, *metrics]
 
 
 def ingested(response: event_service_pb2.IngestEventsResponse) -> Ingested:
@@ -340,6 +445,7 @@ def metrics_answer(
             Metric(each.slug, each.display_name, _word(each, "type")) for each in response.metrics
         ),
         timezone=request.timezone,
+        group_by=_word(request, "group_by"),
     )
 
 
@@ -381,6 +487,23 @@ def event_names(page: event_service_pb2.ListEventNamesResponse) -> Iterator[Even
     """The names of a page."""
     for each in page.names:
         yield EventName(each.name, each.occurrences, _time(each.first_seen), _time(each.last_seen))
+
+
+def cost_rows(lines: Iterable[str]) -> Generator[CostRow, None, None]:
+    """The rows of an export in the format of FOCUS, which has dollars."""
+    for row in csv.DictReader(lines):
+        yield CostRow(
+            start=datetime.datetime.fromisoformat(row["ChargePeriodStart"]),
+            end=datetime.datetime.fromisoformat(row["ChargePeriodEnd"]),
+            external_customer_id=row["SubAccountName"],
+            customer_id=row["SubAccountId"],
+            event_name=row["ServiceName"],
+            llm_vendor=row["x_ModelVendor"],
+            llm_model=row["x_ModelName"],
+            product_id=row["x_ProductId"],
+            events=int(row["x_EventCount"]),
+            cost=_cents(row["BilledCost"]),
+        )
 
 
 def orders_recorded(response: revenue_service_pb2.RecordOrdersResponse) -> Recorded:
@@ -503,6 +626,12 @@ def seats(page: revenue_service_pb2.ListSeatsResponse) -> Iterator[Seat]:
             revoked_time=_time_of(each, "revoked_time"),
             update_time=_time(each.update_time),
         )
+
+
+def _cents(dollars: str) -> Decimal:
+    # Without a context, which would round to 28 digits.
+    sign, digits, exponent = Decimal(dollars).as_tuple()
+    return Decimal((sign, digits, int(exponent) + 2))
 
 
 def _money(message: revenue_pb2.Money) -> Money:

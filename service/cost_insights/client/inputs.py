@@ -197,6 +197,21 @@ class Question(TypedDict, total=False):
     order_by: str
 
 
+class CostFilter(TypedDict, total=False):
+    """The arguments of `list_costs`, which mean the same as those of `Question`."""
+
+    start: Required[datetime.date | str]
+    end: Required[datetime.date | str]
+    timezone: str
+    customer_ids: Sequence[str]
+    external_customer_ids: Sequence[str]
+    event_names: Sequence[str]
+    llm_vendors: Sequence[str]
+    llm_models: Sequence[str]
+    product_ids: Sequence[str]
+    billing_types: Sequence[BillingType]
+
+
 class _Filter(TypedDict, total=False):
     start_time: Time
     """Only what happened at this time or later."""

@@ -10,6 +10,7 @@ import tenacity
 from cost_insights.client import answers, inputs, requests
 from cost_insights.client.errors import call_error
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
+from cost_insights.client.tables import Records
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
@@ -77,22 +78,22 @@ class Client:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(self._call(self._events.IngestEvents, request))
 
-    def list_events(
-        self, **wanted: Unpack[inputs.EventFilter]
-    ) -> Generator[answers.Event, None, None]:
+    def list_events(self, **wanted: Unpack[inputs.EventFilter]) -> Records[answers.Event]:
         """Events, the latest first."""
         request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
-        return self._pages(self._events.ListEvents, request, answers.events)
+        return self._list(answers.Event, self._events.ListEvents, request, answers.events)
 
     def get_event(self, event_id: str) -> answers.Event:
         """The event of that id, which is a UUID; raises RefusedError if there is none."""
         request = event_service_pb2.GetEventRequest(id=event_id)
         return answers.event((self._call(self._events.GetEvent, request)).event)
 
-    def list_event_names(self, query: str = "") -> Generator[answers.EventName, None, None]:
+    def list_event_names(self, query: str = "") -> Records[answers.EventName]:
         """The names of events that contain a text, in the order of their characters."""
         request = event_service_pb2.ListEventNamesRequest(query=query)
-        return self._pages(self._events.ListEventNames, request, answers.event_names)
+        return self._list(
+            answers.EventName, self._events.ListEventNames, request, answers.event_names
+        )
 
     def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
         """Metrics per period; amounts are `Decimal`s of cents.
@@ -102,6 +103,13 @@ class Client:
         request = requests.metrics_request(**question)
         response = self._call(self._metrics.GetMetrics, request)
         return answers.metrics_answer(request, response)
+
+    def list_costs(self, **wanted: Unpack[inputs.CostFilter]) -> Records[answers.CostRow]:
+        """Costs in full detail: a row for each day, customer, event name, model and product with
+        an event, ordered by month, customer and day."""
+        parts = self.export(export_format="focus", **wanted)
+        lines = (line for part in parts for line in part.splitlines(keepends=True))
+        return Records(answers.CostRow, answers.cost_rows(lines))
 
     def metrics_limits(self) -> answers.MetricsLimits:
         """The spans that metrics can be asked for."""
@@ -174,40 +182,39 @@ class Client:
         request = requests.seats_request(seats)
         return answers.states_recorded(self._call(self._revenue.RecordSeats, request))
 
-    def list_orders(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> Generator[answers.Order, None, None]:
+    def list_orders(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Order]:
         """Orders, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
-        return self._pages(self._revenue.ListOrders, request, answers.orders)
+        return self._list(answers.Order, self._revenue.ListOrders, request, answers.orders)
 
-    def list_refunds(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> Generator[answers.Refund, None, None]:
+    def list_refunds(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Refund]:
         """Refunds, disputes and their reversals, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
-        return self._pages(self._revenue.ListRefunds, request, answers.refunds)
+        return self._list(answers.Refund, self._revenue.ListRefunds, request, answers.refunds)
 
     def list_subscriptions(
         self, **wanted: Unpack[inputs.SubscriptionFilter]
-    ) -> Generator[answers.Subscription, None, None]:
+    ) -> Records[answers.Subscription]:
         """Subscriptions, the latest started first."""
         request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
-        return self._pages(self._revenue.ListSubscriptions, request, answers.subscriptions)
+        return self._list(
+            answers.Subscription, self._revenue.ListSubscriptions, request, answers.subscriptions
+        )
 
-    def list_checkouts(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> Generator[answers.Checkout, None, None]:
+    def list_checkouts(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Checkout]:
         """Checkouts, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
-        return self._pages(self._revenue.ListCheckouts, request, answers.checkouts)
+        return self._list(answers.Checkout, self._revenue.ListCheckouts, request, answers.checkouts)
 
-    def list_seats(
-        self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> Generator[answers.Seat, None, None]:
+    def list_seats(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Seat]:
         """Seats, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
-        return self._pages(self._revenue.ListSeats, request, answers.seats)
+        return self._list(answers.Seat, self._revenue.ListSeats, request, answers.seats)
+
+    def _list(
+        self, kind: type[_T], method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
+    ) -> Records[_T]:
+        return Records(kind, self._pages(method, request, items))
 
     def _pages(
         self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]

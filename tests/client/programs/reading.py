@@ -7,7 +7,11 @@ from typing import assert_type
 
 from cost_insights.client import (
     AsyncClient,
+    AsyncRecords,
     Checkout,
+    Client,
+    CostFilter,
+    CostRow,
     Event,
     EventFilter,
     EventName,
@@ -26,6 +30,7 @@ from cost_insights.client import (
     Money,
     Order,
     Question,
+    Records,
     Refund,
     RevenueFilter,
     Seat,
@@ -61,6 +66,15 @@ async def metrics(client: AsyncClient) -> Decimal | int:
     return answer.totals["costs"] if unknown is None else len(kind) + longest.max_days
 
 
+def tables(client: Client) -> Decimal:
+    """Tables, for which no package has to be there."""
+    client.metrics(**HOURS).to_pandas()
+    wanted: CostFilter = {"start": "2026-11-01", "end": "2026-11-30", "timezone": "Asia/Kathmandu"}
+    rows: Records[CostRow] = client.list_costs(**wanted)
+    rows.to_polars()
+    return sum((row.cost for row in rows), Decimal(0))
+
+
 async def events(client: AsyncClient) -> str:
     """What happened."""
     codec: MetadataFilter = {"key": "codec", "values": ["av1"]}
@@ -76,7 +90,8 @@ async def revenue(
     client: AsyncClient, wanted: RevenueFilter, subscribed: SubscriptionFilter
 ) -> Money:
     """What was earned."""
-    orders: list[Order] = [one async for one in client.list_orders(**wanted)]
+    listed: AsyncRecords[Order] = client.list_orders(**wanted)
+    orders: list[Order] = [one async for one in listed]
     refunds: list[Refund] = [one async for one in client.list_refunds(**wanted)]
     seats: list[Seat] = [one async for one in client.list_seats(**wanted)]
     checkouts: list[Checkout] = [one async for one in client.list_checkouts(**wanted)]
