@@ -97,17 +97,17 @@ test-fast: .venv/installed .venv/go-tools .venv/node-tools ## Runs what the inne
 	sh tests/tools/postgresql.sh
 	$(BIN)/pytest --fast --numprocesses auto --quiet
 
-lint: .venv/installed .venv/go-tools .venv/node-tools generate-check ## Runs all linters.
+lint: .venv/installed .venv/go-tools .venv/node-tools $(EXAMPLES) generate-check ## Runs all linters.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=service $(BIN)/stubtest cost_insights._native
 	cargo fmt --check
-	cargo fmt --check --manifest-path examples/rust/Cargo.toml
 	cargo clippy --quiet --all-targets --all-features -- --deny warnings
 	sh tests/tools/lint_protos.sh
 	sh tests/tools/check_breaking.sh
 	sh tests/tools/check_dashboard.sh
+	sh tests/tools/lint_examples.sh
 
 format: .venv/requirements ## Formats the code of both languages.
 	$(BIN)/ruff check --fix-only

@@ -76,7 +76,9 @@ function close() {
   for (const client of clients.values()) client.close();
 }
 
+const statusType = /** @type {loader.MessageTypeDefinition} */ (definition["google.rpc.Status"]);
+
 /** A google.rpc.Status, from its bytes. */
-const decodeStatus = (bytes) => definition["google.rpc.Status"].deserialize(bytes);
+const decodeStatus = (bytes) => statusType.deserialize(bytes);
 
 module.exports = { call, clientOf, close, decodeStatus };

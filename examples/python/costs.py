@@ -17,11 +17,12 @@ import datetime as dt
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -173,7 +174,7 @@ def call_once(channel: grpc.Channel, method: str, file: str) -> None:
     json_format.Parse(Path(file).read_text(), request)
     answer = channel.unary_unary(
         f"/{method}",
-        request_serializer=lambda message: message.SerializeToString(),
+        request_serializer=Message.SerializeToString,
         response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
     )(request)
     print(json_format.MessageToJson(answer, indent=None))
@@ -228,7 +229,12 @@ def connect() -> grpc.Channel:
     return channel
 
 
-COMMANDS = {"ingest": ingest, "stream": stream, "metrics": metrics, "call": call}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "ingest": ingest,
+    "stream": stream,
+    "metrics": metrics,
+    "call": call,
+}
 
 
 def main() -> int:

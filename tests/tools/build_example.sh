@@ -27,6 +27,8 @@ echo "building the example in $language"
 cp -R "examples/$language/." "$folder"
 .venv/bin/cost-insights proto --force "$folder/protos" > /dev/null
 PATH="$(pwd)/.venv/bin:$PATH"
+# Warnings of the compiler are errors here, and not for readers, whose compiler may know others.
+export MAVEN_OPTS=-Dmaven.compiler.failOnWarning=true
 cd "$folder"
 sh build.sh
 touch built

@@ -44,9 +44,10 @@ function describe(thrown) {
   return lines;
 }
 
-document.getElementById("question").addEventListener("submit", async (event) => {
+const form = document.forms.namedItem("question");
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { url, token, start, end } = Object.fromEntries(new FormData(event.target));
+  const { url, token, start, end } = Object.fromEntries(new FormData(form));
   for (const id of ["costs", "rows", "error"]) document.getElementById(id).replaceChildren();
   const question = {
     startDate: start,
