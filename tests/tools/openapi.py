@@ -46,7 +46,7 @@ _ERROR: Schema = {
     "required": ["code"],
     "properties": {
         "code": {"type": "string", "description": "The code, such as `invalid_argument`."},
-        "message": {"type": "string"},
+        "message": {"type": "string", "description": "What went wrong, for people."},
         "details": {
             "type": "array",
             "description": "A `google.rpc.ErrorInfo`, and for malformed requests a "
@@ -55,7 +55,10 @@ _ERROR: Schema = {
                 "type": "object",
                 "required": ["type", "value"],
                 "properties": {
-                    "type": {"type": "string"},
+                    "type": {
+                        "type": "string",
+                        "description": "The message's full name, such as `google.rpc.ErrorInfo`.",
+                    },
                     "value": {"type": "string", "description": "The message in base64."},
                 },
             },

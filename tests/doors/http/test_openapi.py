@@ -1,7 +1,10 @@
 """The OpenAPI document names everything that the door answers, and the page shows it."""
 
+import json
 import re
+from collections.abc import Iterator
 from importlib import resources
+from typing import Any
 
 import httpx
 import pytest
@@ -35,6 +38,37 @@ def test_every_reference_leads_somewhere() -> None:
     schemas = httpx.Response(200, text=text).json()["components"]["schemas"]
     assert referred <= set(schemas)
     assert set(SCHEMAS) <= referred
+
+
+def without_description(schema: Any, path: str) -> Iterator[str]:
+    """The paths of properties in a schema, at any depth, that nothing is said about."""
+    if isinstance(schema, dict):
+        for name, one in schema.get("properties", {}).items():
+            if not one.get("description"):
+                yield f"{path}.{name}"
+        nested = [*schema.get("properties", {}).items(), ("items", schema.get("items"))]
+        nested.append(("additionalProperties", schema.get("additionalProperties")))
+        for several in ("allOf", "anyOf", "oneOf"):
+            nested += [(several, one) for one in schema.get(several, ())]
+        for name, one in nested:
+            yield from without_description(one, f"{path}.{name}")
+
+
+def test_everything_is_described() -> None:
+    """Every schema, property and parameter has a description."""
+    described = json.loads(document())
+    missing = []
+    for name, schema in described["components"]["schemas"].items():
+        missing += [] if schema.get("description") else [name]
+        missing += without_description(schema, name)
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            parameters = operation.get("parameters", ())
+            missing += [f"{path}: {one['name']}" for one in parameters if not one["description"]]
+            for one in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for media in one.get("content", {}).values():
+                    missing += without_description(media["schema"], path)
+    assert missing == []
 
 
 def test_the_page_is_that_of_npm() -> None:

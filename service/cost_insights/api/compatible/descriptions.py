@@ -47,11 +47,16 @@ def _object(required: Sequence[str], **properties: Schema) -> Schema:
     return {"type": "object", "required": list(required), "properties": properties}
 
 
+def _described(words: str, schema: Schema) -> Schema:
+    """A schema of a member, with what the member means."""
+    return {**schema, "description": words}
+
+
 def _list_of(items: Schema) -> Schema:
     return _object(
         ["items", "pagination"],
-        items={"type": "array", "items": items},
-        pagination=_reference("Pagination"),
+        items=_described("The items of the page.", {"type": "array", "items": items}),
+        pagination=_described("The place of the page in the list.", _reference("Pagination")),
     )
 
 
@@ -64,6 +69,8 @@ def _or_null(schema: Schema) -> Schema:
 
 
 _TEXT: Final[Schema] = {"type": "string", "maxLength": 256}
+_STRING: Final[Schema] = {"type": "string"}
+_STRING_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 _ID: Final[Schema] = {"type": "string", "format": "uuid"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _DATE: Final[Schema] = {"type": "string", "format": "date"}
@@ -215,12 +222,12 @@ _NUMBERS: Final[Schema] = {
 }
 
 _NAME_FIELDS: Final[Mapping[str, Schema]] = {
-    "name": {"type": "string"},
-    "label": {"type": "string"},
-    "source": {"type": "string", "enum": ["user"]},
-    "occurrences": _COUNT,
-    "first_seen": _TIME,
-    "last_seen": _TIME,
+    "name": _described("The name of the events.", _STRING),
+    "label": _described("The label of the name, which is the name unless it was changed.", _STRING),
+    "source": _described("Where the events come from.", {"type": "string", "enum": ["user"]}),
+    "occurrences": _described("The number of events.", _COUNT),
+    "first_seen": _described("The time of the earliest event.", _TIME),
+    "last_seen": _described("The time of the latest event.", _TIME),
 }
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -230,7 +237,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "`customer_id`; null means absent.",
         "required": ["name"],
         "properties": {
-            "name": {"type": "string", "minLength": 1, "maxLength": 128},
+            "name": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 128,
+                "description": "The kind of event, such as `llm.inference`.",
+            },
             "external_customer_id": {
                 "type": ["string", "null"],
                 "maxLength": 256,
@@ -258,184 +270,273 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 "maxLength": 256,
                 "description": "The id or external id of the event that this one belongs to.",
             },
-            "external_member_id": {"type": ["string", "null"], "maxLength": 256},
-            "product_id": {"type": ["string", "null"], "maxLength": 128},
+            "external_member_id": {
+                "type": ["string", "null"],
+                "maxLength": 256,
+                "description": "The member of the customer who acted, by the caller's own "
+                "identifier.",
+            },
+            "product_id": {
+                "type": ["string", "null"],
+                "maxLength": 128,
+                "description": "The product that the event was made for; `metadata.product_id` "
+                "means the same.",
+            },
             "metadata": {
                 "type": "object",
                 "description": "Texts, numbers and booleans by key, and what an event cost.",
                 "properties": {
-                    "_cost": _object(
-                        ["amount", "currency"],
-                        amount={
-                            "type": ["number", "string"],
-                            "description": "Cents: at most 17 digits, of which 12 after the "
-                            "point. More digits of a number are rounded half-even.",
-                        },
-                        currency={"type": "string", "description": "`usd`, in any case."},
+                    "_cost": _described(
+                        "The cost of the event; without it the event counts as activity.",
+                        _object(
+                            ["amount", "currency"],
+                            amount={
+                                "type": ["number", "string"],
+                                "description": "Cents: at most 17 digits, of which 12 after the "
+                                "point. More digits of a number are rounded half-even.",
+                            },
+                            currency={"type": "string", "description": "`usd`, in any case."},
+                        ),
                     ),
-                    "_llm": _object(
-                        ["vendor", "model", "input_tokens", "output_tokens", "total_tokens"],
-                        vendor={"type": "string"},
-                        model={"type": "string"},
-                        input_tokens=_COUNT,
-                        output_tokens=_COUNT,
-                        total_tokens=_COUNT,
-                        cached_input_tokens=_COUNT,
-                        prompt={"type": "string"},
-                        response={"type": "string"},
+                    "_llm": _described(
+                        "The LLM call that the event is about.",
+                        _object(
+                            ["vendor", "model", "input_tokens", "output_tokens", "total_tokens"],
+                            vendor=_described("The vendor, such as `openai`.", _STRING),
+                            model=_described("The model, such as `gpt-4`.", _STRING),
+                            input_tokens=_described("The number of tokens of the prompt.", _COUNT),
+                            output_tokens=_described(
+                                "The number of tokens of the response.", _COUNT
+                            ),
+                            total_tokens=_described("The number of all tokens.", _COUNT),
+                            cached_input_tokens=_described(
+                                "The number of tokens of the prompt that came from a cache.", _COUNT
+                            ),
+                            prompt=_described("The prompt, kept as it is.", _STRING),
+                            response=_described("The response, kept as it is.", _STRING),
+                        ),
                     ),
                 },
                 "additionalProperties": {"type": ["string", "number", "boolean"]},
             },
         },
     },
-    "StoredEventJson": _object(
-        [
-            "id",
-            "timestamp",
-            "organization_id",
-            "customer_id",
-            "customer",
-            "external_customer_id",
-            "label",
-            "source",
-            "name",
-            "metadata",
-        ],
-        id=_ID,
-        timestamp=_TIME,
-        organization_id=_ID,
-        customer_id=_or_null(_ID),
-        customer=_reference("Customer"),
-        external_customer_id={"type": ["string", "null"]},
-        member_id={"type": ["string", "null"]},
-        external_member_id={"type": ["string", "null"]},
-        external_id={"type": ["string", "null"]},
-        product_id={"type": ["string", "null"]},
-        child_count=_COUNT,
-        parent_id=_or_null(_ID),
-        label={"type": "string"},
-        source={"type": "string", "enum": ["user", "system"]},
-        name={"type": "string"},
-        metadata={
-            "type": "object",
-            "description": "As it was sent; `_cost.amount` is a text with the exact amount.",
-        },
-    ),
-    "IngestAnswer": _object(
-        ["inserted", "duplicates"],
-        inserted=_COUNT,
-        duplicates={
-            **_COUNT,
-            "description": "Events whose external id was stored already, also with other content.",
-        },
-        conflicts={
-            "type": "array",
-            "description": "The duplicates whose content differs from what is stored.",
-            "items": _object(
-                ["index", "external_id", "event_id"],
-                index=_COUNT,
-                external_id={"type": "string"},
-                event_id={"type": "string"},
+    "StoredEventJson": {
+        **_object(
+            [
+                "id",
+                "timestamp",
+                "organization_id",
+                "customer_id",
+                "customer",
+                "external_customer_id",
+                "label",
+                "source",
+                "name",
+                "metadata",
+            ],
+            id=_described("The id that the service gave the event.", _ID),
+            timestamp=_described("The time at which it happened.", _TIME),
+            organization_id=_described("The organization that the event belongs to.", _ID),
+            customer_id=_described("The id of the customer.", _or_null(_ID)),
+            customer=_described("The customer.", _reference("Customer")),
+            external_customer_id=_described(
+                "The caller's own identifier of the customer.", _STRING_OR_NULL
             ),
-        },
-        refused=_COUNT,
-        faults_total=_COUNT,
-        faults={
-            "type": "array",
-            "items": _object(
-                ["index", "path", "reason", "message"],
-                index=_COUNT,
-                path={"type": "string"},
-                reason={"type": "string"},
-                message={"type": "string"},
+            member_id=_described("Always null: members are not registered.", _STRING_OR_NULL),
+            external_member_id=_described(
+                "The member of the customer who acted, by the caller's own identifier.",
+                _STRING_OR_NULL,
             ),
-        },
-    ),
-    "Metrics": _object(
-        ["periods", "totals", "metrics"],
-        periods={
-            "type": "array",
-            "items": {
-                "allOf": [_object(["timestamp"], timestamp=_TIME), _reference("MetricNumbers")]
+            external_id=_described("The idempotency key.", _STRING_OR_NULL),
+            product_id=_described("The product that the event was made for.", _STRING_OR_NULL),
+            child_count=_described("The number of direct children.", _COUNT),
+            parent_id=_described("The id of the event that this one belongs to.", _or_null(_ID)),
+            label=_described(
+                "The label of the event's type, or the property of the event that the type names.",
+                _STRING,
+            ),
+            source=_described(
+                "Always `user`: system events are not stored as events.",
+                {"type": "string", "enum": ["user", "system"]},
+            ),
+            name=_described("The kind of event.", _STRING),
+            metadata={
+                "type": "object",
+                "description": "As it was sent; `_cost.amount` is a text with the exact amount.",
             },
-        },
-        totals=_reference("MetricNumbers"),
-        metrics={
-            "type": "object",
-            "additionalProperties": _object(
-                ["slug", "display_name", "type"],
-                slug={"type": "string"},
-                display_name={"type": "string"},
-                type={"type": "string", "enum": _METRIC_TYPES},
+        ),
+        "description": "A stored event.",
+    },
+    "IngestAnswer": {
+        **_object(
+            ["inserted", "duplicates"],
+            inserted=_described("The number of events that were stored by this request.", _COUNT),
+            duplicates={
+                **_COUNT,
+                "description": "Events whose external id was stored already, also with other "
+                "content.",
+            },
+            conflicts={
+                "type": "array",
+                "description": "The duplicates whose content differs from what is stored.",
+                "items": _object(
+                    ["index", "external_id", "event_id"],
+                    index=_described("The place of the event in the request, from 0.", _COUNT),
+                    external_id=_described("The external id of both events.", _STRING),
+                    event_id=_described("The id of the stored event.", _STRING),
+                ),
+            },
+            refused=_described("With `accept_valid`: the number of events not stored.", _COUNT),
+            faults_total=_described(
+                "With `accept_valid`: the number of all faults, also of those that are not listed.",
+                _COUNT,
             ),
-        },
-    ),
+            faults={
+                "type": "array",
+                "description": "With `accept_valid`: what is wrong with the events not stored.",
+                "items": _object(
+                    ["index", "path", "reason", "message"],
+                    index=_described("The place of the event in the request, from 0.", _COUNT),
+                    path=_described(
+                        "The field, such as `events[3].metadata._cost.amount`.", _STRING
+                    ),
+                    reason=_described("The reason, such as `AMOUNT_MALFORMED`.", _STRING),
+                    message=_described("What is wrong and what is allowed, for people.", _STRING),
+                ),
+            },
+        ),
+        "description": "What became of the events of a request.",
+    },
+    "Metrics": {
+        **_object(
+            ["periods", "totals", "metrics"],
+            periods={
+                "type": "array",
+                "description": "The metrics of each period, in order.",
+                "items": {
+                    "allOf": [
+                        _object(
+                            ["timestamp"],
+                            timestamp=_described("The beginning of the period.", _TIME),
+                        ),
+                        _reference("MetricNumbers"),
+                    ]
+                },
+            },
+            totals=_described("The metrics of the whole span.", _reference("MetricNumbers")),
+            metrics={
+                "type": "object",
+                "description": "What the answered metrics are, by slug.",
+                "additionalProperties": _object(
+                    ["slug", "display_name", "type"],
+                    slug=_described("The name of the metric for programs.", _STRING),
+                    display_name=_described("The name of the metric for people.", _STRING),
+                    type=_described("What is counted.", {"type": "string", "enum": _METRIC_TYPES}),
+                ),
+            },
+        ),
+        "description": "Metrics per period and in total.",
+    },
     "MetricNumbers": _NUMBERS,
-    "MetricsLimits": _object(
-        ["min_date", "intervals"],
-        min_date=_DATE,
-        intervals={
-            "type": "object",
-            "additionalProperties": _object(
-                ["min_days", "max_days"], min_days=_COUNT, max_days=_COUNT
+    "MetricsLimits": {
+        **_object(
+            ["min_date", "intervals"],
+            min_date=_described(
+                "The earliest day worth offering; earlier ones are answered too.", _DATE
             ),
-        },
-    ),
-    "EventName": _object(
-        ["name", "label", "source", "occurrences", "first_seen", "last_seen"], **_NAME_FIELDS
-    ),
-    "EventType": _object(
-        ["id", "created_at", "modified_at", "organization_id", *_NAME_FIELDS],
-        id=_ID,
-        created_at=_TIME,
-        modified_at=_or_null(_TIME),
-        label_property_selector={"type": ["string", "null"]},
-        organization_id=_ID,
-        **_NAME_FIELDS,
-    ),
-    "Dashboard": _object(
-        ["id", "created_at", "modified_at", "name", "metrics", "organization_id"],
-        id=_ID,
-        created_at=_TIME,
-        modified_at=_or_null(_TIME),
-        name={"type": "string"},
-        metrics={"type": "array", "items": {"type": "string"}},
-        organization_id=_ID,
-    ),
+            intervals={
+                "type": "object",
+                "description": "The limits by interval.",
+                "additionalProperties": _object(
+                    ["min_days", "max_days"],
+                    min_days=_described("The shortest span.", _COUNT),
+                    max_days=_described("The longest span.", _COUNT),
+                ),
+            },
+        ),
+        "description": "How long spans may be.",
+    },
+    "EventName": {
+        **_object(
+            ["name", "label", "source", "occurrences", "first_seen", "last_seen"], **_NAME_FIELDS
+        ),
+        "description": "A name of events.",
+    },
+    "EventType": {
+        **_object(
+            ["id", "created_at", "modified_at", "organization_id", *_NAME_FIELDS],
+            id=_described("The id, which follows from the organization and the name.", _ID),
+            created_at=_described("The time of the earliest event.", _TIME),
+            modified_at=_described(
+                "The time at which the label was last changed.", _or_null(_TIME)
+            ),
+            label_property_selector=_described(
+                "The property of an event that is its label, if it is a text.", _STRING_OR_NULL
+            ),
+            organization_id=_described("The organization that the type belongs to.", _ID),
+            **_NAME_FIELDS,
+        ),
+        "description": "A name of events, with its label.",
+    },
+    "Dashboard": {
+        **_object(
+            ["id", "created_at", "modified_at", "name", "metrics", "organization_id"],
+            id=_described("The id of the dashboard.", _ID),
+            created_at=_described("The time at which it was saved first.", _TIME),
+            modified_at=_described("The time at which it was last changed.", _or_null(_TIME)),
+            name=_described("The name, for people.", _STRING),
+            metrics=_described(
+                "The slugs of the metrics to show.", {"type": "array", "items": {"type": "string"}}
+            ),
+            organization_id=_described("The organization that the dashboard belongs to.", _ID),
+        ),
+        "description": "A saved dashboard.",
+    },
     "Customer": {
         **_object(
             ["id", "created_at", "external_id", "email", "organization_id", "avatar_url"],
-            id=_ID,
-            created_at=_TIME,
-            external_id={"type": "string"},
-            email={"type": "string"},
-            organization_id=_ID,
-            avatar_url={"type": "string"},
+            id=_described("The id that the service gave the customer.", _ID),
+            created_at=_described("The time at which the customer was registered.", _TIME),
+            external_id=_described("The caller's own identifier.", _STRING),
+            email=_described("An address that leads nowhere.", _STRING),
+            organization_id=_described("The organization that the customer belongs to.", _ID),
+            avatar_url=_described("A picture that is nowhere.", _STRING),
         ),
         "description": "Nothing but the external id is kept of a customer: `email` and "
         "`avatar_url` are made up, under a domain that does not exist.",
     },
-    "Pagination": _object(
-        ["total_count", "max_page", "has_next_page"],
-        total_count=_COUNT,
-        max_page=_COUNT,
-        has_next_page={"type": "boolean"},
-        next_cursor={"type": ["string", "null"]},
-    ),
+    "Pagination": {
+        **_object(
+            ["total_count", "max_page", "has_next_page"],
+            total_count=_described("The number of items of all pages.", _COUNT),
+            max_page=_described("The number of the last page.", _COUNT),
+            has_next_page=_described(
+                "Whether there is a page after this one.", {"type": "boolean"}
+            ),
+            next_cursor=_described("The `cursor` of the next page.", _STRING_OR_NULL),
+        ),
+        "description": "The place of a page in a list.",
+    },
     "ValidationError": {
         **_object(
             ["error", "detail"],
-            error={"type": "string", "const": "RequestValidationError"},
+            error=_described(
+                "The kind of error.", {"type": "string", "const": "RequestValidationError"}
+            ),
             detail={
                 "type": "array",
+                "description": "The faults.",
                 "minItems": 1,
                 "items": _object(
                     ["type", "loc", "msg"],
-                    type={"type": "string"},
-                    loc={"type": "array", "items": {"type": ["string", "integer"]}},
-                    msg={"type": "string"},
-                    input={"type": "string"},
+                    type=_described("The reason in small letters.", _STRING),
+                    loc=_described(
+                        "The path of the field, from `body` or `query` on.",
+                        {"type": "array", "items": {"type": ["string", "integer"]}},
+                    ),
+                    msg=_described("What is wrong and what is allowed, for people.", _STRING),
+                    input=_described("The value that was sent.", _STRING),
                 ),
             },
         ),
@@ -444,9 +545,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": {
         **_object(
             ["detail"],
-            error={"type": "string"},
-            error_description={"type": "string"},
-            detail={"type": "string"},
+            error=_described("The kind of error, such as `ResourceNotFound`.", _STRING),
+            error_description=_described(
+                "The same as `detail`, where a token is refused.", _STRING
+            ),
+            detail=_described("What went wrong, for people.", _STRING),
         ),
         "description": "What went wrong, and what to do.",
     },
@@ -454,9 +557,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 """The schemas that descriptions refer to."""
 
 _DASHBOARD: Final[Mapping[str, Schema]] = {
-    "name": {"type": "string", "minLength": 1, "maxLength": 256},
+    "name": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 256,
+        "description": "The name, for people.",
+    },
     "metrics": {
         "type": "array",
+        "description": "The slugs of the metrics to show.",
         "items": {"type": "string", "minLength": 1, "maxLength": 128},
         "maxItems": 10,
     },
@@ -472,8 +581,13 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
         "compressed by gzip or zstd.",
         body=_object(
             ["events"],
-            events={"type": "array", "items": _reference("NewEventJson")},
-            accept_valid={"type": "boolean"},
+            events=_described(
+                "The events.", {"type": "array", "items": _reference("NewEventJson")}
+            ),
+            accept_valid=_described(
+                "Whether valid events are stored although others are malformed.",
+                {"type": "boolean", "default": False},
+            ),
         ),
         answer=_reference("IngestAnswer"),
         errors=(400, 408, 413, 415, 422, 429),
@@ -520,7 +634,12 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
         "events",
         body=_object(
             [],
-            label={"type": ["string", "null"], "minLength": 1, "maxLength": 128},
+            label={
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": 128,
+                "description": "The label, for people.",
+            },
             label_property_selector={
                 "type": ["string", "null"],
                 "minLength": 1,
@@ -580,7 +699,13 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
         "customers",
         "Events register customers too. Fields but `external_id` are not kept.",
         body=_object(
-            ["external_id"], external_id={"type": "string", "minLength": 1, "maxLength": 256}
+            ["external_id"],
+            external_id={
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 256,
+                "description": "The caller's own identifier.",
+            },
         ),
         answer=_reference("Customer"),
         status=201,

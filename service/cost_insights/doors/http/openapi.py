@@ -36,6 +36,12 @@ _ERRORS: Final = {
     504: "The answer takes too long; ask for less.",
 }
 
+_PATH_PARTS: Final = {
+    "id": "The id, as answers show it.",
+    "external_id": "The caller's own identifier.",
+}
+"""The meanings of the variable parts of paths."""
+
 _ALWAYS: Final = (401, 403, 431, 500, 503)
 """The errors that every call may answer."""
 
@@ -146,7 +152,13 @@ def _operation(endpoint: Endpoint) -> Mapping[str, Any]:
         "description": f"{described.words} Needs the scope {scopes}.".strip(),
         "parameters": [
             *(
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                {
+                    "name": name,
+                    "in": "path",
+                    "description": _PATH_PARTS[name],
+                    "required": True,
+                    "schema": {"type": "string"},
+                }
                 for name in endpoint.path_parts
             ),
             *described.parameters,
@@ -194,7 +206,10 @@ def _probe(words: str, *statuses: int) -> Mapping[str, Any]:
     schema = {
         "type": "object",
         "required": ["status"],
-        "properties": {"status": {"type": "string"}, "detail": {"type": "string"}},
+        "properties": {
+            "status": {"type": "string", "description": "`alive`, `ready` or `not ready`."},
+            "detail": {"type": "string", "description": "Why it is not ready, for people."},
+        },
     }
     return {
         "operationId": words.partition(" ")[2].replace(" ", "_").replace(",", ""),
