@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from cost_insights.identity import Caller
 from cost_insights.identity.scopes import (
@@ -15,8 +16,7 @@ from cost_insights.identity.scopes import (
 )
 
 
-@dataclass(frozen=True)
-class CompatibleRequest:
+class CompatibleRequest(NamedTuple):
     """A request, taken apart but not checked."""
 
     path: Mapping[str, Any]
@@ -29,14 +29,13 @@ class CompatibleRequest:
     """JSON, or nothing where the endpoint has no body."""
 
 
-@dataclass(frozen=True)
-class CompatibleAnswer:
+class CompatibleAnswer(NamedTuple):
     """An answer that is not an error."""
 
     content: str
     status: int = 200
     media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 CompatibleCall = Callable[[Caller, CompatibleRequest], Awaitable[CompatibleAnswer]]

@@ -27,14 +27,19 @@ from cost_insights.api.operations import Call
 from cost_insights.doors.http.answers import error_answer, json_answer
 from cost_insights.doors.http.bodies import Headers, HttpLimits, announced_bytes, read_json
 from cost_insights.doors.http.connect import connect_routes
-from cost_insights.doors.http.measuring import Measured
+from cost_insights.doors.http.measuring import (
+    Direct,
+    Measured,
+    note_status,
+    request_id_header,
+)
 from cost_insights.doors.http.openapi import openapi_routes
 from cost_insights.doors.http.pages import page_routes
 from cost_insights.doors.http.protocol import certificate_of
 from cost_insights.doors.http.sessions import session_routes
 from cost_insights.errors import FAILURES
 from cost_insights.identity import Authenticator, Credentials
-from cost_insights.telemetry import Calls, MeasuredOperation, running_call
+from cost_insights.telemetry import Calls, MeasuredOperation, RunningCall, running_call
 from cost_insights.telemetry.measurements import HTTP
 
 _GZIP_BYTES_MIN: Final = 1_024
@@ -75,7 +80,7 @@ def application(
         *page_routes(),
         *connect_routes(calls, authenticator, limits=limits, measured_calls=measured_calls),
     ]
-    direct: dict[tuple[str, str], ASGIApp] = {}
+    direct: dict[tuple[str, str], Direct] = {}
     for endpoint in ENDPOINTS:
         call = compatible_calls[endpoint.name]
         handle = _CompatibleEndpoint(
@@ -87,7 +92,7 @@ def application(
         paths = {path, path.rstrip("/")}
         routes += [Route(path, handle, methods=[endpoint.method]) for path in paths]
         if endpoint.name in _DIRECT:
-            direct[endpoint.method, endpoint.path] = handle
+            direct[endpoint.method, endpoint.path] = handle.answer
     routed = Starlette(
         routes=routes,
         middleware=[
@@ -98,7 +103,7 @@ def application(
         exception_handlers={HTTPException: _no_route},
     )
     routed.router.redirect_slashes = False
-    app: ASGIApp = _Direct(direct, routed)
+    app: ASGIApp = routed
     if cors_origins:
         app = CORSMiddleware(
             app,
@@ -108,23 +113,7 @@ def application(
             expose_headers=_READABLE_HEADERS,
             max_age=7_200,
         )
-    return Measured(app, measured_calls)
-
-
-class _Direct:
-    """Leads to some endpoints at once, and to all others by way of routes and middleware.
-
-    Routes are tried one after the other, and with all layers around them that takes longer than
-    storing an event.
-    """
-
-    def __init__(self, endpoints: Mapping[tuple[str, str], ASGIApp], others: ASGIApp) -> None:
-        self._endpoints = endpoints
-        self._others = others
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._endpoints.get((scope["method"], scope["path"]), self._others)
-        await app(scope, receive, send)
+    return Measured(app, measured_calls, direct)
 
 
 class _OneSlash:
@@ -150,20 +139,35 @@ class _CompatibleEndpoint:
         limits: HttpLimits,
         measurements: MeasuredOperation,
     ) -> None:
-        self._endpoint = endpoint
         self._measurements = measurements
         self._call = call
         self._authenticator = authenticator
         self._limits = limits
         self._method = f"{endpoint.method} {endpoint.path}"
+        self._scopes = endpoint.scopes
+        self._has_body = endpoint.has_body
         self._ingests = endpoint.ingests
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint, budget, bytes_max = self._endpoint, self._limits.budget, self._limits.bytes_max
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        running = running_call()
+        assert running is not None  # noqa: S101 - every call is measured
+        return self.answer(running, scope, receive, send, shows_id=False)
+
+    async def answer(
+        self,
+        running: RunningCall,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        shows_id: bool = True,
+    ) -> None:
+        """Answers a request; `shows_id` says that nobody else notes the status and sends the id of
+        the request."""
+        budget, bytes_max = self._limits.budget, self._limits.bytes_max
         headers: Headers = dict(scope["headers"])
         caller = reservation = refusal = None
-        if (running := running_call()) is not None:
-            running.is_of(self._measurements)
+        running.is_of(self._measurements)
         # A request is in work until the last byte of its answer is written.
         try:
             try:
@@ -179,10 +183,10 @@ class _CompatibleEndpoint:
                     )
                 )
                 caller = await self._authenticator.authorize(
-                    credentials, method=self._method, scopes=endpoint.scopes
+                    credentials, method=self._method, scopes=self._scopes
                 )
                 size = CALL_BYTES
-                if endpoint.has_body:
+                if self._has_body:
                     size = max(size, COPIES * announced_bytes(headers, bytes_max))
                 reservation = budget.reserve(caller.organization, size, ingests=self._ingests)
                 if reservation is None:
@@ -190,7 +194,7 @@ class _CompatibleEndpoint:
                         caller.organization, size, ingests=self._ingests
                     )
                 body = b""
-                if endpoint.has_body:
+                if self._has_body:
                     body = await read_json(headers, receive, bytes_max, reservation)
                 query = scope["query_string"]
                 answer = await self._call(
@@ -205,16 +209,23 @@ class _CompatibleEndpoint:
                 organization = None if caller is None else caller.organization.name
                 refusal = error_answer(error, method=self._method, organization=organization)
             if refusal is not None:
+                if shows_id:
+                    note_status(running, refusal.status_code)
+                    refusal.raw_headers.append(request_id_header(running))
                 await refusal(scope, receive, send)
                 return
             content = answer.content.encode()
-            answered = [
-                (b"content-length", b"%d" % len(content)),
-                (b"content-type", answer.media_type.encode()),
-                *((name.encode(), value.encode()) for name, value in answer.headers.items()),
-            ]
-            if answer.status == 204:
-                answered = []
+            answered = []
+            if answer.status != 204:
+                answered = [
+                    (b"content-length", b"%d" % len(content)),
+                    (b"content-type", answer.media_type.encode()),
+                ]
+                for name, value in answer.headers.items():
+                    answered.append((name.encode(), value.encode()))
+            if shows_id:
+                note_status(running, answer.status)
+                answered.append(request_id_header(running))
             await send(
                 {"type": "http.response.start", "status": answer.status, "headers": answered}
             )

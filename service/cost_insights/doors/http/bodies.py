@@ -62,7 +62,16 @@ async def read_json(
             f"the content-encoding {encoding!r} is not supported; allowed are {allowed}",
             headers={"accept-encoding": allowed},
         )
-    body = await _read(headers.get(b"content-length", b""), receive, bytes_max, reservation)
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > bytes_max:
+        raise too_large(int(length), bytes_max)
+    part = _connected(await receive())
+    body: bytes = part.get("body", b"")
+    # Most bodies come in one piece, which need not be copied.
+    if part.get("more_body", False):
+        body = await _whole(body, receive, bytes_max, reservation)
+    elif len(body) > bytes_max:
+        raise too_large(len(body), bytes_max)
     if encoding not in ENCODINGS:
         return body
     with await reservation.beside(COPIES * ENCODINGS[encoding].content_bytes(body, bytes_max)):
@@ -85,29 +94,21 @@ def check_json(content_type: str) -> None:
         )
 
 
-async def _read(length: bytes, receive: Receive, bytes_max: int, reservation: Reservation) -> bytes:
-    if length.isdigit() and int(length) > bytes_max:
-        raise too_large(int(length), bytes_max)
-    # Most bodies come in one piece, which need not be copied.
-    part = await _part(receive)
-    if not part.get("more_body", False):
-        body: bytes = part.get("body", b"")
-        if len(body) > bytes_max:
-            raise too_large(len(body), bytes_max)
-        return body
-    parts = bytearray(part.get("body", b""))
-    while part.get("more_body", False):
-        part = await _part(receive)
+async def _whole(first: bytes, receive: Receive, bytes_max: int, reservation: Reservation) -> bytes:
+    parts = bytearray(first)
+    more = True
+    while more:
+        part = _connected(await receive())
         parts += part.get("body", b"")
         if len(parts) > bytes_max:
             raise too_large(len(parts), bytes_max)
         reservation.enlarge(COPIES * len(parts))
+        more = part.get("more_body", False)
     return bytes(parts)
 
 
-async def _part(receive: Receive) -> Message:
+def _connected(part: Message) -> Message:
     """A part of a body; raises HttpError if the client has left, or took too long."""
-    part = await receive()
     if part["type"] == "http.disconnect":
         raise HttpError(400, "the connection ended before the body did")
     return part
