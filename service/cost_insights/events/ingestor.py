@@ -10,11 +10,11 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict, TypeVar
+from typing import NamedTuple, TypedDict
 
 from cost_insights import clock
 from cost_insights._native import events as native
@@ -51,8 +51,6 @@ _GATHERING_SECONDS = 0.016
 there as were sent meanwhile and before, but only so long: a transaction costs more than what it
 holds where requests are small, and whoever sends several goes on once those before are answered."""
 
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True)
 class IngestResult:
@@ -71,8 +69,7 @@ class _Decoding(TypedDict):
     limits: Limits
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     submission: Submission
     request_bytes: int
     outcome: asyncio.Future[Outcome]
@@ -131,29 +128,16 @@ class Ingestor:
         self._preparer.shutdown()
         self._writer.shutdown()
 
-    async def decode(self, organization: Organization, request: bytes) -> EventBatch:
+    def decode(self, organization: Organization, request: bytes) -> Awaitable[EventBatch]:
         """Reads an encoded `IngestEventsRequest`, unless there is no room for what is in it.
 
         Raises OverloadedError if too much waits, ShuttingDownError while the service stops.
         """
-        # Refused before it costs anything, and again once it is known how much it holds.
-        self._admit(organization, len(request))
-        batch = await self._decoded(
-            len(request),
-            lambda: native.decode_events(request, **self._decoding(organization)),
-        )
-        self._count_faults(batch)
-        return batch
+        return self._decode(native.decode_events, organization, request)
 
-    async def decode_json(self, organization: Organization, body: bytes) -> EventBatch:
+    def decode_json(self, organization: Organization, body: bytes) -> Awaitable[EventBatch]:
         """Reads an `IngestEventsRequest` written as JSON, as `decode` reads an encoded one."""
-        self._admit(organization, len(body))
-        batch = await self._decoded(
-            len(body),
-            lambda: native.decode_events_json(body, **self._decoding(organization)),
-        )
-        self._count_faults(batch)
-        return batch
+        return self._decode(native.decode_events_json, organization, body)
 
     async def store(
         self,
@@ -182,12 +166,13 @@ class Ingestor:
         self, organization: Organization, request: bytes, stream_id: str
     ) -> StreamedBatch:
         """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
-        streamed = await self._decoded(
-            len(request),
-            lambda: native.decode_streamed(
-                request, stream_id=stream_id, **self._decoding(organization)
-            ),
-        )
+        decoding = self._decoding(organization)
+        if len(request) <= _INLINE_BYTES_MAX:
+            streamed = native.decode_streamed(request, stream_id=stream_id, **decoding)
+        else:
+            streamed = await asyncio.to_thread(
+                native.decode_streamed, request, stream_id=stream_id, **decoding
+            )
         self._count_faults(streamed.batch)
         return streamed
 
@@ -232,11 +217,18 @@ class Ingestor:
         measurements.waiting_events_max.set(self._waiting_events_max)
         measurements.waiting_bytes.set(self._waiting_bytes)
 
-    async def _decoded(self, request_bytes: int, decode: Callable[[], _T]) -> _T:
-        # A large request is decoded in a thread, so that others are served meanwhile.
-        if request_bytes <= _INLINE_BYTES_MAX:
-            return decode()
-        return await asyncio.to_thread(decode)
+    async def _decode(
+        self, decode: Callable[..., EventBatch], organization: Organization, request: bytes
+    ) -> EventBatch:
+        # Refused before it costs anything, and again once it is known how much it holds.
+        self._admit(organization, len(request))
+        decoding = self._decoding(organization)
+        if len(request) <= _INLINE_BYTES_MAX:
+            batch = decode(request, **decoding)
+        else:
+            batch = await asyncio.to_thread(decode, request, **decoding)
+        self._count_faults(batch)
+        return batch
 
     def _decoding(self, organization: Organization) -> _Decoding:
         return _Decoding(

@@ -145,7 +145,9 @@ class Authenticator:
         return caller
 
     async def _without_token(self, carried: str, names_this_machine: bool) -> Caller:
-        known = None if self._closed else await self._known(_NO_TOKEN)
+        known = None
+        if not self._closed:
+            known = self._look_ups.kept(_NO_TOKEN) or await self._look_ups.value(_NO_TOKEN)
         if known is None:
             self._closed = True
             raise UnauthenticatedError(
@@ -163,7 +165,7 @@ class Authenticator:
 
     async def _alive(self, key: bytes) -> _Known:
         """The token with this hash; raises UnauthenticatedError if there is none that works."""
-        known = await self._known(key)
+        known = self._look_ups.kept(key) or await self._look_ups.value(key)
         if known is None or known.is_certificate:
             raise UnauthenticatedError("unknown access token", reason="TOKEN_UNKNOWN")
         _check_alive(known)
@@ -171,7 +173,7 @@ class Authenticator:
         return known
 
     async def _with_certificate(self, key: bytes, names_this_machine: bool) -> Caller:
-        known = await self._known(key)
+        known = self._look_ups.kept(key) or await self._look_ups.value(key)
         if known is None or not known.is_certificate:
             return await self._without_token(
                 "no access token, and its client certificate is not registered as one",
@@ -180,10 +182,6 @@ class Authenticator:
         _check_alive(known)
         self.uses.note(key)
         return known.caller
-
-    async def _known(self, key: bytes) -> _Known | None:
-        known = self._look_ups.kept(key)
-        return await self._look_ups.value(key) if known is None else known
 
     def _find(self, keys: Collection[bytes]) -> Mapping[bytes, _Known]:
         found: dict[bytes, _Known] = {}
