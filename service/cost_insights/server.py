@@ -33,6 +33,10 @@ _log = logging.getLogger(__name__)
 _SWITCH_SECONDS = 0.000_5
 """The time for which a thread keeps the interpreter's lock while another waits for it."""
 
+_YOUNG_OBJECTS_MAX = 10_000
+"""The number of new objects after which the garbage collector looks for cycles among them. The
+requests in work hold many more than Python's default of 700, so it would look in vain."""
+
 
 _ADMIN_CONNECTIONS_MAX = 16
 """The number of connections to the address for administrators."""
@@ -193,8 +197,9 @@ async def serve(
     try:
         await server.start()
         # The objects made so far live as long as the process, so the garbage collector need not
-        # look at them again.
+        # look at them again; and those of a request are many, but end with it.
         gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS_MAX)
         ready(server)
         await stopping.wait()
         _end_anyway(settings.drain_seconds + _STOP_SECONDS)
