@@ -138,6 +138,17 @@ def database_url(engine: str, databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def postgresql_url(databases: Databases) -> Iterator[str]:
+    """A new database on PostgreSQL with its schema, on a server with the settings of Debian."""
+    from cost_insights.store import Store
+
+    with databases.fresh("postgresql") as url:
+        with closing(Store(url)) as store:
+            store.upgrade()
+        yield url
+
+
+@pytest.fixture
 def store(database_url: str) -> "Iterator[Store]":
     """A store of its own, which holds nothing yet."""
     from cost_insights.store import Store

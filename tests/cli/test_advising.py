@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg
-import pytest
 import sqlalchemy as sa
 
 from cost_insights.store import Store
@@ -15,15 +13,6 @@ from tests.support.citus import make_coordinator
 from tests.support.command_line import Command
 from tests.support.databases import Databases
 from tests.support.postgresql import Cluster, folder_for_cluster, libpq_url
-
-
-@pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    """A new database with its schema, on a server with the settings of Debian."""
-    with databases.fresh("postgresql") as url:
-        with closing(Store(url)) as store:
-            store.upgrade()
-        yield url
 
 
 def test_advice_can_be_followed(quick: Command) -> None:
@@ -63,13 +52,13 @@ def test_advice_can_be_followed(quick: Command) -> None:
             cluster.stop()
 
 
-def test_what_is_unsafe_comes_first(url: str, quick: Command) -> None:
+def test_what_is_unsafe_comes_first(postgresql_url: str, quick: Command) -> None:
     """Settings that may lose events are named before those that make them slow."""
-    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
-        name = sa.make_url(url).database
+    with psycopg.connect(libpq_url(postgresql_url), autocommit=True) as connection:
+        name = sa.make_url(postgresql_url).database
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
         connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '5s'".encode())
-    done = quick("db", "advise", "--json", "--workers", "20", "--database-url", url)
+    done = quick("db", "advise", "--json", "--workers", "20", "--database-url", postgresql_url)
     assert (done.returncode, done.stderr) == (0, "")
     advice = {one["setting"]: one for one in json.loads(done.stdout)}
     # The server of the tests runs without fsync.
@@ -89,16 +78,16 @@ def test_what_is_unsafe_comes_first(url: str, quick: Command) -> None:
     assert connections["needs_restart"]
 
 
-def test_memory_that_cannot_be_seen(url: str, quick: Command) -> None:
+def test_memory_that_cannot_be_seen(postgresql_url: str, quick: Command) -> None:
     """A role without privileges gets the advice that needs no memory, and is told of the option."""
-    plain = sa.make_url(url).set(username="plain").render_as_string(hide_password=False)
-    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+    plain = sa.make_url(postgresql_url).set(username="plain").render_as_string(hide_password=False)
+    with psycopg.connect(libpq_url(postgresql_url), autocommit=True) as connection:
         connection.execute("CREATE ROLE plain LOGIN")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
     try:
         done = quick("db", "advise", "--database-url", plain)
     finally:
-        with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+        with psycopg.connect(libpq_url(postgresql_url), autocommit=True) as connection:
             connection.execute("DROP OWNED BY plain")
             connection.execute("DROP ROLE plain")
     assert (done.returncode, done.stderr) == (0, "")
@@ -108,9 +97,9 @@ def test_memory_that_cannot_be_seen(url: str, quick: Command) -> None:
     assert "ALTER SYSTEM SET max_wal_size = '16GB';" in done.stdout
 
 
-def test_keys_that_do_not_fit_into_memory(url: str) -> None:
+def test_keys_that_do_not_fit_into_memory(postgresql_url: str) -> None:
     """Where the ids of events outgrow the memory, no setting helps."""
-    with closing(Store(url)) as store, store.read() as connection:
+    with closing(Store(postgresql_url)) as store, store.read() as connection:
         server = read_server(connection)
     assert server.key_bytes > 0
     large = dataclasses.replace(server, memory_bytes=16 * GB, key_bytes=9 * GB)
@@ -121,11 +110,11 @@ def test_keys_that_do_not_fit_into_memory(url: str) -> None:
     assert "memory" not in {one.setting for one in advice_for(small, connections=14)}
 
 
-def test_events_on_workers(url: str, quick: Command) -> None:
+def test_events_on_workers(postgresql_url: str, quick: Command) -> None:
     """The settings of a coordinator are not those of its workers."""
-    make_coordinator(url, workers=3)
-    assert quick("db", "distribute", "--database-url", url).returncode == 0
-    done = quick("db", "advise", "--database-url", url)
+    make_coordinator(postgresql_url, workers=3)
+    assert quick("db", "distribute", "--database-url", postgresql_url).returncode == 0
+    done = quick("db", "advise", "--database-url", postgresql_url)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the events are on 3 workers, each of which has settings of its own\n" in done.stdout
 

@@ -9,7 +9,6 @@ from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from cost_insights.cells import CellCache
@@ -32,7 +31,6 @@ from cost_insights.identity import Organization
 from cost_insights.store import Store
 from cost_insights.store.distribution import DISTRIBUTED
 from tests.support.citus import make_coordinator
-from tests.support.databases import Databases
 from tests.support.events import event_at
 from tests.support.records import new_organization
 from tests.support.segments import START, compact
@@ -66,24 +64,15 @@ SEARCHES = (
 )
 
 
-@pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    """A new database with its schema."""
-    with databases.fresh("postgresql") as url:
-        with closing(Store(url)) as store:
-            store.upgrade()
-        yield url
-
-
-def test_statements_that_a_cluster_runs(url: str) -> None:
+def test_statements_that_a_cluster_runs(postgresql_url: str) -> None:
     """Pages and single events are the same on a cluster, and every statement is one it runs."""
-    with closing(Store(url)) as store:
+    with closing(Store(postgresql_url)) as store:
         owner = new_organization(store)
         parent = _fill(store, owner)
         searches = [*SEARCHES, EventSearch(EventFilter(), parent=parent.id, depth=2)]
         expected = [_pages(store, owner, one) for one in searches]
-    make_coordinator(url)
-    with closing(Store(url)) as store:
+    make_coordinator(postgresql_url)
+    with closing(Store(postgresql_url)) as store:
         plans: list[Any] = []
         sa.event.listen(store._engine, "before_cursor_execute", _collector(plans))
         assert [_pages(store, owner, one) for one in searches] == expected
@@ -93,7 +82,7 @@ def test_statements_that_a_cluster_runs(url: str) -> None:
     assert [fault for plan in plans for fault in _faults(plan, is_repeated=False)] == []
 
 
-def test_faults_are_found(url: str) -> None:
+def test_faults_are_found(postgresql_url: str) -> None:
     """Statements that a cluster refuses are told from those that it runs."""
     child = "SELECT count(*) FROM event AS child WHERE child.parent_id = event.id"
     each = "SELECT id FROM event AS child WHERE child.parent_id = event.id OFFSET 0"
@@ -107,7 +96,7 @@ def test_faults_are_found(url: str) -> None:
         "SELECT (SELECT timestamp_us FROM event ORDER BY 1 LIMIT 1)",
         f"WITH page AS MATERIALIZED ({page}) SELECT FROM event WHERE parent_id IN (TABLE page)",
     ]
-    with closing(Store(url)) as store, store.read() as connection:
+    with closing(Store(postgresql_url)) as store, store.read() as connection:
         for statement, is_refused in [(one, True) for one in refused] + [
             (one, False) for one in allowed
         ]:
