@@ -1,6 +1,6 @@
 """Writes the pages of the API reference: `rpcs.md` and `http.md`.
 
-    python tests/tools/api_reference.py PROTOS.binpb FOLDER
+    python -m tests.tools.api_reference PROTOS.binpb FOLDER
 
 The first is made of a `FileDescriptorSet` that holds its comments, the second of the OpenAPI
 document that the service itself gives out.
@@ -17,8 +17,7 @@ from google.protobuf import descriptor_pb2
 
 from cost_insights.api.operations import OPERATIONS
 from cost_insights.doors.http.openapi import document
-
-PACKAGE = "cost_insights.v1"
+from tests.support.commented_protos import PACKAGE, CommentedProtos
 
 Field = descriptor_pb2.FieldDescriptorProto
 Schema = Mapping[str, Any]
@@ -44,20 +43,15 @@ An access token is sent as `Authorization: Bearer TOKEN`, once the service has o
 class ProtoPage:
     """The page of the services, messages and enums of a set of files."""
 
-    def __init__(self, files: Sequence[descriptor_pb2.FileDescriptorProto]) -> None:
-        self._files = [file for file in files if file.package == PACKAGE]
-        self._comments = {
-            (file.name, tuple(location.path)): location.leading_comments
-            for file in self._files
-            for location in file.source_code_info.location
-        }
+    def __init__(self, protos: CommentedProtos) -> None:
+        self._protos = protos
 
     def text(self) -> str:
         """The whole page."""
         return "\n".join([_RPCS, *self._services(), *self._messages(), *self._enums()])
 
     def _services(self) -> Iterator[str]:
-        for file in self._files:
+        for file in self._protos.files:
             for place, service in enumerate(file.service):
                 yield f"## {service.name} {{: #{service.name} }}\n"
                 yield self._words(file, 6, place)
@@ -69,7 +63,7 @@ class ProtoPage:
 
     def _messages(self) -> Iterator[str]:
         yield "## Messages\n"
-        for file in self._files:
+        for file in self._protos.files:
             for place, message in enumerate(file.message_type):
                 yield f"### {message.name} {{: #{message.name} }}\n"
                 yield self._words(file, 4, place)
@@ -87,7 +81,7 @@ class ProtoPage:
 
     def _enums(self) -> Iterator[str]:
         yield "## Enums\n"
-        for file in self._files:
+        for file in self._protos.files:
             for place, enum in enumerate(file.enum_type):
                 yield f"### {enum.name} {{: #{enum.name} }}\n"
                 yield self._words(file, 5, place)
@@ -107,10 +101,8 @@ class ProtoPage:
         self, file: descriptor_pb2.FileDescriptorProto, path: tuple[int, ...]
     ) -> Iterator[str]:
         """The comment of an element: its paragraphs, and its indented lines as code."""
-        for paragraph in self._comments.get((file.name, path), "").split("\n\n"):
-            words = " ".join(paragraph.split())
-            if words:
-                yield f"`{words}`" if paragraph.startswith("     ") else words
+        for words, is_code in self._protos.comment(file, path):
+            yield f"`{words}`" if is_code else words
 
     def _words(self, file: descriptor_pb2.FileDescriptorProto, *path: int) -> str:
         return "\n\n".join(self._paragraphs(file, path)) + "\n"
@@ -284,9 +276,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def main() -> None:
     """Reads the set that the first argument names and writes into the folder of the second."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(Path(sys.argv[1]).read_bytes())
+    protos = CommentedProtos(Path(sys.argv[1]))
     folder = Path(sys.argv[2])
-    (folder / "rpcs.md").write_text(ProtoPage(files.file).text())
+    (folder / "rpcs.md").write_text(ProtoPage(protos).text())
     (folder / "http.md").write_text(http_page(json.loads(document())))
 
 

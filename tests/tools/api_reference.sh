@@ -4,4 +4,4 @@ set -eu
 image=$(mktemp)
 trap 'rm -f "$image"' EXIT
 sh tests/tools/image.sh proto "$image" --include_source_info
-.venv/bin/python tests/tools/api_reference.py "$image" "$1"
+.venv/bin/python -m tests.tools.api_reference "$image" "$1"

@@ -31,4 +31,4 @@ done
 rm -rf "$1"
 mv "$out/cost_insights/v1" "$1"
 sh tests/tools/image.sh proto "$out/protos.binpb" --include_source_info
-$bin/python tests/tools/openapi.py "$out/protos.binpb" > "$2"
+$bin/python -m tests.tools.openapi "$out/protos.binpb" > "$2"

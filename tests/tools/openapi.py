@@ -1,6 +1,6 @@
 """Writes the OpenAPI document of the RPCs, from a `FileDescriptorSet` that holds its comments.
 
-    python tests/tools/openapi.py PROTOS.binpb > rpcs.openapi.json
+    python -m tests.tools.openapi PROTOS.binpb > rpcs.openapi.json
 
 RPCs are described as the Connect protocol takes them, with the JSON form of messages that protobuf
 defines. Streams are left out: OpenAPI has no words for them.
@@ -16,7 +16,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pb2
 
-PACKAGE = "cost_insights.v1"
+from tests.support.commented_protos import PACKAGE, CommentedProtos
 
 Field = descriptor_pb2.FieldDescriptorProto
 Schema = dict[str, Any]
@@ -67,20 +67,15 @@ _ERROR: Schema = {
 }
 
 
-class Protos:
-    """The messages and services of a set of files, with their comments."""
+class RpcDocument:
+    """The part of the document about RPCs."""
 
-    def __init__(self, files: Sequence[descriptor_pb2.FileDescriptorProto]) -> None:
-        self._files = [file for file in files if file.package == PACKAGE]
-        self._comments = {
-            (file.name, tuple(location.path)): location.leading_comments
-            for file in self._files
-            for location in file.source_code_info.location
-        }
-        self._messages = dict(_all_messages(self._files))
+    def __init__(self, protos: CommentedProtos) -> None:
+        self._protos = protos
+        self._messages = dict(_all_messages(protos.files))
         self._enums = {
             f".{PACKAGE}.{enum.name}": (file, (5, place), enum)
-            for file in self._files
+            for file in protos.files
             for place, enum in enumerate(file.enum_type)
         }
         self._needed: dict[str, Schema] = {}
@@ -88,7 +83,7 @@ class Protos:
     def document(self) -> Schema:
         """The paths and schemas of every RPC that is no stream."""
         paths: dict[str, Schema] = {}
-        for file in self._files:
+        for file in self._protos.files:
             for place, service in enumerate(file.service):
                 for number, method in enumerate(service.method):
                     if not method.server_streaming:
@@ -169,8 +164,7 @@ class Protos:
 
     def _words(self, file: descriptor_pb2.FileDescriptorProto, path: tuple[int, ...]) -> str:
         """The comment of an element: its paragraphs, each in one line."""
-        paragraphs = self._comments.get((file.name, path), "").strip().split("\n\n")
-        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return "\n\n".join(words for words, _ in self._protos.comment(file, path))
 
 
 def _all_messages(
@@ -192,8 +186,8 @@ def _first_sentence(words: str) -> str:
 
 def main() -> None:
     """Reads the file named by the first argument and prints the document."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(Path(sys.argv[1]).read_bytes())
-    print(json.dumps(Protos(files.file).document(), indent=1, ensure_ascii=False))
+    protos = CommentedProtos(Path(sys.argv[1]))
+    print(json.dumps(RpcDocument(protos).document(), indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":
