@@ -286,6 +286,11 @@ def test_without_a_span_it_shows_the_last_thirty_days(quick: Command, filled: Se
             "--interval: rows of FOCUS have no interval; it must be left out (FIELDS_CONFLICT)",
         ),
         (["--focus", "--group-by", "customer"], "rows of FOCUS have no --group-by;"),
+        (["--csv", "--totals"], "--group-by is absent or empty; it is required"),
+        (
+            ["--csv", "--totals", "--group-by", "customer", "--groups-max", "3"],
+            "--groups-max: totals are those of every group; --groups-max must be left out",
+        ),
     ],
 )
 def test_what_the_service_refuses_names_the_flag(
@@ -301,7 +306,7 @@ def test_what_the_service_refuses_names_the_flag(
 
 def test_every_field_of_the_request_has_a_flag() -> None:
     """A field that the service may refuse is known by its flag."""
-    assert set(FLAGS) == set(GetMetricsRequest.DESCRIPTOR.fields_by_name)
+    assert set(FLAGS) == {*GetMetricsRequest.DESCRIPTOR.fields_by_name, "totals"}
 
 
 # Revenue
@@ -552,6 +557,11 @@ def test_exports_json_lines(quick: Command, filled: Service) -> None:
         {"timestamp": "2026-11-01T00:00:00+00:00", "group": "b", "others": False, "costs": "0.2"},
         {"timestamp": "2026-11-01T00:00:00+00:00", "group": "", "others": True, "costs": "0.1"},
     ]
+    done = quick(
+        *("metrics", "--start", "2026-11-01", "--end", "2026-11-01", "--csv", "--totals"),
+        *("--metric", "costs", "--group-by", "customer", "--address", filled.address),
+    )
+    assert done.stdout == "Group,Others,Costs\r\nb,false,0.2\r\na,false,0.1\r\n"
 
 
 def test_exports_focus(quick: Command, filled: Service) -> None:
@@ -599,6 +609,11 @@ def test_one_format_at_a_time(quick: Command) -> None:
     done = quick("metrics", "--csv", "--focus")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "cost-insights: --csv and --focus exclude each other\n"
+    done = quick("metrics", "--focus", "--totals")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "cost-insights: --totals needs --csv or --json-lines\n",
+    )
 
 
 def test_digits_are_aligned_at_the_point() -> None:

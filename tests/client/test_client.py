@@ -353,6 +353,8 @@ def test_exports(service: Service) -> None:
             groups_max=1,
         )
         assert "".join(grouped) == GROUPED
+        of_names = client.export(**NOVEMBER, totals=True, metrics=["costs"], group_by="event_name")
+        assert "".join(of_names) == "Group,Others,Costs\r\nb,false,1\r\na,false,0.5\r\n"
         focus = "".join(client.export(**NOVEMBER, export_format="focus")).splitlines()
         assert [line.partition(",")[0] for line in focus] == ["BilledCost", "0.005", "0.01"]
         with pytest.raises(RefusedError) as refused:

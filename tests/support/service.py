@@ -195,10 +195,18 @@ class Caller:
 
     def export(self, written: str = "csv", **request: Any) -> list[str]:
         """The parts of an export, UTC by default."""
+        return self._export(written, request, totals=False)
+
+    def export_totals(self, written: str = "csv", **request: Any) -> list[str]:
+        """The parts of an export of the totals of every group."""
+        return self._export(written, request, totals=True)
+
+    def _export(self, written: str, request: Mapping[str, Any], *, totals: bool) -> list[str]:
         answers = self.metrics.ExportMetrics(
             metrics_service_pb2.ExportMetricsRequest(
                 metrics=metrics_service_pb2.GetMetricsRequest(**request),
                 format=metrics_service_pb2.ExportFormat.Value(f"EXPORT_FORMAT_{written.upper()}"),
+                totals=totals,
             ),
             metadata=self.metadata,
             timeout=CALL_SECONDS_MAX,

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from functools import partial
 
 from cost_insights.api.turns import Turns
@@ -40,23 +40,28 @@ class Exports:
         )
 
     def parts(
-        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        written: ExportFormat,
+        *,
+        totals: bool,
     ) -> AsyncGenerator[str, None]:
-        """The export, some whole lines at a time; all of it from one snapshot.
+        """The export, some whole lines at a time; all of it from one snapshot. `totals` is whether
+        it has those of every group instead of the periods of some.
 
         Raises QueryTooSlowError where reading what makes a part takes too long, or where
         the caller takes the parts too slowly: meanwhile nobody else has the connection.
         """
         if written is ExportFormat.FOCUS:
             return self._cost_row_parts(organization, question)
-        return self._answer_parts(organization, question, written)
+        read = self._exporter.total_parts if totals else self._exporter.answer_parts
+        return self._answer_parts(organization, partial(read, organization, question, written))
 
     async def _answer_parts(
-        self, organization: Organization, question: MetricsQuestion, written: ExportFormat
+        self, organization: Organization, read: Callable[[Deadline], Iterator[str]]
     ) -> AsyncGenerator[str, None]:
-        parts = await self._work.answer(
-            organization, partial(self._exporter.answer_parts, organization, question, written)
-        )
+        parts = await self._work.answer(organization, read)
         while (part := await asyncio.to_thread(next, parts, None)) is not None:
             yield part
 

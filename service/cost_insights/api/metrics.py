@@ -120,7 +120,7 @@ def metrics_calls(reader: MetricsReader, exports: Exports, work: Work) -> Mappin
     ) -> AsyncGenerator[metrics_service_pb2.ExportMetricsResponse, None]:
         written, question = _export(request)
         async with contextlib.aclosing(
-            exports.parts(caller.organization, question, written)
+            exports.parts(caller.organization, question, written, totals=request.totals)
         ) as parts:
             async for part in parts:
                 yield metrics_service_pb2.ExportMetricsResponse(rows=part)
@@ -196,6 +196,8 @@ def _export(
     written = _export_format(checks, request.format)
     if written is ExportFormat.FOCUS:
         _check_details(checks, request.metrics)
+    if request.totals:
+        _check_totals(checks, request)
     checks.finish()
     try:
         return written, _question(request.metrics)
@@ -225,6 +227,30 @@ def _check_details(checks: Checks, request: metrics_service_pb2.GetMetricsReques
                     str(value)[:64],
                     {"other": "format"},
                 )
+            )
+
+
+def _check_totals(checks: Checks, request: metrics_service_pb2.ExportMetricsRequest) -> None:
+    """Refuses totals of no groups or of some: every group has a row."""
+    checks.required("metrics.group_by", request.metrics.group_by)
+    for path, value, other, words in (
+        (
+            "metrics.groups_max",
+            request.metrics.groups_max,
+            "totals",
+            "totals are those of every group; groups_max must be left out",
+        ),
+        (
+            "totals",
+            request.format == metrics_service_pb2.EXPORT_FORMAT_FOCUS,
+            "format",
+            "rows of FOCUS have no totals; it must be left out",
+        ),
+    ):
+        if value:
+            facts = {"other": other}
+            checks.faults.append(
+                FieldFault(path, "FIELDS_CONFLICT", words, str(value).lower(), facts)
             )
 
 

@@ -57,6 +57,7 @@ from cost_insights.cli.metrics_options import (
     ProductOption,
     StartOption,
     TimezoneOption,
+    TotalsOption,
 )
 from cost_insights.cli.plot import plot_costs, plot_margin
 from cost_insights.cli.suggestions import first_event
@@ -134,6 +135,7 @@ def metrics(
     json_lines: JsonLinesOption = False,
     csv: CsvOption = False,
     focus: FocusOption = False,
+    totals: TotalsOption = False,
     address: AddressOption = None,
     token: TokenOption = None,
     tls: TlsOption = False,
@@ -164,6 +166,8 @@ def metrics(
     chosen = [f"--{name}" for name, is_chosen in formats.items() if is_chosen]
     if len(chosen) > 1:
         raise usage(f"{chosen[0]} and {chosen[1]} exclude each other")
+    if totals and not (csv or json_lines):
+        raise usage("--totals needs --csv or --json-lines")
     is_table = not chosen
     first, last = _span(start, end, timezone)
     request = GetMetricsRequest(
@@ -200,7 +204,14 @@ def metrics(
         out.print(shown, markup=False, soft_wrap=True)
     else:
         name = chosen[0].removeprefix("--").replace("-", "_").upper()
-        _export(service, request, ExportFormat.Value(f"EXPORT_FORMAT_{name}"))
+        _export(
+            service,
+            ExportMetricsRequest(
+                metrics=request,
+                format=ExportFormat.Value(f"EXPORT_FORMAT_{name}"),
+                totals=totals,
+            ),
+        )
 
 
 def _span(start: str | None, end: str | None, timezone: str) -> tuple[str, str]:
@@ -288,14 +299,12 @@ def _days_with_events(service: Service, request: GetMetricsRequest) -> tuple[str
     return first[0][:10], last[-1][:10]
 
 
-def _export(service: Service, request: GetMetricsRequest, written: ExportFormat.ValueType) -> None:
+def _export(service: Service, request: ExportMetricsRequest) -> None:
     """Writes rows to stdout as they come."""
     with service.channel() as channel:
         try:
             for part in MetricsServiceStub(channel).ExportMetrics(
-                ExportMetricsRequest(metrics=request, format=written),
-                timeout=EXPORT_SECONDS,
-                metadata=service.metadata(),
+                request, timeout=EXPORT_SECONDS, metadata=service.metadata()
             ):
                 _write(part.rows)
             sys.stdout.flush()

@@ -169,6 +169,15 @@ FocusOption = Annotated[
     ),
 ]
 
+TotalsOption = Annotated[
+    bool,
+    typer.Option(
+        "--totals",
+        help="With --csv or --json-lines: print a row for each group of --group-by over the whole "
+        "span, however many there are. Default: a row for each period.",
+    ),
+]
+
 FLAGS: Final[Mapping[str, str]] = {
     "start_date": "--start",
     "end_date": "--end",
@@ -182,6 +191,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "llm_models": "--llm-model",
     "group_by": "--group-by",
     "groups_max": "--groups-max",
+    "totals": "--totals",
     "product_ids": "--product",
     "billing_types": "--billing-type",
     "order_by": "--order-by",

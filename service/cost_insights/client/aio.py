@@ -102,11 +102,14 @@ class AsyncClient:
         self,
         *,
         export_format: inputs.ExportFormat = "csv",
+        totals: bool = False,
         timeout_seconds: float = 3_600,
         **question: Unpack[inputs.Question],
     ) -> AsyncGenerator[str, None]:
         """The rows of an export; see `Client.export`."""
-        request = requests.export_request(requests.metrics_request(**question), export_format)
+        request = requests.export_request(
+            requests.metrics_request(**question), export_format, totals=totals
+        )
         parts: Any = None
 
         async def first() -> Any:

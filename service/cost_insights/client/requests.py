@@ -169,7 +169,10 @@ def metrics_request(**question: Unpack[inputs.Question]) -> metrics_service_pb2.
 
 
 def export_request(
-    metrics: metrics_service_pb2.GetMetricsRequest, export_format: inputs.ExportFormat
+    metrics: metrics_service_pb2.GetMetricsRequest,
+    export_format: inputs.ExportFormat,
+    *,
+    totals: bool,
 ) -> metrics_service_pb2.ExportMetricsRequest:
     """The request for rows of text; raises ValueError for an unknown format."""
     return metrics_service_pb2.ExportMetricsRequest(
@@ -177,6 +180,7 @@ def export_request(
         format=_enum_value(
             "export_format", metrics_service_pb2.ExportFormat.DESCRIPTOR, export_format
         ),
+        totals=totals,
     )
 
 

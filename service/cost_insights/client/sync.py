@@ -120,6 +120,7 @@ class Client:
         self,
         *,
         export_format: inputs.ExportFormat = "csv",
+        totals: bool = False,
         timeout_seconds: float = 3_600,
         **question: Unpack[inputs.Question],
     ) -> Generator[str, None, None]:
@@ -127,11 +128,15 @@ class Client:
 
         `export_format` is csv, json_lines or focus, which are the costs of each day,
         customer, event name, model and product and take no interval, metrics or groups.
+        With `totals` there is a row for each group, of the whole span, however many there are;
+        it needs `group_by` and takes no `groups_max`.
         The other arguments are those of `Question`. A part that is not taken for long ends
         the export; it may take `timeout_seconds` in all. Only what fails before the first
         part is tried again. Raises RefusedError, UnavailableError.
         """
-        request = requests.export_request(requests.metrics_request(**question), export_format)
+        request = requests.export_request(
+            requests.metrics_request(**question), export_format, totals=totals
+        )
         parts: Any = None
 
         def first() -> Any:

@@ -2,9 +2,12 @@
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from itertools import repeat
+from operator import or_
+from typing import Final, NamedTuple, TypeVar
 
 from cost_insights._native.ledger import Ledger
 from cost_insights.amounts import ONE_E12, divide_half_even
@@ -20,7 +23,7 @@ from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.periods import periods_of
 from cost_insights.metrics.question import BILLING_TYPES, GroupBy, MetricsQuestion
 from cost_insights.metrics.ranking import Key, Ranks, first
-from cost_insights.metrics.sizes import cells_too_large, check_numbers, check_ranking
+from cost_insights.metrics.sizes import cells_too_large, check_numbers, check_ranking, check_totals
 from cost_insights.metrics.sources.cost_facts import CostFacts, products_of_events
 from cost_insights.metrics.sources.facts import (
     COST_SOURCES,
@@ -34,6 +37,11 @@ from cost_insights.metrics.sources.revenue_facts import RevenueFacts
 from cost_insights.metrics.sources.snapshot import Caches, Snapshot
 from cost_insights.store import Deadline, Store
 from cost_insights.telemetry import NOTHING, QuestionMeasurements, step
+
+_EVERY_GROUP: Final = 2**31 - 1
+"""A number of groups that no question exceeds."""
+
+_T = TypeVar("_T")
 
 
 class MetricsReader:
@@ -70,6 +78,33 @@ class MetricsReader:
         too much memory, before it is computed, QueryTooSlowError if the deadline is over first, and
         StoreUnavailableError if the database does not answer.
         """
+        return self._asked(
+            organization,
+            question,
+            deadline,
+            lambda query: query.answer(),
+            numbers_max=numbers_max,
+        )
+
+    def totals(
+        self, organization: Organization, question: MetricsQuestion, deadline: Deadline
+    ) -> tuple[Sequence[Metric], Iterator[Group]]:
+        """The metrics that groups have, and every group in order, however many there are.
+
+        Everything is read by the call; groups are made as they are taken. Raises as `answer`.
+        """
+        every = replace(question, groups_max=_EVERY_GROUP)
+        return self._asked(organization, every, deadline, lambda query: query.totals())
+
+    def _asked(
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        deadline: Deadline,
+        read: "Callable[[_Query], _T]",
+        *,
+        numbers_max: int | None = None,
+    ) -> _T:
         started = time.perf_counter()
         cover = periods_of(question.start, question.end, question.zone, question.interval).cover
         # More than one statement is needed for names, and for events beside the cells.
@@ -84,7 +119,7 @@ class MetricsReader:
                 snapshot, question, self.ledgers, numbers_max=numbers_max, bytes_max=bytes_max
             )
             try:
-                answer = query.answer()
+                answer = read(query)
             except CellsTooLargeError as error:
                 raise cells_too_large(question, error.bytes, bytes_max) from None
         self._measurements.seconds[kind].observe(time.perf_counter() - started)
@@ -137,12 +172,9 @@ class _Query:
         question = self._question
         whole, groups, group_metrics = Sums.of({}), list[Group](), list[Metric]()
         if question.group_by is not None:
-            group_metrics = [
-                metric
-                for metric in question.metrics
-                if metric.is_of_costs_alone or not question.group_by.is_of_events
-            ]
-            whole, groups = self._grouped(question.group_by, group_metrics)
+            group_metrics = self._group_metrics(question.group_by)
+            whole, of_groups = self._grouped(question.group_by, group_metrics)
+            groups = list(of_groups)
         if not whole.columns and self._sources & COST_SOURCES:
             whole = self._cost_facts.whole()
         if self._sources & LEDGER_SOURCES:
@@ -157,8 +189,27 @@ class _Query:
             unattributed=self._unattributed(),
         )
 
-    def _grouped(self, group_by: GroupBy, metrics: Sequence[Metric]) -> tuple[Sums, list[Group]]:
-        """The facts of everything and of each group."""
+    def totals(self) -> tuple[Sequence[Metric], Iterator[Group]]:
+        """The metrics of each group, without those of everything."""
+        group_by = self._question.group_by
+        if group_by is None:
+            raise ValueError("a question without groups has no totals of them")
+        if group_by is GroupBy.CUSTOMER and self._customers is None:
+            check_totals(self._snapshot.customers_count(), self._bytes_max)
+        metrics = self._group_metrics(group_by)
+        return metrics, self._grouped(group_by, metrics)[1]
+
+    def _group_metrics(self, group_by: GroupBy) -> list[Metric]:
+        return [
+            metric
+            for metric in self._question.metrics
+            if metric.is_of_costs_alone or not group_by.is_of_events
+        ]
+
+    def _grouped(
+        self, group_by: GroupBy, metrics: Sequence[Metric]
+    ) -> tuple[Sums, Iterator[Group]]:
+        """The facts of everything, and each group, which is made of what has been read."""
         sources = _sources_of(metrics)
         members, shown = self._first(sources)
         if self._numbers_max is not None:
@@ -171,7 +222,7 @@ class _Query:
             )
         called = self._called(shown)
         whole = Sums.of({})
-        each = [Sums.of({}) for _ in range(len(shown) + 1)]
+        each: Iterator[Sums] = repeat(Sums.of({}), len(shown) + 1)
         if sources & COST_SOURCES:
             self._deadline.check()
             if group_by is GroupBy.CUSTOMER:
@@ -180,25 +231,8 @@ class _Query:
                 whole, each = self._cost_facts.of_values(shown)
         if sources & LEDGER_SOURCES:
             self._deadline.check()
-            earned = self._revenue_facts.of_each(shown)
-            each = [one | more for one, more in zip(each, earned, strict=True)]
-        *sums, others = each
-        groups = [
-            Group(
-                called[key].value,
-                called[key].customer_id,
-                others=False,
-                members=1,
-                numbers=Numbers.of(of_group, metrics),
-            )
-            for key, of_group in zip(shown, sums, strict=True)
-        ]
-        numbers = Numbers.of(others, metrics)
-        if members > len(shown) or _holds_anything(others, numbers, metrics):
-            groups.append(
-                Group("", None, others=True, members=members - len(shown), numbers=numbers)
-            )
-        return whole, groups
+            each = map(or_, each, self._revenue_facts.of_each(shown))
+        return whole, _groups([called[key] for key in shown], members, each, metrics)
 
     # Which groups come first
 
@@ -304,6 +338,20 @@ class _Query:
         self._deadline.check()
         unattributed, costs = self._cost_facts_of([METRICS["costs"]]).unattributed(known)
         return Unattributed(unattributed, divide_half_even(unattributed * ONE_E12, costs))
+
+
+def _groups(
+    shown: Sequence[_Called], members: int, each: Iterator[Sums], metrics: Sequence[Metric]
+) -> Iterator[Group]:
+    """The groups that are shown, and one of all others if it holds anything; `each` has the facts
+    of all of these, and `members` is how many values they stand for."""
+    for called, of_group in zip(shown, each, strict=False):  # those of the others are left
+        numbers = Numbers.of(of_group, metrics)
+        yield Group(called.value, called.customer_id, others=False, members=1, numbers=numbers)
+    others = next(each)
+    numbers = Numbers.of(others, metrics)
+    if members > len(shown) or _holds_anything(others, numbers, metrics):
+        yield Group("", None, others=True, members=members - len(shown), numbers=numbers)
 
 
 def _sources_of(metrics: Sequence[Metric]) -> frozenset[FactSource]:

@@ -7,6 +7,9 @@ from cost_insights.metrics.question import MetricsQuestion
 RANKED_BYTES = 400
 """The memory that ranking takes for each customer, about, if it is not by the greatest costs."""
 
+EXPORTED_BYTES = 1_000
+"""The memory that the totals of each customer take, about, until they are exported."""
+
 _MEBIBYTE = 1024 * 1024
 
 
@@ -73,6 +76,23 @@ def check_ranking(question: MetricsQuestion, customers: int, bytes_max: int) -> 
         size,
         bytes_max,
         customers_fit=bytes_max // RANKED_BYTES,
+    )
+
+
+def check_totals(customers: int, bytes_max: int) -> None:
+    """Raises InvalidRequestError if there are too many customers to export the totals of each."""
+    size = EXPORTED_BYTES * customers
+    if size <= bytes_max:
+        return
+    raise _too_large(
+        "totals",
+        f"the totals of {customers} customers take {_mebibytes(size)} of memory, at most "
+        f"{_mebibytes(bytes_max)} are allowed, which is enough for {bytes_max // EXPORTED_BYTES}; "
+        "a filter for customers would fit",
+        "true",
+        size,
+        bytes_max,
+        customers_fit=bytes_max // EXPORTED_BYTES,
     )
 
 

@@ -1565,8 +1565,16 @@ class ExportMetricsRequest(_message.Message):
 
     METRICS_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
     format: Global___ExportFormat.ValueType
     """The format of the rows; CSV when unspecified."""
+    totals: _builtins.bool
+    """Whether to export the totals of every group over the whole span: a row for
+    each, however many there are, instead of one for each period. `group_by` is
+    required then, `groups_max` must be left out, and `EXPORT_FORMAT_FOCUS` is
+    refused. A last row of others holds what belongs to no group, if there is
+    anything.
+    """
     @_builtins.property
     def metrics(self) -> Global___GetMetricsRequest:
         """The metrics to export. With `EXPORT_FORMAT_FOCUS`, its interval, metrics
@@ -1578,10 +1586,11 @@ class ExportMetricsRequest(_message.Message):
         *,
         metrics: Global___GetMetricsRequest | None = ...,
         format: Global___ExportFormat.ValueType = ...,
+        totals: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "metrics", b"metrics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "metrics", b"metrics", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,7 @@
 """Exports over a real socket: the rows of answers, and what is refused."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import grpc
@@ -8,7 +9,7 @@ import pytest
 
 from cost_insights.v1 import metrics_service_pb2, revenue_pb2, revenue_service_pb2
 from tests.support.events import event
-from tests.support.revenue import at, money, new_order, new_seat
+from tests.support.revenue import at, money, new_order, new_refund, new_seat
 from tests.support.service import METHODS, Caller, refused
 
 METHOD = "/cost_insights.v1.MetricsService/ExportMetrics"
@@ -35,6 +36,11 @@ def filled(caller: Caller) -> Caller:
 def text(caller: Caller, written: str = "csv", **request: Any) -> str:
     """A whole export."""
     return "".join(caller.export(written, **DAYS, **request))
+
+
+def totals(caller: Caller, written: str = "csv", **request: Any) -> str:
+    """A whole export of the totals of every group."""
+    return "".join(caller.export_totals(written, **DAYS, **request))
 
 
 def test_csv(filled: Caller) -> None:
@@ -107,6 +113,83 @@ def test_groups_of_events_have_no_revenue(filled: Caller) -> None:
         "costs": "17",
     }
     assert json.loads(second)["group"] == "a"
+
+
+def test_totals_of_every_group(caller: Caller) -> None:
+    """There is a row for each group, however many there are, in the order that is asked for, with
+    the numbers of `GetMetrics`; what belongs to none comes last."""
+    caller.ingest(
+        *(
+            event(
+                f"2026-11-0{1 + n % 2}T00:00:00Z",
+                f"{n % 700}.000000000001",
+                f"c{n:04}",
+                "ab"[n % 2],
+            )
+            for n in range(1_200)
+        )
+    )
+    orders = [
+        new_order(f"{n}", external_customer_id=f"c{n:04}", net_amount=money(f"{n % 50}000"))
+        for n in range(300)
+    ]
+    refund = new_refund(order_id="unknown", amount=money("7"))
+    for time in (*(order.created_time for order in orders), refund.created_time):
+        time.FromJsonString("2026-11-02T08:00:00Z")
+    caller.revenue.RecordOrders(
+        revenue_service_pb2.RecordOrdersRequest(orders=orders), metadata=caller.metadata
+    )
+    caller.revenue.RecordRefunds(
+        revenue_service_pb2.RecordRefundsRequest(refunds=[refund]), metadata=caller.metadata
+    )
+    slugs = ("costs", "net_revenue", "orders", "gross_margin_percentage")
+    asked: dict[str, Any] = {
+        "metrics": slugs,
+        "group_by": "GROUP_BY_CUSTOMER",
+        "interval": "INTERVAL_YEAR",
+    }
+    for order_by, place in (("costs desc", 1), ("net_revenue asc", 2)):
+        lines = totals(caller, "json_lines", order_by=order_by, **asked).splitlines()
+        rows = [json.loads(line) for line in lines]
+        *groups, others = [(row["group"], *(row[slug] for slug in slugs)) for row in rows]
+        assert [row["others"] for row in rows] == [False] * 1_200 + [True]
+        ordered = [(Decimal(str(row[place])), row[0]) for row in groups]
+        if order_by == "costs desc":
+            ordered = [(-number, name) for number, name in ordered]
+        assert ordered == sorted(ordered)
+        assert others[:3] == ("", "0", "-7")
+        answer = caller.get_metrics(**DAYS, order_by=order_by, groups_max=1_000, **asked)
+        assert groups[:1_000] == [
+            (group.value, *(getattr(group.totals, slug) for slug in slugs))
+            for group in answer.groups[:-1]
+        ]
+        for at_slug, slug in enumerate(slugs[:3], 1):
+            whole = Decimal(str(getattr(answer.totals, slug)))
+            assert sum(Decimal(str(row[at_slug])) for row in [*groups, others]) == whole
+    few = {**asked, "external_customer_ids": ["c0001", "c0700"], "metrics": ["costs", "events"]}
+    assert totals(caller, **few) == (
+        "Group,Others,Costs,Events\r\n"
+        "c0001,false,1.000000000001,1\r\n"
+        "c0700,false,0.000000000001,1\r\n"
+    )
+    names = {**asked, "metrics": ["costs", "revenue"], "group_by": "GROUP_BY_EVENT_NAME"}
+    answer = caller.get_metrics(**DAYS, metrics=["costs"], group_by="GROUP_BY_EVENT_NAME")
+    assert totals(caller, **names).splitlines() == [
+        "Group,Others,Costs",
+        *(f"{group.value},false,{group.totals.costs}" for group in answer.groups),
+    ]
+
+
+def test_totals_are_of_every_group(caller: Caller) -> None:
+    """Totals of no groups, of some of them and of FOCUS are refused."""
+    with refused("FIELDS_CONFLICT") as call:
+        totals(caller, "focus", groups_max=3)
+    assert [(one.reason, one.description) for one in call.refusal.faults] == [
+        ("FIELDS_CONFLICT", "rows of FOCUS have no groups_max; it must be left out"),
+        ("FIELD_REQUIRED", "metrics.group_by is absent or empty; it is required"),
+        ("FIELDS_CONFLICT", "totals are those of every group; groups_max must be left out"),
+        ("FIELDS_CONFLICT", "rows of FOCUS have no totals; it must be left out"),
+    ]
 
 
 def test_json_lines(filled: Caller) -> None:

@@ -56,6 +56,28 @@ class MetricsExporter:
         lines = _json_lines if written is ExportFormat.JSON_LINES else _csv_lines
         return _in_parts(lines(answer, is_grouped=is_grouped))
 
+    def total_parts(
+        self,
+        organization: Organization,
+        question: MetricsQuestion,
+        written: ExportFormat,
+        deadline: Deadline,
+    ) -> Iterator[str]:
+        """The totals of every group as CSV or JSON lines; they are read by the call, too."""
+        metrics, groups = self._reader.totals(organization, question, deadline)
+        rows = (
+            (group, {one.slug: group.numbers.total_written(one) for one in metrics})
+            for group in groups
+        )
+        if written is ExportFormat.JSON_LINES:
+            return _in_parts(
+                _json_line({"group": group.value, "others": group.others, **totals})
+                for group, totals in rows
+            )
+        header = ("Group", "Others", *(metric.display_name for metric in metrics))
+        cells = ((group.value, _flag(group.others), *totals.values()) for group, totals in rows)
+        return _in_parts(_lines_of_csv(header, cells))
+
     def cost_row_parts(
         self, organization: Organization, question: MetricsQuestion, deadline: Deadline
     ) -> Generator[str, None, None]:
@@ -94,14 +116,21 @@ def _csv_rows(answer: Answer, *, is_grouped: bool) -> Iterator[Sequence[object]]
         if group is None:
             yield (start, *cells)
         else:
-            yield (start, group.value, "true" if group.others else "false", *cells)
+            yield (start, group.value, _flag(group.others), *cells)
+
+
+def _flag(flag: bool) -> str:
+    return "true" if flag else "false"
 
 
 def _json_lines(answer: Answer, *, is_grouped: bool) -> Iterator[str]:
     for start, group, values in _periods(answer, is_grouped=is_grouped):
         of_group = {} if group is None else {"group": group.value, "others": group.others}
-        line = {"timestamp": start, **of_group, **values}
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+        yield _json_line({"timestamp": start, **of_group, **values})
+
+
+def _json_line(line: Mapping[str, object]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def _periods(

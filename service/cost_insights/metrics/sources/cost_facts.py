@@ -5,7 +5,7 @@ them by. Adding up is native's.
 """
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import add
 
@@ -61,15 +61,15 @@ class CostFacts:
     def whole(self) -> Sums:
         """The totals."""
         self._sources(by_series=self._chooses_series)  # tells how many series there are
-        return self._sums(self._tally(self._series, groups=1))[0]
+        return next(self._sums(self._tally(self._series, groups=1)))
 
-    def of_values(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
+    def of_values(self, shown: Sequence[Key]) -> tuple[Sums, Iterator[Sums]]:
         """The totals, then one entry per listed value and a last one for all other values."""
         groups = self._series_of(shown, others=len(shown))
         tally = self._tally(groups, groups=len(shown) + 1, by_series=True)
         return self._sums_of_all(tally), self._sums(tally)
 
-    def of_customers(self, shown: Sequence[Key]) -> tuple[Sums, list[Sums]]:
+    def of_customers(self, shown: Sequence[Key]) -> tuple[Sums, Iterator[Sums]]:
         """The totals, then one entry per listed customer and a last one for all other customers.
 
         Everyone's cells say what the rest is, as each event has one customer.
@@ -85,11 +85,7 @@ class CostFacts:
             customer_groups=[(number, group) for group, number in enumerate(numbers)],
             customers_wanted=self._needs_customers,
         )
-        sums = self._sums(tally)
-        others = whole
-        for one in sums:
-            others = others - one
-        return whole, [*sums, others]
+        return whole, _with_others(whole, self._sums(tally))
 
     def first_values(self, count: int) -> tuple[int, dict[Key, int]]:
         """The number of values with an event in the span, and the costs in picocents of the `count`
@@ -279,20 +275,18 @@ class CostFacts:
             ),
         )
 
-    def _sums(self, tally: Tally) -> list[Sums]:
-        """The sums of each group."""
+    def _sums(self, tally: Tally) -> Iterator[Sums]:
+        """The sums of each group, made as they are taken: there may be very many."""
         slots, costs, customers = tally.slots, tally.costs, tally.customers
         events = tally.events if self._needs_events else ()
         distinct = tally.customers_of_groups
-        return [
-            self._sums_of(
+        for start in range(0, len(costs), slots):
+            yield self._sums_of(
                 costs[start : start + slots],
                 events[start + 1 : start + slots],
                 customers[start + 1 : start + slots],
                 distinct[start // slots] if self._needs_customers else 0,
             )
-            for start in range(0, len(costs), slots)
-        ]
 
     def _sums_of_all(self, tally: Tally) -> Sums:
         """The sum of all groups."""
@@ -321,6 +315,15 @@ class CostFacts:
             distinct={"customers_by_event": distinct} if self._needs_customers else {},
             history={"costs": history} if self._needs_history else {},
         )
+
+
+def _with_others(whole: Sums, parts: Iterable[Sums]) -> Iterator[Sums]:
+    """The parts of a whole, and then what is left of it."""
+    others = whole
+    for one in parts:
+        others = others - one
+        yield one
+    yield others
 
 
 def products_of_events(

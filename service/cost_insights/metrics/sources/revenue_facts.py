@@ -1,6 +1,6 @@
 """Facts of the ledger: orders, refunds, subscriptions, checkouts and seats."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from cost_insights._native.ledger import Ledger, LedgerQuestion, LedgerTally
@@ -52,9 +52,9 @@ class RevenueFacts:
 
     def whole(self) -> Sums:
         """The totals."""
-        return self._sums(self._ledger.tally(self._ledger_question(self._facts)))[0]
+        return next(self._sums(self._ledger.tally(self._ledger_question(self._facts))))
 
-    def of_each(self, keys: Sequence[Key]) -> list[Sums]:
+    def of_each(self, keys: Sequence[Key]) -> Iterator[Sums]:
         """One entry per listed customer or product, and a last one for all others."""
         ledger_question = self._ledger_question(self._facts)
         return self._sums(self._ledger.tally(ledger_question, by=self._by, keys=keys))
@@ -112,20 +112,18 @@ class RevenueFacts:
             history=bool(self._history),
         )
 
-    def _sums(self, tally: LedgerTally) -> list[Sums]:
+    def _sums(self, tally: LedgerTally) -> Iterator[Sums]:
         columns = {name: tally.column(name) for name in self._facts}
         history = {name: tally.history(name) for name in self._history}
         slots = tally.slots
-        return [
-            Sums.of(
+        for group in range(tally.groups):
+            yield Sums.of(
                 {
                     name: column[group * slots : (group + 1) * slots]
                     for name, column in columns.items()
                 },
                 history={name: before[group] for name, before in history.items()},
             )
-            for group in range(tally.groups)
-        ]
 
 
 def _texts(texts: frozenset[str] | None) -> list[str] | None:
