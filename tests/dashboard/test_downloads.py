@@ -185,7 +185,9 @@ def test_exports_in_many_parts(
     """A large export is put together from its parts; one that is cancelled or breaks off saves
     nothing and can be begun again."""
     caller = service.caller()
-    caller.ingest(*(new_event(external_customer_id=f"名 {number}") for number in range(2_000)))
+    caller.ingest(
+        *(new_event(external_customer_id=f"名 {number}", cost="100") for number in range(2_000))
+    )
     page = open_page(f"{service.url}/?page=customers&span=7d")
     assert caller.token is not None
     page.get_by_label("Access token").fill(caller.token)
@@ -197,6 +199,25 @@ def test_exports_in_many_parts(
     _, content = saved(page, focus)
     assert content == "".join(parts).encode()
 
+    # The table shows a hundred customers; its file has all of them, and the same total.
+    expect(page.locator(".framed tbody tr")).to_have_count(101)
+    table = page.get_by_role("group", name="Download: Customer ranking")
+    every = table.get_by_role("button", name="CSV")
+    _, content = saved(page, every)
+    lines = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    shown = page.locator(".framed thead tr, .framed tbody tr, .framed tfoot tr").evaluate_all(
+        """rows => rows.map((row) => [...row.cells].map((cell) => {
+            const { plain } = (cell.querySelector("[data-plain]") ?? cell).dataset;
+            return plain ?? cell.textContent.trim();
+        }))"""
+    )
+    assert [name.removesuffix(" (USD)") for name in lines[0]] == shown[0]
+    assert lines[1:101] == shown[1:101]
+    assert lines[-1] == shown[-1]
+    names = [name for name, *_ in lines[1:-1]]
+    assert names == sorted(names) == sorted(f"名 {number}" for number in range(2_000))
+    assert sum(Decimal(row[1]) for row in lines[1:-1]) == Decimal(lines[-1][1]) == 2_000
+
     downloads: list[Download] = []
 
     def note(download: Download) -> None:
@@ -205,11 +226,12 @@ def test_exports_in_many_parts(
     page.on("download", note)
     exports = "**/cost_insights.v1.MetricsService/ExportMetrics"
     page.route(exports, lambda _: None)  # it is never answered
-    focus.click()
-    expect(page.get_by_text("Exporting … 0.0 MB")).to_be_visible()
-    page.get_by_role("button", name="Cancel").click()
-    expect(focus).to_be_visible()
-    expect(page.get_by_role("alert")).to_have_count(0)
+    for button in (focus, every):
+        button.click()
+        expect(page.get_by_text("Exporting … 0.0 MB")).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        expect(button).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
 
     page.unroute(exports)
     rows = b'{"rows": "BilledCost"}'

@@ -11,13 +11,19 @@ const KEPT_MS = 60_000;
 
 const MEGABYTE = 1_000_000;
 
+/** @typedef {(signal: AbortSignal, received: (bytes: number) => void) => Promise<BlobPart[]>} Whole
+ *   reads the parts of a file from the service
+ */
+
 /** @typedef {{
  *   label: string,
  *   table: () => HTMLTableElement | null | undefined,
  *   chart?: import("./pictures.js").Picture,
  *   focus?: object | undefined,
+ *   whole?: Whole | undefined,
  * }} Props `label` says what is shown and of when, which the names of files repeat; `focus` is the
- *   `ExportMetricsRequest` of what is shown in full detail, if that is about costs
+ *   `ExportMetricsRequest` of what is shown in full detail, if that is about costs, and `whole` reads
+ *   all of a table of which a part is shown, as CSV
  */
 
 /**
@@ -37,6 +43,11 @@ export class Downloads extends Component {
   }
 
   csv = () => {
+    const { whole } = this.props;
+    if (whole) {
+      this.receive("csv", whole);
+      return;
+    }
     const table = this.props.table();
     if (table) save(new Blob([csvOf(table)], { type: "text/csv" }), fileName(this.props.label, "csv"));
   };
@@ -53,22 +64,34 @@ export class Downloads extends Component {
     }
   };
 
-  /** Exports costs in full detail, which is saved once it is complete. @param {object} request */
-  focus = async (request) => {
-    const name = fileName(this.props.label, "focus.csv");
-    const exporting = new AbortController();
-    this.exporting = exporting;
-    this.setState({ error: "", bytes: 0 });
-    /** @type {Blob[]} */
-    const parts = [];
-    let bytes = 0;
-    try {
-      for await (const { rows } of stream("MetricsService/ExportMetrics", request, exporting.signal)) {
+  /** Exports costs in full detail. @param {object} request */
+  focus = (request) =>
+    this.receive("focus.csv", async (signal, received) => {
+      const parts = [];
+      for await (const { rows } of stream("MetricsService/ExportMetrics", request, signal)) {
         const part = new Blob([rows]);
         parts.push(part);
-        bytes += part.size;
-        this.setState({ bytes });
+        received(part.size);
       }
+      return parts;
+    });
+
+  /**
+   * Receives a file, which is saved once it is complete.
+   * @param {string} end
+   * @param {Whole} read
+   */
+  receive = async (end, read) => {
+    const name = fileName(this.props.label, end);
+    const exporting = new AbortController();
+    this.exporting = exporting;
+    let bytes = 0;
+    this.setState({ error: "", bytes });
+    try {
+      const parts = await read(exporting.signal, (more) => {
+        bytes += more;
+        this.setState({ bytes });
+      });
       save(new Blob(parts, { type: "text/csv" }), name);
     } catch (error) {
       if (exporting.signal.aborted) return;
@@ -84,7 +107,7 @@ export class Downloads extends Component {
   };
 
   render() {
-    const { label, chart, focus } = this.props;
+    const { label, chart, focus, whole } = this.props;
     const { error, bytes } = this.state;
     return html`
       <div class="downloads" role="group" aria-label=${`Download: ${label}`}>
@@ -94,7 +117,8 @@ export class Downloads extends Component {
           <button type="button" onClick=${() => this.png(chart)}>PNG</button>
           <button type="button" onClick=${() => this.svg(chart)}>SVG</button>
         `}
-        <button type="button" title="The table, with exact amounts. Import its cells as text." onClick=${this.csv}>CSV</button>
+        ${(bytes === null || !whole) &&
+        html`<button type="button" title=${`The ${whole ? "whole " : ""}table, with exact amounts. Import its cells as text.`} onClick=${this.csv}>CSV</button>`}
         ${focus &&
         bytes === null &&
         html`<button type="button" title="All costs, by day, customer, event name, model and product" onClick=${() => this.focus(focus)}>FOCUS</button>`}
@@ -111,7 +135,7 @@ export class Downloads extends Component {
 
 /**
  * A table that scrolls by itself, with its downloads.
- * @typedef {{ label: string, focus?: object, children?: any }} TableProps
+ * @typedef {{ label: string, focus?: object, whole?: Whole | undefined, children?: any }} TableProps
  * @extends {Component<TableProps, {}>}
  */
 export class Table extends Component {
@@ -119,7 +143,7 @@ export class Table extends Component {
   host = null;
 
   render() {
-    const { label, focus, children } = this.props;
+    const { label, focus, whole, children } = this.props;
     return html`
       <div class="framed">
         <div
@@ -133,7 +157,7 @@ export class Table extends Component {
         >
           <table>${children}</table>
         </div>
-        <${Downloads} label=${label} table=${() => this.host?.querySelector("table")} focus=${focus} />
+        <${Downloads} label=${label} table=${() => this.host?.querySelector("table")} focus=${focus} whole=${whole} />
       </div>
     `;
   }
@@ -159,7 +183,12 @@ export function csvOf(table) {
       return `${plain(cell)}${isMixed && currencyOf(cell) ? ` ${currencyOf(cell)}` : ""}`;
     }),
   );
-  return [names, ...texts].map((cells) => `${cells.map(quoted).join(",")}\r\n`).join("");
+  return [names, ...texts].map(csvLine).join("");
+}
+
+/** @param {string[]} cells those of a line of CSV */
+export function csvLine(cells) {
+  return `${cells.map(quoted).join(",")}\r\n`;
 }
 
 /**

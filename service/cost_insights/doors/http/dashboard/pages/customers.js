@@ -35,6 +35,7 @@ export function Page({ view, answers, signedIn, onChange }) {
     <${Ranking}
       view=${view}
       dimension="customer"
+      order=${ORDERS[view.order]?.rpc}
       answer=${answer}
       before=${before}
       signedIn=${signedIn}
