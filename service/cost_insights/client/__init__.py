@@ -87,8 +87,10 @@ from cost_insights.client.inputs import (
     SubscriptionLike,
     Time,
 )
+from cost_insights.client.llm import LlmPrice, LlmPrices, LlmUsage, llm_usage
 from cost_insights.client.sync import Client
 from cost_insights.client.tables import AsyncRecords, Records
+from cost_insights.client.tracking import Track, TrackedEvent, TrackedFields, current_event
 
 __all__ = [
     "Amount",
@@ -118,6 +120,9 @@ __all__ = [
     "InvalidEventError",
     "InvalidRecordError",
     "Llm",
+    "LlmPrice",
+    "LlmPrices",
+    "LlmUsage",
     "MetadataFilter",
     "Metric",
     "MetricType",
@@ -156,6 +161,11 @@ __all__ = [
     "SubscriptionFilter",
     "SubscriptionLike",
     "Time",
+    "Track",
+    "TrackedEvent",
+    "TrackedFields",
     "UnattributedCosts",
     "UnavailableError",
+    "current_event",
+    "llm_usage",
 ]

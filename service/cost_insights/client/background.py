@@ -6,19 +6,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 import grpc
 from google.rpc import status_pb2
 
-from cost_insights.client import answers, inputs, requests
-from cost_insights.client.errors import CallError, UnavailableError
+from cost_insights.client import answers, inputs, llm, requests, tracking
+from cost_insights.client.errors import CallError, RefusedError, UnavailableError
 from cost_insights.client.sync import Client
 from cost_insights.v1 import event_pb2
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _Why: TypeAlias = answers.Fault | answers.Conflict | CallError
 
@@ -104,10 +106,133 @@ class BackgroundClient:
             )
             if self._closed:
                 raise RuntimeError("the client is closed")
-            self._waiting.append(message)
-            self._taken += 1
-            if len(self._waiting) == 1 or len(self._waiting) >= self._batch_events_max:
-                self._changed.notify_all()
+            self._take(message)
+
+    def offer(self, event: inputs.EventLike) -> None:
+        """Takes an event like `send`, but neither waits nor raises.
+
+        An event that cannot be taken is handed to `on_refused`: one that fits no message, one for
+        which there is no room among `waiting_events_max`, and all after closing or in a child
+        process.
+        """
+        try:
+            message = requests.new_event(event)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller goes on)
+            name = event.get("name") if isinstance(event, Mapping) else event.name
+            message = event_pb2.NewEvent(name=str(name))
+            self._cannot_take(message, RefusedError, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return
+        if not message.HasField("timestamp"):
+            message.timestamp.FromNanoseconds(time.time_ns())
+        words = "the client was made before the process forked"
+        if os.getpid() == self._process:
+            with self._changed:
+                if self._closed:
+                    words = "the client is closed"
+                elif len(self._waiting) < self._waiting_events_max:
+                    self._take(message)
+                    return
+                else:
+                    words = f"{len(self._waiting)} events are still to be stored"
+        self._cannot_take(message, UnavailableError, grpc.StatusCode.UNAVAILABLE, words)
+
+    def track(
+        self,
+        name: str,
+        *,
+        duration: bool = False,
+        customer_of: Callable[..., str] | None = None,
+        **fields: Unpack[tracking.TrackedFields],
+    ) -> tracking.Track:
+        """Makes a block, or each call of a function, an event that is sent when it ends.
+
+        As a context manager it gives the event, to set its cost and whatever else; in a function
+        that it decorates, a plain one or a coroutine, `current_event()` is the event, and
+        `customer_of` finds the external id of the customer by the arguments of a call. The event
+        happened when the block began; with `duration`, its metadata holds `duration_ms`.
+
+        A block that raises sends what was set until then, with the name of the exception as
+        `error` in the metadata; the exception goes on. The block itself is neither delayed nor
+        broken by what it tracks: see `offer`.
+        """
+        return tracking.Track(self.offer, name, fields, duration=duration, customer_of=customer_of)
+
+    def track_llm(
+        self,
+        response: Any,
+        *,
+        name: str = "llm.inference",
+        prices: llm.LlmPrices | None = None,
+        vendor: str | None = None,
+        model: str | None = None,
+        **fields: Unpack[tracking.TrackedFields],
+    ) -> None:
+        """Sends the usage of an LLM's answer as an event, and its cost: the one that is given, or
+        the one that follows from the prices.
+
+        Takes answers of OpenAI, Anthropic and Google GenAI; see `llm_usage`. Never raises: an
+        answer that tells no usage is logged, and counts only if its cost is given.
+        """
+        event = tracking.TrackedEvent(name, fields)
+        wanted = prices if event.cost is None else None
+        event.set_llm(response, prices=wanted, vendor=vendor, model=model)
+        if event.llm is not None or event.cost is not None:
+            self.offer(event.as_event(time.time_ns()))
+
+    @overload
+    def track_llm_stream(
+        self,
+        parts: Iterable[_T],
+        *,
+        name: str = ...,
+        prices: llm.LlmPrices | None = ...,
+        vendor: str | None = ...,
+        model: str | None = ...,
+        **fields: Unpack[tracking.TrackedFields],
+    ) -> tracking.LlmStream[_T]: ...
+
+    @overload
+    def track_llm_stream(
+        self,
+        parts: AsyncIterable[_T],
+        *,
+        name: str = ...,
+        prices: llm.LlmPrices | None = ...,
+        vendor: str | None = ...,
+        model: str | None = ...,
+        **fields: Unpack[tracking.TrackedFields],
+    ) -> tracking.AsyncLlmStream[_T]: ...
+
+    def track_llm_stream(
+        self,
+        parts: Iterable[_T] | AsyncIterable[_T],
+        *,
+        name: str = "llm.inference",
+        prices: llm.LlmPrices | None = None,
+        vendor: str | None = None,
+        model: str | None = None,
+        **fields: Unpack[tracking.TrackedFields],
+    ) -> tracking.LlmStream[_T] | tracking.AsyncLlmStream[_T]:
+        """The parts of a streamed answer, as they come; when they end, what `track_llm` sends.
+
+        Chat completions of OpenAI tell their usage with `stream_options={"include_usage": True}`.
+        Whoever takes no more of a stream calls `close`, or `aclose`.
+        """
+        time_ns = time.time_ns()
+
+        def finish(reader: llm.UsageReader) -> None:
+            event = tracking.TrackedEvent(name, fields)
+            usage = reader.usage(vendor=vendor, model=model)
+            if usage is None:
+                _log.warning("a streamed answer told no usage of tokens")
+            else:
+                event.set_usage(usage, prices if event.cost is None else None)
+            if usage is not None or event.cost is not None:
+                self.offer(event.as_event(time_ns))
+
+        if isinstance(parts, AsyncIterable):
+            return tracking.AsyncLlmStream(parts, finish)
+        return tracking.LlmStream(parts, finish)
 
     def flush(self) -> None:
         """Returns once everything sent so far is stored or refused."""
@@ -140,6 +265,21 @@ class BackgroundClient:
 
     def _exit(self) -> None:
         self.close(self._exit_seconds)
+
+    def _take(self, message: event_pb2.NewEvent) -> None:
+        self._waiting.append(message)
+        self._taken += 1
+        if len(self._waiting) == 1 or len(self._waiting) >= self._batch_events_max:
+            self._changed.notify_all()
+
+    def _cannot_take(
+        self,
+        message: event_pb2.NewEvent,
+        kind: type[CallError],
+        code: grpc.StatusCode,
+        words: str,
+    ) -> None:
+        self._refused(message, kind(code, words, status_pb2.Status()))
 
     def _check_process(self) -> None:
         # Before anything is locked: in a child, a lock may be held by a thread that is not there.
