@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from cost_insights.client import AsyncClient, Client
-from cost_insights.client.answers import cost_rows, metrics_answer
+from cost_insights.client.answers import metrics_answer
+from cost_insights.client.records import cost_rows
 from cost_insights.v1 import metrics_service_pb2 as messages
 from tests.support.service import Service
 
@@ -231,8 +232,10 @@ def test_a_package_that_is_missing(
 
 def test_the_client_loads_none_of_them() -> None:
     """Whoever only sends events does not wait for packages that analyse them."""
-    program = "import sys, cost_insights.client; print(*sys.modules, sep='\\n')"
+    program = "import sys; from cost_insights.client import Client; print(*sys.modules, sep='\\n')"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     packages = {"numpy", "pandas", "polars", "pyarrow", "sqlalchemy", "psycopg", "starlette"}
     assert packages.isdisjoint(loaded)
+    parts = {"aio", "background", "inputs", "llm", "notebook", "records", "tables", "tracking"}
+    assert {f"cost_insights.client.{part}" for part in parts}.isdisjoint(loaded)

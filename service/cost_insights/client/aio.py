@@ -1,20 +1,28 @@
 """The client for asyncio."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import grpc
 import tenacity
 
-from cost_insights.client import answers, inputs, requests
+from cost_insights.client import answers, requests
 from cost_insights.client.errors import call_error
+from cost_insights.client.later import Later
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
-from cost_insights.client.tables import AsyncRecords
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from cost_insights.v1.revenue_service_pb2_grpc import RevenueServiceStub
+
+if TYPE_CHECKING:
+    from cost_insights.client import inputs, records, tables
+else:
+    records = Later("cost_insights.client.records")
+    tables = Later("cost_insights.client.tables")
 
 _T = TypeVar("_T")
 
@@ -66,21 +74,23 @@ class AsyncClient:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(await self._call(self._events.IngestEvents, request))
 
-    def list_events(self, **wanted: Unpack[inputs.EventFilter]) -> AsyncRecords[answers.Event]:
+    def list_events(
+        self, **wanted: Unpack[inputs.EventFilter]
+    ) -> tables.AsyncRecords[records.Event]:
         """Events, the latest first."""
         request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
-        return self._list(answers.Event, self._events.ListEvents, request, answers.events)
+        return self._list(records.Event, self._events.ListEvents, request, records.events)
 
-    async def get_event(self, event_id: str) -> answers.Event:
+    async def get_event(self, event_id: str) -> records.Event:
         """The event of that id, which is a UUID; raises RefusedError if there is none."""
         request = event_service_pb2.GetEventRequest(id=event_id)
-        return answers.event((await self._call(self._events.GetEvent, request)).event)
+        return records.event((await self._call(self._events.GetEvent, request)).event)
 
-    def list_event_names(self, query: str = "") -> AsyncRecords[answers.EventName]:
+    def list_event_names(self, query: str = "") -> tables.AsyncRecords[records.EventName]:
         """The names of events that contain a text, in the order of their characters."""
         request = event_service_pb2.ListEventNamesRequest(query=query)
         return self._list(
-            answers.EventName, self._events.ListEventNames, request, answers.event_names
+            records.EventName, self._events.ListEventNames, request, records.event_names
         )
 
     async def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
@@ -89,14 +99,16 @@ class AsyncClient:
         response = await self._call(self._metrics.GetMetrics, request)
         return answers.metrics_answer(request, response)
 
-    def list_costs(self, **wanted: Unpack[inputs.CostFilter]) -> AsyncRecords[answers.CostRow]:
+    def list_costs(
+        self, **wanted: Unpack[inputs.CostFilter]
+    ) -> tables.AsyncRecords[records.CostRow]:
         """Costs in full detail; see `Client.list_costs`."""
-        return AsyncRecords(answers.CostRow, self._cost_rows(wanted))
+        return tables.AsyncRecords(records.CostRow, self._cost_rows(wanted))
 
-    async def metrics_limits(self) -> answers.MetricsLimits:
+    async def metrics_limits(self) -> records.MetricsLimits:
         """The spans that metrics can be asked for."""
         request = metrics_service_pb2.GetMetricsLimitsRequest()
-        return answers.metrics_limits(await self._call(self._metrics.GetMetricsLimits, request))
+        return records.metrics_limits(await self._call(self._metrics.GetMetricsLimits, request))
 
     async def export(
         self,
@@ -131,70 +143,76 @@ class AsyncClient:
             if parts is not None:
                 parts.cancel()
 
-    async def record_orders(self, orders: Iterable[inputs.OrderLike]) -> answers.Recorded:
+    async def record_orders(self, orders: Iterable[inputs.OrderLike]) -> records.Recorded:
         """Stores paid orders; see `Client.record_orders`."""
         request = requests.orders_request(orders)
-        return answers.orders_recorded(await self._call(self._revenue.RecordOrders, request))
+        return records.orders_recorded(await self._call(self._revenue.RecordOrders, request))
 
-    async def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> answers.Recorded:
+    async def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> records.Recorded:
         """Stores refunds; see `Client.record_refunds`."""
         request = requests.refunds_request(refunds)
-        return answers.refunds_recorded(await self._call(self._revenue.RecordRefunds, request))
+        return records.refunds_recorded(await self._call(self._revenue.RecordRefunds, request))
 
     async def record_subscriptions(
         self, subscriptions: Iterable[inputs.SubscriptionLike]
-    ) -> answers.StatesRecorded:
+    ) -> records.StatesRecorded:
         """Stores states of subscriptions; see `Client.record_subscriptions`."""
         request = requests.subscriptions_request(subscriptions)
-        return answers.states_recorded(await self._call(self._revenue.RecordSubscriptions, request))
+        return records.states_recorded(await self._call(self._revenue.RecordSubscriptions, request))
 
     async def record_checkouts(
         self, checkouts: Iterable[inputs.CheckoutLike]
-    ) -> answers.StatesRecorded:
+    ) -> records.StatesRecorded:
         """Stores states of checkouts; see `Client.record_checkouts`."""
         request = requests.checkouts_request(checkouts)
-        return answers.states_recorded(await self._call(self._revenue.RecordCheckouts, request))
+        return records.states_recorded(await self._call(self._revenue.RecordCheckouts, request))
 
-    async def record_seats(self, seats: Iterable[inputs.SeatLike]) -> answers.StatesRecorded:
+    async def record_seats(self, seats: Iterable[inputs.SeatLike]) -> records.StatesRecorded:
         """Stores states of seats; see `Client.record_seats`."""
         request = requests.seats_request(seats)
-        return answers.states_recorded(await self._call(self._revenue.RecordSeats, request))
+        return records.states_recorded(await self._call(self._revenue.RecordSeats, request))
 
-    def list_orders(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Order]:
+    def list_orders(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> tables.AsyncRecords[records.Order]:
         """Orders, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
-        return self._list(answers.Order, self._revenue.ListOrders, request, answers.orders)
+        return self._list(records.Order, self._revenue.ListOrders, request, records.orders)
 
-    def list_refunds(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Refund]:
+    def list_refunds(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> tables.AsyncRecords[records.Refund]:
         """Refunds, disputes and their reversals, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
-        return self._list(answers.Refund, self._revenue.ListRefunds, request, answers.refunds)
+        return self._list(records.Refund, self._revenue.ListRefunds, request, records.refunds)
 
     def list_subscriptions(
         self, **wanted: Unpack[inputs.SubscriptionFilter]
-    ) -> AsyncRecords[answers.Subscription]:
+    ) -> tables.AsyncRecords[records.Subscription]:
         """Subscriptions, the latest started first."""
         request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
         return self._list(
-            answers.Subscription, self._revenue.ListSubscriptions, request, answers.subscriptions
+            records.Subscription, self._revenue.ListSubscriptions, request, records.subscriptions
         )
 
     def list_checkouts(
         self, **wanted: Unpack[inputs.RevenueFilter]
-    ) -> AsyncRecords[answers.Checkout]:
+    ) -> tables.AsyncRecords[records.Checkout]:
         """Checkouts, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
-        return self._list(answers.Checkout, self._revenue.ListCheckouts, request, answers.checkouts)
+        return self._list(records.Checkout, self._revenue.ListCheckouts, request, records.checkouts)
 
-    def list_seats(self, **wanted: Unpack[inputs.RevenueFilter]) -> AsyncRecords[answers.Seat]:
+    def list_seats(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> tables.AsyncRecords[records.Seat]:
         """Seats, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
-        return self._list(answers.Seat, self._revenue.ListSeats, request, answers.seats)
+        return self._list(records.Seat, self._revenue.ListSeats, request, records.seats)
 
     def _list(
         self, kind: type[_T], method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
-    ) -> AsyncRecords[_T]:
-        return AsyncRecords(kind, self._pages(method, request, items))
+    ) -> tables.AsyncRecords[_T]:
+        return tables.AsyncRecords(kind, self._pages(method, request, items))
 
     async def _pages(
         self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
@@ -208,12 +226,12 @@ class AsyncClient:
                 return
             request.page_token = page.next_page_token
 
-    async def _cost_rows(self, wanted: inputs.CostFilter) -> AsyncGenerator[answers.CostRow, None]:
+    async def _cost_rows(self, wanted: inputs.CostFilter) -> AsyncGenerator[records.CostRow, None]:
         header = ""
         async for part in self.export(export_format="focus", **wanted):
             header = header or part.partition("\n")[0] + "\n"
             body = part if part.startswith(header) else header + part
-            for row in answers.cost_rows(body.splitlines(keepends=True)):
+            for row in records.cost_rows(body.splitlines(keepends=True)):
                 yield row
 
     async def _call(self, method: Any, request: Any) -> Any:

@@ -1,33 +1,32 @@
-"""Answers of the service, with amounts as `Decimal` and times as aware `datetime`s.
+"""Answers about events that were sent and about metrics, with amounts as `Decimal`."""
 
-Texts are empty where the messages in `proto/cost_insights/v1` leave them empty.
-"""
+from __future__ import annotations
 
-import csv
 import datetime
 import functools
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf import descriptor, json_format, timestamp_pb2
+from google.protobuf import descriptor
 
-from cost_insights.client import inputs, notebook, tables
+from cost_insights.client.later import Later
 from cost_insights.client.requests import words
 from cost_insights.v1 import (
-    cost_pb2,
-    event_pb2,
     event_service_pb2,
     metrics_service_pb2,
-    revenue_pb2,
-    revenue_service_pb2,
 )
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+
+    from cost_insights.client import inputs, notebook, tables
+else:
+    tables = Later("cost_insights.client.tables")
+    notebook = Later("cost_insights.client.notebook")
 
 _COUNTS: Final = frozenset(
     field.name
@@ -78,209 +77,12 @@ class Ingested:
 
 
 @dataclass(frozen=True)
-class Llm:
-    """The LLM call that an event stands for; a count is 0 where it was not sent."""
-
-    vendor: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    cached_input_tokens: int | None
-    prompt: str | None
-    response: str | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """A stored event; see `Event` in the proto."""
-
-    id: str
-    name: str
-    customer_id: str
-    external_customer_id: str
-    timestamp: datetime.datetime
-    external_id: str
-    parent_id: str
-    external_member_id: str
-    cost: Decimal | None
-    """In cents."""
-    llm: Llm | None
-    product_id: str
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class EventName:
-    """A name of events."""
-
-    name: str
-    occurrences: int
-    first_seen: datetime.datetime
-    last_seen: datetime.datetime
-
-
-@dataclass(frozen=True)
-class CostRow:
-    """The costs of a day, a customer, an event name, a model and a product."""
-
-    start: datetime.datetime
-    """When the day begins."""
-    end: datetime.datetime
-    external_customer_id: str
-    customer_id: str
-    event_name: str
-    llm_vendor: str
-    llm_model: str
-    product_id: str
-    events: int
-    cost: Decimal
-    """In cents."""
-
-
-@dataclass(frozen=True)
 class Metric:
     """A metric that was computed."""
 
     slug: str
     display_name: str
     type: inputs.MetricType
-
-
-@dataclass(frozen=True)
-class IntervalLimits:
-    """The lengths of span that an interval allows, the last day minus the first; see
-    `IntervalLimits` in the proto."""
-
-    min_days: int
-    max_days: int
-
-
-@dataclass(frozen=True)
-class MetricsLimits:
-    """The spans that metrics can be asked for."""
-
-    min_date: datetime.date
-    intervals: Mapping[inputs.Interval, IntervalLimits]
-
-
-@dataclass(frozen=True)
-class RecordConflict:
-    """An order or refund that was not stored: its id is taken by other content."""
-
-    index: int
-    id: str
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """The result of one call that stores orders or refunds."""
-
-    inserted: int
-    duplicates: int
-    conflicts: tuple[RecordConflict, ...]
-
-
-@dataclass(frozen=True)
-class StatesRecorded:
-    """The result of one call that stores states; `outcomes` are in the order of the call."""
-
-    inserted: int
-    updated: int
-    unchanged: int
-    outdated: int
-    outcomes: tuple[inputs.Outcome, ...]
-
-
-@dataclass(frozen=True)
-class Money:
-    """An amount in cents of a currency."""
-
-    amount: Decimal
-    currency: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """A paid order; see `Order` in the proto."""
-
-    order_id: str
-    external_customer_id: str
-    customer_id: str
-    product_id: str
-    billing_type: inputs.BillingType
-    subscription_id: str
-    net_amount: Money
-    exchange_rate: Decimal
-    applied_balance: Decimal
-    fee: Decimal
-    created_time: datetime.datetime
-    paid_time: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Refund:
-    """A refund, a dispute, or the reversal of one; see `Refund` in the proto."""
-
-    refund_id: str
-    kind: inputs.RefundKind
-    order_id: str
-    amount: Money
-    exchange_rate: Decimal
-    fee: Decimal
-    created_time: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """A subscription as it is by all that is known of it; see `Subscription` in the proto."""
-
-    subscription_id: str
-    external_customer_id: str
-    customer_id: str
-    product_id: str
-    amount: Money
-    recurring_interval: inputs.RecurringInterval
-    recurring_interval_count: int
-    started_time: datetime.datetime
-    trial_end_time: datetime.datetime | None
-    canceled_time: datetime.datetime | None
-    cancel_reason: inputs.CancelReason | None
-    uncanceled_time: datetime.datetime | None
-    ends_time: datetime.datetime | None
-    ended_time: datetime.datetime | None
-    update_time: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A checkout as its latest state says; see `Checkout` in the proto."""
-
-    checkout_id: str
-    external_customer_id: str
-    customer_id: str
-    product_id: str
-    billing_type: inputs.BillingType | None
-    status: inputs.CheckoutStatus
-    created_time: datetime.datetime
-    opened_time: datetime.datetime | None
-    update_time: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Seat:
-    """A seat as its latest state says; see `Seat` in the proto."""
-
-    seat_id: str
-    external_customer_id: str
-    customer_id: str
-    subscription_id: str
-    order_id: str
-    product_id: str
-    created_time: datetime.datetime
-    claimed_time: datetime.datetime | None
-    revoked_time: datetime.datetime | None
-    update_time: datetime.datetime
 
 
 @dataclass(frozen=True)
@@ -326,7 +128,7 @@ class MetricsAnswer:
     """The time zone of the periods."""
     group_by: inputs.GroupBy | None
 
-    def to_arrow(self) -> "pyarrow.Table":
+    def to_arrow(self) -> pyarrow.Table:
         """A table of pyarrow with a row for each period, or for each period of each group; needs
         `cost-insights[arrow]`.
 
@@ -335,11 +137,11 @@ class MetricsAnswer:
         """
         return tables.arrow_table(self._columns(), self.timezone)
 
-    def to_pandas(self) -> "pandas.DataFrame":
+    def to_pandas(self) -> pandas.DataFrame:
         """The table of `to_arrow` as a frame of pandas; needs `cost-insights[pandas]`."""
         return tables.pandas_frame(self._columns(), self.timezone)
 
-    def to_polars(self) -> "polars.DataFrame":
+    def to_polars(self) -> polars.DataFrame:
         """The table of `to_arrow` as a frame of polars; needs `cost-insights[polars]`."""
         return tables.polars_frame(self._columns(), self.timezone)
 
@@ -442,233 +244,20 @@ def metrics_answer(
         if response.HasField("unattributed")
         else None,
         metrics=tuple(
-            Metric(each.slug, each.display_name, _word(each, "type")) for each in response.metrics
+            Metric(each.slug, each.display_name, word(each, "type")) for each in response.metrics
         ),
         timezone=request.timezone,
-        group_by=_word(request, "group_by"),
+        group_by=word(request, "group_by"),
     )
 
 
-def metrics_limits(response: metrics_service_pb2.GetMetricsLimitsResponse) -> MetricsLimits:
-    """The answer of `GetMetricsLimits`."""
-    return MetricsLimits(
-        min_date=datetime.date.fromisoformat(response.min_date),
-        intervals={
-            _word(each, "interval"): IntervalLimits(each.min_days, each.max_days)
-            for each in response.intervals
-        },
-    )
-
-
-def event(message: event_pb2.Event) -> Event:
-    """A stored event."""
-    return Event(
-        id=message.id,
-        name=message.name,
-        customer_id=message.customer_id,
-        external_customer_id=message.external_customer_id,
-        timestamp=_time(message.timestamp),
-        external_id=message.external_id,
-        parent_id=message.parent_id,
-        external_member_id=message.external_member_id,
-        cost=Decimal(message.cost.amount) if message.HasField("cost") else None,
-        llm=_llm(message.llm) if message.HasField("llm") else None,
-        product_id=message.product_id,
-        metadata=json_format.MessageToDict(message.metadata),
-    )
-
-
-def events(page: event_service_pb2.ListEventsResponse) -> Iterator[Event]:
-    """The events of a page."""
-    return map(event, page.events)
-
-
-def event_names(page: event_service_pb2.ListEventNamesResponse) -> Iterator[EventName]:
-    """The names of a page."""
-    for each in page.names:
-        yield EventName(each.name, each.occurrences, _time(each.first_seen), _time(each.last_seen))
-
-
-def cost_rows(lines: Iterable[str]) -> Generator[CostRow, None, None]:
-    """The rows of an export in the format of FOCUS, which has dollars."""
-    for row in csv.DictReader(lines):
-        yield CostRow(
-            start=datetime.datetime.fromisoformat(row["ChargePeriodStart"]),
-            end=datetime.datetime.fromisoformat(row["ChargePeriodEnd"]),
-            external_customer_id=row["SubAccountName"],
-            customer_id=row["SubAccountId"],
-            event_name=row["ServiceName"],
-            llm_vendor=row["x_ModelVendor"],
-            llm_model=row["x_ModelName"],
-            product_id=row["x_ProductId"],
-            events=int(row["x_EventCount"]),
-            cost=_cents(row["BilledCost"]),
-        )
-
-
-def orders_recorded(response: revenue_service_pb2.RecordOrdersResponse) -> Recorded:
-    """The answer of `RecordOrders`."""
-    return Recorded(
-        response.inserted,
-        response.duplicates,
-        tuple(RecordConflict(each.index, each.order_id) for each in response.conflicts),
-    )
-
-
-def refunds_recorded(response: revenue_service_pb2.RecordRefundsResponse) -> Recorded:
-    """The answer of `RecordRefunds`."""
-    return Recorded(
-        response.inserted,
-        response.duplicates,
-        tuple(RecordConflict(each.index, each.refund_id) for each in response.conflicts),
-    )
-
-
-def states_recorded(
-    response: revenue_service_pb2.RecordSubscriptionsResponse
-    | revenue_service_pb2.RecordCheckoutsResponse
-    | revenue_service_pb2.RecordSeatsResponse,
-) -> StatesRecorded:
-    """The answer of a call that stores states."""
-    names = _names(response.DESCRIPTOR.fields_by_name["outcomes"].enum_type)
-    return StatesRecorded(
-        response.inserted,
-        response.updated,
-        response.unchanged,
-        response.outdated,
-        tuple(cast(inputs.Outcome, names[each]) for each in response.outcomes),
-    )
-
-
-def orders(page: revenue_service_pb2.ListOrdersResponse) -> Iterator[Order]:
-    """The orders of a page."""
-    for each in page.orders:
-        yield Order(
-            order_id=each.order_id,
-            external_customer_id=each.external_customer_id,
-            customer_id=each.customer_id,
-            product_id=each.product_id,
-            billing_type=_word(each, "billing_type"),
-            subscription_id=each.subscription_id,
-            net_amount=_money(each.net_amount),
-            exchange_rate=Decimal(each.exchange_rate),
-            applied_balance=Decimal(each.applied_balance),
-            fee=Decimal(each.fee),
-            created_time=_time(each.created_time),
-            paid_time=_time(each.paid_time),
-        )
-
-
-def refunds(page: revenue_service_pb2.ListRefundsResponse) -> Iterator[Refund]:
-    """The refunds of a page."""
-    for each in page.refunds:
-        yield Refund(
-            refund_id=each.refund_id,
-            kind=_word(each, "kind"),
-            order_id=each.order_id,
-            amount=_money(each.amount),
-            exchange_rate=Decimal(each.exchange_rate),
-            fee=Decimal(each.fee),
-            created_time=_time(each.created_time),
-        )
-
-
-def subscriptions(page: revenue_service_pb2.ListSubscriptionsResponse) -> Iterator[Subscription]:
-    """The subscriptions of a page."""
-    for each in page.subscriptions:
-        yield Subscription(
-            subscription_id=each.subscription_id,
-            external_customer_id=each.external_customer_id,
-            customer_id=each.customer_id,
-            product_id=each.product_id,
-            amount=_money(each.amount),
-            recurring_interval=_word(each, "recurring_interval"),
-            recurring_interval_count=each.recurring_interval_count,
-            started_time=_time(each.started_time),
-            trial_end_time=_time_of(each, "trial_end_time"),
-            canceled_time=_time_of(each, "canceled_time"),
-            cancel_reason=_word(each, "cancel_reason"),
-            uncanceled_time=_time_of(each, "uncanceled_time"),
-            ends_time=_time_of(each, "ends_time"),
-            ended_time=_time_of(each, "ended_time"),
-            update_time=_time(each.update_time),
-        )
-
-
-def checkouts(page: revenue_service_pb2.ListCheckoutsResponse) -> Iterator[Checkout]:
-    """The checkouts of a page."""
-    for each in page.checkouts:
-        yield Checkout(
-            checkout_id=each.checkout_id,
-            external_customer_id=each.external_customer_id,
-            customer_id=each.customer_id,
-            product_id=each.product_id,
-            billing_type=_word(each, "billing_type"),
-            status=_word(each, "status"),
-            created_time=_time(each.created_time),
-            opened_time=_time_of(each, "opened_time"),
-            update_time=_time(each.update_time),
-        )
-
-
-def seats(page: revenue_service_pb2.ListSeatsResponse) -> Iterator[Seat]:
-    """The seats of a page."""
-    for each in page.seats:
-        yield Seat(
-            seat_id=each.seat_id,
-            external_customer_id=each.external_customer_id,
-            customer_id=each.customer_id,
-            subscription_id=each.subscription_id,
-            order_id=each.order_id,
-            product_id=each.product_id,
-            created_time=_time(each.created_time),
-            claimed_time=_time_of(each, "claimed_time"),
-            revoked_time=_time_of(each, "revoked_time"),
-            update_time=_time(each.update_time),
-        )
-
-
-def _cents(dollars: str) -> Decimal:
-    # Without a context, which would round to 28 digits.
-    sign, digits, exponent = Decimal(dollars).as_tuple()
-    return Decimal((sign, digits, int(exponent) + 2))
-
-
-def _money(message: revenue_pb2.Money) -> Money:
-    return Money(Decimal(message.amount), message.currency)
-
-
-def _llm(message: cost_pb2.Llm) -> Llm:
-    def given(name: Literal["cached_input_tokens", "prompt", "response"]) -> Any:
-        return getattr(message, name) if message.HasField(name) else None
-
-    return Llm(
-        message.vendor,
-        message.model,
-        message.input_tokens,
-        message.output_tokens,
-        message.total_tokens,
-        given("cached_input_tokens"),
-        given("prompt"),
-        given("response"),
-    )
-
-
-def _time(message: timestamp_pb2.Timestamp) -> datetime.datetime:
-    return message.ToDatetime(datetime.UTC)
-
-
-def _time_of(message: Any, field: str) -> datetime.datetime | None:
-    return _time(getattr(message, field)) if message.HasField(field) else None
-
-
-def _word(message: Any, field: str) -> Any:
+def word(message: Any, field: str) -> Any:
     """The value of an enum as callers write it; None if it is unspecified."""
-    return _names(message.DESCRIPTOR.fields_by_name[field].enum_type).get(getattr(message, field))
+    return names(message.DESCRIPTOR.fields_by_name[field].enum_type).get(getattr(message, field))
 
 
 @functools.cache
-def _names(enum: descriptor.EnumDescriptor) -> dict[int, str]:
+def names(enum: descriptor.EnumDescriptor) -> dict[int, str]:
     return {number: word for word, number in words(enum).items()}
 
 

@@ -1,5 +1,7 @@
 """The client that sends from a thread of its own, many events a call."""
 
+from __future__ import annotations
+
 import atexit
 import logging
 import os
@@ -8,15 +10,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 import grpc
 from google.rpc import status_pb2
 
-from cost_insights.client import answers, inputs, llm, requests, tracking
+from cost_insights.client import answers, requests, tracking
 from cost_insights.client.errors import CallError, RefusedError, UnavailableError
 from cost_insights.client.sync import Client
 from cost_insights.v1 import event_pb2
+
+if TYPE_CHECKING:
+    from cost_insights.client import inputs, llm
 
 _log = logging.getLogger(__name__)
 

@@ -4,14 +4,17 @@ None of their packages is imported: an answer is told by its fields, so that ans
 services, of LiteLLM, and JSON as these services send it are read, too.
 """
 
+from __future__ import annotations
+
 import decimal
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cost_insights.client import inputs
+if TYPE_CHECKING:
+    from cost_insights.client import inputs
 
 _EXACT: Final = decimal.Context(prec=100)
 _DECIMALS_MAX: Final = 8

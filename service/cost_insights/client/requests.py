@@ -1,18 +1,20 @@
 """Messages made of what a caller passes to the client."""
 
+from __future__ import annotations
+
 import datetime
 import math
 import uuid
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from google.protobuf import descriptor, json_format
 from google.protobuf.message import Message
 
 from cost_insights.amounts import AmountError, format_amount, round_float
-from cost_insights.client import inputs
 from cost_insights.client.errors import InvalidEventError, InvalidRecordError
+from cost_insights.client.later import Later
 from cost_insights.v1 import (
     event_pb2,
     event_service_pb2,
@@ -20,6 +22,11 @@ from cost_insights.v1 import (
     revenue_pb2,
     revenue_service_pb2,
 )
+
+if TYPE_CHECKING:
+    from cost_insights.client import inputs
+else:
+    inputs = Later("cost_insights.client.inputs")
 
 _M = TypeVar("_M", bound=Message)
 

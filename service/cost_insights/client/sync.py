@@ -1,20 +1,28 @@
 """The client that blocks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import grpc
 import tenacity
 
-from cost_insights.client import answers, inputs, requests
+from cost_insights.client import answers, requests
 from cost_insights.client.errors import call_error
+from cost_insights.client.later import Later
 from cost_insights.client.options import CHANNEL_OPTIONS, retries, target_of
-from cost_insights.client.tables import Records
 from cost_insights.v1 import event_service_pb2, metrics_service_pb2, revenue_service_pb2
 from cost_insights.v1.event_service_pb2_grpc import EventServiceStub
 from cost_insights.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from cost_insights.v1.revenue_service_pb2_grpc import RevenueServiceStub
+
+if TYPE_CHECKING:
+    from cost_insights.client import inputs, records, tables
+else:
+    records = Later("cost_insights.client.records")
+    tables = Later("cost_insights.client.tables")
 
 _T = TypeVar("_T")
 
@@ -78,21 +86,21 @@ class Client:
         request = requests.ingest_request(events, accept_valid=accept_valid)
         return answers.ingested(self._call(self._events.IngestEvents, request))
 
-    def list_events(self, **wanted: Unpack[inputs.EventFilter]) -> Records[answers.Event]:
+    def list_events(self, **wanted: Unpack[inputs.EventFilter]) -> tables.Records[records.Event]:
         """Events, the latest first."""
         request = requests.page_request(event_service_pb2.ListEventsRequest, wanted)
-        return self._list(answers.Event, self._events.ListEvents, request, answers.events)
+        return self._list(records.Event, self._events.ListEvents, request, records.events)
 
-    def get_event(self, event_id: str) -> answers.Event:
+    def get_event(self, event_id: str) -> records.Event:
         """The event of that id, which is a UUID; raises RefusedError if there is none."""
         request = event_service_pb2.GetEventRequest(id=event_id)
-        return answers.event((self._call(self._events.GetEvent, request)).event)
+        return records.event((self._call(self._events.GetEvent, request)).event)
 
-    def list_event_names(self, query: str = "") -> Records[answers.EventName]:
+    def list_event_names(self, query: str = "") -> tables.Records[records.EventName]:
         """The names of events that contain a text, in the order of their characters."""
         request = event_service_pb2.ListEventNamesRequest(query=query)
         return self._list(
-            answers.EventName, self._events.ListEventNames, request, answers.event_names
+            records.EventName, self._events.ListEventNames, request, records.event_names
         )
 
     def metrics(self, **question: Unpack[inputs.Question]) -> answers.MetricsAnswer:
@@ -104,17 +112,17 @@ class Client:
         response = self._call(self._metrics.GetMetrics, request)
         return answers.metrics_answer(request, response)
 
-    def list_costs(self, **wanted: Unpack[inputs.CostFilter]) -> Records[answers.CostRow]:
+    def list_costs(self, **wanted: Unpack[inputs.CostFilter]) -> tables.Records[records.CostRow]:
         """Costs in full detail: a row for each day, customer, event name, model and product with
         an event, ordered by month, customer and day."""
         parts = self.export(export_format="focus", **wanted)
         lines = (line for part in parts for line in part.splitlines(keepends=True))
-        return Records(answers.CostRow, answers.cost_rows(lines))
+        return tables.Records(records.CostRow, records.cost_rows(lines))
 
-    def metrics_limits(self) -> answers.MetricsLimits:
+    def metrics_limits(self) -> records.MetricsLimits:
         """The spans that metrics can be asked for."""
         request = metrics_service_pb2.GetMetricsLimitsRequest()
-        return answers.metrics_limits(self._call(self._metrics.GetMetricsLimits, request))
+        return records.metrics_limits(self._call(self._metrics.GetMetricsLimits, request))
 
     def export(
         self,
@@ -158,68 +166,72 @@ class Client:
             if parts is not None:
                 parts.cancel()
 
-    def record_orders(self, orders: Iterable[inputs.OrderLike]) -> answers.Recorded:
+    def record_orders(self, orders: Iterable[inputs.OrderLike]) -> records.Recorded:
         """Stores paid orders, all or none. Raises InvalidRecordError, RefusedError,
         UnavailableError, as all calls do that store records.
         """
         request = requests.orders_request(orders)
-        return answers.orders_recorded(self._call(self._revenue.RecordOrders, request))
+        return records.orders_recorded(self._call(self._revenue.RecordOrders, request))
 
-    def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> answers.Recorded:
+    def record_refunds(self, refunds: Iterable[inputs.RefundLike]) -> records.Recorded:
         """Stores refunds, disputes and their reversals, all or none."""
         request = requests.refunds_request(refunds)
-        return answers.refunds_recorded(self._call(self._revenue.RecordRefunds, request))
+        return records.refunds_recorded(self._call(self._revenue.RecordRefunds, request))
 
     def record_subscriptions(
         self, subscriptions: Iterable[inputs.SubscriptionLike]
-    ) -> answers.StatesRecorded:
+    ) -> records.StatesRecorded:
         """Stores states of subscriptions, all or none; the latest state of each counts."""
         request = requests.subscriptions_request(subscriptions)
-        return answers.states_recorded(self._call(self._revenue.RecordSubscriptions, request))
+        return records.states_recorded(self._call(self._revenue.RecordSubscriptions, request))
 
-    def record_checkouts(self, checkouts: Iterable[inputs.CheckoutLike]) -> answers.StatesRecorded:
+    def record_checkouts(self, checkouts: Iterable[inputs.CheckoutLike]) -> records.StatesRecorded:
         """Stores states of checkouts, all or none; the latest state of each counts."""
         request = requests.checkouts_request(checkouts)
-        return answers.states_recorded(self._call(self._revenue.RecordCheckouts, request))
+        return records.states_recorded(self._call(self._revenue.RecordCheckouts, request))
 
-    def record_seats(self, seats: Iterable[inputs.SeatLike]) -> answers.StatesRecorded:
+    def record_seats(self, seats: Iterable[inputs.SeatLike]) -> records.StatesRecorded:
         """Stores states of seats, all or none; the latest state of each counts."""
         request = requests.seats_request(seats)
-        return answers.states_recorded(self._call(self._revenue.RecordSeats, request))
+        return records.states_recorded(self._call(self._revenue.RecordSeats, request))
 
-    def list_orders(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Order]:
+    def list_orders(self, **wanted: Unpack[inputs.RevenueFilter]) -> tables.Records[records.Order]:
         """Orders, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListOrdersRequest, wanted)
-        return self._list(answers.Order, self._revenue.ListOrders, request, answers.orders)
+        return self._list(records.Order, self._revenue.ListOrders, request, records.orders)
 
-    def list_refunds(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Refund]:
+    def list_refunds(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> tables.Records[records.Refund]:
         """Refunds, disputes and their reversals, the latest first."""
         request = requests.page_request(revenue_service_pb2.ListRefundsRequest, wanted)
-        return self._list(answers.Refund, self._revenue.ListRefunds, request, answers.refunds)
+        return self._list(records.Refund, self._revenue.ListRefunds, request, records.refunds)
 
     def list_subscriptions(
         self, **wanted: Unpack[inputs.SubscriptionFilter]
-    ) -> Records[answers.Subscription]:
+    ) -> tables.Records[records.Subscription]:
         """Subscriptions, the latest started first."""
         request = requests.page_request(revenue_service_pb2.ListSubscriptionsRequest, wanted)
         return self._list(
-            answers.Subscription, self._revenue.ListSubscriptions, request, answers.subscriptions
+            records.Subscription, self._revenue.ListSubscriptions, request, records.subscriptions
         )
 
-    def list_checkouts(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Checkout]:
+    def list_checkouts(
+        self, **wanted: Unpack[inputs.RevenueFilter]
+    ) -> tables.Records[records.Checkout]:
         """Checkouts, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListCheckoutsRequest, wanted)
-        return self._list(answers.Checkout, self._revenue.ListCheckouts, request, answers.checkouts)
+        return self._list(records.Checkout, self._revenue.ListCheckouts, request, records.checkouts)
 
-    def list_seats(self, **wanted: Unpack[inputs.RevenueFilter]) -> Records[answers.Seat]:
+    def list_seats(self, **wanted: Unpack[inputs.RevenueFilter]) -> tables.Records[records.Seat]:
         """Seats, the latest created first."""
         request = requests.page_request(revenue_service_pb2.ListSeatsRequest, wanted)
-        return self._list(answers.Seat, self._revenue.ListSeats, request, answers.seats)
+        return self._list(records.Seat, self._revenue.ListSeats, request, records.seats)
 
     def _list(
         self, kind: type[_T], method: Any, request: Any, items: Callable[[Any], Iterable[_T]]
-    ) -> Records[_T]:
-        return Records(kind, self._pages(method, request, items))
+    ) -> tables.Records[_T]:
+        return tables.Records(kind, self._pages(method, request, items))
 
     def _pages(
         self, method: Any, request: Any, items: Callable[[Any], Iterable[_T]]

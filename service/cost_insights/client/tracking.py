@@ -1,5 +1,7 @@
 """Events that a block of a program fills, and that are sent when it ends."""
 
+from __future__ import annotations
+
 import contextvars
 import functools
 import inspect
@@ -8,11 +10,16 @@ import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypedDict, TypeVar, cast
 
 from google.protobuf import timestamp_pb2
 
-from cost_insights.client import inputs, llm
+from cost_insights.client.later import Later
+
+if TYPE_CHECKING:
+    from cost_insights.client import inputs, llm
+else:
+    llm = Later("cost_insights.client.llm")
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +27,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
 
-Offer = Callable[[inputs.NewEvent], None]
+Offer = Callable[["inputs.NewEvent"], None]
 """Takes an event to send it later; neither waits nor raises."""
 
 _NANOSECONDS: Final = 10**9
@@ -115,7 +122,7 @@ class TrackedEvent:
         if self.cost is not None:
             event["cost"] = {"amount": self.cost, "currency": "usd"}
         given = {key: value for key, value in event.items() if value is not None}
-        return cast(inputs.NewEvent, given)
+        return cast("inputs.NewEvent", given)
 
 
 _current: contextvars.ContextVar[TrackedEvent] = contextvars.ContextVar("cost_insights_event")
@@ -205,7 +212,7 @@ class Track:
 
         return called
 
-    def _for_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Track":
+    def _for_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Track:
         fields = self._fields
         if self._customer_of is not None:
             try:
