@@ -6,6 +6,7 @@ are made of is read instead: sums over the periods, and numbers of the last one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from cost_insights.metrics.definitions import METRICS, Metric
 from cost_insights.metrics.sources.facts import Total
@@ -74,20 +75,21 @@ def first(
     *,
     descending: bool,
     texts_of: Callable[[Sequence[Key]], Mapping[Key, str]],
+    first_by_text: Callable[[Sequence[Key], int], Sequence[Key]],
 ) -> list[Key]:
     """The `count` keys that come first, by total and then by their texts.
 
-    `texts_of` is asked for the texts of those that could be among them.
+    `texts_of` returns the texts of keys, and `first_by_text` so many keys that come first by their
+    texts.
     """
     sign = -1 if descending else 1
     ordered = sorted(totals, key=lambda key: sign * totals[key])
-    candidates = ordered[:count]
-    if candidates:
-        last = totals[candidates[-1]]
-        # Keys with the same total as the last one are ordered by their texts.
-        for key in ordered[count:]:
-            if totals[key] != last:
-                break
-            candidates.append(key)
-    texts = texts_of(candidates)
-    return sorted(candidates, key=lambda key: (sign * totals[key], texts[key]))[:count]
+    shown = ordered[:count]
+    if len(ordered) > count:
+        last = totals[shown[-1]]
+        shown = [key for key in shown if totals[key] != last]
+        # Thousands may have the same total as the last one; not all of their texts are read.
+        tied = list(takewhile(lambda key: totals[key] == last, ordered[len(shown) :]))
+        shown += first_by_text(tied, count - len(shown))
+    texts = texts_of(shown)
+    return sorted(shown, key=lambda key: (sign * totals[key], texts[key]))

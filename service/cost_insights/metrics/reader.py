@@ -166,6 +166,7 @@ class _Query:
         self._ledgers = ledgers
         self._periods = periods_of(question.start, question.end, question.zone, question.interval)
         self._customers = snapshot.customer_numbers(question.filter)
+        self._names: dict[Key, _Called] = {}
 
     def answer(self) -> Answer:
         """The metrics of everything and of each group."""
@@ -252,7 +253,11 @@ class _Query:
             members = len(totals)
         self._deadline.check()
         shown = first(
-            totals, question.groups_max, descending=order.descending, texts_of=self._texts_of
+            totals,
+            question.groups_max,
+            descending=order.descending,
+            texts_of=self._texts_of,
+            first_by_text=self._first_by_text,
         )
         return members, shown
 
@@ -279,11 +284,20 @@ class _Query:
     def _texts_of(self, keys: Sequence[Key]) -> Mapping[Key, str]:
         return {key: called.value for key, called in self._called(keys).items()}
 
+    def _first_by_text(self, keys: Sequence[Key], count: int) -> Sequence[Key]:
+        if self._question.group_by is not GroupBy.CUSTOMER:
+            return sorted(keys, key=str)[:count]
+        return self._snapshot.first_customers([key for key in keys if isinstance(key, int)], count)
+
     def _called(self, keys: Sequence[Key]) -> Mapping[Key, _Called]:
         if self._question.group_by is not GroupBy.CUSTOMER:
             return {key: _Called(str(key), None) for key in keys}
-        found = self._snapshot.customers(key for key in keys if isinstance(key, int))
-        return {number: _Called(one.external_id, one.id) for number, one in found.items()}
+        numbers = [key for key in keys if isinstance(key, int)]
+        found = self._snapshot.customers(one for one in numbers if one not in self._names)
+        self._names.update(
+            (number, _Called(one.external_id, one.id)) for number, one in found.items()
+        )
+        return {number: self._names[number] for number in numbers}
 
     # Sources of facts
 
