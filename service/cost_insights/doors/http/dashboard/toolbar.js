@@ -10,7 +10,6 @@ import {
   SPANS,
   customerView,
   daysOf,
-  intervalOf,
   isSame,
   isZone,
   requestOf,
@@ -82,27 +81,43 @@ export class Toolbar extends Component {
     return counts ? subject : (dimensions[0] ?? "customer");
   }
 
-  /** Asks which values of a dimension cost most, to suggest them. */
+  /** @type {AbortController | null} */
+  suggesting = null;
+
+  componentWillUnmount() {
+    this.suggesting?.abort();
+  }
+
+  /** Asks which values of a dimension cost most, to suggest them; what was asked before no longer counts. */
   suggest = async () => {
+    this.suggesting?.abort();
     const dimension = this.subject();
     if (dimension === "metadata") return;
     const { view } = this.props;
     const days = daysOf(view, new Date());
+    const suggesting = new AbortController();
+    this.suggesting = suggesting;
+    // Totals do not depend on the interval; of the longest there are few periods to answer.
     const request = {
-      ...requestOf({ ...view, filters: { ...view.filters, [dimension]: [] } }, days, intervalOf(view, days)),
+      ...requestOf({ ...view, filters: { ...view.filters, [dimension]: [] } }, days, "year"),
       metrics: ["costs"],
       groupBy: DIMENSIONS[dimension].group,
       groupsMax: SUGGESTIONS_MAX,
     };
     try {
-      const answer = await call("MetricsService/GetMetrics", request);
-      if (dimension !== this.subject()) return;
+      const answer = await call("MetricsService/GetMetrics", request, suggesting.signal);
       const groups = /** @type {any[]} */ (answer.groups ?? []).filter((group) => !group.others);
       this.setState({ suggestions: groups.map((group) => group.value ?? "").filter(Boolean) });
     } catch {
       // Without suggestions a value can be typed in; the page itself says what is wrong.
     }
   };
+
+  /** @param {Subject} subject what the next filter is about */
+  choose(subject) {
+    this.suggesting?.abort();
+    this.setState({ subject, suggestions: [], text: "" });
+  }
 
   /** @param {SubmitEvent} event */
   add = (event) => {
@@ -169,7 +184,7 @@ export class Toolbar extends Component {
             Filter
             <select
               value=${subject}
-              onChange=${(/** @type {any} */ event) => this.setState({ subject: event.target.value, suggestions: [], text: "" })}
+              onChange=${(/** @type {any} */ event) => this.choose(event.target.value)}
             >
               ${dimensions.map((one) => html`<option value=${one}>${DIMENSIONS[one].name}</option>`)}
               ${hasMetadata && html`<option value="metadata">Metadata</option>`}
