@@ -27,6 +27,7 @@ RUN mkdir -p native/src native/benches \
     && rm -r native/src target/release/deps/libcost_insights_native*
 
 COPY native native
+COPY proto proto
 COPY service service
 RUN /build/bin/maturin build --release --locked --out /wheels
 

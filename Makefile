@@ -120,7 +120,7 @@ generate: .venv/requirements ## Regenerates what follows from the protos: Python
 generate-check: .venv/requirements ## Fails where what follows from the protos is not fresh.
 	mkdir -p .cache
 	sh tests/tools/generate.sh .cache/generated .cache/rpcs.openapi.json
-	diff --recursive --exclude=__pycache__ .cache/generated $(GENERATED) && diff .cache/rpcs.openapi.json $(OPENAPI) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
+	diff --recursive --no-dereference --exclude=__pycache__ .cache/generated $(GENERATED) && diff .cache/rpcs.openapi.json $(OPENAPI) || { echo "the generated code is not fresh: run make generate" >&2; exit 1; }
 
 released: .venv/requirements ## Keeps the protos as those of a release, whose clients later protos must not break.
 	sh tests/tools/image.sh proto proto/released.binpb

@@ -75,6 +75,9 @@ def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
     )
     assert set(tracked.stdout.split()) <= names
     assert f"cost_insights-{VERSION}.dist-info/licenses/LICENSE" in names
+    for proto in (ROOT / "proto").rglob("*.proto"):
+        inside = proto.relative_to(ROOT / "proto").as_posix()
+        assert zipfile.ZipFile(wheel).read(inside) == proto.read_bytes()
 
 
 def test_the_description(wheel: Path) -> None:

@@ -2,9 +2,9 @@
 # Generates the Python code of the protos into the folder given as $1, and the part of the OpenAPI
 # document that describes the RPCs into the file given as $2.
 #
-# The protos themselves stand beside their code, as in googleapis-common-protos, so that an
-# installation can hand them on. So do those of `google/protobuf`, which no package holds that the
-# service needs: some compilers come without them.
+# Links to the protos themselves stand beside their code, which packages hold as files, as
+# googleapis-common-protos does, so that an installation can hand them on. Beside them are those of
+# `google/protobuf`, which no package holds that the service needs: some compilers come without them.
 #
 # `google/api` and `google/rpc` come from googleapis-common-protos. Only files
 # that define a service get gRPC code.
@@ -23,7 +23,9 @@ $bin/python -m grpc_tools.protoc -I proto -I "$site" \
     proto/cost_insights/v1/*_service.proto
 echo '"""The messages and services of cost_insights.v1, generated from proto/."""' \
     > "$out/cost_insights/v1/__init__.py"
-cp proto/cost_insights/v1/*.proto "$out/cost_insights/v1"
+for proto in proto/cost_insights/v1/*.proto; do
+    ln -s "../../../$proto" "$out/cost_insights/v1"
+done
 mkdir -p "$out/cost_insights/v1/imports/google/protobuf"
 for name in any descriptor duration struct timestamp; do
     cp "$site/grpc_tools/_proto/google/protobuf/$name.proto" "$out/cost_insights/v1/imports/google/protobuf"
