@@ -26,7 +26,7 @@ GUIDES = [
     *sorted((DOCS / "guides").glob("*.md")),
 ]
 COMMANDS = {"sh": ["sh", "-e", "-c"], "python": [sys.executable, "-c"]}
-NOT_RUN = ("make demo", "make serve", "pip install", "$ ")
+NOT_RUN = ("make demo", "make serve", "pip install")
 """How blocks begin that start a service, which the test has started itself."""
 
 

@@ -29,7 +29,7 @@ _ERRORS: Final = {
     413: "The body is too large.",
     415: "The content-type or the content-encoding is not supported.",
     422: "The request has faults, which are listed.",
-    429: "Too much is waiting; try again after `Retry-After` seconds.",
+    429: "Too much is in work, or a rate is reached; try again after `Retry-After` seconds.",
     431: "The head of the request is too large.",
     500: "The service failed; its log says why under the incident that is named.",
     503: "The database does not answer, or the service is stopping; try again.",
