@@ -73,16 +73,17 @@ demo: .venv/installed ## Shows the service at work on a generated month of event
 serve: .venv/installed ## Runs the service on an embedded database until Ctrl-C.
 	$(BIN)/cost-insights serve
 
-# What Envoy knows, and MkDocs, each in an environment of its own too: they bring other versions of packages that the service imports.
+# What Envoy knows, MkDocs, and the packages of LLM vendors, each in an environment of its own too: they bring other versions of
+# packages that the service imports. Few of their modules are ever imported, so that none is compiled before.
 .venv/%/installed: tests/tools/%.lock | $(BIN)/python
 	$(BIN)/python -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-compile --requirement $<
 	@touch $@
 
 docs: .venv/installed .venv/docs/installed ## Builds the documentation site in dist/docs.
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build
 
-test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed .venv/docs/installed $(SDKS) $(EXAMPLES) ## Runs all tests, on SQLite and on a real PostgreSQL.
+test: .venv/installed .venv/go-tools .venv/node-tools .venv/xds-protos/installed .venv/docs/installed .venv/llm-sdks/installed $(SDKS) $(EXAMPLES) ## Runs all tests, on SQLite and on a real PostgreSQL.
 	sh tests/tools/postgresql.sh
 	sh tests/tools/pgbouncer.sh
 	sh tests/tools/containers.sh
@@ -131,6 +132,7 @@ lock: $(BIN)/python ## Resolves the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile --quiet --extra bench --constraints requirements.lock --no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml --output-file requirements-bench.lock
 	echo xds-protos | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/tools/xds-protos.lock
 	echo mkdocs-material | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/tools/docs.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade tests/tools/llm-sdks.in --output-file tests/tools/llm-sdks.lock
 	for sdk in $(SDK_LOCKS:tests/interop/python/polar-sdk-%.lock=%); do \
 	    echo "polar-sdk==$$sdk" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --upgrade - --output-file tests/interop/python/polar-sdk-$$sdk.lock || exit; \
 	done

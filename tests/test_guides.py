@@ -26,6 +26,9 @@ GUIDES = [
     *sorted((DOCS / "guides").glob("*.md")),
 ]
 COMMANDS = {"sh": ["sh", "-e", "-c"], "python": [sys.executable, "-c"]}
+FRAMEWORKS = ("from langchain", "import litellm")
+"""The imports of programs that run in the environment of the packages of LLM vendors."""
+
 NOT_RUN = ("make demo", "make serve", "pip install")
 """How blocks begin that start a service, which the test has started itself."""
 
@@ -53,6 +56,8 @@ def test_a_guide(
         env |= {
             "COST_INSIGHTS_GRPC_ADDRESS": service.address,
             "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{env['PATH']}",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "PYTHONPATH": str(ROOT / "service"),
         }
         printed = None
         runs = [block for block in blocks(page) if not block.text.startswith(NOT_RUN)]
@@ -61,6 +66,8 @@ def test_a_guide(
                 block = text.replace("127.0.0.1:50051", service.address)
                 block = block.replace("127.0.0.1:8080", service.server.http_address)
                 command = [*COMMANDS[language], block]
+                if language == "python" and block.startswith(FRAMEWORKS):
+                    command[0] = str(Path(sys.prefix) / "llm-sdks" / "bin" / "python")
                 done = subprocess.run(
                     command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
                 )

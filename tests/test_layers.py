@@ -63,6 +63,8 @@ THIRD_PARTY: Mapping[str, set[str]] = {
         "store",
     },
     "connectrpc": {"doors"},
+    "langchain_core": {"client"},
+    "litellm": {"client"},
     "pandas": {"client"},
     "polars": {"client"},
     "pyarrow": {"client"},

@@ -1,5 +1,7 @@
 """Usage and cost of LLM calls, as JSON of the vendors' HTTP APIs tells them."""
 
+import importlib
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -95,6 +97,21 @@ def test_what_tells_no_usage(answer: Any) -> None:
     """An answer without any count is no usage of zero tokens."""
     with pytest.raises(ValueError, match="tells no usage of tokens"):
         llm_usage(answer)
+
+
+@pytest.mark.parametrize(
+    ("framework", "package"), [("langchain", "langchain_core"), ("litellm", "litellm")]
+)
+def test_a_framework_that_is_missing(
+    framework: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the extra that installs what a callback needs."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        ImportError, match=rf"pip install 'cost-insights\[{framework}\]'"
+    ) as missing:
+        importlib.import_module(f"cost_insights.client.{framework}")
+    assert missing.value.name == package
 
 
 def test_events(service: Service, caplog: pytest.LogCaptureFixture) -> None:

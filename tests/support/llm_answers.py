@@ -75,8 +75,8 @@ PATHS = {
     "/openai/responses": "openai_responses",
     "/openai/embeddings": "openai_embeddings",
     "/anthropic/v1/messages": "anthropic_message",
-    "/google/v1beta/models/gemini-2.5-flash:generateContent": "google_generate",
-    "/google/v1beta/models/gemini-2.5-flash:streamGenerateContent": "google_generate",
+    "/google/v1/models/gemini-2.5-flash:generateContent": "google_generate",
+    "/google/v1/models/gemini-2.5-flash:streamGenerateContent": "google_generate",
 }
 
 

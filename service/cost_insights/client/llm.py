@@ -172,6 +172,9 @@ def _openai(vendor: str, model: str, counts: Mapping[str, Any]) -> LlmUsage:
     given = _count(counts, "completion_tokens") or _count(counts, "output_tokens") or 0
     details = counts.get("prompt_tokens_details") or counts.get("input_tokens_details")
     by_retention = _get(details, "cache_write_tokens_details")
+    # As LiteLLM passes on what Anthropic tells.
+    of_litellm = _get(details, "cache_creation_token_details")
+    long = _get(by_retention, "ttl_12h_tokens") or _get(of_litellm, "ephemeral_1h_input_tokens")
     written = _get(details, "cache_write_tokens") or _get(details, "cache_creation_tokens")
     return LlmUsage(
         vendor,
@@ -181,7 +184,7 @@ def _openai(vendor: str, model: str, counts: Mapping[str, Any]) -> LlmUsage:
         _count(counts, "total_tokens") or taken + given,
         _get(details, "cached_tokens"),
         written or 0,
-        _get(by_retention, "ttl_12h_tokens") or 0,
+        long or 0,
     )
 
 
