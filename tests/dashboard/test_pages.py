@@ -254,7 +254,7 @@ def test_breakdown_and_customers(
     expect(page.get_by_role("heading", name="Largest changes of costs")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Product").click()
-    expect(table.get_by_role("row", name="(none)")).to_be_visible()
+    expect(table.get_by_role("row", name="(no product)")).to_be_visible()
     page.get_by_role("link", name="Customers").click()
     expect(page.get_by_role("button", name="Highest costs")).to_be_visible()
     page.get_by_role("button", name="Losses first").click()
@@ -545,7 +545,7 @@ def test_filters_of_events(
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_text("(not on this page)")).to_have_count(2)
     page.goto(f"{service.url}/?{urlencode({'page': 'events', 'span': '7d', 'product': ''})}")
-    expect(page.get_by_role("list", name="Filters")).to_contain_text("Product: (none)")
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("Product: (no product)")
     assert cells_of(page, EVENTS) == listed(caller, product_ids=[""])
     # A member of an event's metadata leads to the events that have it.
     page.locator(".framed tbody a").first.click()

@@ -179,7 +179,7 @@ export class Chart extends Component {
           ${series.map(
             (one) => html`<span><span class=${`mark ${one.color}`}></span><bdi>${one.name}</bdi> ${at(one.texts)}</span>`,
           )}
-          <span>${total.name} ${at(total.texts)}</span>
+          ${place !== null && html`<span>${total.name} ${at(total.texts)}</span>`}
         </figcaption>
         <div
           class="plot"
@@ -241,7 +241,8 @@ const SHORT_COUNT = new Intl.NumberFormat("en-US", { notation: "compact", maximu
  * @returns {(value: number) => string}
  */
 function shortOf({ isCount = false }) {
-  return (value) => (isCount ? SHORT_COUNT.format(value) : SHORT.format(value / 100));
+  // Cents have two digits, as in $1.50.
+  return (value) => (isCount ? SHORT_COUNT.format(value) : SHORT.format(value / 100).replace(/\.\d$/, "$&0"));
 }
 
 /**

@@ -31,12 +31,16 @@ export function Sparkline({ values }) {
   `;
 }
 
+/** What events lack whose value of a dimension is empty. @type {Partial<Record<import("./state.js").Dimension, string>>} */
+const LACKING = { product: "(no product)", vendor: "(no LLM call)", model: "(no LLM call)" };
+
 /**
- * A text of a caller: an empty one is named, so that it can be seen.
+ * A value of a dimension: an empty one is named, so that it can be seen.
  * @param {string} value
+ * @param {import("./state.js").Dimension} dimension
  */
-export function shown(value) {
-  return value === "" ? "(none)" : value;
+export function shown(value, dimension) {
+  return value === "" ? (LACKING[dimension] ?? "(none)") : value;
 }
 
 /**

@@ -156,7 +156,7 @@ export function Ranking({ view, dimension, order = "costs desc", answer, before,
                 ${group.others
                   ? `All ${count(group.members ?? "0")} others`
                   : html`<${ViewLink} view=${chosen(view, dimension, group)} onChange=${onChange}>
-                      <bdi title=${group.customerId ?? ""}>${shown(group.value || group.customerId || "")}</bdi>
+                      <bdi title=${group.customerId ?? ""}>${shown(group.value || group.customerId || "", dimension)}</bdi>
                     <//>`}
               </th>
               ${cells(columns, group.totals, group.others ? null : was(group.value ?? ""))}

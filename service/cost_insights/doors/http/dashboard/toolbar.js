@@ -222,13 +222,13 @@ export class Toolbar extends Component {
                   <${Chip}
                     key=${`${one} ${value}`}
                     name=${DIMENSIONS[one].name}
-                    value=${shown(value)}
+                    value=${shown(value, one)}
                     counts=${dimensions.includes(one)}
                     onRemove=${() => this.filter(one, view.filters[one].filter((other) => other !== value))}
                   >
                     ${one === "customer"
                       ? html`<${ViewLink} view=${customerView(view, value)} onChange=${this.props.onChange}><bdi>${value}</bdi><//>`
-                      : html`<bdi>${shown(value)}</bdi>`}
+                      : html`<bdi>${shown(value, one)}</bdi>`}
                   <//>
                 `,
               ),

@@ -59,7 +59,7 @@ export function Page({ view, answers, signedIn, onChange }) {
         zone=${view.zone}
         ...${timesOf(drawn.periods, intervalOf(view, days))}
         series=${groups.map((group, place) => ({
-          name: group.others ? "All others" : shown(group.value ?? ""),
+          name: group.others ? "All others" : shown(group.value ?? "", view.by),
           color: `series-${place + 1}`,
           ...course(group.periods, "costs"),
         }))}
@@ -106,7 +106,7 @@ function Movers({ view, answer, before, onChange }) {
         ${movers.map(
           ({ value, now, earlier, moved }) => html`
             <li key=${value}>
-              <${ViewLink} view=${chosen(view, view.by, { value })} onChange=${onChange}><bdi>${shown(value)}</bdi><//>
+              <${ViewLink} view=${chosen(view, view.by, { value })} onChange=${onChange}><bdi>${shown(value, view.by)}</bdi><//>
               <span class=${moved.startsWith("-") ? "change good" : "change bad"}>
                 ${moved.startsWith("-") ? "▼" : "▲"} <${Amount} cents=${moved} /> (${change(now, earlier).words})
               </span>
