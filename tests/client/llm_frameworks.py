@@ -7,15 +7,18 @@ import asyncio
 import contextlib
 import sys
 import time
+import uuid
 from typing import Any
 
 import litellm
+from langchain_core.language_models import FakeListLLM
 from langchain_core.language_models.fake_chat_models import (
     FakeListChatModel,
     FakeListChatModelError,
     GenericFakeChatModel,
 )
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import Generation, LLMResult
 
 from cost_insights.client import BackgroundClient, Client
 from cost_insights.client.langchain import CostInsightsCallback
@@ -56,6 +59,16 @@ def langchain(costs: BackgroundClient) -> None:
     asyncio.run(model.ainvoke("Say hello.", config=config))
     silent = FakeListChatModel(responses=["Hello!"])
     silent.invoke("Say hello.", config=config)
+    FakeListLLM(responses=["Hello!"]).invoke("Say hello.", config=config)
+    handler.on_llm_start({}, ["Say hello."], run_id=uuid.UUID(int=1), metadata=config["metadata"])
+    result = LLMResult(
+        generations=[[Generation(text="Hello!")]],
+        llm_output={
+            "token_usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+            "model_name": "gpt-3.5-turbo-instruct",
+        },
+    )
+    handler.on_llm_end(result, run_id=uuid.UUID(int=1))
     failing = FakeListChatModel(responses=["Hello!"], error_on_chunk_number=0)
     with contextlib.suppress(FakeListChatModelError):
         list(failing.stream("Say hello.", config=config))

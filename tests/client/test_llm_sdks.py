@@ -74,12 +74,15 @@ def test_callbacks_of_frameworks(access: tuple[str, str]) -> None:
         priced = list(client.list_events(event_names=["litellm priced"]))
     usage, cents = EXPECTED["anthropic_message"]
     assert [(each.external_customer_id, each.cost) for each in langchain] == [
-        ("acme", Decimal(cents))
-    ] * 3
-    for each in langchain:
+        ("acme", None),
+        *[("acme", Decimal(cents))] * 3,
+    ]
+    for each in langchain[1:]:
         assert each.llm is not None
         assert (each.llm.vendor, each.llm.model) == ("anthropic", usage.model)
         assert each.llm.cached_input_tokens == usage.cached_input_tokens
+    assert langchain[0].llm is not None
+    assert (langchain[0].llm.model, langchain[0].llm.total_tokens) == ("gpt-3.5-turbo-instruct", 6)
     # A mock reads 10 tokens and writes 20; LiteLLM knows 2.50 and 10 dollars a million.
     assert [(each.external_customer_id, each.cost) for each in own][-1] == (
         "acme",
