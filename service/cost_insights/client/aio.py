@@ -227,11 +227,9 @@ class AsyncClient:
             request.page_token = page.next_page_token
 
     async def _cost_rows(self, wanted: inputs.CostFilter) -> AsyncGenerator[records.CostRow, None]:
-        header = ""
+        reader = records.CostReader()
         async for part in self.export(export_format="focus", **wanted):
-            header = header or part.partition("\n")[0] + "\n"
-            body = part if part.startswith(header) else header + part
-            for row in records.cost_rows(body.splitlines(keepends=True)):
+            for row in reader.read(part):
                 yield row
 
     async def _call(self, method: Any, request: Any) -> Any:

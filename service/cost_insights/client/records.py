@@ -5,12 +5,13 @@ Texts are empty where the messages in `proto/cost_insights/v1` leave them empty.
 
 import csv
 import datetime
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from google.protobuf import json_format, timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 
 from cost_insights.client import answers, inputs
 from cost_insights.v1 import (
@@ -245,7 +246,7 @@ def event(message: event_pb2.Event) -> Event:
         cost=Decimal(message.cost.amount) if message.HasField("cost") else None,
         llm=_llm(message.llm) if message.HasField("llm") else None,
         product_id=message.product_id,
-        metadata=json_format.MessageToDict(message.metadata),
+        metadata={key: _plain(value) for key, value in message.metadata.items()},
     )
 
 
@@ -260,21 +261,32 @@ def event_names(page: event_service_pb2.ListEventNamesResponse) -> Iterator[Even
         yield EventName(each.name, each.occurrences, _time(each.first_seen), _time(each.last_seen))
 
 
-def cost_rows(lines: Iterable[str]) -> Generator[CostRow, None, None]:
-    """The rows of an export in the format of FOCUS, which has dollars."""
-    for row in csv.DictReader(lines):
-        yield CostRow(
-            start=datetime.datetime.fromisoformat(row["ChargePeriodStart"]),
-            end=datetime.datetime.fromisoformat(row["ChargePeriodEnd"]),
-            external_customer_id=row["SubAccountName"],
-            customer_id=row["SubAccountId"],
-            event_name=row["ServiceName"],
-            llm_vendor=row["x_ModelVendor"],
-            llm_model=row["x_ModelName"],
-            product_id=row["x_ProductId"],
-            events=int(row["x_EventCount"]),
-            cost=_cents(row["BilledCost"]),
-        )
+class CostReader:
+    """Reads the parts of an export in the format of FOCUS, which has dollars."""
+
+    def __init__(self) -> None:
+        self._columns: list[str] = []
+
+    def read(self, part: str) -> Iterator[CostRow]:
+        """The rows of a part, which holds whole ones; the first part begins with the header."""
+        # Not by `splitlines`, which also ends lines where a name has a separator of Unicode.
+        rows = csv.reader(io.StringIO(part, newline=""))
+        if not self._columns:
+            self._columns = next(rows)
+        for values in rows:
+            row = dict(zip(self._columns, values, strict=True))
+            yield CostRow(
+                start=datetime.datetime.fromisoformat(row["ChargePeriodStart"]),
+                end=datetime.datetime.fromisoformat(row["ChargePeriodEnd"]),
+                external_customer_id=row["SubAccountName"],
+                customer_id=row["SubAccountId"],
+                event_name=row["ServiceName"],
+                llm_vendor=row["x_ModelVendor"],
+                llm_model=row["x_ModelName"],
+                product_id=row["x_ProductId"],
+                events=int(row["x_EventCount"]),
+                cost=_cents(row["BilledCost"]),
+            )
 
 
 def orders_recorded(response: revenue_service_pb2.RecordOrdersResponse) -> Recorded:
@@ -403,6 +415,15 @@ def _cents(dollars: str) -> Decimal:
     # Without a context, which would round to 28 digits.
     sign, digits, exponent = Decimal(dollars).as_tuple()
     return Decimal((sign, digits, int(exponent) + 2))
+
+
+def _plain(value: Any) -> Any:
+    """A value of the metadata; every number of it is a double, whole ones become integers again."""
+    if isinstance(value, struct_pb2.Struct):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, struct_pb2.ListValue):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _money(message: revenue_pb2.Money) -> Money:

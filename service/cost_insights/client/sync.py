@@ -116,8 +116,7 @@ class Client:
         """Costs in full detail: a row for each day, customer, event name, model and product with
         an event, ordered by month, customer and day."""
         parts = self.export(export_format="focus", **wanted)
-        lines = (line for part in parts for line in part.splitlines(keepends=True))
-        return tables.Records(records.CostRow, records.cost_rows(lines))
+        return tables.Records(records.CostRow, self._cost_rows(parts))
 
     def metrics_limits(self) -> records.MetricsLimits:
         """The spans that metrics can be asked for."""
@@ -243,6 +242,11 @@ class Client:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    def _cost_rows(self, parts: Iterable[str]) -> Generator[records.CostRow, None, None]:
+        reader = records.CostReader()
+        for part in parts:
+            yield from reader.read(part)
 
     def _call(self, method: Any, request: Any) -> Any:
         def once() -> Any:
