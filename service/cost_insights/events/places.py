@@ -24,8 +24,18 @@ _DAYS_AT_ONCE: Final = 32
 _FOUND_MAX: Final = 5_000
 """The number of events to find, beyond which walking through all events is as fast."""
 
+FEW_MAX: Final = 1_000
+"""The number of events up to which all of them are read, to find those that pass conditions too."""
+
 Span = tuple[int, int]
 """A time in microseconds, whose end is not included."""
+
+
+class _Found(NamedTuple):
+    """Times that hold events, and the number of those that count."""
+
+    spans: list[Span]
+    events: int
 
 
 class _Latest(NamedTuple):
@@ -80,11 +90,31 @@ class EventPlaces:
         `count` events are in them if there are that many from `from_us` to before `end_us`. More
         may be, also outside.
         """
+        found = self._found(from_us, end_us, count, descending=descending)
+        return None if found is None or found.events > count + _FOUND_MAX else found.spans
+
+    def spans_of_few(self, from_us: int | None, end_us: int | None) -> list[Span] | None:
+        """Times that hold all events from `from_us` to before `end_us`; None where these are more
+        than a few, or may be."""
+        found = self._found(from_us, end_us, FEW_MAX + 1, descending=True, counts_cut=True)
+        return None if found is None or found.events > FEW_MAX else found.spans
+
+    def _found(
+        self,
+        from_us: int | None,
+        end_us: int | None,
+        count: int,
+        *,
+        descending: bool,
+        counts_cut: bool = False,
+    ) -> _Found | None:
+        """Times that hold the first `count` events in order, or all if there are fewer; None where
+        cells cannot tell. `counts_cut` is whether events that may be beyond a bound count, too."""
         if not self._chooses or not self.knows_cells:
             return None
         span = self.span
         if self.is_empty or span is None:
-            return []
+            return _Found([], 0)
         if span.oldest_us < span.first_quarter * QUARTER_US:
             # Cells do not tell apart what came late and what was pruned.
             return None
@@ -99,16 +129,16 @@ class EventPlaces:
             quarters.append(quarter)
             # A quarter that a bound cuts or touches may hold events beyond the bound, or at its
             # very time and before the place in the order.
-            if start_us < quarter * QUARTER_US and (quarter + 1) * QUARTER_US < stop_us:
+            is_inside = start_us < quarter * QUARTER_US and (quarter + 1) * QUARTER_US < stop_us
+            if is_inside or counts_cut:
                 found += events
             if found >= count:
                 break
-        if found > count + _FOUND_MAX:
-            return None
-        return [
+        spans = [
             (first * QUARTER_US, (last + 1) * QUARTER_US)
             for first, last in ranges(sorted(quarters))
         ]
+        return _Found(spans, found)
 
     def count(self, from_quarter: int, end_quarter: int) -> int:
         """The number of events of some quarters of an hour, of which the first and the last may

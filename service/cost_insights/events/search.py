@@ -21,7 +21,7 @@ from cost_insights.events.conditions import (
     signatures_of,
 )
 from cost_insights.events.filter import EventFilter, conditions_of_numbers
-from cost_insights.events.places import EventPlaces
+from cost_insights.events.places import EventPlaces, Span
 from cost_insights.events.rows import (
     SPANS_AT_ONCE,
     OtherConditions,
@@ -300,13 +300,11 @@ class _Question:
             end_us = min(_TIME_MAX if end_us is None else end_us, after.timestamp_us + 1)
         elif after is not None:
             from_us = max(_TIME_MIN if from_us is None else from_us, after.timestamp_us)
-        spans, candidates = None, self._candidates(skipped + count)
-        if asked.is_countable:
-            spans = self._places.first_spans(
-                from_us, end_us, skipped + count, descending=asked.descending
-            )
-            if spans is not None and not spans:
-                return []
+        spans, candidates = self._spans(from_us, end_us, skipped + count), None
+        if spans is not None and not spans:
+            return []
+        if spans is None:
+            candidates = self._candidates(skipped + count)
         shape = self._shape(within_spans=spans is not None or candidates is not None)
         values = self._page_values(from_us, end_us, limit=count)._replace(
             spans=spans, skipped=skipped
@@ -383,6 +381,15 @@ class _Question:
             if len(found) == count:
                 break
         return found[values.skipped :]
+
+    def _spans(self, from_us: int | None, end_us: int | None, count: int) -> list[Span] | None:
+        """Times that hold the events of a page; None where cells cannot tell them, or walking
+        through all is as fast."""
+        asked = self._asked
+        if asked.is_countable:
+            return self._places.first_spans(from_us, end_us, count, descending=asked.descending)
+        # Descendants are found by their ids.
+        return None if asked.parent is not None else self._places.spans_of_few(from_us, end_us)
 
     def _candidates(self, count: int) -> Sequence[int] | None:
         """The signatures by which events that cannot match are passed over without reading them;

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cost_insights.events import places
 from tests.reference.conditions import holds
 from tests.support.members import Member
 from tests.support.segments import compact
@@ -735,9 +736,14 @@ def test_isolation(member: Member, new_member: Callable[[], Member]) -> None:
     assert [one["child_count"] for one in member.get(EVENTS)["items"]] == [0]
 
 
+@pytest.mark.parametrize("few_max", [places.FEW_MAX, 5])
 @pytest.mark.parametrize("sorting", ["timestamp", "-timestamp"])
-def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
-    """Events of a customer or a name are found in order wherever they lie, page by page."""
+def test_customers_and_names_over_months(
+    member: Member, monkeypatch: pytest.MonkeyPatch, sorting: str, few_max: int
+) -> None:
+    """Events of a customer or a name are found in order wherever they lie, page by page, also those
+    with a member of the metadata: by their places if they are few, and otherwise by signatures."""
+    monkeypatch.setattr(places, "FEW_MAX", few_max)
     chance = random.Random(5)
     days = ["2024-02-29", "2026-10-30", "2026-10-31", "2026-11-01", "2026-11-02"]
     send(
@@ -747,6 +753,7 @@ def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
                 "name": chance.choice("aab"),
                 "externalCustomerId": chance.choice(["x", "x", "y", "z"]),
                 "externalId": f"{place}",
+                "metadata": {"third": place % 3},
                 "timestamp": f"{chance.choice(days)}T{chance.choice([0, 11, 23]):02}:"
                 f"{chance.choice([0, 14, 15, 44, 59]):02}:{chance.choice([0, 59]):02}Z",
             }
@@ -764,6 +771,10 @@ def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
         {"name": ["a", "b"], "start_timestamp": start},
         {"external_customer_id": "x", "start_timestamp": start, "end_timestamp": end},
         {"external_customer_id": "z", "end_timestamp": end},
+        {"external_customer_id": "z", "metadata[third]": "1"},
+        {"external_customer_id": ["y", "z"], "metadata[third]": "2", "start_timestamp": start},
+        {"name": "b", "metadata[third]": ["0", "2"], "end_timestamp": end},
+        {"external_customer_id": "x", "metadata[third]": "none"},
     ):
         expected = [
             one["external_id"]
@@ -772,6 +783,7 @@ def test_customers_and_names_over_months(member: Member, sorting: str) -> None:
             and one["name"] in choice.get("name", "ab")
             and choice.get("start_timestamp", "") < one["timestamp"]
             and one["timestamp"] < choice.get("end_timestamp", "3")
+            and str(one["metadata"]["third"]) in choice.get("metadata[third]", "012")
         ]
         numbered: list[str] = []
         page = 1
