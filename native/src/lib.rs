@@ -36,6 +36,7 @@ pub mod events {
     pub mod signature;
     pub mod system_events;
     mod text_field;
+    pub mod tokens;
 }
 
 /// The events that one transaction stores, in the forms that databases take in.
@@ -56,7 +57,9 @@ pub mod cells {
     pub mod check;
     pub mod codec;
     pub mod cover;
+    pub mod event_cells;
     pub mod kind;
     pub mod segment;
     pub mod tally;
+    pub mod tokens;
 }

@@ -36,6 +36,7 @@ fn large_segments_are_split() {
                 cost_picocents: n * 1_234_567,
                 customer: (n * n % 701) as u32,
                 series: (n % 3) as u32,
+                tokens: [n, 0, n % 7, 0],
             })
             .collect();
         database.ingest(&events);
@@ -84,6 +85,7 @@ fn large_segments_are_split() {
     };
     let actual = asked_again(&cover, &sources, &selection);
     assert_eq!(actual, expected(&database.events, &cover, &selection));
+    check_tokens(&database.events, &cover, &sources, &selection);
 }
 
 /// Two processes that split a segment at once, each without the other's, leave ranges
@@ -97,6 +99,7 @@ fn ranges_that_overlap() {
                 cost_picocents: n * 1_234_567,
                 customer: (n * n % 701) as u32,
                 series: (n % 3) as u32,
+                tokens: [n, 0, n % 7, 0],
             })
             .collect()
     };
@@ -126,6 +129,7 @@ fn ranges_that_overlap() {
     };
     let actual = asked_again(&cover, &sources, &selection);
     assert_eq!(actual, expected(&database.events, &cover, &selection));
+    check_tokens(&database.events, &cover, &sources, &selection);
 }
 
 /// Days before 1970 have their own quarters.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use cost_insights_native::amount;
 use cost_insights_native::blank::is_blank;
+use cost_insights_native::cells::check;
+use cost_insights_native::events::tokens::of_llm;
 use cost_insights_native::events::{decode, decode_json};
 use cost_insights_native::ids;
 use serde_json::Value;
@@ -49,6 +51,23 @@ fn blank_texts() {
     for vector in vectors("blank.jsonl") {
         let expected = vector["is_blank"].as_bool().unwrap();
         assert_eq!(is_blank(text(&vector, "text")), expected, "{vector}");
+    }
+}
+
+/// The packed cells of the tokens of a stored call are those of its vector.
+#[test]
+fn cells_of_tokens() {
+    for vector in vectors("token_cells.jsonl") {
+        let number = |key: &str| vector[key].as_i64().unwrap();
+        let packed = check::of_events(&check::Columns {
+            timestamps_us: &[number("timestamp_us")],
+            costs_picocents: &[0],
+            customers: &[number("customer") as i32],
+            series: &[number("series") as i32],
+            tokens: &[(0, of_llm(text(&vector, "llm")))],
+        });
+        let expected = vector["packed"].as_str().map(bytes);
+        assert_eq!(packed.unwrap().tokens, expected, "{vector}");
     }
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.reference.costs import Event
+from tests.reference.costs import Event, Tokens
 from tests.reference.metrics import METRICS, Filters, Group, Metrics, Unattributed
 from tests.reference.revenue import Checkout, Facts, Order, Refund, Seat, Subscription
 from tests.support.facts import (
@@ -50,11 +50,17 @@ def at(text: str) -> datetime:
 
 
 def typed(fields: Vector) -> dict[str, Any]:
-    """The fields of a fact; times and amounts are written as text."""
-    return {
-        name: at(value) if name in TIMES else Decimal(value) if name in AMOUNTS else value
-        for name, value in fields.items()
-    }
+    """The fields of a fact; times and amounts are written as text, tokens as a list."""
+    return {name: typed_value(name, value) for name, value in fields.items()}
+
+
+def typed_value(name: str, value: Any) -> Any:
+    """The value of a field of a fact."""
+    if name in TIMES:
+        return at(value)
+    if name in AMOUNTS:
+        return Decimal(value)
+    return Tokens(*value) if name == "tokens" else value
 
 
 def facts_of(vector: Vector) -> Facts:

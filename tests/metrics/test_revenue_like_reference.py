@@ -44,6 +44,7 @@ from tests.support.cost_questions import (
     MODELS,
     NAMES,
     PRODUCTS,
+    TOKENS,
     VENDORS,
     cents_of,
 )
@@ -207,8 +208,17 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
     customers, products = st.sampled_from(CUSTOMERS), st.sampled_from(PRODUCTS)
 
     def event(*drawn: Any) -> reference.Event:
-        moment, customer, name, amount, (vendor, model), product = drawn
-        return reference.Event(moment, customer, name, cents_of(amount), vendor, model, product)
+        moment, customer, name, amount, (vendor, model), product, tokens = drawn
+        return reference.Event(
+            moment,
+            customer,
+            name,
+            cents_of(amount),
+            vendor,
+            model,
+            product,
+            tokens if vendor else reference.Tokens(),
+        )
 
     def order(amounts: dict[str, Any], **fields: Any) -> Order:
         return Order(**fields, **amounts)
@@ -236,6 +246,7 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
             AMOUNTS,
             st.sampled_from(LLMS),
             products,
+            TOKENS,
         ),
         st.builds(
             order,
@@ -442,8 +453,9 @@ def business(seed: int) -> Facts:
             dice.choice(customers),
             dice.choice(NAMES),
             cents() / 10,
-            *dice.choice(LLMS),
+            *(llm := dice.choice(LLMS)),
             dice.choice(PRODUCTS),
+            some_tokens(dice) if llm[0] else reference.Tokens(),
         )
         for _ in range(100)
     ]
@@ -455,6 +467,13 @@ def business(seed: int) -> Facts:
         checkouts=[some_checkout(dice, number, customers, moment) for number in range(40)],
         seats=[some_seat(dice, number, subscriptions, moment) for number in range(50)],
     )
+
+
+def some_tokens(dice: random.Random) -> reference.Tokens:
+    """The tokens of a call that may say no total, and none that were cached."""
+    read, written = dice.randrange(2_000), dice.randrange(500)
+    total = dice.choice([0, read + written, read + written + 7])
+    return reference.Tokens(read, written, total, dice.choice([None, read // 3]))
 
 
 def some_checkout(

@@ -44,6 +44,7 @@ from tests.support.cost_questions import (
     LLMS,
     NAMES,
     PRODUCTS,
+    TOKENS,
     CostQuestion,
     cents_of,
     check,
@@ -85,8 +86,15 @@ MOMENTS = st.one_of(
 EVENTS = st.lists(
     st.tuples(
         st.builds(
-            lambda moment, customer, name, amount, llm, product: reference.Event(
-                moment, customer, name, cents_of(amount), llm[0], llm[1], product
+            lambda moment, customer, name, amount, llm, product, tokens: reference.Event(
+                moment,
+                customer,
+                name,
+                cents_of(amount),
+                llm[0],
+                llm[1],
+                product,
+                tokens if llm[0] else reference.Tokens(),
             ),
             MOMENTS,
             st.sampled_from(CUSTOMERS),
@@ -94,6 +102,7 @@ EVENTS = st.lists(
             AMOUNTS,
             st.sampled_from(LLMS),
             st.sampled_from(PRODUCTS),
+            TOKENS,
         ),
         st.none() | st.integers(0, 30),
     ),

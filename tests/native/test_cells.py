@@ -19,9 +19,11 @@ from cost_insights._native.cells import (
     list_cells,
     rank_cells,
     tally_cells,
+    tally_tokens,
 )
 from cost_insights.cells import Kind
-from tests.support.cells import packed_cells
+from tests.reference.costs import Tokens
+from tests.support.cells import packed_cells, packed_tokens
 
 DAY = 86_400
 DAY_US = DAY * 1_000_000
@@ -100,6 +102,45 @@ def test_batches_and_segments_say_the_same(sources: Sources) -> None:
     assert rank(sources) == (2, [(1, 6 * cent), (0, cent)])
 
 
+def test_tokens_of_batches_and_segments() -> None:
+    """Tokens add up alike, pending or compacted, everyone's or each customer's, by measure."""
+    tokens = packed_tokens(
+        [
+            (0, 1, 0, Tokens(10, 5, 15)),
+            (10, 2, 1, Tokens(100, 7, 110, cached=30)),
+            (40 * DAY, 1, 1, Tokens(2**53, 0, 0)),
+        ]
+    )
+    compaction = Compaction([], [tokens])
+    compaction.plan([])
+    segments = [(kind, CachedCells(packed)) for kind, _, _, _, packed in compaction.merge([])]
+    everyone = [one for one in segments if one[0] == Kind.TOKEN_DAYS]
+    customers = [one for one in segments if one[0] == Kind.CUSTOMER_TOKEN_QUARTERS]
+    assert len(segments) == len(everyone) + len(customers) + 2  # those of two days
+    for sources in (
+        Sources(segments=[], batches=[CachedCells(BATCH, tokens)]),
+        Sources(segments=everyone, batches=[]),
+        Sources(segments=customers, batches=[]),
+    ):
+        assert tally_tokens(COVER, sources, series_groups=SERIES, groups=2) == [
+            [0, 10, 0, 0, 100, 2**53],
+            [0, 0, 0, 0, 30, 0],
+            [0, 5, 0, 0, 7, 0],
+            [0, 0, 0, 0, 3, 0],
+        ]
+        # They are in no sum of costs.
+        assert tally_cells(
+            COVER, sources, series_groups=SERIES, groups=2, customers_wanted=False
+        ).events in ([0, 1, 0, 0, 1, 1], [0] * 6)
+        with pytest.raises(ValueError, match=f"^{DAMAGED}$"):
+            tally_tokens(COVER, sources, series_groups=array("i", [0]), groups=1)
+    of_customers = Sources(segments=customers, batches=[])
+    chosen = tally_tokens(
+        COVER, of_customers, series_groups=SERIES, groups=2, customer_groups=[(1, 1)]
+    )
+    assert chosen[0] == [0, 0, 0, 0, 10, 2**53]
+
+
 @pytest.mark.parametrize("sources", [sources_of(batches=[BATCH]), of(7)])
 def test_cells_are_listed(sources: Sources) -> None:
     """Each customer, period and series is listed once, of those customers and series that count."""
@@ -130,7 +171,7 @@ def test_bounds_that_are_no_times() -> None:
         Cover([0.5])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("kind", [0, 11, -1])
+@pytest.mark.parametrize("kind", [0, 14, -1])
 def test_kinds_that_there_are_not(kind: int) -> None:
     """A segment of no kind is refused, as a source and as stored."""
     words = f"^there is no segment of kind {kind}$"
@@ -196,7 +237,7 @@ def test_more_groups_than_memory() -> None:
             tally(of(7), groups=groups)
 
 
-@pytest.mark.parametrize("kind", range(1, 10))
+@pytest.mark.parametrize("kind", list(Kind))
 def test_contents_of_another_kind(kind: int) -> None:
     """Cells that are said to be of another kind are damage, or are nowhere: never a panic."""
     for _, _, _, _, packed in SEGMENTS:

@@ -241,6 +241,21 @@ def whole_bounds_of(
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The tokens that an LLM call says."""
+
+    read: int = 0
+    written: int = 0
+    total: int = 0
+    cached: int | None = None
+
+    @property
+    def all(self) -> int:
+        """The total, or what is read and written where the call says no total."""
+        return self.total or self.read + self.written
+
+
+@dataclass(frozen=True)
 class Event:
     """The parts of an event that metrics depend on."""
 
@@ -251,6 +266,7 @@ class Event:
     vendor: str = ""
     model: str = ""
     product: str = ""
+    tokens: Tokens = Tokens()
 
 
 @dataclass(frozen=True)
@@ -261,6 +277,10 @@ class Numbers:
     cumulative_costs: str
     active_user_by_event: int
     cost_per_user: str
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    total_tokens: int
 
 
 @dataclass(frozen=True)
@@ -307,6 +327,10 @@ def numbers_of(events: Sequence[Event], cumulative: Decimal) -> Numbers:
         cumulative_costs=format_amount(cumulative),
         active_user_by_event=active,
         cost_per_user=format_amount(divide_half_even(costs, active)),
+        input_tokens=sum(event.tokens.read for event in events),
+        cached_input_tokens=sum(event.tokens.cached or 0 for event in events),
+        output_tokens=sum(event.tokens.written for event in events),
+        total_tokens=sum(event.tokens.all for event in events),
     )
 
 
@@ -325,7 +349,7 @@ def metrics_of(
     group_by: str | None = None,
     groups_max: int = 10,
 ) -> Metrics:
-    """The four metrics of costs of the events of any of these values; an empty list means all."""
+    """The metrics of `Numbers` of the events of any of these values; an empty list means all."""
     events = [
         event
         for event in events

@@ -139,6 +139,30 @@ class PeriodMetrics:
         return len(self._events)
 
     @property
+    def input_tokens(self) -> int:
+        return sum(event.tokens.read for event in self._events)
+
+    @property
+    def cached_input_tokens(self) -> int:
+        return sum(event.tokens.cached or 0 for event in self._events)
+
+    @property
+    def output_tokens(self) -> int:
+        return sum(event.tokens.written for event in self._events)
+
+    @property
+    def total_tokens(self) -> int:
+        return sum(event.tokens.all for event in self._events)
+
+    @property
+    def cost_per_1000_tokens(self) -> Fraction:
+        return divide(1_000 * self.costs, self.total_tokens)
+
+    @property
+    def cached_share(self) -> Fraction:
+        return divide(self.cached_input_tokens, self.input_tokens)
+
+    @property
     def cost_per_user(self) -> Fraction:
         return divide(self.costs, self.active_user_by_event)
 
@@ -573,10 +597,16 @@ METRICS: Mapping[str, Metric] = {
     "average_seats_per_customer": Metric(SEATS, LAST),
     "seat_utilization_rate": Metric(SEATS, LAST),
     "events": Metric(EVENTS, SUM, COUNT),
+    "input_tokens": Metric(EVENTS, SUM, COUNT),
+    "cached_input_tokens": Metric(EVENTS, SUM, COUNT),
+    "output_tokens": Metric(EVENTS, SUM, COUNT),
+    "total_tokens": Metric(EVENTS, SUM, COUNT),
+    "cost_per_1000_tokens": Metric(EVENTS, FORMULA),
+    "cached_share": Metric(EVENTS, FORMULA),
 }
 """Every metric by its slug, in the order of answers."""
 
-COSTS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user", "events")
+COSTS = tuple(slug for slug, metric in METRICS.items() if metric.families == EVENTS)
 """The metrics that groups of event names, vendors and models have."""
 
 NOT_ADDITIVE = frozenset(
@@ -595,6 +625,8 @@ NOT_ADDITIVE = frozenset(
         "churned_seat_customers",
         "average_seats_per_customer",
         "seat_utilization_rate",
+        "cost_per_1000_tokens",
+        "cached_share",
     }
 )
 """Numbers of distinct customers, and quotients: those of groups do not add up."""
@@ -637,6 +669,12 @@ class SpanMetrics:
             ),
             "checkouts_conversion": lambda: divide(
                 self._sum("succeeded_checkouts"), self._sum("checkouts")
+            ),
+            "cost_per_1000_tokens": lambda: divide(
+                1_000 * self._sum("costs"), self._sum("total_tokens")
+            ),
+            "cached_share": lambda: divide(
+                self._sum("cached_input_tokens"), self._sum("input_tokens")
             ),
         }[slug]()
 

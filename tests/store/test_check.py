@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
-from cost_insights._native.cells import derive_segments, verify_rows
+from cost_insights._native.cells import derive_segments, derive_token_segments, verify_rows
 from cost_insights.cells import Kind, pending_batches
 from cost_insights.cli.checking import KINDS, check, in_words, mend
 from cost_insights.store import Store
@@ -77,13 +77,14 @@ def cells(*costs_picocents: int, customer: int = 0) -> bytes:
     absent = (None,) * 4
     numbers = (bytes(16), 1, 0, customer, at_us)
     rows = [(*numbers, cost, 0, *absent, "{}", None, None) for cost in costs_picocents]
-    packed, _ = verify_rows(list[tuple[object, ...]](rows))
+    packed, *_ = verify_rows(list[tuple[object, ...]](rows))
     return packed
 
 
 def add(connection: sa.Connection, row: Row) -> None:
-    """A customer is where it was not, with an event that nobody sent."""
-    for kind, span, packed in derive_segments([cells(1, customer=1)], taken_back=[]):
+    """A customer is where it was not, with an event or a token that nobody sent."""
+    derive = derive_token_segments if Kind(row["kind"]).layout.is_of_tokens else derive_segments
+    for kind, span, packed in derive([cells(1, customer=1)], taken_back=[]):
         if (kind, span) == (row["kind"], row["span"]):
             added = {**row, "id": uuid.uuid4(), "packed": packed}
             connection.execute(sa.insert(segment).values(added))
@@ -134,10 +135,32 @@ def test_one_picocent(service: Service) -> None:
     (words,) = map(in_words, findings.differences)
     assert words == (
         "default, customers' quarters of an hour, 2024-12-31T23:45:00Z, "
-        "external_customer_id 'c0', event_name 'llm.inference': "
+        "external_customer_id 'c0', event_name 'llm.inference', llm_vendor 'openai', "
+        "llm_model 'gpt-4o': "
         "stored 1 events, 0.500000000001 cents; expected 1 events, 0.5 cents"
     )
     assert (findings.differing, findings.wrong_months) == (1, [12 * 54 + 11])
+
+
+def test_one_token(service: Service) -> None:
+    """A token too many is told in words, by what it is."""
+    fill(service.stranger())
+    compact(service.store)
+    with service.store.write() as connection:
+        row = the_first(connection, Kind.CUSTOMER_TOKEN_QUARTERS)
+        more = derive_token_segments([row["packed"], cells(1)], taken_back=[])
+        (packed,) = [one for kind, _, one in more if kind == Kind.CUSTOMER_TOKEN_QUARTERS]
+        connection.execute(
+            sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)
+        )
+    findings = checked(service.store)
+    (words,) = map(in_words, findings.differences)
+    assert words == (
+        "default, customers' tokens of quarters of an hour, 2024-12-31T23:45:00Z, "
+        "external_customer_id 'c0', event_name 'llm.inference', llm_vendor 'openai', "
+        "llm_model 'gpt-4o', measure 'input': "
+        "stored 2 events, 2 tokens; expected 1 events, 1 tokens"
+    )
 
 
 def test_few_differences_are_shown_and_all_are_counted(

@@ -17,7 +17,9 @@ from cost_insights.identity import list_organizations
 from cost_insights.store import Store
 from cost_insights.store.schema import batch, event, pruned_event, segment
 from cost_insights.v1 import event_pb2, event_service_pb2
+from tests.reference.costs import Tokens
 from tests.support.events import event_at
+from tests.support.facts import sent_call
 from tests.support.segments import (
     START,
     Row,
@@ -53,7 +55,12 @@ def prune(store: Store, boundary: datetime = BOUNDARY) -> int:
 def keyed(count: int = 12, *, cost: str = "1.5") -> list[event_pb2.NewEvent]:
     """Events that can be sent again."""
     return [
-        event_at(START + timedelta(days=9 * n), external_id=f"k{n}", cost=cost)
+        event_at(
+            START + timedelta(days=9 * n),
+            external_id=f"k{n}",
+            cost=cost,
+            llm=sent_call("openai", "gpt-4o", Tokens(1_000 + n, n, 0, 10 * n)),
+        )
         for n in range(count)
     ]
 
@@ -199,7 +206,7 @@ def test_mending_keeps_what_is_pruned(service: Service) -> None:
     for kind in Kind:
         with service.store.write() as connection:
             gone = segment.c.kind == kind
-            if kind is Kind.CUSTOMER_QUARTERS:
+            if kind in {Kind.CUSTOMER_QUARTERS, Kind.CUSTOMER_TOKEN_QUARTERS}:
                 gone &= segment.c.span > 12 * 55
             connection.execute(sa.delete(segment).where(gone))
         findings = checked(service.store)
@@ -210,8 +217,9 @@ def test_mending_keeps_what_is_pruned(service: Service) -> None:
 
 
 @pytest.mark.parametrize("change", [damage, drop])
+@pytest.mark.parametrize("kind", [Kind.CUSTOMER_QUARTERS, Kind.CUSTOMER_TOKEN_QUARTERS])
 def test_what_is_lost_stays_as_it_is(
-    service: Service, change: Callable[[sa.Connection, Row], None]
+    service: Service, kind: Kind, change: Callable[[sa.Connection, Row], None]
 ) -> None:
     """The loss of a segment whose contents nothing else tells is reported, and everyone's cells are
     left alone."""
@@ -220,7 +228,7 @@ def test_what_is_lost_stays_as_it_is(
     compact(service.store)
     prune(service.store)
     with service.store.write() as connection:
-        change(connection, the_first(connection, Kind.CUSTOMER_QUARTERS))
+        change(connection, the_first(connection, kind))
         before = connection.execute(sa.select(segment).order_by(segment.c.id)).all()
     findings = checked(service.store)
     assert findings.differing

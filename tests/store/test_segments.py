@@ -23,7 +23,7 @@ from cost_insights import cells, identity
 from cost_insights._native.cells import CachedCells, Compaction, Cover, Sources, tally_cells
 from cost_insights.cells import CellCache, CellReader, Kind, Needed, pending_batches
 from cost_insights.cells.compaction import prepare_compaction, write_compaction
-from cost_insights.cells.rows import OvertakenError
+from cost_insights.cells.rows import OvertakenError, Packed
 from cost_insights.client import Client
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.jobs import COMPACTION
@@ -144,7 +144,7 @@ def test_a_span_has_few_segments(store: Store, organization: int) -> None:
             )
         )
         counts = Counter(map(tuple, rows))
-    assert {kind for kind, *_ in counts} == set(Kind)
+    assert {kind for kind, *_ in counts} == {kind for kind in Kind if not kind.layout.is_of_tokens}
     assert max(counts.values()) <= 8
 
 
@@ -378,9 +378,9 @@ def test_the_cache_is_bounded() -> None:
     cache = CellCache(10_000)
     contents = {uuid.uuid4().bytes: bytes(n) for n in range(1, 1_000)}
     favourite, *others = contents
-    cached = cache.remember({favourite: contents[favourite]})
+    cached = cache.remember({favourite: Packed(contents[favourite])})
     for one in others:
-        cache.remember({one: contents[one]})
+        cache.remember({one: Packed(contents[one])})
         assert bytes_of(cache.known(contents)) <= 10_000
         assert cache.known([favourite]) == cached
     assert others[-1] in cache.known(contents)
@@ -398,7 +398,7 @@ def test_what_is_found_out_counts() -> None:
     (packed,) = (one[4] for one in compaction.merge([]) if one[0] == Kind.CUSTOMER_QUARTERS)
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache = CellCache(2 * (CachedCells(packed).bytes + 200))
-    cached = cache.remember({one: packed, other: packed})
+    cached = cache.remember({one: Packed(packed), other: Packed(packed)})
     assert cache.known([one, other]) == cached
     assert cached[one].bytes == CachedCells(packed).bytes
     for _ in range(2):  # what is asked for once is not worth it
@@ -420,12 +420,12 @@ def test_what_does_not_fit_is_not_remembered() -> None:
     one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     cache = CellCache(1_000)
     empty = CachedCells(b"").bytes
-    cache.remember({one: bytes(801 - empty)})
+    cache.remember({one: Packed(bytes(801 - empty))})
     assert cache.known([one]) == {}
-    cached = cache.remember({other: bytes(800 - empty)})
+    cached = cache.remember({other: Packed(bytes(800 - empty))})
     assert cache.known([one, other]) == cached
     nothing = CellCache(0)
-    nothing.remember({one: b""})
+    nothing.remember({one: Packed(b"")})
     assert nothing.known([one]) == {}
 
 
@@ -439,7 +439,7 @@ def test_the_cache_is_shared_by_threads() -> None:
         rng = random.Random(seed)
         for _ in range(2_000):
             some = rng.sample(list(contents), 5)
-            cache.remember({one: contents[one] for one in some})
+            cache.remember({one: Packed(contents[one]) for one in some})
             for one, cached in cache.known(rng.sample(list(contents), 5)).items():
                 assert cached.bytes == sizes[one]
             cache.forget(some[:3])
@@ -451,9 +451,9 @@ def test_the_cache_is_shared_by_threads() -> None:
     # Bytes that are still counted would leave no room for this, bytes counted too
     # few would leave room for more.
     whole, one_more = uuid.uuid4().bytes, uuid.uuid4().bytes
-    cache.remember({whole: bytes(30_000 - 200 - CachedCells(b"").bytes)})
+    cache.remember({whole: Packed(bytes(30_000 - 200 - CachedCells(b"").bytes))})
     assert cache.known([whole])
-    cached = cache.remember({one_more: b""})
+    cached = cache.remember({one_more: Packed(b"")})
     assert cache.known([whole, one_more]) == cached
 
 

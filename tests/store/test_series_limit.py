@@ -12,7 +12,9 @@ from cost_insights import identity
 from cost_insights.customers import numbering
 from cost_insights.logs import RepeatedLines
 from cost_insights.store import Store
+from tests.reference.costs import Tokens
 from tests.support.events import event
+from tests.support.facts import sent_call
 from tests.support.segments import checked, compact
 from tests.support.service import Caller, Service, StartServer
 
@@ -20,10 +22,20 @@ SPAN = {"start_date": "2026-11-01", "end_date": "2026-11-03"}
 TIMES = ("2026-11-02T12:00:00Z", "2026-11-02T23:59:59Z", "2026-11-03T00:10:00Z")
 
 
-def sent(caller: Caller, names: Iterable[str], *, run: str = "") -> None:
+CALL: dict[str, Any] = {"llm": sent_call("openai", "gpt-4o", Tokens(10, 3, 0, 1))}
+
+
+def sent(caller: Caller, names: Iterable[str], *, run: str = "", **fields: Any) -> None:
     """Sends an event of 1 cent at each of the times with each of the names."""
     events = [
-        event(at, "1", f"c{place % 2}", name, external_id=f"{run} {name} {place}")
+        event(
+            at,
+            "1",
+            f"c{place % 2}",
+            name,
+            external_id=f"{run} {name} {place}",
+            **fields,
+        )
         for name in names
         for place, at in enumerate(TIMES)
     ]
@@ -41,6 +53,28 @@ def costs(caller: Caller, **filters: Any) -> dict[str, Decimal]:
     total = caller.get_metrics(**SPAN, metrics=["costs"], **filters).totals.costs
     assert Decimal(total) == sum(by_name.values())
     return by_name
+
+
+def are_tokens_right(caller: Caller, expected: Mapping[str, Decimal], **filters: Any) -> bool:
+    """Whether each event of 1 cent has the tokens of `CALL`."""
+    answer = caller.get_metrics(
+        **SPAN,
+        metrics=["input_tokens", "cached_input_tokens", "total_tokens"],
+        group_by="GROUP_BY_EVENT_NAME",
+        groups_max=100,
+        **filters,
+    )
+    found = {
+        group.value: (
+            group.totals.input_tokens,
+            group.totals.cached_input_tokens,
+            group.totals.total_tokens,
+        )
+        for group in answer.groups
+    }
+    return found == {
+        name: (10 * int(cost), int(cost), 13 * int(cost)) for name, cost in expected.items()
+    }
 
 
 def names(caller: Caller) -> Mapping[str, int]:
@@ -78,26 +112,28 @@ def test_series_beyond_the_limit(
         database_url, compact=False, organization_series_max=2, admin_address="127.0.0.1:0"
     ) as service:
         caller = service.stranger()
-        sent(caller, "abcde")
+        sent(caller, "abcde", **CALL)
         assert "has reached its limit of 2 series" in caplog.text
         metrics = httpx.get(f"http://{service.server.admin_address}/metrics", timeout=60).text
         assert "cost_insights_folded_series_total 3.0" in metrics.splitlines()
         assert costs(caller) == expected
         # From memory, by the same process.
-        sent(caller, "cde", run="again")
+        sent(caller, "cde", run="again", **CALL)
         expected["other"] += 9
         assert costs(caller) == expected
-        assert caller.ingest(event(TIMES[0], "1", "c0", "c", external_id=" c 0")).duplicates == 1
+        again = event(TIMES[0], "1", "c0", "c", external_id=" c 0", **CALL)
+        assert caller.ingest(again).duplicates == 1
     with start_http(database_url, compact=False, organization_series_max=2) as service:
         caller = service.stranger()
-        sent(caller, "cdf", run="anew")
+        sent(caller, "cdf", run="anew", **CALL)
         expected["other"] += 9
         for step in (lambda _: None, compact):
             step(service.store)
             assert costs(caller) == expected
-            assert costs(caller, external_customer_ids=["c1"]) == {
-                name: cost / 3 for name, cost in expected.items()
-            }
+            of_customer = {name: cost / 3 for name, cost in expected.items()}
+            assert costs(caller, external_customer_ids=["c1"]) == of_customer
+            assert are_tokens_right(caller, expected)
+            assert are_tokens_right(caller, of_customer, external_customer_ids=["c1"])
             assert costs(caller, event_names=["other"]) == {"other": 27}
             assert not any(costs(caller, event_names=["c"]).values())
             findings = checked(service.store)

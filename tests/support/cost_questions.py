@@ -95,13 +95,21 @@ class CostQuestion:
         return only(answer, self.metrics) if self.metrics else answer
 
 
-METRICS = ("costs", "cumulative_costs", "active_user_by_event", "cost_per_user")
+AMOUNT_METRICS = ("costs", "cumulative_costs", "cost_per_user")
+METRICS = (
+    *AMOUNT_METRICS,
+    "active_user_by_event",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "total_tokens",
+)
 
 
 def only(answer: reference.Metrics, metrics: Sequence[str]) -> reference.Metrics:
     """The answer without what nobody asked for, as messages have it."""
     left_out: dict[str, Any] = {
-        slug: 0 if slug == "active_user_by_event" else "" for slug in METRICS if slug not in metrics
+        slug: "" if slug in AMOUNT_METRICS else 0 for slug in METRICS if slug not in metrics
     }
 
     def rows(
@@ -120,6 +128,12 @@ def only(answer: reference.Metrics, metrics: Sequence[str]) -> reference.Metrics
         ),
     )
 
+
+TOKEN_COUNTS = st.one_of(st.just(0), st.integers(0, 5_000), st.just(2**53))
+TOKENS = st.builds(
+    reference.Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS, st.none() | TOKEN_COUNTS
+)
+"""What calls say of their tokens; a total may be less than its parts."""
 
 AMOUNTS: st.SearchStrategy[Decimal | float | None] = st.one_of(
     st.none(),
@@ -192,13 +206,23 @@ def events_around(draw: st.DrawFn, question: CostQuestion) -> list[reference.Eve
                 AMOUNTS,
                 st.sampled_from(LLMS),
                 st.sampled_from(PRODUCTS),
+                TOKENS,
             ),
             max_size=25,
         )
     )
     return [
-        reference.Event(min(moment, now), customer, name, cents_of(amount), vendor, model, product)
-        for moment, customer, name, amount, (vendor, model), product in drawn
+        reference.Event(
+            min(moment, now),
+            customer,
+            name,
+            cents_of(amount),
+            vendor,
+            model,
+            product,
+            tokens if vendor else reference.Tokens(),
+        )
+        for moment, customer, name, amount, (vendor, model), product, tokens in drawn
     ]
 
 

@@ -10,7 +10,13 @@ from zoneinfo import ZoneInfo
 
 from google.protobuf import timestamp_pb2
 
-from cost_insights.v1 import event_pb2, metrics_service_pb2, revenue_pb2, revenue_service_pb2
+from cost_insights.v1 import (
+    cost_pb2,
+    event_pb2,
+    metrics_service_pb2,
+    revenue_pb2,
+    revenue_service_pb2,
+)
 from tests.reference import costs as reference
 from tests.reference import metrics as reference_metrics
 from tests.reference.metrics import EVERYTHING, METRICS, Filters, Metrics
@@ -34,8 +40,20 @@ def sent(event: reference.Event) -> event_pb2.NewEvent:
         external_customer_id=event.customer,
         timestamp=stamp_of(event.timestamp),
         cost=None if event.cents is None else str(event.cents),
-        llm={"vendor": event.vendor, "model": event.model} if event.vendor else None,
+        llm=sent_call(event.vendor, event.model, event.tokens) if event.vendor else None,
         product_id=event.product,
+    )
+
+
+def sent_call(vendor: str, model: str, tokens: reference.Tokens) -> cost_pb2.Llm:
+    """An LLM call as it is sent."""
+    return cost_pb2.Llm(
+        vendor=vendor,
+        model=model,
+        input_tokens=tokens.read,
+        output_tokens=tokens.written,
+        total_tokens=tokens.total,
+        cached_input_tokens=tokens.cached,
     )
 
 

@@ -13,7 +13,9 @@ from cost_insights.identity import list_organizations
 from cost_insights.store import Store
 from cost_insights.store.schema import segment
 from cost_insights.v1 import metrics_service_pb2
+from tests.reference.costs import Tokens
 from tests.support.events import event_at
+from tests.support.facts import sent_call
 from tests.support.service import Caller
 
 Row = Mapping[str, Any]
@@ -31,6 +33,7 @@ def fill(caller: Caller, *, name: str = "llm.inference") -> None:
                 name=name,
                 external_customer_id=f"c{n % 3}",
                 cost=f"{n}.5",
+                llm=sent_call("openai", "gpt-4o", Tokens(100 * n + 1, n, 0, n % 4)),
             )
             for n in range(12)
         )

@@ -480,6 +480,10 @@ def numbers_of(
         cumulative_costs=one.cumulative_costs,
         active_user_by_event=one.active_user_by_event,
         cost_per_user=one.cost_per_user,
+        input_tokens=one.input_tokens,
+        cached_input_tokens=one.cached_input_tokens,
+        output_tokens=one.output_tokens,
+        total_tokens=one.total_tokens,
     )
 
 

@@ -21,6 +21,7 @@ pub struct CachedCells {
     is_whole: OnceLock<bool>,
     marks: FromTheSecond<Box<[Mark]>>,
     days: FromTheSecond<Box<CachedCells>>,
+    tokens: Option<Box<CachedCells>>,
 }
 
 /// A value computed on its second use: data that is read once and evicted is not worth
@@ -74,14 +75,29 @@ impl CachedCells {
             is_whole: OnceLock::new(),
             marks: FromTheSecond::new(),
             days: FromTheSecond::new(),
+            tokens: None,
         }
+    }
+
+    /// The cells of a batch with those of its tokens.
+    pub fn with_tokens(self, tokens: Box<[u8]>) -> Self {
+        Self {
+            tokens: Some(Box::new(Self::new(tokens))),
+            ..self
+        }
+    }
+
+    /// The cells of the tokens of a batch, if it has any.
+    pub fn tokens(&self) -> Option<&Self> {
+        self.tokens.as_deref()
     }
 
     /// The bytes of memory taken, including everything computed so far.
     pub fn bytes(&self) -> usize {
         let marks = self.marks.found().map_or(0, |marks| size_of_val(&**marks));
         let days = self.days.found().map_or(0, |days| days.bytes());
-        size_of::<Self>() + self.sealed.len() + marks + days
+        let tokens = self.tokens.as_ref().map_or(0, |tokens| tokens.bytes());
+        size_of::<Self>() + self.sealed.len() + marks + days + tokens
     }
 
     /// A reader of its cells.

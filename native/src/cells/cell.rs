@@ -7,11 +7,7 @@
 //! read otherwise.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
 use super::codec::{Damaged, Unpacker, push_unsigned, seal};
-use crate::commit::batches::Commit;
-use crate::time::quarter_of;
 
 /// The aggregate of some events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +20,7 @@ pub struct Cell {
     pub series: u32,
     /// The number of events; negative in a cell that takes back events of another.
     pub events: i64,
-    /// The total cost of the events in picocents.
+    /// The total cost of the events in picocents; of a cell of tokens, how many there are.
     pub cost: i128,
 }
 
@@ -58,31 +54,10 @@ pub fn combine(cells: &mut Vec<Cell>) {
     cells.retain(|cell| !cell.is_empty());
 }
 
-/// The packed cells of what a commit inserts, by organization: those of each customer,
-/// quarter of an hour and series.
-pub fn of_commit(commit: &Commit) -> BTreeMap<i32, Vec<u8>> {
-    let mut by_organization: BTreeMap<i32, Vec<Cell>> = BTreeMap::new();
-    for record in commit.records() {
-        let cells = by_organization
-            .entry(record.organization_number)
-            .or_default();
-        cells.push(Cell {
-            // Numbers are counted from 0.
-            customer: record.customer_number as u32,
-            bucket: quarter_of(record.timestamp_us),
-            series: record.series_number as u32,
-            events: 1,
-            cost: i128::from(record.cost_picocents.unwrap_or_default()),
-        });
-    }
-    let pack_combined = |mut cells: Vec<Cell>| {
-        combine(&mut cells);
-        pack(&cells)
-    };
-    by_organization
-        .into_iter()
-        .map(|(organization, cells)| (organization, pack_combined(cells)))
-        .collect()
+/// Combines cells and writes them.
+pub fn pack_combined(mut cells: Vec<Cell>) -> Vec<u8> {
+    combine(&mut cells);
+    pack(&cells)
 }
 
 const VERSION: u8 = 1;

@@ -26,6 +26,12 @@ pub enum Kind {
     CustomerYears = 9,
     /// The customers active in each hour of one day.
     HourEveryone = 10,
+    /// Everyone's cells of tokens of the quarters of an hour of one day.
+    TokenQuarters = 11,
+    /// Everyone's cells of tokens of the days of one month.
+    TokenDays = 12,
+    /// Each customer's cells of tokens of the quarters of an hour of one month.
+    CustomerTokenQuarters = 13,
 }
 
 /// The contents of a segment.
@@ -67,7 +73,7 @@ pub struct Layout {
 }
 
 /// Every kind, in the order of their numbers.
-pub const KINDS: [Layout; 10] = {
+pub const KINDS: [Layout; 13] = {
     use Buckets::{
         DaysOfMonth, HoursOfDay, MonthsOfYear, QuartersOfDay, QuartersOfMonth, YearsOfAllTime,
     };
@@ -86,6 +92,9 @@ pub const KINDS: [Layout; 10] = {
         layout(Kind::CustomerMonths, "CUSTOMER_MONTHS", Customers, MonthsOfYear, OVER_ALL),
         layout(Kind::CustomerYears, "CUSTOMER_YEARS", Customers, YearsOfAllTime, BY_SERIES),
         layout(Kind::HourEveryone, "HOUR_EVERYONE", Activity, HoursOfDay, OVER_ALL),
+        layout(Kind::TokenQuarters, "TOKEN_QUARTERS", Everyone, QuartersOfDay, BY_SERIES),
+        layout(Kind::TokenDays, "TOKEN_DAYS", Everyone, DaysOfMonth, BY_SERIES),
+        layout(Kind::CustomerTokenQuarters, "CUSTOMER_TOKEN_QUARTERS", Customers, QuartersOfMonth, BY_SERIES),
     ];
     kinds
 };
@@ -133,6 +142,14 @@ impl Kind {
     /// Whether its series are told apart.
     pub fn is_by_series(self) -> bool {
         self.layout().is_by_series
+    }
+
+    /// Whether its cells are those of tokens.
+    pub fn is_of_tokens(self) -> bool {
+        matches!(
+            self,
+            Self::TokenQuarters | Self::TokenDays | Self::CustomerTokenQuarters
+        )
     }
 }
 

@@ -87,6 +87,12 @@ impl Compaction {
         }
     }
 
+    /// Adds combined cells of tokens, of customers and quarters of an hour too.
+    pub fn with_tokens(mut self, tokens: &[Cell]) -> Self {
+        self.additions.extend(token_additions(tokens));
+        self
+    }
+
     /// The spans that get something new.
     pub fn spans(&self) -> impl Iterator<Item = Span> {
         self.additions.keys().copied()
@@ -271,6 +277,36 @@ fn additions(cells: &[Cell]) -> BTreeMap<Span, Addition> {
         additions.of_day(&of_day);
     }
     additions.finish()
+}
+
+/// The additions of cells of tokens to each span.
+fn token_additions(tokens: &[Cell]) -> BTreeMap<Span, Addition> {
+    let mut by_span: BTreeMap<Span, Vec<Cell>> = BTreeMap::new();
+    for of_day in tokens.chunk_by(|one, next| day_of(one.bucket) == day_of(next.bucket)) {
+        let day = day_of(of_day[0].bucket);
+        let (month, _) = month_and_year_of(day);
+        let mut add = |span, cell_of: &dyn Fn(&Cell) -> Cell| {
+            let cells = by_span.entry(span).or_default();
+            cells.extend(of_day.iter().map(cell_of));
+        };
+        add((Kind::CustomerTokenQuarters, month), &|cell| *cell);
+        add((Kind::TokenQuarters, day), &|cell| Cell {
+            customer: 0,
+            ..*cell
+        });
+        add((Kind::TokenDays, month), &|cell| Cell {
+            customer: 0,
+            bucket: day,
+            ..*cell
+        });
+    }
+    by_span
+        .into_iter()
+        .filter_map(|(span, mut cells)| {
+            combine(&mut cells);
+            (!cells.is_empty()).then_some((span, Addition::Cells(cells)))
+        })
+        .collect()
 }
 
 /// A signed number as one without sign that is in the same order.

@@ -8,6 +8,7 @@
 
 use super::batches::Record;
 use super::columns::{COLUMNS, Value};
+use crate::events::tokens::{Tokens, of_llm};
 
 const NULL: i32 = -1;
 
@@ -127,6 +128,8 @@ pub struct StoredRows {
     pub costs_picocents: Vec<i64>,
     pub customers: Vec<i32>,
     pub series: Vec<i32>,
+    /// The tokens of those that have any, each after the place of its event in the columns.
+    pub tokens: Vec<(usize, Tokens)>,
 }
 
 impl StoredRows {
@@ -134,6 +137,9 @@ impl StoredRows {
     pub fn add(&mut self, row: &[u8]) {
         let verdict = match read(row) {
             Some((verdict, numbers)) if verdict != Verdict::Damaged => {
+                if let Some(tokens) = numbers.tokens {
+                    self.tokens.push((self.timestamps_us.len(), tokens));
+                }
                 self.timestamps_us.push(numbers.timestamp_us);
                 self.costs_picocents.push(numbers.cost_picocents);
                 self.customers.push(numbers.customer);
@@ -156,6 +162,7 @@ struct Numbers {
     cost_picocents: i64,
     customer: i32,
     series: i32,
+    tokens: Option<Tokens>,
 }
 
 /// The verdict on a row and its numbers; `None` if they do not have the lengths of their types.
@@ -179,6 +186,11 @@ fn read(row: &[u8]) -> Option<(Verdict, Numbers)> {
         customer,
         timestamp_us,
         cost_picocents,
+        _,
+        _,
+        _,
+        _,
+        llm,
         ..,
         checksum,
     ] = columns;
@@ -195,6 +207,8 @@ fn read(row: &[u8]) -> Option<(Verdict, Numbers)> {
         },
         customer: i32::from_be_bytes(customer?.try_into().ok()?),
         series: i32::from_be_bytes(series?.try_into().ok()?),
+        // Of a row that is not damaged it is text.
+        tokens: llm.and_then(|llm| str::from_utf8(llm).ok()).map(of_llm),
     };
     Some((verdict, numbers))
 }

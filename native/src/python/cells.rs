@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
 
 use super::convert::{Numbers, group_error, slices, value_error};
@@ -11,6 +11,7 @@ use crate::cells::{cached, cell, check, codec, cover, segment, tally};
 use crate::commit::checksum::{StoredRows, push_bytes, push_value};
 use crate::commit::columns::{COLUMNS, TABLE, Type, Value};
 use crate::commit::pg_copy;
+use crate::events::tokens::{MEASURES, of_llm};
 
 fn tally_error(error: tally::TallyError) -> PyErr {
     match error {
@@ -91,6 +92,11 @@ impl SegmentKind {
     fn is_by_series(&self) -> bool {
         self.0.is_by_series
     }
+
+    #[getter]
+    fn is_of_tokens(&self) -> bool {
+        self.0.kind.is_of_tokens()
+    }
 }
 
 /// Packed cells or activity that stay in memory.
@@ -100,8 +106,13 @@ pub struct CachedCells(cached::CachedCells);
 #[pymethods]
 impl CachedCells {
     #[new]
-    fn new(packed: PyBackedBytes) -> Self {
-        Self(cached::CachedCells::new(Box::from(&packed[..])))
+    #[pyo3(signature = (packed, tokens = None))]
+    fn new(packed: PyBackedBytes, tokens: Option<PyBackedBytes>) -> Self {
+        let cached = cached::CachedCells::new(Box::from(&packed[..]));
+        Self(match tokens {
+            Some(tokens) => cached.with_tokens(Box::from(&tokens[..])),
+            None => cached,
+        })
     }
 
     #[getter]
@@ -128,7 +139,7 @@ impl Sources {
     fn new(
         segments: Vec<(i16, Py<CachedCells>)>,
         batches: Vec<Py<CachedCells>>,
-        events: Vec<(i64, i64, u32, u32)>,
+        events: Vec<(i64, i64, u32, u32, Option<PyBackedStr>)>,
     ) -> PyResult<Self> {
         let segments = segments
             .into_iter()
@@ -137,11 +148,12 @@ impl Sources {
         let events = events
             .into_iter()
             .map(
-                |(timestamp_us, cost_picocents, customer, series)| tally::LooseEvent {
+                |(timestamp_us, cost_picocents, customer, series, llm)| tally::LooseEvent {
                     timestamp_us,
                     cost_picocents,
                     customer,
                     series,
+                    tokens: llm.map(|llm| of_llm(&llm)).unwrap_or_default(),
                 },
             )
             .collect();
@@ -237,6 +249,29 @@ pub fn tally_cells(
     .map_err(tally_error)
 }
 
+/// Adds up the tokens of what counts, by measure.
+#[pyfunction]
+#[pyo3(signature = (cover, sources, *, series_groups, groups, customer_groups = None))]
+pub fn tally_tokens(
+    py: Python<'_>,
+    cover: &Cover,
+    sources: &Sources,
+    series_groups: &Bound<'_, PyAny>,
+    groups: usize,
+    customer_groups: Option<Vec<(u32, i32)>>,
+) -> PyResult<[Vec<i128>; MEASURES]> {
+    let series_groups = Numbers::<i32>::get(series_groups, "series_groups")?;
+    py.detach(|| {
+        let selection = tally::Selection {
+            series_groups: series_groups.as_slice(),
+            customer_groups: customer_groups.map(|groups| groups.into_iter().collect()),
+            groups,
+        };
+        sources.with(|sources| tally::tally_tokens(&cover.0, sources, &selection))
+    })
+    .map_err(tally_error)
+}
+
 /// Ranks values by what they cost.
 #[pyfunction]
 #[pyo3(signature = (cover, sources, *, series_groups, groups, customers = None, by_customer, count))]
@@ -307,10 +342,16 @@ type NewSegment<'py> = (i16, i32, u32, u32, Bound<'py, PyBytes>);
 #[pymethods]
 impl Compaction {
     #[new]
-    fn new(py: Python<'_>, batches: Vec<PyBackedBytes>) -> PyResult<Self> {
+    #[pyo3(signature = (batches, tokens = Vec::new()), text_signature = "(batches, tokens=())")]
+    fn new(
+        py: Python<'_>,
+        batches: Vec<PyBackedBytes>,
+        tokens: Vec<PyBackedBytes>,
+    ) -> PyResult<Self> {
         py.detach(|| {
             let cells = cell::unpack_all(batches.iter().map(|packed| &packed[..]))?;
-            Ok(Self(segment::Compaction::new(&cells)))
+            let tokens = cell::unpack_all(tokens.iter().map(|packed| &packed[..]))?;
+            Ok(Self(segment::Compaction::new(&cells).with_tokens(&tokens)))
         })
         .map_err(value_error::<codec::Damaged>)
     }
@@ -356,8 +397,13 @@ fn new_segments(py: Python<'_>, segments: Vec<segment::Segment>) -> Vec<NewSegme
         .collect()
 }
 
-/// The packed cells of stored events that are not damaged, and a verdict on each event.
-type Verified<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+/// The packed cells of stored events that are not damaged, those of their tokens, if they have any,
+/// and a verdict on each event.
+type Verified<'py> = (
+    Bound<'py, PyBytes>,
+    Option<Bound<'py, PyBytes>>,
+    Bound<'py, PyBytes>,
+);
 
 /// The cells of events that PostgreSQL has copied, and a verdict on each.
 #[pyfunction]
@@ -414,16 +460,21 @@ fn encode_row(row: &Bound<'_, PyTuple>, encoded: &mut Vec<u8>) -> Option<()> {
 
 fn verified<'py>(py: Python<'py>, rows: &StoredRows) -> PyResult<Verified<'py>> {
     let packed = py.detach(|| {
-        check::of_events(
-            &rows.timestamps_us,
-            &rows.costs_picocents,
-            &rows.customers,
-            &rows.series,
-        )
+        check::of_events(&check::Columns {
+            timestamps_us: &rows.timestamps_us,
+            costs_picocents: &rows.costs_picocents,
+            customers: &rows.customers,
+            series: &rows.series,
+            tokens: &rows.tokens,
+        })
     });
     let verdicts: Vec<u8> = rows.verdicts.iter().map(|one| *one as u8).collect();
-    let packed = PyBytes::new(py, &packed.map_err(value_error)?);
-    Ok((packed, PyBytes::new(py, &verdicts)))
+    let packed = packed.map_err(value_error)?;
+    Ok((
+        PyBytes::new(py, &packed.cells),
+        packed.tokens.map(|tokens| PyBytes::new(py, &tokens)),
+        PyBytes::new(py, &verdicts),
+    ))
 }
 
 /// (month, packed cells)
@@ -461,6 +512,17 @@ pub fn fold_series<'py>(
     other: u32,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let folded = py.detach(|| check::folded(&packed, other));
+    Ok(PyBytes::new(py, &folded.map_err(value_error)?))
+}
+
+/// The cells of tokens with those of negative series added up in one other series.
+#[pyfunction]
+pub fn fold_token_series<'py>(
+    py: Python<'py>,
+    packed: PyBackedBytes,
+    other: u32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let folded = py.detach(|| check::folded_tokens(&packed, other));
     Ok(PyBytes::new(py, &folded.map_err(value_error)?))
 }
 
@@ -513,12 +575,28 @@ pub fn derive_segments(
     taken_back: Vec<PyBackedBytes>,
 ) -> PyResult<Vec<Derived<'_>>> {
     let derived = py.detach(|| check::derive(&slices(&counted), &slices(&taken_back)));
+    Ok(derived_lists(py, &derived.map_err(value_error)?))
+}
+
+/// The contents of segments of tokens.
+#[pyfunction]
+#[pyo3(signature = (counted, *, taken_back))]
+pub fn derive_token_segments(
+    py: Python<'_>,
+    counted: Vec<PyBackedBytes>,
+    taken_back: Vec<PyBackedBytes>,
+) -> PyResult<Vec<Derived<'_>>> {
+    let derived = py.detach(|| check::derive_tokens(&slices(&counted), &slices(&taken_back)));
+    Ok(derived_lists(py, &derived.map_err(value_error)?))
+}
+
+fn derived_lists<'py>(py: Python<'py>, derived: &check::Derived) -> Vec<Derived<'py>> {
     let mut lists = Vec::new();
-    for ((kind, of), packed) in derived.map_err(value_error)? {
+    for ((kind, of), packed) in derived {
         let packed = packed.iter().map(|packed| PyBytes::new(py, packed));
-        lists.extend(packed.map(|packed| (kind as i16, of, packed)));
+        lists.extend(packed.map(|packed| (*kind as i16, *of, packed)));
     }
-    Ok(lists)
+    lists
 }
 
 /// (customer, bucket in words, series, stored events, stored picocents, expected

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::convert::uuids;
 use super::events::EventBatch;
-use crate::cells::cell;
+use crate::cells::event_cells;
 use crate::commit::columns::Value;
 use crate::commit::numbers::{self, Numbered};
 use crate::commit::{batches, pg_array, pg_copy};
@@ -104,6 +104,9 @@ impl Receipt {
 /// (batch, organization number, customer numbers, series numbers)
 type Member = (Py<EventBatch>, i32, Vec<i32>, Vec<i32>);
 
+/// (organization number, packed cells, packed cells of tokens)
+type OrganizationCells<'py> = (i32, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
+
 /// The batches that one transaction stores.
 #[pyclass(module = "cost_insights._native.commit")]
 pub struct Commit(batches::Commit);
@@ -171,11 +174,14 @@ impl Commit {
         Ok(rows)
     }
 
-    fn cells<'py>(&self, py: Python<'py>) -> Vec<(i32, Bound<'py, PyBytes>)> {
-        let by_organization = py.detach(|| cell::of_commit(&self.0));
+    fn cells<'py>(&self, py: Python<'py>) -> Vec<OrganizationCells<'py>> {
+        let by_organization = py.detach(|| event_cells::of_commit(&self.0));
         by_organization
             .into_iter()
-            .map(|(organization, packed)| (organization, PyBytes::new(py, &packed)))
+            .map(|(organization, packed)| {
+                let tokens = packed.tokens.map(|tokens| PyBytes::new(py, &tokens));
+                (organization, PyBytes::new(py, &packed.cells), tokens)
+            })
             .collect()
     }
 

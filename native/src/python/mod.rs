@@ -71,9 +71,10 @@ mod _native {
         #[pymodule_export]
         use crate::python::cells::{
             CachedCells, Compaction, Cover, SegmentKind, Sources, Tally, cells_before,
-            cells_by_month, compare_segments, derive_segments, events_before, fold_series,
-            is_sound_segment, list_cells, merge_cells, pack_segments, rank_cells, tally_cells,
-            verify_copy, verify_rows,
+            cells_by_month, compare_segments, derive_segments, derive_token_segments,
+            events_before, fold_series, fold_token_series, is_sound_segment, list_cells,
+            merge_cells, pack_segments, rank_cells, tally_cells, tally_tokens, verify_copy,
+            verify_rows,
         };
 
         #[pymodule_init]

@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cost_insights_native::cells::cached::CachedCells;
-use cost_insights_native::cells::cell::{self, Cell};
+use cost_insights_native::cells::cell::{self, Cell, pack_combined};
 use cost_insights_native::cells::cover::Cover;
 use cost_insights_native::cells::kind::Kind;
 use cost_insights_native::cells::segment::{Compaction, Segment, Stored};
 use cost_insights_native::cells::tally::{
-    LooseEvent, Selection, Sources, Tally, list, rank, tally,
+    LooseEvent, Selection, Sources, Tally, list, rank, tally, tally_tokens,
 };
+use cost_insights_native::cells::tokens;
+use cost_insights_native::events::tokens::MEASURES;
 use cost_insights_native::time::{DAY_US, QUARTER_US, quarter_of};
 use proptest::prelude::*;
 
@@ -24,12 +26,14 @@ pub const SERIES: u32 = 4;
 pub struct Database {
     pub events: Vec<LooseEvent>,
     pub batches: Vec<Vec<u8>>,
+    /// The cells of tokens of each batch.
+    pub tokens: Vec<Vec<u8>>,
     pub segments: Vec<Segment>,
 }
 
 impl Database {
     pub fn ingest(&mut self, events: &[LooseEvent]) {
-        let mut cells: Vec<Cell> = events
+        let cells: Vec<Cell> = events
             .iter()
             .map(|event| Cell {
                 customer: event.customer,
@@ -39,15 +43,21 @@ impl Database {
                 cost: i128::from(event.cost_picocents),
             })
             .collect();
-        cell::combine(&mut cells);
-        self.batches.push(cell::pack(&cells));
+        let mut of_tokens = Vec::new();
+        for (cell, event) in cells.iter().zip(events) {
+            tokens::push(&mut of_tokens, cell, &event.tokens);
+        }
+        self.batches.push(pack_combined(cells));
+        self.tokens.push(pack_combined(of_tokens));
         self.events.extend(events);
     }
 
     pub fn compact(&mut self) {
         let cells = cell::unpack_all(self.batches.iter().map(Vec::as_slice)).unwrap();
+        let tokens = cell::unpack_all(self.tokens.iter().map(Vec::as_slice)).unwrap();
         self.batches.clear();
-        let mut compaction = Compaction::new(&cells);
+        self.tokens.clear();
+        let mut compaction = Compaction::new(&cells).with_tokens(&tokens);
         let spans: HashSet<_> = compaction
             .spans()
             .map(|(kind, of)| (kind as i16, of))
@@ -109,6 +119,9 @@ impl Database {
             Kind::CustomerQuarters => by_customer && (first..=last).contains(&of),
             Kind::CustomerMonths => by_customer && !by_series && of == year,
             Kind::CustomerYears => by_customer,
+            Kind::TokenQuarters => !by_customer && days.contains(&of),
+            Kind::TokenDays => !by_customer && (first..=last).contains(&of),
+            Kind::CustomerTokenQuarters => by_customer && (first..=last).contains(&of),
         };
         self.segments
             .iter()
@@ -144,6 +157,42 @@ pub fn asked_again(cover: &Cover, sources: &Sources<'_>, selection: &Selection<'
     first
 }
 
+/// Asserts that the tokens of the sources are those of the events, however often they are asked for.
+pub fn check_tokens(
+    events: &[LooseEvent],
+    cover: &Cover,
+    sources: &Sources<'_>,
+    selection: &Selection<'_>,
+) {
+    let slots = cover.slots();
+    let mut expected = vec![vec![0_i128; selection.groups * slots]; MEASURES];
+    for event in events {
+        if let Some(group) = group_of(event, selection)
+            && let Some(slot @ 1..) = cover.slot_of_time(event.timestamp_us)
+        {
+            for (of_measure, count) in expected.iter_mut().zip(event.tokens) {
+                of_measure[group * slots + slot] += i128::from(count);
+            }
+        }
+    }
+    for _ in 0..3 {
+        let actual = tally_tokens(cover, sources, selection).unwrap();
+        assert_eq!(actual.as_slice(), expected);
+    }
+}
+
+/// The group that an event counts in; `None` if it does not count.
+fn group_of(event: &LooseEvent, selection: &Selection<'_>) -> Option<usize> {
+    let mut group = selection.series_groups[event.series as usize];
+    if let Some(groups) = &selection.customer_groups {
+        let of_customer = *groups.get(&event.customer)?;
+        if group >= 0 && of_customer >= 0 {
+            group = of_customer;
+        }
+    }
+    usize::try_from(group).ok()
+}
+
 /// The expected tally, counted from each event.
 pub fn expected(events: &[LooseEvent], cover: &Cover, selection: &Selection<'_>) -> Tally {
     let slots = cover.slots();
@@ -156,19 +205,11 @@ pub fn expected(events: &[LooseEvent], cover: &Cover, selection: &Selection<'_>)
     };
     let mut sets = vec![BTreeSet::new(); size];
     for event in events {
-        let mut group = selection.series_groups[event.series as usize];
-        if let Some(groups) = &selection.customer_groups {
-            match groups.get(&event.customer) {
-                Some(&of_customer) if group >= 0 && of_customer >= 0 => group = of_customer,
-                Some(_) => {}
-                None => continue,
-            }
-        }
-        if group < 0 {
+        let Some(group) = group_of(event, selection) else {
             continue;
-        }
+        };
         if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
-            let place = group as usize * slots + slot;
+            let place = group * slots + slot;
             tally.events[place] += 1;
             tally.costs[place] += i128::from(event.cost_picocents);
             if slot > 0 {
@@ -201,12 +242,18 @@ pub fn any_event() -> impl Strategy<Value = LooseEvent> {
         1 => -4_000 * DAY_US..4_000 * DAY_US,
     ];
     let customer = prop_oneof![4 => 0_u32..6, 1 => 0_u32..400];
-    (time, -1_000_i64..i64::MAX, customer, 0..SERIES).prop_map(
-        |(timestamp_us, cost_picocents, customer, series)| LooseEvent {
+    let tokens = prop_oneof![
+        2 => Just([0; MEASURES]),
+        1 => prop::array::uniform4(0_i64..2_000),
+        1 => prop::array::uniform4(-(1_i64 << 54)..1 << 54),
+    ];
+    (time, -1_000_i64..i64::MAX, customer, 0..SERIES, tokens).prop_map(
+        |(timestamp_us, cost_picocents, customer, series, tokens)| LooseEvent {
             timestamp_us,
             cost_picocents,
             customer,
             series,
+            tokens,
         },
     )
 }
@@ -273,7 +320,8 @@ pub fn check_answers(case: Case) {
     let batches: Vec<CachedCells> = database
         .batches
         .iter()
-        .map(|packed| cached(packed))
+        .zip(&database.tokens)
+        .map(|(packed, tokens)| cached(packed).with_tokens(tokens.as_slice().into()))
         .collect();
     let batches: Vec<&CachedCells> = batches.iter().collect();
     let loose = database.loose(&cover);
@@ -291,6 +339,7 @@ pub fn check_answers(case: Case) {
     };
     let actual = asked_again(&cover, &sources, &selection);
     assert_eq!(&actual, &expected(&database.events, &cover, &selection));
+    check_tokens(&database.events, &cover, &sources, &selection);
 
     // Everyone in one group needs no sets of customers by series.
     let all_series = [0; SERIES as usize];
@@ -307,6 +356,7 @@ pub fn check_answers(case: Case) {
     };
     let actual = asked_again(&cover, &sources, &everyone);
     assert_eq!(&actual, &expected(&database.events, &cover, &everyone));
+    check_tokens(&database.events, &cover, &sources, &everyone);
 
     // Customers in all their series are answered without cells by series.
     let customers = Selection {
@@ -326,6 +376,7 @@ pub fn check_answers(case: Case) {
     };
     let actual = asked_again(&cover, &sources, &customers);
     assert_eq!(&actual, &expected(&database.events, &cover, &customers));
+    check_tokens(&database.events, &cover, &sources, &customers);
 
     // Lists of ranges of customers, one after the other, hold each event once.
     let by_series = Selection {

@@ -17,14 +17,17 @@ __all__ = [
     "cells_by_month",
     "compare_segments",
     "derive_segments",
+    "derive_token_segments",
     "events_before",
     "fold_series",
+    "fold_token_series",
     "is_sound_segment",
     "list_cells",
     "merge_cells",
     "pack_segments",
     "rank_cells",
     "tally_cells",
+    "tally_tokens",
     "verify_copy",
     "verify_rows",
 ]
@@ -82,6 +85,11 @@ class SegmentKind:
     @property
     def is_by_series(self) -> bool:
         """Whether series are told apart; if not, all are series 0."""
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether cells hold numbers of tokens in the place of picocents. Their series numbers are
+        those of events times four, plus the measure: 0 for input tokens, 1 for those of a cache, 2
+        for output tokens, 3 for what the total has beside input and output."""
 
 SEGMENT_KINDS: Final[tuple[SegmentKind, ...]]
 """Every kind of segments, in the order of their numbers."""
@@ -94,8 +102,9 @@ class CachedCells:
     and the sums of their quarters of an hour by day are remembered too.
     """
 
-    def __new__(cls, packed: bytes) -> CachedCells:
-        """Copies the bytes. Damaged bytes are reported only when they are added up."""
+    def __new__(cls, packed: bytes, tokens: bytes | None = None) -> CachedCells:
+        """Copies the bytes; `tokens` are the packed cells of tokens of a batch. Damaged bytes are
+        reported only when they are added up."""
     @property
     def bytes(self) -> int:
         """The bytes of memory taken; they grow with what is remembered."""
@@ -109,11 +118,11 @@ class Sources:
         *,
         segments: Sequence[tuple[int, CachedCells]],
         batches: Sequence[CachedCells],
-        events: Sequence[tuple[int, int, int, int]] = (),
+        events: Sequence[tuple[int, int, int, int, str | None]] = (),
     ) -> Sources:
         """`segments` are (kind, packed contents), `events` (timestamp in microseconds,
-        picocents, customer number, series number) of the quarters that a bound cuts in
-        two."""
+        picocents, customer number, series number, JSON of the LLM call) of the quarters that a
+        bound cuts in two."""
 
 @final
 class Tally:
@@ -160,6 +169,20 @@ def tally_cells(
     range, MemoryError for too many groups.
     """
 
+def tally_tokens(
+    cover: Cover,
+    sources: Sources,
+    *,
+    series_groups: Buffer,
+    groups: int,
+    customer_groups: Sequence[tuple[int, int]] | None = None,
+) -> list[list[int]]:
+    """Adds up the tokens of the events that count: of each measure, as `SegmentKind.is_of_tokens`
+    numbers them, the sums by group and slot, which are 0 in the history.
+
+    Everything else is as `tally_cells` has it.
+    """
+
 def rank_cells(
     cover: Cover,
     sources: Sources,
@@ -202,8 +225,9 @@ class Compaction:
     is the number of a day, month or year, or 0 for all time.
     """
 
-    def __new__(cls, batches: Sequence[bytes]) -> Compaction:
-        """Raises ValueError where a batch is damaged."""
+    def __new__(cls, batches: Sequence[bytes], tokens: Sequence[bytes] = ()) -> Compaction:
+        """The packed cells of batches, and those of their tokens. Raises ValueError where one is
+        damaged."""
     @property
     def spans(self) -> list[tuple[int, int]]:
         """The spans that get something new, as (kind, span)."""
@@ -231,6 +255,9 @@ def fold_series(packed: bytes, other: int) -> bytes:
     """The packed cells with those of negative series, which are beyond the limit of series, added
     up in one other series. Raises ValueError where `packed` is damaged."""
 
+def fold_token_series(packed: bytes, other: int) -> bytes:
+    """The packed cells of tokens, folded as `fold_series` folds those of costs."""
+
 def events_before(lists: Sequence[bytes], quarter: int) -> int:
     """The number of events in the cells of earlier quarters of packed lists. Raises
     ValueError where one is damaged."""
@@ -253,6 +280,11 @@ def derive_segments(
     do not count. Raises ValueError where a list is damaged.
     """
 
+def derive_token_segments(
+    counted: Sequence[bytes], *, taken_back: Sequence[bytes]
+) -> list[tuple[int, int, bytes]]:
+    """The contents of segments of tokens, of packed cells of tokens; see `derive_segments`."""
+
 def compare_segments(
     kind: int, stored: Sequence[bytes], expected: Sequence[bytes], *, differences_max: int
 ) -> tuple[int, int, list[tuple[int, str, int, int, int, int, int]]]:
@@ -271,8 +303,9 @@ def pack_segments(
     """The segments that hold what packed lists add up to, as `Compaction.merge` returns
     them. Raises ValueError where a list is damaged."""
 
-def verify_copy(payload: bytes) -> tuple[bytes, bytes]:
-    """The packed cells of events that PostgreSQL has copied, and a verdict on each event.
+def verify_copy(payload: bytes) -> tuple[bytes, bytes | None, bytes]:
+    """The packed cells of events that PostgreSQL has copied, those of their tokens, if there are
+    any, and a verdict on each event.
 
     The payload holds whole rows in the order of `commit.EVENT_COLUMNS`; the header and the
     trailer may be missing. Raises ValueError if it holds anything else. A verdict is 0 for
@@ -280,9 +313,9 @@ def verify_copy(payload: bytes) -> tuple[bytes, bytes]:
     checksum is right.
     """
 
-def verify_rows(rows: list[tuple[object, ...]]) -> tuple[bytes, bytes]:
-    """The packed cells of events that were selected, and a verdict on each, as `verify_copy`
-    returns them.
+def verify_rows(rows: list[tuple[object, ...]]) -> tuple[bytes, bytes | None, bytes]:
+    """The packed cells of events that were selected, those of their tokens, and a verdict on each,
+    as `verify_copy` returns them.
 
     A row has the columns of `commit.EVENT_COLUMNS`: ids as bytes, texts and JSON as str or
     as bytearray. A row with other values is damaged.

@@ -84,9 +84,10 @@ class Commit:
         """The events left to insert as PostgreSQL's binary arrays, one per column."""
     def rows(self) -> list[tuple[object, ...]]:
         """The events left to insert as rows for SQLite, in the order of `EVENT_COLUMNS`."""
-    def cells(self) -> list[tuple[int, bytes]]:
+    def cells(self) -> list[tuple[int, bytes, bytes | None]]:
         """The packed cells of the events left to insert, by organization number: the sums
-        of each customer, quarter of an hour and series."""
+        of each customer, quarter of an hour and series, and those of their tokens, or None
+        where there are none."""
     def receipts(self) -> list[Receipt]:
         """The receipt of each member, provided that the events left to insert are inserted."""
 

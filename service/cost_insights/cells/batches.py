@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -12,6 +12,11 @@ from cost_insights.cells.rows import RowKey, delete
 from cost_insights.store import Store
 from cost_insights.store.dialect import NewBatch
 from cost_insights.store.schema import batch, compaction
+
+BATCH_BYTES: Final = sa.func.length(batch.c.cells) + sa.func.coalesce(
+    sa.func.length(batch.c.tokens), 0
+)
+"""The size of a batch in SQL."""
 
 _COMMIT_BYTES = 8
 """The part of the id of a batch that all batches of a commit share."""
@@ -36,15 +41,15 @@ def pending_batches(store: Store) -> list[Pending]:
             sa.select(
                 batch.c.organization_number,
                 sa.func.count(),
-                sa.func.sum(sa.func.length(batch.c.cells)),
+                sa.func.sum(BATCH_BYTES),
                 sa.func.min(batch.c.created_us),
             ).group_by(batch.c.organization_number)
         ).all()
     return [Pending(number, count, int(size), oldest) for number, count, size, oldest in rows]
 
 
-def new_batches(cells: Iterable[tuple[int, bytes]], *, now_us: int) -> list[NewBatch]:
-    """The batches of one transaction, of its packed cells by organization."""
+def new_batches(cells: Iterable[tuple[int, bytes, bytes | None]], *, now_us: int) -> list[NewBatch]:
+    """The batches of one transaction, of its packed cells and those of tokens by organization."""
     commit = secrets.token_bytes(_COMMIT_BYTES)
     return [
         NewBatch(
@@ -52,8 +57,9 @@ def new_batches(cells: Iterable[tuple[int, bytes]], *, now_us: int) -> list[NewB
             uuid.UUID(bytes=commit + secrets.token_bytes(16 - _COMMIT_BYTES)),
             now_us,
             packed,
+            tokens,
         )
-        for number, packed in cells
+        for number, packed, tokens in cells
     ]
 
 

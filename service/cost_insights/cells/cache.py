@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cost_insights._native.cells import CachedCells
+from cost_insights.cells.rows import Packed
 from cost_insights.telemetry import NOTHING, CacheMeasurements
 
 
@@ -47,9 +48,9 @@ class CellCache:
         """Sets the gauge of the size."""
         self._measurements.bytes.set(self._bytes)
 
-    def remember(self, contents: Mapping[bytes, bytes]) -> Mapping[bytes, CachedCells]:
+    def remember(self, contents: Mapping[bytes, Packed]) -> Mapping[bytes, CachedCells]:
         """Adds committed contents, and returns them as they are cached."""
-        added = {one: CachedCells(packed) for one, packed in contents.items()}
+        added = {one: CachedCells(*packed) for one, packed in contents.items()}
         with self._lock:
             for one, cached in added.items():
                 if one not in self._entries:

@@ -23,8 +23,10 @@ from cost_insights._native.cells import (
     cells_by_month,
     compare_segments,
     derive_segments,
+    derive_token_segments,
     events_before,
     fold_series,
+    fold_token_series,
     is_sound_segment,
     merge_cells,
     pack_segments,
@@ -32,6 +34,7 @@ from cost_insights._native.cells import (
 from cost_insights.cells.batches import delete_batches
 from cost_insights.cells.compaction import replace_segments
 from cost_insights.cells.kinds import QUARTER_US, Kind
+from cost_insights.cells.rows import Packed
 from cost_insights.store.dialect import Verdict
 from cost_insights.store.schema import batch, event, organization, segment
 from cost_insights.store.store import Store
@@ -43,16 +46,44 @@ _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
+_MEASURES = ("input", "cached input", "output", "rest of the total")
+"""What cells of tokens count, in the order of native's numbers."""
+
 _BY_DAY = tuple(kind for kind in Kind if kind.layout.span == "day")
 _BY_MONTH = tuple(kind for kind in Kind if kind.layout.span == "month")
 _BEYOND_MONTHS = tuple(kind for kind in Kind if kind.layout.span in {"year", "all"})
 """Kinds whose spans hold several months: they are compared when all months are known."""
 
 
-_EVERYONE = (Kind.QUARTERS, Kind.DAYS)
-"""Kinds that confirm the customers' quarters of a month: they hold the same sums."""
+_Derived = tuple[int, int, bytes]
+"""(kind, span, packed cells)"""
 
-_COUNTING = (*_EVERYONE, Kind.CUSTOMER_QUARTERS)
+
+class _Family(NamedTuple):
+    """Kinds of segments that follow from one list of cells of events."""
+
+    customer_quarters: Kind
+    """The kind that holds these cells, of which every other kind of the family follows."""
+
+    everyone: tuple[Kind, ...]
+    """Kinds that confirm the customers' quarters of a month: they hold the same sums."""
+
+    derive: Callable[[Sequence[bytes], Sequence[bytes]], list[_Derived]]
+    """The contents of the segments, of cells that count and of others that are taken back."""
+
+
+_COSTS = _Family(
+    Kind.CUSTOMER_QUARTERS,
+    (Kind.QUARTERS, Kind.DAYS),
+    lambda counted, taken_back: derive_segments(counted, taken_back=taken_back),
+)
+_TOKENS = _Family(
+    Kind.CUSTOMER_TOKEN_QUARTERS,
+    (Kind.TOKEN_QUARTERS, Kind.TOKEN_DAYS),
+    lambda counted, taken_back: derive_token_segments(counted, taken_back=taken_back),
+)
+
+_COUNTING = (*_COSTS.everyone, _COSTS.customer_quarters)
 """Kinds that hold each event of a month once."""
 
 
@@ -61,6 +92,7 @@ class CellSums(NamedTuple):
 
     events: int
     cost_picocents: int
+    """Picocents, or tokens where a segment is of tokens."""
 
 
 class Difference(NamedTuple):
@@ -73,6 +105,9 @@ class Difference(NamedTuple):
 
     customer_number: int
     series_number: int
+    measure: str | None
+    """The name of what is counted, where a segment is of tokens."""
+
     stored: CellSums
     expected: CellSums
 
@@ -141,14 +176,24 @@ class MonthCheck:
         return [one for one in self.spans if not one.is_right and one.mending is mending]
 
 
-_Derived = tuple[int, int, bytes]
-"""(kind, span, packed cells)"""
-
-
 class _Stored(NamedTuple):
     id: uuid.UUID
     packed: bytes
     is_sound: bool
+
+
+_StoredSpans = Mapping[tuple[int, int], Sequence[_Stored]]
+"""Stored segments by kind and span."""
+
+
+class _Lists(NamedTuple):
+    """Packed lists of the cells of events, by family."""
+
+    costs: list[bytes]
+    tokens: list[bytes]
+
+    def of(self, family: _Family) -> list[bytes]:
+        return self.tokens if family is _TOKENS else self.costs
 
 
 class CellCheck:
@@ -165,25 +210,34 @@ class CellCheck:
         *,
         differences_max: int = 0,
         accept_loss: bool = False,
+        only_tokens: bool = False,
     ) -> None:
         """With `accept_loss`, cells must equal the sums of the intact events, so a cell that still
-        counts a damaged or missing event is a difference."""
+        counts a damaged or missing event is a difference. With `only_tokens` only months are
+        checked, and of these only cells of tokens; otherwise these are left out until the tokens
+        of all events are counted."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max
         self._accept_loss = accept_loss
         self._dialect = store.dialect
-        self._events_from_us = _events_from_us(connection, organization_number)
-        self._other_series = connection.scalar(
-            sa.select(organization.c.other_series).where(
-                organization.c.number == organization_number
-            )
-        )
+        row = connection.execute(
+            sa.select(
+                organization.c.events_from_us,
+                organization.c.other_series,
+                organization.c.tokens_counted,
+            ).where(organization.c.number == organization_number)
+        ).one()
+        self._events_from_us: int | None = row.events_from_us
+        self._other_series: int | None = row.other_series
+        self._families: Sequence[_Family] = (_COSTS, _TOKENS) if row.tokens_counted else (_COSTS,)
+        if only_tokens:
+            self._families = (_TOKENS,)
         self.events_before = 0
         """The number of events of pruned time in the cells seen so far; nothing proves them."""
 
         self.damaged_batch_ids: list[uuid.UUID] = []
-        self._pending: dict[int, list[bytes]] = {}
+        self._pending: dict[int, _Lists] = {}
         self._read_batches()
         self._expected_beyond_months: dict[tuple[int, int], list[bytes]] = {}
 
@@ -233,42 +287,57 @@ class CellCheck:
                 & (segment.c.span < days.stop)
             )
         )
-        quarters = stored.get((Kind.CUSTOMER_QUARTERS, month), ())
-        sound = [one.packed for one in quarters if one.is_sound]
         checked = MonthCheck()
-        counted = self._counted(month, sound, checked, on_events)
-        expected = derive_segments(counted, taken_back=self._pending.get(month, ()))
-        spans = self._spans(stored, expected)
+        counted = self._counted(month, stored, checked, on_events)
+        checked.spans = [
+            one
+            for family in self._families
+            for one in self._checked(family, month, stored, counted.of(family), checked)
+        ]
+        return checked
+
+    def _checked(
+        self,
+        family: _Family,
+        month: int,
+        stored: _StoredSpans,
+        counted: Sequence[bytes],
+        checked: MonthCheck,
+    ) -> Sequence[SpanCheck]:
+        """Checks the segments of a family, given the cells that count; finds out how many events
+        are missing."""
+        quarters = stored.get((family.customer_quarters, month), ())
+        sound = [one.packed for one in quarters if one.is_sound]
+        is_whole = len(sound) == len(quarters)
+        pending = self._pending.get(month, _Lists([], [])).of(family)
+        expected = family.derive(counted, pending)
+        spans = self._spans(family, stored, expected)
         if self._events_from_us is not None and self._events_from_us > _first_us(month):
             # If some of the customers' quarters, which stand for the pruned events, are gone,
             # everyone's cells show it, and must not be made to agree.
-            is_known = len(sound) == len(quarters) and _is_any_right(spans, _EVERYONE)
-            is_known = is_known and not checked.damaged
-            checked.spans = _mending(spans, Mending.SAFE if is_known else Mending.NONE)
+            is_known = is_whole and _is_any_right(spans, family.everyone) and not checked.damaged
             self._expect_beyond_months(expected)
-            return checked
+            return _mending(spans, Mending.SAFE if is_known else Mending.NONE)
         # Events that are gone are missing from every kind; a wrong segment is of one kind.
-        if not _is_any_right(spans, _COUNTING):
+        if family is _COSTS and not _is_any_right(spans, _COUNTING):
             checked.missing = self._missing(stored, expected)
         if (checked.damaged or checked.missing) and not self._accept_loss:
-            by_cells = derive_segments(sound, taken_back=())
-            spans_by_cells = self._spans(stored, by_cells)
-            if len(sound) == len(quarters) and _is_any_right(spans_by_cells, _EVERYONE):
-                checked.spans = spans_by_cells
+            by_cells = family.derive(sound, ())
+            spans_by_cells = self._spans(family, stored, by_cells)
+            if is_whole and _is_any_right(spans_by_cells, family.everyone):
                 self._expect_beyond_months(by_cells)
-                return checked
+                return spans_by_cells
         # Cells are intact or not, so events without a checksum may replace only damaged ones,
         # unless intact ones confirm these events.
-        is_verified = not checked.unverified or _is_any_right(spans, {Kind.CUSTOMER_QUARTERS})
+        is_verified = not checked.unverified or _is_any_right(spans, {family.customer_quarters})
         how = Mending.LOSSY if checked.damaged or checked.missing else Mending.SAFE
-        checked.spans = [
+        self._expect_beyond_months(expected)
+        return [
             replace(one, mending=Mending.NONE)
             if one.stored_ids and not one.damaged_ids and not is_verified
             else replace(one, mending=how)
             for one in spans
         ]
-        self._expect_beyond_months(expected)
-        return checked
 
     def beyond_months(self) -> Iterator[SpanCheck]:
         """Checks segments that add up several months, and finds segments without a valid span."""
@@ -286,82 +355,89 @@ class CellCheck:
                 (segment.c.kind == Kind.CUSTOMER_QUARTERS) & (segment.c.span == month)
             )
             packed = [one.packed for here in stored.values() for one in here]
-            self._expect_beyond_months(derive_segments(packed, taken_back=()))
+            self._expect_beyond_months(_COSTS.derive(packed, ()))
 
     def _read_batches(self) -> None:
         rows = self._connection.execute(
-            sa.select(batch.c.id, batch.c.cells)
+            sa.select(batch.c.id, batch.c.cells, batch.c.tokens)
             .where(self._is_own(batch))
             .execution_options(yield_per=1_000)
         )
-        read: dict[uuid.UUID, bytes] = {}
+        read: dict[uuid.UUID, Packed] = {}
         size = 0
-        for one, cells in rows:
-            read[one] = cells
-            size += len(cells)
+        for one, cells, tokens in rows:
+            read[one] = Packed(cells, tokens)
+            size += len(cells) + len(tokens or b"")
             if size >= _BATCHES_BYTES_AT_ONCE:
                 self._add_batches(read)
                 read, size = {}, 0
         self._add_batches(read)
 
-    def _add_batches(self, read: Mapping[uuid.UUID, bytes]) -> None:
+    def _add_batches(self, read: Mapping[uuid.UUID, Packed]) -> None:
         first_quarter = _QUARTER_MIN
         if self._events_from_us is not None:
             first_quarter = self._events_from_us // QUARTER_US
-        by_month, damaged = cells_by_month(list(read.values()), first_quarter)
-        for month, packed in by_month:
-            self._pending.setdefault(month, []).append(packed)
-        ids = list(read)
-        damaged_ids = [ids[place] for place in damaged]
+        damaged_ids = [one for one, packed in read.items() if not is_sound_packed(packed)]
         self.damaged_batch_ids += damaged_ids
+        sound = [packed for one, packed in read.items() if one not in damaged_ids]
+        lists = _Lists(
+            [one.cells for one in sound], [one.tokens for one in sound if one.tokens is not None]
+        )
+        for family in self._families:
+            by_month, _ = cells_by_month(lists.of(family), first_quarter)
+            for month, packed in by_month:
+                self._pending.setdefault(month, _Lists([], [])).of(family).append(packed)
         if self._events_from_us is not None:
-            sound = [packed for one, packed in read.items() if one not in damaged_ids]
-            self.events_before += events_before(sound, first_quarter)
+            self.events_before += events_before(lists.costs, first_quarter)
 
     def _counted(
         self,
         month: int,
-        sound: Sequence[bytes],
+        stored: _StoredSpans,
         checked: MonthCheck,
         on_events: Callable[[int], None],
-    ) -> list[bytes]:
+    ) -> _Lists:
         """The packed cells of the events of a month that are not damaged, and of pruned ones;
         counts those that are damaged or cannot be verified."""
         first_us, end_us = _first_us(month), _first_us(month + 1)
         from_us = first_us if self._events_from_us is None else max(first_us, self._events_from_us)
-        counted: list[bytes] = []
-        if from_us >= end_us:
-            counted += sound
-        elif from_us > first_us:
-            counted += [cells_before(packed, from_us // QUARTER_US) for packed in sound]
-        self.events_before += events_before(counted, end_us // QUARTER_US)
+        counted = _Lists([], [])
+        for family in (_COSTS, _TOKENS):
+            quarters = stored.get((family.customer_quarters, month), ())
+            sound = [one.packed for one in quarters if one.is_sound]
+            if from_us >= end_us:
+                counted.of(family).extend(sound)
+            elif from_us > first_us:
+                before = (cells_before(packed, from_us // QUARTER_US) for packed in sound)
+                counted.of(family).extend(before)
+        self.events_before += events_before(counted.costs, end_us // QUARTER_US)
         if from_us < end_us:
             parts = self._dialect.verify_events(
                 self._connection, self._organization_number, from_us, end_us
             )
-            for packed, verdicts in parts:
-                if self._other_series is None:
-                    counted.append(packed)
-                else:
-                    counted.append(fold_series(packed, self._other_series))
+            for packed, tokens, verdicts in parts:
+                other = self._other_series
+                counted.costs.append(packed if other is None else fold_series(packed, other))
+                if tokens is not None:
+                    counted.tokens.append(
+                        tokens if other is None else fold_token_series(tokens, other)
+                    )
                 checked.damaged += verdicts.count(Verdict.DAMAGED)
                 checked.unverified += verdicts.count(Verdict.UNVERIFIED)
                 on_events(len(verdicts))
         return counted
 
     def _spans(
-        self, stored: Mapping[tuple[int, int], Sequence[_Stored]], expected: Sequence[_Derived]
+        self, family: _Family, stored: _StoredSpans, expected: Sequence[_Derived]
     ) -> list[SpanCheck]:
         by_span = _by_span(expected)
         return [
             self._compare(kind, span, stored.get((kind, span), ()), by_span.get((kind, span), ()))
             for kind, span in sorted(by_span.keys() | stored.keys())
-            if kind not in _BEYOND_MONTHS
+            if kind not in _BEYOND_MONTHS and Kind(kind).layout.is_of_tokens == (family is _TOKENS)
         ]
 
-    def _missing(
-        self, stored: Mapping[tuple[int, int], Sequence[_Stored]], expected: Sequence[_Derived]
-    ) -> int:
+    def _missing(self, stored: _StoredSpans, expected: Sequence[_Derived]) -> int:
         """The number of events by which the intact cells of a month exceed the expected ones."""
         missing = 0
         for kind in _COUNTING:
@@ -422,7 +498,12 @@ class CellCheck:
             differing=differing,
             differences=[
                 Difference(
-                    Kind(kind), bucket, customer, series, CellSums(*sums[:2]), CellSums(*sums[2:])
+                    Kind(kind),
+                    bucket,
+                    customer,
+                    *_series_and_measure(Kind(kind), series),
+                    CellSums(*sums[:2]),
+                    CellSums(*sums[2:]),
                 )
                 for customer, bucket, series, *sums in first
             ],
@@ -430,6 +511,14 @@ class CellCheck:
 
     def _is_own(self, table: sa.Table) -> sa.ColumnElement[bool]:
         return table.c.organization_number == self._organization_number
+
+
+def _series_and_measure(kind: Kind, number: int) -> tuple[int, str | None]:
+    """The number of the series of a cell, and what it counts; see `SegmentKind.is_of_tokens`."""
+    if not kind.layout.is_of_tokens:
+        return number, None
+    series_number, measure = divmod(number, len(_MEASURES))
+    return series_number, _MEASURES[measure]
 
 
 def is_sound_row(row: sa.Row[*tuple[Any, ...]]) -> bool:
@@ -441,7 +530,13 @@ def is_sound_row(row: sa.Row[*tuple[Any, ...]]) -> bool:
 
 def is_sound_batch(row: sa.Row[*tuple[Any, ...]]) -> bool:
     """Whether a row of `batch` is intact, by its checksum."""
-    _, damaged = cells_by_month([row.cells], _QUARTER_MIN)
+    return is_sound_packed(Packed(row.cells, row.tokens))
+
+
+def is_sound_packed(packed: Packed) -> bool:
+    """Whether the contents of a batch are intact, by their checksums."""
+    lists = [one for one in packed if one is not None]
+    _, damaged = cells_by_month(lists, _QUARTER_MIN)
     return not damaged
 
 
@@ -458,7 +553,7 @@ def mend_month(
         checked = check.month(month)
         lossy = checked.wrong(Mending.LOSSY)
         mended = checked.wrong(Mending.SAFE) + (lossy if accept_loss else [])
-        _replace(connection, organization_number, mended)
+        replace_spans(connection, organization_number, mended)
     return len(mended) == sum(not one.is_right for one in checked.spans)
 
 
@@ -469,7 +564,7 @@ def mend_beyond_months(store: Store, organization_number: int) -> None:
         check = CellCheck(store, connection, organization_number)
         check.trust_customer_quarters()
         wrong = [one for one in check.beyond_months() if not one.is_right]
-        _replace(connection, organization_number, wrong)
+        replace_spans(connection, organization_number, wrong)
 
 
 def drop_batches(store: Store, organization_number: int, ids: Sequence[uuid.UUID]) -> bool:
@@ -494,7 +589,7 @@ def _events_from_us(connection: sa.Connection, organization_number: int) -> int 
     )
 
 
-def _replace(
+def replace_spans(
     connection: sa.Connection, organization_number: int, spans: Sequence[SpanCheck]
 ) -> None:
     segments = [

@@ -8,9 +8,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cost_insights._native.cells import Compaction
-from cost_insights.cells.batches import delete_batches
+from cost_insights.cells.batches import BATCH_BYTES, delete_batches
 from cost_insights.cells.cache import CellCache
-from cost_insights.cells.rows import OvertakenError, RowKey, delete, read_packed_of_many
+from cost_insights.cells.rows import (
+    OvertakenError,
+    Packed,
+    RowKey,
+    delete,
+    read_packed_of_many,
+)
 from cost_insights.store import Store
 from cost_insights.store.chunks import chunks
 from cost_insights.store.many import conditions_of_keys, insert_rows
@@ -49,10 +55,16 @@ def prepare_compaction(
     if not batch_keys:
         return None
     contents = read_packed_of_many(connection, batch, batch_keys)
-    batches: dict[int, list[bytes]] = {}
+    batches: dict[int, list[Packed]] = {}
     for owner, one in batch_keys:
         batches.setdefault(owner, []).append(contents[one])
-    compactions = {owner: Compaction(of_owner) for owner, of_owner in batches.items()}
+    compactions = {
+        owner: Compaction(
+            [one.cells for one in of_owner],
+            [one.tokens for one in of_owner if one.tokens is not None],
+        )
+        for owner, of_owner in batches.items()
+    }
     stored = _segments_of(
         connection, {owner: compaction.spans for owner, compaction in compactions.items()}
     )
@@ -67,11 +79,14 @@ def prepare_compaction(
     return Compacted(
         batch_keys,
         replaced_keys,
-        sum(map(len, contents.values())) + sum(map(len, packed.values())),
+        sum(
+            len(one.cells) + len(one.tokens or b"")
+            for one in (*contents.values(), *packed.values())
+        ),
         [
             (owner, new)
             for owner, compaction in compactions.items()
-            for new in compaction.merge([packed[one] for one in replaced[owner]])
+            for new in compaction.merge([packed[one].cells for one in replaced[owner]])
         ],
     )
 
@@ -129,7 +144,7 @@ def _batches_to_compact(
     size = 0
     for chunk in chunks(organization_numbers):
         rows = connection.execute(
-            sa.select(batch.c.organization_number, batch.c.id, sa.func.length(batch.c.cells))
+            sa.select(batch.c.organization_number, batch.c.id, BATCH_BYTES)
             .where(batch.c.organization_number.in_(chunk))
             .limit(_BATCHES_MAX - len(keys))
         )

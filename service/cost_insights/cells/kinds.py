@@ -36,6 +36,12 @@ class Kind(enum.IntEnum):
     """Each customer's cells of all years."""
     HOUR_EVERYONE = 10
     """The customers active in each hour of one day."""
+    TOKEN_QUARTERS = 11
+    """Everyone's cells of tokens of the quarters of an hour of one day."""
+    TOKEN_DAYS = 12
+    """Everyone's cells of tokens of the days of one month."""
+    CUSTOMER_TOKEN_QUARTERS = 13
+    """Each customer's cells of tokens of the quarters of an hour of one month."""
 
     @property
     def layout(self) -> SegmentKind:

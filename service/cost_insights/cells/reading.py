@@ -109,7 +109,7 @@ class CellReader:
         known = self._cache.known([one.bytes for one in ids])
         missing = [one for one in ids if one.bytes not in known]
         read = read_packed(connection, segment, organization_number, missing) if missing else {}
-        return [known.get(one.bytes) or CachedCells(read[one]) for one in ids]
+        return [known.get(one.bytes) or CachedCells(*read[one]) for one in ids]
 
     def _read(self, connection: sa.Connection, look_up: "_LookUp") -> StoredCells:
         statement, values = look_up.statement(self._store.dialect)

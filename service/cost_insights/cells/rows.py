@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,22 +11,29 @@ from cost_insights.store.many import conditions_of_keys
 from cost_insights.store.schema import batch, segment
 
 
+class Packed(NamedTuple):
+    """The packed contents of a batch or a segment."""
+
+    cells: bytes
+    tokens: bytes | None = None
+    """The cells of the tokens of a batch, if it has any."""
+
+
 def read_packed(
     connection: sa.Connection,
     table: sa.Table,
     organization_number: int,
     ids: Iterable[uuid.UUID],
-) -> dict[uuid.UUID, bytes]:
+) -> dict[uuid.UUID, Packed]:
     """The packed contents of these rows of `batch` or `segment`."""
-    column = batch.c.cells if table is batch else segment.c.packed
-    contents: dict[uuid.UUID, bytes] = {}
+    contents: dict[uuid.UUID, Packed] = {}
     for chunk in chunks(ids):
         rows = connection.execute(
-            sa.select(table.c.id, column).where(
+            sa.select(table.c.id, *_content_columns(table)).where(
                 table.c.organization_number == organization_number, table.c.id.in_(chunk)
             )
         )
-        contents.update((one, packed) for one, packed in rows)
+        contents.update((one, Packed(*content)) for one, *content in rows)
     return contents
 
 
@@ -40,13 +47,12 @@ RowKey = tuple[int, uuid.UUID]
 
 def read_packed_of_many(
     connection: sa.Connection, table: sa.Table, keys: Iterable[RowKey]
-) -> dict[uuid.UUID, bytes]:
+) -> dict[uuid.UUID, Packed]:
     """The packed contents of these rows of `batch` or `segment`, of any organizations."""
-    column = batch.c.cells if table is batch else segment.c.packed
-    contents: dict[uuid.UUID, bytes] = {}
+    contents: dict[uuid.UUID, Packed] = {}
     for condition in conditions_of_keys(connection, _key_columns(table), keys):
-        rows = connection.execute(sa.select(table.c.id, column).where(condition))
-        contents.update((one, packed) for one, packed in rows)
+        rows = connection.execute(sa.select(table.c.id, *_content_columns(table)).where(condition))
+        contents.update((one, Packed(*content)) for one, *content in rows)
     return contents
 
 
@@ -62,3 +68,8 @@ def delete(connection: sa.Connection, table: sa.Table, keys: Collection[RowKey])
 
 def _key_columns(table: sa.Table) -> Sequence[sa.Column[Any]]:
     return table.c.organization_number, table.c.id
+
+
+def _content_columns(table: sa.Table) -> Sequence[sa.Column[Any]]:
+    """The columns of `Packed`."""
+    return (batch.c.cells, batch.c.tokens) if table is batch else (segment.c.packed,)

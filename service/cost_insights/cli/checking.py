@@ -41,6 +41,9 @@ KINDS: Final[Mapping[int, str]] = {
     Kind.CUSTOMER_MONTHS: "customers' months",
     Kind.CUSTOMER_YEARS: "customers' years",
     Kind.HOUR_EVERYONE: "who was active in each hour",
+    Kind.TOKEN_QUARTERS: "everyone's tokens of quarters of an hour",
+    Kind.TOKEN_DAYS: "everyone's tokens of days",
+    Kind.CUSTOMER_TOKEN_QUARTERS: "customers' tokens of quarters of an hour",
 }
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -299,7 +302,13 @@ def described(
                 strict=True,
             )
             row |= {name: part for name, part in parts if part}
-        if one.kind.layout.is_activity:
+        if one.measure is not None:
+            stored, expected = (
+                {"events": sums.events, "tokens": sums.cost_picocents}
+                for sums in (one.stored, one.expected)
+            )
+            row |= {"measure": one.measure, "stored": stored, "expected": expected}
+        elif one.kind.layout.is_activity:
             row |= {"stored": bool(one.stored.events), "expected": bool(one.expected.events)}
         else:
             row |= {"stored": _cents(one.stored), "expected": _cents(one.expected)}
@@ -319,10 +328,14 @@ def in_words(difference: dict[str, Any]) -> str:
             said = "stored as active, but not active"
     else:
         said = (
-            f"stored {stored['events']} events, {stored['cost']} cents; "
-            f"expected {expected['events']} events, {expected['cost']} cents"
+            f"stored {stored['events']} events, {_amount(stored)}; "
+            f"expected {expected['events']} events, {_amount(expected)}"
         )
     return f"{', '.join(place)}: {said}"
+
+
+def _amount(sums: Mapping[str, Any]) -> str:
+    return f"{sums['tokens']} tokens" if "tokens" in sums else f"{sums['cost']} cents"
 
 
 def _tomorrow_us() -> int:

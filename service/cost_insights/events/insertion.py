@@ -7,12 +7,12 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from cost_insights._native.cells import fold_series
+from cost_insights._native.cells import fold_series, fold_token_series
 from cost_insights._native.commit import Commit, NumberCache, Receipt
 from cost_insights._native.events import EventBatch
 from cost_insights.cells.batches import is_committed, new_batches
 from cost_insights.cells.cache import CellCache
-from cost_insights.cells.rows import RowKey
+from cost_insights.cells.rows import Packed, RowKey
 from cost_insights.customers.numbering import (
     NO_LIMITS,
     CustomerKey,
@@ -86,8 +86,8 @@ class Prepared:
     encoded: object
     """The events of the commit, as the dialect inserts them."""
 
-    cells: Sequence[tuple[int, bytes]]
-    """The packed cells of these events, by organization."""
+    cells: Sequence[tuple[int, bytes, bytes | None]]
+    """The packed cells of these events and those of their tokens, by organization."""
 
 
 class TransactionTrace(NamedTuple):
@@ -145,7 +145,7 @@ class EventInsertion:
         self._cell_cache = cell_cache
         self._cache = NumberCache(_CACHE_BYTES_MAX)
         self._found: Sequence[_Found] = ()
-        self._batches: Mapping[bytes, bytes] = {}
+        self._batches: Mapping[bytes, Packed] = {}
 
     def prepare(self, submissions: Sequence[Submission]) -> Prepared:
         """Does the work that needs no database; any thread may call it."""
@@ -204,7 +204,7 @@ class EventInsertion:
                     # and from then on it is found.
                     if inserted.has_pruned and pruned_digests(connection, commit):
                         raise PrunedError
-                    self._batches = {one.id.bytes: one.cells for one in batches}
+                    self._batches = {one.id.bytes: Packed(one.cells, one.tokens) for one in batches}
                     batch_key = batches[0].organization_number, batches[0].id
                     trace = TransactionTrace(batch_key, inserted.transaction_id)
             except (sa.exc.IntegrityError, PrunedError):
@@ -265,16 +265,23 @@ class EventInsertion:
             defaults=self._defaults,
         )
 
-    def _cells(self, commit: Commit) -> Sequence[tuple[int, bytes]]:
-        """The packed cells of the events left to insert, those of folded series together."""
+    def _cells(self, commit: Commit) -> Sequence[tuple[int, bytes, bytes | None]]:
+        """The packed cells of the events left to insert and of their tokens, those of folded
+        series together."""
         others = self._other_series
         if self._found_other_series:
             others = {**others, **self._found_other_series}
         if not others:
             return commit.cells()
         return [
-            (owner, packed if (other := others.get(owner)) is None else fold_series(packed, other))
-            for owner, packed in commit.cells()
+            (owner, packed, tokens)
+            if (other := others.get(owner)) is None
+            else (
+                owner,
+                fold_series(packed, other),
+                None if tokens is None else fold_token_series(tokens, other),
+            )
+            for owner, packed, tokens in commit.cells()
         ]
 
     def _find_other_series(

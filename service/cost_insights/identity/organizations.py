@@ -126,6 +126,6 @@ _SELECT = sa.select(
 def _insert(connection: sa.Connection, name: str) -> Organization:
     one = {"id": uuid.uuid4(), "name": name, "created_us": clock.now_us()}
     number = connection.execute(
-        sa.insert(organization).values(one).returning(organization.c.number)
+        sa.insert(organization).values(**one, tokens_counted=True).returning(organization.c.number)
     ).scalar_one()
     return Organization(number=number, id=one["id"], name=name, created_us=one["created_us"])  # type: ignore[arg-type]

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from cost_insights.amounts import format_amount
 from cost_insights.metrics.definitions import METRICS, Metric
-from cost_insights.metrics.sources.facts import Sums, Total
+from cost_insights.metrics.sources.facts import FactSource, Sums, Total
+
+_TOKENS_MAX = 2**63 - 1
+"""The greatest number of tokens that an answer has room for: an event may have 2⁵³."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,16 @@ class Numbers:
         """Computes the metrics from facts."""
         numbers = _Computation(sums)
         return cls(
-            {metric.slug: numbers.column(metric) for metric in metrics},
-            {metric.slug: numbers.total(metric) for metric in metrics},
+            {metric.slug: _limited(metric, numbers.column(metric)) for metric in metrics},
+            {metric.slug: _limited(metric, [numbers.total(metric)])[0] for metric in metrics},
         )
+
+
+def _limited(metric: Metric, numbers: Sequence[int]) -> Sequence[int]:
+    is_of_tokens = metric.is_count and FactSource.TOKENS in metric.sources
+    if is_of_tokens and max(numbers, default=0) > _TOKENS_MAX:
+        return [min(number, _TOKENS_MAX) for number in numbers]
+    return numbers
 
 
 def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:

@@ -17,6 +17,7 @@ from cost_insights.metrics.formulas import (
     fraction,
     lifetime_value,
     margin_fraction,
+    per_1000,
     times_12,
 )
 from cost_insights.metrics.sources.facts import COST_SOURCES, FACTS, FactSource, Total
@@ -316,6 +317,26 @@ METRICS: Mapping[str, Metric] = {
             fraction,
         ),
         _plain("events", "Events", _SCALAR, "events"),
+        _plain("input_tokens", "Input Tokens", _SCALAR, "input_tokens"),
+        _plain("cached_input_tokens", "Cached Input Tokens", _SCALAR, "cached_input_tokens"),
+        _plain("output_tokens", "Output Tokens", _SCALAR, "output_tokens"),
+        _plain("total_tokens", "Total Tokens", _SCALAR, "total_tokens"),
+        Metric(
+            "cost_per_1000_tokens",
+            "Cost Per 1,000 Tokens",
+            _SUB_CENT,
+            ("costs", "total_tokens"),
+            ("costs", "total_tokens"),
+            per_1000,
+        ),
+        Metric(
+            "cached_share",
+            "Cached Share",
+            _PERCENTAGE,
+            ("cached_input_tokens", "input_tokens"),
+            ("cached_input_tokens", "input_tokens"),
+            fraction,
+        ),
     )
 }
 """Every metric, in the order of answers."""

@@ -27,6 +27,11 @@ def difference(whole: int, part: int) -> int:
     return whole - part
 
 
+def per_1000(amount: int, count: int) -> int:
+    """The amount of a thousand of what is counted; 0 where nothing is."""
+    return divide_half_even(1_000 * amount, count)
+
+
 def times_12(amount: int) -> int:
     """A year of a monthly amount."""
     return 12 * amount

@@ -20,6 +20,8 @@ class NewBatch(NamedTuple):
     id: uuid.UUID
     created_us: int
     cells: bytes
+    tokens: bytes | None
+    """The cells of tokens; None where the events have none."""
 
 
 WRITES = "cost_insights_writes"
@@ -145,9 +147,9 @@ class Dialect(Protocol):
 
     def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """The packed cells of the events of a time that are not damaged, part by part, and the
-        `Verdict` on each event, a byte each."""
+    ) -> Iterator[tuple[bytes, bytes | None, bytes]]:
+        """The packed cells of the events of a time that are not damaged, part by part, those of
+        their tokens, if they have any, and the `Verdict` on each event, a byte each."""
 
     def integrity_faults(self, connection: sa.Connection) -> Iterator[str]:
         """What the database itself finds to be damaged, in words; reads all of it."""

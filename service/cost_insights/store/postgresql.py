@@ -204,8 +204,8 @@ class Postgresql:
         f"SELECT * FROM unnest({', '.join('%s::' + kind + '[]' for kind in EVENT_COLUMN_TYPES)})"
     )
     _INSERT_BATCHES = (
-        "INSERT INTO batch (organization_number, id, created_us, cells) "
-        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %b::bytea[]) "
+        "INSERT INTO batch (organization_number, id, created_us, cells, tokens) "
+        "SELECT * FROM unnest(%s::int4[], %s::uuid[], %s::int8[], %b::bytea[], %b::bytea[]) "
         "RETURNING (SELECT events_from_us FROM organization "
         "WHERE number = batch.organization_number), pg_current_xact_id()::text"
     )
@@ -440,7 +440,7 @@ class Postgresql:
 
     def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> Iterator[tuple[bytes, bytes | None, bytes]]:
         # With a cursor, the database and this process would wait for each other.
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         span = (organization_number, from_us, end_us)

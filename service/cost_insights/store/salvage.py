@@ -142,7 +142,7 @@ def _copy_strays(reader: "_Reader", new: Store, salvaged: Salvaged) -> None:
         boundaries = {number: boundary for number, boundary in rows if boundary is not None}
     copied_before = salvaged.copied
     for part in reader.strays():
-        _, verdicts = verify_rows(part)
+        *_, verdicts = verify_rows(part)
         intact = {
             row[_ID]: row
             for row, verdict in zip(part, verdicts, strict=True)
@@ -265,7 +265,7 @@ class _Reader:
 def _copy_events(new: Store, rows: Sequence[Any], salvaged: Salvaged) -> None:
     if not rows:
         return
-    _, verdicts = verify_rows(list(rows))
+    *_, verdicts = verify_rows(list(rows))
     sound = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict]
     salvaged.damaged += verdicts.count(Verdict.DAMAGED)
     salvaged.unverified += verdicts.count(Verdict.UNVERIFIED)

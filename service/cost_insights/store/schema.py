@@ -97,6 +97,9 @@ organization = sa.Table(
     # Their own numbers are -1, -2 and so on, of which so many were given out.
     sa.Column("other_series", sa.Integer),
     sa.Column("folded_count", sa.Integer, nullable=False, server_default="0"),
+    # Whether cells hold the tokens of all events: those that earlier versions have stored are
+    # counted in the background.
+    sa.Column("tokens_counted", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 """The tenants; every other row belongs to one."""
 
@@ -256,6 +259,8 @@ batch = sa.Table(
     sa.Column("id", BinaryUuid, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("cells", sa.LargeBinary, nullable=False),
+    # The cells of the tokens of these events; there are none where null.
+    sa.Column("tokens", sa.LargeBinary),
 )
 """The cells of the events of one commit, until they are compacted."""
 

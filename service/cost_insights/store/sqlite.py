@@ -247,7 +247,7 @@ class Sqlite:
 
     def verify_events(
         self, connection: sa.Connection, organization_number: int, from_us: int, end_us: int
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> Iterator[tuple[bytes, bytes | None, bytes]]:
         driver = cast("sqlite3.Connection", connection.connection.driver_connection)
         # A damaged text may be none.
         with _driver_errors(self._EVENTS), _raw_texts(driver):

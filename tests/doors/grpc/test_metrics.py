@@ -9,7 +9,9 @@ import pytest
 
 from cost_insights.v1 import metrics_service_pb2
 from tests.reference import costs as reference
+from tests.reference.costs import Tokens
 from tests.support.events import event
+from tests.support.facts import sent_call
 from tests.support.service import Caller, refused
 from tests.support.vectors import vectors
 
@@ -94,8 +96,8 @@ def test_cost_per_user_is_rounded_half_even(
 
 
 def test_metrics_are_those_of_the_compatible_api(caller: Caller) -> None:
-    """Each slug of that API is answered, with its name and its type there, and beside them only the
-    number of events."""
+    """Each slug of that API is answered, with its name and its type there, and behind them those of
+    this service alone."""
     answer = caller.get_metrics(start_date="2026-11-01", end_date="2026-11-01")
     found = [
         {
@@ -109,8 +111,67 @@ def test_metrics_are_those_of_the_compatible_api(caller: Caller) -> None:
     ]
     known = [case.values[0] for case in vectors("metrics.jsonl")]
     assert len(known) == 55
-    events = {"slug": "events", "display_name": "Events", "type": "scalar"}
-    assert [{**one, "why": one["slug"]} for one in found] == [*known, {**events, "why": "events"}]
+    assert [{**one, "why": one["slug"]} for one in found[:55]] == known
+    assert [(one["slug"], one["type"]) for one in found[55:]] == [
+        ("events", "scalar"),
+        ("input_tokens", "scalar"),
+        ("cached_input_tokens", "scalar"),
+        ("output_tokens", "scalar"),
+        ("total_tokens", "scalar"),
+        ("cost_per_1000_tokens", "currency_sub_cent"),
+        ("cached_share", "percentage"),
+    ]
+
+
+def test_tokens(caller: Caller) -> None:
+    """Tokens add up, per period, in total and by group, in every order; a call that says no total
+    has those of its parts, and a sum that no field holds is the greatest that one holds."""
+    calls = [
+        ("2026-11-01T10:00:00Z", "2", "small", Tokens(1_000, 200, 0, 250)),
+        ("2026-11-02T10:00:00Z", "1", "small", Tokens(500, 100, 800)),
+        ("2026-11-02T11:00:00Z", "30", "large", Tokens(4_000, 0, 4_000, 4_000)),
+    ]
+    caller.ingest(
+        *(
+            event(at, cost, llm=sent_call("openai", model, tokens))
+            for at, cost, model, tokens in calls
+        ),
+        event("2026-11-02T12:00:00Z", "7"),
+    )
+    slugs = SLUGS[56:]
+    span = {"start_date": "2026-11-01", "end_date": "2026-11-03", "metrics": slugs}
+
+    def numbers(one: Any) -> list[Any]:
+        return [getattr(one, slug) for slug in slugs]
+
+    answer = caller.get_metrics(**span, group_by="GROUP_BY_LLM_MODEL", order_by="total_tokens")
+    assert [numbers(one) for one in answer.periods] == [
+        [1_000, 250, 200, 1_200, "1.666666666667", "0.25"],
+        [4_500, 4_000, 100, 4_800, "7.916666666667", "0.888888888889"],
+        [0, 0, 0, 0, "0", "0"],
+    ]
+    assert numbers(answer.totals) == [5_500, 4_250, 300, 6_000, "6.666666666667", "0.772727272727"]
+    assert [(one.value, *numbers(one.totals)) for one in answer.groups] == [
+        ("large", 4_000, 4_000, 0, 4_000, "7.5", "1"),
+        ("small", 1_500, 250, 300, 2_000, "1.5", "0.166666666667"),
+        ("", 0, 0, 0, 0, "0", "0"),
+    ]
+    for order_by, first in [
+        ("cost_per_1000_tokens desc", "large"),
+        ("output_tokens", "small"),
+        ("cached_share asc", ""),
+    ]:
+        groups = caller.get_metrics(
+            **span, group_by="GROUP_BY_LLM_MODEL", order_by=order_by, groups_max=1
+        ).groups
+        assert groups[0].value == first, order_by
+        assert sum(one.totals.total_tokens for one in groups) == 6_000
+    call = sent_call("openai", "huge", Tokens(2**53))
+    caller.ingest(*[event("2026-11-02T11:00:00Z", "1", "c2", llm=call)] * 1_000)
+    caller.ingest(*[event("2026-11-02T11:00:00Z", "1", "c2", llm=call)] * 1_000)
+    for group_by in ("GROUP_BY_UNSPECIFIED", "GROUP_BY_CUSTOMER"):
+        totals_ = caller.get_metrics(**span, group_by=group_by).totals
+        assert (totals_.input_tokens, totals_.output_tokens) == (2**63 - 1, 300)
 
 
 def test_nothing_at_all(caller: Caller) -> None:
@@ -453,7 +514,7 @@ def test_unknown_metrics_and_intervals(caller: Caller) -> None:
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, metrics=["?"])
     assert call.refusal.message == (
-        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 56"
+        "metrics[0]: there is no metric '?'; a request without metrics is answered with all 62"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**span, interval=99)
@@ -521,7 +582,8 @@ def test_orders_of_groups_are_checked(caller: Caller) -> None:
         caller.get_metrics(**by_name, order_by="revenue")
     assert call.refusal.message == (
         "order_by: groups by event_name have no revenue; allowed are "
-        "costs, cumulative_costs, active_user_by_event, cost_per_user, events"
+        "costs, cumulative_costs, active_user_by_event, cost_per_user, events, input_tokens, "
+        "cached_input_tokens, output_tokens, total_tokens, cost_per_1000_tokens, cached_share"
     )
     with refused("VALUE_UNKNOWN") as call:
         caller.get_metrics(**asked, billing_types=[9])

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::soundness::sound_cells;
-use crate::cells::cell::{self, Cell, combine, unpack_all};
+use crate::cells::cell::{self, Cell, combine, pack_combined, unpack_all};
 use crate::cells::codec::Damaged;
+use crate::cells::event_cells::{EventCells, Packed};
+use crate::cells::tokens;
+use crate::events::tokens::Tokens;
 use crate::time::{day_of, month_and_year_of, quarter_of};
 
 /// The columns of events are not equally long.
@@ -18,31 +21,48 @@ impl std::fmt::Display for LengthsDiffer {
     }
 }
 
+/// The columns of some events.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of an event")]
+pub struct Columns<'a> {
+    pub timestamps_us: &'a [i64],
+    pub costs_picocents: &'a [i64],
+    pub customers: &'a [i32],
+    pub series: &'a [i32],
+    /// The tokens of those that have any: the place of the event, in ascending order, and how many.
+    pub tokens: &'a [(usize, Tokens)],
+}
+
 /// The packed cells of events.
-pub fn of_events(
-    timestamps_us: &[i64],
-    costs_picocents: &[i64],
-    customers: &[i32],
-    series: &[i32],
-) -> Result<Vec<u8>, LengthsDiffer> {
-    let lengths = [costs_picocents.len(), customers.len(), series.len()];
-    if lengths.iter().any(|&length| length != timestamps_us.len()) {
+pub fn of_events(events: &Columns<'_>) -> Result<Packed, LengthsDiffer> {
+    let (customers, series) = (events.customers, events.series);
+    let lengths = [events.costs_picocents.len(), customers.len(), series.len()];
+    let is_longer = |&length: &usize| length != events.timestamps_us.len();
+    if lengths.iter().any(is_longer) {
         return Err(LengthsDiffer);
     }
-    let mut cells: Vec<Cell> = timestamps_us
+    let mut all = EventCells::default();
+    let mut of_tokens = events.tokens.iter().peekable();
+    for (place, (&time_us, &cost)) in events
+        .timestamps_us
         .iter()
-        .zip(costs_picocents)
-        .zip(customers.iter().zip(series))
-        .map(|((&time_us, &cost), (&customer, &series))| Cell {
-            customer: customer as u32,
+        .zip(events.costs_picocents)
+        .enumerate()
+    {
+        let event = Cell {
+            customer: customers[place] as u32,
             bucket: quarter_of(time_us),
-            series: series as u32,
+            series: series[place] as u32,
             events: 1,
             cost: i128::from(cost),
-        })
-        .collect();
-    combine(&mut cells);
-    Ok(cell::pack(&cells))
+        };
+        let tokens = of_tokens.next_if(|(of_place, _)| *of_place == place);
+        all.add(event, tokens.map(|(_, tokens)| tokens));
+    }
+    if of_tokens.next().is_some() {
+        return Err(LengthsDiffer);
+    }
+    Ok(all.pack())
 }
 
 /// The cells of batches by month, and the places of batches that are damaged. Cells of
@@ -93,6 +113,18 @@ pub fn folded(packed: &[u8], other: u32) -> Result<Vec<u8>, Damaged> {
     Ok(cell::pack(&cells))
 }
 
+/// The cells of tokens with those of negative series added up in one other series.
+pub fn folded_tokens(packed: &[u8], other: u32) -> Result<Vec<u8>, Damaged> {
+    let mut cells = unpack_all([packed])?;
+    for cell in &mut cells {
+        let (series, measure) = tokens::series_and_measure(cell.series);
+        if series > i32::MAX as u32 {
+            cell.series = tokens::series_of(other, measure);
+        }
+    }
+    Ok(pack_combined(cells))
+}
+
 /// The number of events in the cells of quarters before this one.
 pub fn events_before(lists: &[&[u8]], quarter: i32) -> Result<i64, Damaged> {
     let cells = unpack_all(lists.iter().copied())?;
@@ -137,6 +169,24 @@ mod tests {
         assert_eq!(folded(b"?", 3), Err(Damaged));
     }
 
+    /// Tokens are folded as their events are: each measure stays what it is.
+    #[test]
+    fn tokens_of_series_beyond_the_limit() {
+        let tokens_of = |series: &[i32; 3]| {
+            let columns = Columns {
+                timestamps_us: &[0; 3],
+                costs_picocents: &[0; 3],
+                customers: &[1, 1, 2],
+                series,
+                tokens: &[(0, [10, 4, 5, 0]), (1, [1, 0, 0, -1]), (2, [0, 0, 7, 0])],
+            };
+            of_events(&columns).unwrap().tokens.unwrap()
+        };
+        let expected = tokens_of(&[3, 3, 2]);
+        assert_eq!(folded_tokens(&tokens_of(&[-1, -2, 2]), 3), Ok(expected));
+        assert_eq!(folded_tokens(b"?", 3), Err(Damaged));
+    }
+
     /// Months are told apart, what is before the first quarter is left out, and damage
     /// hides nothing else.
     #[test]
@@ -158,7 +208,29 @@ mod tests {
     /// Columns of events belong together.
     #[test]
     fn columns_are_equally_long() {
-        assert_eq!(of_events(&[1], &[], &[1], &[1]), Err(LengthsDiffer));
-        assert_eq!(of_events(&[1], &[1], &[1], &[1, 2]), Err(LengthsDiffer));
+        let whole = Columns {
+            timestamps_us: &[1],
+            costs_picocents: &[1],
+            customers: &[1],
+            series: &[1],
+            tokens: &[(0, [1; 4])],
+        };
+        assert!(of_events(&whole).is_ok());
+        for other in [
+            Columns {
+                costs_picocents: &[],
+                ..whole
+            },
+            Columns {
+                series: &[1, 2],
+                ..whole
+            },
+            Columns {
+                tokens: &[(1, [1; 4])],
+                ..whole
+            },
+        ] {
+            assert_eq!(of_events(&other), Err(LengthsDiffer), "{other:?}");
+        }
     }
 }

@@ -13,6 +13,9 @@ use crate::time::day_of;
 /// The greatest number of cells of a day that stay unpacked while others are still to come.
 const UNPACKED_CELLS_MAX: usize = 4_096;
 
+/// The contents of segments by kind and span, as packed lists that add up.
+pub type Derived = BTreeMap<Span, Vec<Vec<u8>>>;
+
 /// The cells of one day, most of them packed.
 #[derive(Default)]
 struct Day {
@@ -36,12 +39,24 @@ impl Day {
     }
 }
 
-/// The contents of segments of every kind and span, derived from counted cells of customers
-/// and quarters without those taken back: packed lists, which add up.
-pub fn derive(
+/// The contents of segments of every kind and span but those of tokens, derived from counted cells
+/// of customers and quarters without those taken back: packed lists, which add up.
+pub fn derive(counted: &[&[u8]], taken_back: &[&[u8]]) -> Result<Derived, Damaged> {
+    derive_by(counted, taken_back, Compaction::new)
+}
+
+/// The contents of segments of tokens, derived from cells of tokens in the same way.
+pub fn derive_tokens(counted: &[&[u8]], taken_back: &[&[u8]]) -> Result<Derived, Damaged> {
+    derive_by(counted, taken_back, |cells| {
+        Compaction::default().with_tokens(cells)
+    })
+}
+
+fn derive_by(
     counted: &[&[u8]],
     taken_back: &[&[u8]],
-) -> Result<BTreeMap<Span, Vec<Vec<u8>>>, Damaged> {
+    compaction_of: impl Fn(&[Cell]) -> Compaction,
+) -> Result<Derived, Damaged> {
     let mut days: BTreeMap<i32, Day> = BTreeMap::new();
     for_each_pair(counted, taken_back, |pair| {
         let cell = Cell {
@@ -53,9 +68,9 @@ pub fn derive(
             days.entry(day_of(cell.bucket)).or_default().push(cell);
         }
     })?;
-    let mut derived: BTreeMap<Span, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut derived = Derived::new();
     for day in days.into_values() {
-        let mut compaction = Compaction::new(&day.finish()?);
+        let mut compaction = compaction_of(&day.finish()?);
         compaction.plan(&[]);
         for segment in compaction.merge(&[])? {
             derived

@@ -13,8 +13,11 @@ mod pairs;
 mod soundness;
 
 pub use comparison::{Comparison, Difference, compare};
-pub use counting::{LengthsDiffer, before, by_month, events_before, folded, merge, of_events};
-pub use derivation::{derive, segments_of};
+pub use counting::{
+    Columns, LengthsDiffer, before, by_month, events_before, folded, folded_tokens, merge,
+    of_events,
+};
+pub use derivation::{Derived, derive, derive_tokens, segments_of};
 pub use pairs::Sums;
 pub use soundness::is_sound;
 
@@ -35,7 +38,14 @@ mod tests {
     pub(super) fn events(series: i32) -> Vec<u8> {
         let times = CUSTOMER_DAYS.map(|(_, day)| day * DAY_US + 3 * QUARTER_US);
         let customers = CUSTOMER_DAYS.map(|(customer, _)| customer);
-        of_events(&times, &[10; 4], &customers, &[series; 4]).unwrap()
+        let columns = Columns {
+            timestamps_us: &times,
+            costs_picocents: &[10; 4],
+            customers: &customers,
+            series: &[series; 4],
+            tokens: &[],
+        };
+        of_events(&columns).unwrap().cells
     }
 
     pub(super) fn lists(packed: &[Vec<u8>]) -> Vec<&[u8]> {
@@ -50,7 +60,11 @@ mod tests {
         let actual = derive(&[&one, &other], &[&other]).unwrap();
         assert_eq!(actual, expected);
         let kinds: std::collections::BTreeSet<Kind> = expected.keys().map(|span| span.0).collect();
-        assert_eq!(kinds, KINDS.map(|layout| layout.kind).into());
+        let of_costs = KINDS.map(|layout| layout.kind).into_iter();
+        assert_eq!(
+            kinds,
+            of_costs.filter(|kind| !kind.is_of_tokens()).collect()
+        );
         for ((kind, span), packed) in &expected {
             for packed in packed {
                 assert!(is_sound((*kind, *span), EVERY_CUSTOMER, packed));
@@ -58,6 +72,26 @@ mod tests {
                 assert!(!is_sound((*kind, *span), EVERY_CUSTOMER, &packed[1..]));
             }
         }
+    }
+
+    /// Cells of tokens that are taken back leave no trace either, and are of kinds of their own.
+    #[test]
+    fn derived_of_tokens() {
+        let (one, other) = (events(1), events(2));
+        let expected = derive_tokens(&[&one], &[]).unwrap();
+        assert_eq!(
+            derive_tokens(&[&one, &other], &[&other]),
+            Ok(expected.clone())
+        );
+        let kinds: std::collections::BTreeSet<Kind> = expected.keys().map(|span| span.0).collect();
+        let all = KINDS.map(|layout| layout.kind).into_iter();
+        assert_eq!(kinds, all.filter(|kind| kind.is_of_tokens()).collect());
+        for ((kind, span), packed) in &expected {
+            let packed = merge(&lists(packed)).unwrap();
+            assert!(is_sound((*kind, *span), EVERY_CUSTOMER, &packed));
+            assert!(!is_sound((*kind, span + 1), EVERY_CUSTOMER, &packed));
+        }
+        assert_eq!(derive_tokens(&[], &[]), Ok(Derived::new()));
     }
 
     /// A span that is written anew holds what its lists add up to.
@@ -130,7 +164,7 @@ mod tests {
 
         /// No stored bytes cause a panic.
         #[test]
-        fn any_bytes(bytes: Vec<u8>, kind in 0_usize..10, span: i32) {
+        fn any_bytes(bytes: Vec<u8>, kind in 0..KINDS.len(), span: i32) {
             let mut stored = vec![1];
             stored.extend(bytes);
             seal(&mut stored);

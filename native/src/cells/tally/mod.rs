@@ -18,13 +18,15 @@ pub use selection::{CustomerGroups, Selection};
 pub use walk::{LooseEvent, Sources};
 
 use self::selection::Grouping;
-use self::walk::for_each_cell;
+use self::walk::{for_each_cell, for_each_token_cell};
 use super::activity::Set;
 use super::cached::CachedCells;
 use super::codec::Damaged;
 use super::cover::Cover;
 use super::kind::Kind;
+use super::tokens::series_and_measure;
 use crate::amount::sum::{GroupError, zeros};
+use crate::events::tokens::MEASURES;
 
 /// The sums of the events of each group and slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,6 +89,38 @@ pub fn tally(
         tally.count_customers(active);
     }
     Ok(tally)
+}
+
+/// Adds up the tokens of the events that count: of each measure the sums by group and slot, which
+/// are 0 in the history.
+pub fn tally_tokens(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    selection: &Selection<'_>,
+) -> Result<[Vec<i128>; MEASURES], TallyError> {
+    selection.check()?;
+    let slots = cover.slots();
+    let too_many = GroupError::TooMany {
+        group_count: selection.groups,
+    };
+    let size = selection.groups.checked_mul(slots).ok_or(too_many)?;
+    let mut sums: [Vec<i128>; MEASURES] = Default::default();
+    for of_measure in &mut sums {
+        *of_measure = zeros(size).map_err(|_| too_many)?;
+    }
+    let mut grouping = Grouping::of(selection);
+    let wanted = selection.wanted(true);
+    let customers = wanted.customers.as_deref();
+    for_each_token_cell(cover, sources, customers, |slot, cell| {
+        let (series, measure) = series_and_measure(cell.series);
+        if slot > 0
+            && let Some(group) = grouping.group(cell.customer, series)?
+        {
+            sums[measure][group * slots + slot] += cell.cost;
+        }
+        Ok(())
+    })?;
+    Ok(sums)
 }
 
 impl Tally {

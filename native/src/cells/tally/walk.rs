@@ -6,6 +6,8 @@ use crate::cells::cell::Cell;
 use crate::cells::codec::Damaged;
 use crate::cells::cover::{Cover, Slot};
 use crate::cells::kind::Kind;
+use crate::cells::tokens;
+use crate::events::tokens::Tokens;
 
 /// The sources of a tally: segments, batches and single events.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,20 @@ pub struct LooseEvent {
     pub cost_picocents: i64,
     pub customer: u32,
     pub series: u32,
+    pub tokens: Tokens,
+}
+
+impl LooseEvent {
+    /// The cell of the event alone, in no bucket.
+    fn cell(&self) -> Cell {
+        Cell {
+            customer: self.customer,
+            bucket: 0,
+            series: self.series,
+            events: 1,
+            cost: i128::from(self.cost_picocents),
+        }
+    }
 }
 
 /// The cells that a walk visits.
@@ -81,7 +97,10 @@ pub(super) fn for_each_cell(
             Kind::QuarterCustomers
             | Kind::DayCustomers
             | Kind::DayEveryone
-            | Kind::HourEveryone => {}
+            | Kind::HourEveryone
+            | Kind::TokenQuarters
+            | Kind::TokenDays
+            | Kind::CustomerTokenQuarters => {}
         }
     }
     for cached in sources.batches {
@@ -90,14 +109,49 @@ pub(super) fn for_each_cell(
     }
     for event in sources.events {
         if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
-            let cell = Cell {
-                customer: event.customer,
-                bucket: 0,
-                series: event.series,
-                events: 1,
-                cost: i128::from(event.cost_picocents),
-            };
-            each(slot, &cell, true)?;
+            each(slot, &event.cell(), true)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls with (slot, cell) for each cell of tokens of these customers, in ascending order, or of
+/// all, that some period holds.
+pub(super) fn for_each_token_cell(
+    cover: &Cover,
+    sources: &Sources<'_>,
+    chosen: Option<&[u32]>,
+    mut each: impl FnMut(Slot, &Cell) -> Result<(), Damaged>,
+) -> Result<(), Damaged> {
+    for &(kind, cached) in sources.segments {
+        match kind {
+            Kind::TokenQuarters => {
+                let slot_of = |quarter| cover.slot_of_edge_quarter(quarter);
+                cells_of(cached, None, slot_of, &mut each)?;
+            }
+            Kind::TokenDays => {
+                cells_of(cached, None, |day| cover.slot_of_day(day), &mut each)?;
+            }
+            Kind::CustomerTokenQuarters => {
+                let slot_of = |quarter| cover.slot_of_quarter(quarter);
+                cells_of(cached, chosen, slot_of, &mut each)?;
+            }
+            _ => {}
+        }
+    }
+    for cached in sources.batches {
+        if let Some(of_tokens) = cached.tokens() {
+            let slot_of = |quarter| cover.slot_of_quarter(quarter);
+            cells_of(of_tokens, chosen, slot_of, &mut each)?;
+        }
+    }
+    let mut of_event = Vec::new();
+    for event in sources.events {
+        if let Some(slot) = cover.slot_of_time(event.timestamp_us) {
+            tokens::push(&mut of_event, &event.cell(), &event.tokens);
+            for cell in of_event.drain(..) {
+                each(slot, &cell)?;
+            }
         }
     }
     Ok(())

@@ -30,8 +30,20 @@ from cost_insights.store import Deadline
 _BILLING_TYPES = ("one_time", "recurring")
 _FILE = "cost-insights-metrics.csv"
 
-_SLUGS = tuple(slug for slug in METRICS if slug != "events")
-"""The metrics that Polar has: all but the number of events."""
+_OWN_SLUGS = frozenset(
+    {
+        "events",
+        "input_tokens",
+        "cached_input_tokens",
+        "output_tokens",
+        "total_tokens",
+        "cost_per_1000_tokens",
+        "cached_share",
+    }
+)
+"""The metrics that Polar does not have."""
+
+_SLUGS = tuple(slug for slug in METRICS if slug not in _OWN_SLUGS)
 
 
 def metrics_calls(reader: MetricsReader, work: Work) -> Mapping[str, CompatibleCall]:

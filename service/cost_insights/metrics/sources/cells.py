@@ -17,11 +17,18 @@ class PeriodCells:
     """The cells of one organization that add up to some periods and to what lies before."""
 
     def __init__(
-        self, snapshot: Snapshot, periods: Periods, *, needs_history: bool, needs_customers: bool
+        self,
+        snapshot: Snapshot,
+        periods: Periods,
+        *,
+        needs_history: bool,
+        needs_customers: bool,
+        needs_tokens: bool = False,
     ) -> None:
         self._snapshot = snapshot
         self._needs_history = needs_history
         self._needs_customers = needs_customers
+        self._needs_tokens = needs_tokens
         self._stored: StoredCells | None = None
         self.cover = periods.cover
 
@@ -76,7 +83,7 @@ class PeriodCells:
         return self._stored
 
     @cached_property
-    def _loose_events(self) -> Sequence[tuple[int, int, int, int]]:
+    def _loose_events(self) -> Sequence[tuple[int, int, int, int, str | None]]:
         """The events of quarters of an hour that a bound cuts in two.
 
         Only in a zone that once changed its clocks beside the quarters there are any.
@@ -99,6 +106,7 @@ class PeriodCells:
                     (event.c.series_number < 0, organization.c.other_series),
                     else_=event.c.series_number,
                 ),
+                sa.cast(event.c.llm, sa.Text) if self._needs_tokens else sa.null(),
             )
             .join(organization, organization.c.number == event.c.organization_number)
             .where(
@@ -106,7 +114,10 @@ class PeriodCells:
                 sa.or_(*within),
             )
         )
-        return [(timestamp, cost, customer, series) for timestamp, cost, customer, series in rows]
+        return [
+            (timestamp, cost, customer, series, llm)
+            for timestamp, cost, customer, series, llm in rows
+        ]
 
     def _needed_of_everyone(self, *, by_series: bool) -> Iterator[Needed]:
         first, last = self.cover.months
@@ -119,12 +130,18 @@ class PeriodCells:
         # Customers of an hour are few beside those of its quarters and series.
         by_quarter = by_series or self.cover.cuts_hours
         customers = Kind.QUARTER_CUSTOMERS if by_quarter else Kind.HOUR_EVERYONE
+        if self._needs_tokens:
+            yield Needed(Kind.TOKEN_DAYS, first, last)
         for first_day, last_day in ranges(self.cover.cut_days):
             yield Needed(Kind.QUARTERS, first_day, last_day)
             if self._needs_customers:
                 yield Needed(customers, first_day, last_day)
+            if self._needs_tokens:
+                yield Needed(Kind.TOKEN_QUARTERS, first_day, last_day)
 
     def _needed_of_customers(self, *, by_series: bool) -> Iterator[Needed]:
+        if self._needs_tokens:
+            yield Needed(Kind.CUSTOMER_TOKEN_QUARTERS, *self.cover.months)
         if not self._needs_history:
             yield self._customer_quarters()
             return

@@ -8,10 +8,11 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import add
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cost_insights._native.cells import Sources, Tally, rank_cells, tally_cells
+from cost_insights._native.cells import Sources, Tally, rank_cells, tally_cells, tally_tokens
 from cost_insights._native.ledger import Ledger
 from cost_insights.metrics.periods import Periods
 from cost_insights.metrics.question import GroupBy, MetricsQuestion
@@ -30,6 +31,14 @@ _COLUMNS: Mapping[GroupBy, sa.Column[str]] = {
     GroupBy.LLM_MODEL: series.c.llm_model,
     GroupBy.PRODUCT: series.c.product_id,
 }
+
+
+class _Sums(NamedTuple):
+    """The sums of cells, by group and slot."""
+
+    tally: Tally
+    tokens: Mapping[str, Sequence[int]]
+    """The facts of tokens; empty unless they are needed."""
 
 
 class CostFacts:
@@ -54,6 +63,7 @@ class CostFacts:
         self._needs_history = FactSource.COST_HISTORY in sources
         self._needs_customers = FactSource.ACTIVE_CUSTOMERS in sources
         self._needs_events = FactSource.EVENT_COUNTS in sources
+        self._needs_tokens = FactSource.TOKENS in sources
         self._customers = customers
         self._products = products
         self._read: dict[bool, Sources] = {}
@@ -77,15 +87,17 @@ class CostFacts:
         numbers = [int(number) for number in shown]
         whole = self.whole()
         self._deadline.check()
-        tally = tally_cells(
-            self._cells.cover,
-            self._cells.of_customers(sorted(numbers), by_series=self._chooses_series),
-            series_groups=self._series,
-            groups=len(shown),
-            customer_groups=[(number, group) for group, number in enumerate(numbers)],
-            customers_wanted=self._needs_customers,
+        sums = self._sums(
+            self._added_up(
+                self._cells,
+                self._cells.of_customers(sorted(numbers), by_series=self._chooses_series),
+                series_groups=self._series,
+                groups=len(shown),
+                customer_groups=[(number, group) for group, number in enumerate(numbers)],
+                customers_wanted=self._needs_customers,
+            )
         )
-        return whole, _with_others(whole, self._sums(tally))
+        return whole, _with_others(whole, sums)
 
     def first_values(self, count: int) -> tuple[int, dict[Key, int]]:
         """The number of values with an event in the span, and the costs in picocents of the `count`
@@ -126,9 +138,10 @@ class CostFacts:
     def ranks(self, keys: Sequence[Key]) -> Ranks:
         """The facts by which these values or customers are ranked."""
         costs = [self.members.get(key, 0) for key in keys]
-        if not (self._needs_history or self._needs_customers or self._needs_events):
+        needs = (self._needs_history, self._needs_customers, self._needs_events, self._needs_tokens)
+        if not any(needs):
             return Ranks(keys, {"costs": costs}, {}, {})
-        tally = self._tally_of_last_period(keys)
+        tally, tokens = self._tally_of_last_period(keys)
         history, _, last = (tally.costs[slot :: tally.slots] for slot in range(tally.slots))
         columns: dict[str, Sequence[int]] = {"costs": costs}
         last_columns: dict[str, Sequence[int]] = {"costs": last}
@@ -137,6 +150,10 @@ class CostFacts:
             _, earlier, latest = (tally.events[slot :: tally.slots] for slot in range(tally.slots))
             columns["events"] = list(map(add, earlier, latest))
             last_columns["events"] = latest
+        for name, numbers in tokens.items():
+            before_last, of_last = (numbers[slot :: tally.slots] for slot in (1, 2))
+            columns[name] = list(map(add, before_last, of_last))
+            last_columns[name] = of_last
         if self._needs_history:
             last_columns["cumulative_costs"] = list(map(add, history, costs))
         if self._needs_customers:
@@ -144,7 +161,7 @@ class CostFacts:
             distinct["customers_by_event"] = tally.customers_of_groups
         return Ranks(keys, columns, last_columns, distinct)
 
-    def _tally_of_last_period(self, keys: Sequence[Key]) -> Tally:
+    def _tally_of_last_period(self, keys: Sequence[Key]) -> _Sums:
         """A group of each key, of two periods: all but the last one, and that."""
         first, *_, last, end = (self._periods.bounds_us[0], *self._periods.bounds_us[-2:])
         cells = self._reader(Periods(bounds_us=(first, last, end), whole_bounds_us=(), starts=()))
@@ -159,8 +176,8 @@ class CostFacts:
             sources = self._sources_from(cells, by_series=True)
             customer_groups = self._in_their_series
             series_groups = self._series_of(keys, others=LEFT_OUT)
-        return tally_cells(
-            cells.cover,
+        return self._added_up(
+            cells,
             sources,
             series_groups=series_groups,
             groups=len(keys),
@@ -189,7 +206,7 @@ class CostFacts:
         groups = self._empty_series()
         for number, product, _ in self._snapshot.series(self._question):
             groups[number] = group(product)
-        tally = self._tally(groups, groups=2, by_series=True, customers_wanted=False)
+        tally, _ = self._tally(groups, groups=2, by_series=True, customers_wanted=False)
         attributed, others = (
             sum(tally.costs[start + 1 : start + tally.slots]) for start in (0, tally.slots)
         )
@@ -207,6 +224,7 @@ class CostFacts:
             periods,
             needs_history=self._needs_history,
             needs_customers=self._needs_customers,
+            needs_tokens=self._needs_tokens,
         )
 
     def _sources(self, *, by_series: bool) -> Sources:
@@ -260,12 +278,12 @@ class CostFacts:
         groups: int,
         by_series: bool | None = None,
         customers_wanted: bool | None = None,
-    ) -> Tally:
+    ) -> _Sums:
         by_series = self._chooses_series if by_series is None else by_series
         sources = self._sources(by_series=by_series)
         self._deadline.check()
-        return tally_cells(
-            self._cells.cover,
+        return self._added_up(
+            self._cells,
             sources,
             series_groups=series_groups,
             groups=groups,
@@ -275,8 +293,44 @@ class CostFacts:
             ),
         )
 
-    def _sums(self, tally: Tally) -> Iterator[Sums]:
+    def _added_up(
+        self,
+        cells: PeriodCells,
+        sources: Sources,
+        *,
+        series_groups: "array[int]",
+        groups: int,
+        customer_groups: list[tuple[int, int]] | None,
+        customers_wanted: bool,
+    ) -> _Sums:
+        tally = tally_cells(
+            cells.cover,
+            sources,
+            series_groups=series_groups,
+            groups=groups,
+            customer_groups=customer_groups,
+            customers_wanted=customers_wanted,
+        )
+        if not self._needs_tokens:
+            return _Sums(tally, {})
+        read, cached, written, rest = tally_tokens(
+            cells.cover,
+            sources,
+            series_groups=series_groups,
+            groups=groups,
+            customer_groups=customer_groups,
+        )
+        tokens = {
+            "input_tokens": read,
+            "cached_input_tokens": cached,
+            "output_tokens": written,
+            "total_tokens": list(map(sum, zip(read, written, rest, strict=True))),
+        }
+        return _Sums(tally, tokens)
+
+    def _sums(self, sums: _Sums) -> Iterator[Sums]:
         """The sums of each group, made as they are taken: there may be very many."""
+        tally, tokens = sums
         slots, costs, customers = tally.slots, tally.costs, tally.customers
         events = tally.events if self._needs_events else ()
         distinct = tally.customers_of_groups
@@ -285,27 +339,38 @@ class CostFacts:
                 costs[start : start + slots],
                 events[start + 1 : start + slots],
                 customers[start + 1 : start + slots],
+                {name: numbers[start + 1 : start + slots] for name, numbers in tokens.items()},
                 distinct[start // slots] if self._needs_customers else 0,
             )
 
-    def _sums_of_all(self, tally: Tally) -> Sums:
+    def _sums_of_all(self, sums: _Sums) -> Sums:
         """The sum of all groups."""
+        tally, tokens = sums
         slots, costs = tally.slots, tally.costs
         events = tally.events if self._needs_events else ()
         return self._sums_of(
             [sum(costs[slot::slots]) for slot in range(slots)],
             [sum(events[slot::slots]) for slot in range(1, slots)],
             tally.customers_of_slots[1:],
+            {
+                name: [sum(numbers[slot::slots]) for slot in range(1, slots)]
+                for name, numbers in tokens.items()
+            },
             tally.customers_in_all if self._needs_customers else 0,
         )
 
     def _sums_of(
-        self, costs: Sequence[int], events: Sequence[int], customers: Sequence[int], distinct: int
+        self,
+        costs: Sequence[int],
+        events: Sequence[int],
+        customers: Sequence[int],
+        tokens: Mapping[str, Sequence[int]],
+        distinct: int,
     ) -> Sums:
-        """Facts made of the costs before the span and of each period, and of the numbers of events
-        and customers of each period."""
+        """Facts made of the costs before the span and of each period, and of the numbers of events,
+        customers and tokens of each period."""
         history, *of_periods = costs
-        columns: dict[str, Sequence[int]] = {"costs": of_periods}
+        columns: dict[str, Sequence[int]] = {"costs": of_periods, **tokens}
         if self._needs_events:
             columns["events"] = events
         if self._needs_customers:

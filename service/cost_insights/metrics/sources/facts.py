@@ -18,6 +18,7 @@ class FactSource(enum.Enum):
     COST_HISTORY = "cost_history"
     ACTIVE_CUSTOMERS = "active_customers"
     EVENT_COUNTS = "event_counts"
+    TOKENS = "tokens"
 
     ENTRIES = "entries"
     """Ledger entries: orders, refunds and the like."""
@@ -33,6 +34,7 @@ COST_SOURCES = frozenset(
         FactSource.COST_HISTORY,
         FactSource.ACTIVE_CUSTOMERS,
         FactSource.EVENT_COUNTS,
+        FactSource.TOKENS,
     }
 )
 """The sources that are read from events."""
@@ -75,6 +77,14 @@ FACTS: Mapping[str, Fact] = {
     **_facts(FactSource.COST_HISTORY, Total.LAST, "cumulative_costs"),
     **_facts(FactSource.ACTIVE_CUSTOMERS, Total.DISTINCT, "customers_by_event"),
     **_facts(FactSource.EVENT_COUNTS, Total.SUM, "events"),
+    **_facts(
+        FactSource.TOKENS,
+        Total.SUM,
+        "input_tokens",
+        "cached_input_tokens",
+        "output_tokens",
+        "total_tokens",
+    ),
     **_facts(
         FactSource.ENTRIES,
         Total.SUM,
