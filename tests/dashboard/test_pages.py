@@ -725,8 +725,8 @@ def test_subscriptions_and_revenue(
 
 
 def test_llm_calls(service: Service, open_page: Callable[..., Page], complaints: list[str]) -> None:
-    """Costs of models are those of the RPC without what is no LLM call; tokens, cached shares and
-    costs per 1,000 tokens of the latest calls are those of an independent sum."""
+    """Costs of models are those of the RPC without what is no LLM call; tokens, cached shares,
+    costs per 1,000 tokens and the changes of both are those of an independent sum."""
     caller = service.caller()
     now = datetime.now(UTC)
     page = open_page(service.url)
@@ -750,7 +750,14 @@ def test_llm_calls(service: Service, open_page: Callable[..., Page], complaints:
         )
         for number in range(60)
     ]
-    caller.ingest(*calls, new_event(cost="77", timestamp=at(now - timedelta(minutes=1))))
+    earlier = new_event(
+        cost="5",
+        timestamp=at(now - timedelta(days=40)),
+        llm=cost_pb2.Llm(
+            vendor="vendor", model="model 3", input_tokens=30_000, output_tokens=1_234
+        ),
+    )
+    caller.ingest(*calls, earlier, new_event(cost="77", timestamp=at(now - timedelta(minutes=1))))
     expect(page.get_by_role("row", name="Total").first).to_be_visible()
     answer = caller.get_metrics(metrics=["costs"], group_by="GROUP_BY_LLM_MODEL", **days(30))
     costs = cells_of(page, re.compile("^Costs of models, "))
@@ -769,45 +776,64 @@ def test_llm_calls(service: Service, open_page: Callable[..., Page], complaints:
     amounts = totals.evaluate_all("cells => cells.map((cell) => cell.dataset.plain)")
     assert sum(map(Decimal, amounts), Decimal()) == whole
     expected = {
-        name: [call for call in calls if name in {call.llm.model, "Total"}]
+        name: used(
+            [call for call in calls if name in {call.llm.model, "Total"}],
+            earlier if name in {"model 3", "Total"} else None,
+        )
         for name in [*models, "Total"]
     }
-    section = page.get_by_role("region", name="Tokens of the latest calls", exact=True)
-    shown = section.locator("tbody tr, tfoot tr").evaluate_all(
+    table = page.get_by_role("region", name=re.compile("^Tokens of models, "))
+    shown = table.locator("tbody tr, tfoot tr").evaluate_all(
         """rows => rows.map((row) => [...row.cells].map(
             (cell) => cell.querySelector(".amount")?.dataset.plain ?? cell.textContent
         ))"""
     )
-    assert {name: cells for name, *cells in shown} == {
-        name: used(calls) for name, calls in expected.items()
-    }
+    assert {name: cells for name, *cells in shown} == expected
     assert violations(page) == []
+    # A filter counts for tokens too.
+    page.goto(f"{service.url}/?page=llm&customer=user%201")
+    of_one = used([call for call in calls if call.external_customer_id == "user 1"], None)
+    expect(table.locator("tfoot td").nth(3)).to_have_text(of_one[3])
     page.get_by_role("link", name="model 3").click()
     expect(page.get_by_role("list", name="Filters")).to_contain_text("Model: model 3")
     assert page.title() == "Cost Insights"
     assert complaints == []
 
 
-def used(calls: Sequence[event_pb2.NewEvent]) -> list[str]:
-    """The row of some calls in the table of tokens."""
+def used(calls: Sequence[event_pb2.NewEvent], earlier: event_pb2.NewEvent | None) -> list[str]:
+    """The row of some calls in the table of tokens, where there was at most one call before."""
     inputs, cached, outputs = (
         sum(getattr(call.llm, field) for call in calls)
         for field in ("input_tokens", "cached_input_tokens", "output_tokens")
     )
+    share = Decimal(cached * 10**6 // inputs) / 10**4
+    tokens, price = priced(calls)
+    changes = ["from 0", ""]
+    if earlier is not None:
+        tokens_were, price_was = priced([earlier])
+        changes = [changed(Decimal(tokens), Decimal(tokens_were)), changed(price, price_was)]
+    return [
+        f"{inputs:,}",
+        f"{share:.1f}%",
+        f"{outputs:,}",
+        f"{tokens:,}",
+        changes[0],
+        f"{price / 100:f}".rstrip("0").rstrip("."),
+        changes[1],
+    ]
+
+
+def priced(calls: Sequence[event_pb2.NewEvent]) -> tuple[int, Decimal]:
+    """All tokens of some calls, and the cents that 1,000 of them cost."""
     tokens = sum(
         call.llm.total_tokens or call.llm.input_tokens + call.llm.output_tokens for call in calls
     )
     cost = sum((Decimal(call.cost.amount) for call in calls), Decimal())
-    cent = Decimal("0.000000000001")
-    per_call, per_thousand = (
-        (cost * factor / divisor).quantize(cent, ROUND_HALF_EVEN) / 100
-        for factor, divisor in ((1, len(calls)), (1_000, tokens))
-    )
-    share = Decimal(cached * 10**6 // inputs) / 10**4
-    return [
-        f"{len(calls)}",
-        f"{inputs:,}",
-        f"{share:.1f}%",
-        f"{outputs:,}",
-        *(f"{amount:f}".rstrip("0").rstrip(".") for amount in (cost / 100, per_call, per_thousand)),
-    ]
+    return tokens, (1_000 * cost / tokens).quantize(Decimal("1e-12"), ROUND_HALF_EVEN)
+
+
+def changed(now: Decimal, before: Decimal) -> str:
+    """The change in words, where it is one."""
+    percent = 100 * (now - before) / before
+    words = f"{abs(percent):,.0f}%" if abs(percent) >= 100 else f"{abs(percent):,.1f}%"
+    return f"{'+' if percent > 0 else chr(0x2212)}{words}"

@@ -55,17 +55,26 @@ export function rankingQuestions(view, dimension, order, now) {
 /**
  * The costs of each group; null of one that may be among those without a group of their own.
  * @param {any} answer
- * @returns {(value: string) => string | null}
  */
 export function costsOf(answer) {
+  return totalsOf(answer, "costs");
+}
+
+/**
+ * The totals of a metric of each group; null of one that may be among those without a group of their own.
+ * @param {any} answer
+ * @param {string} metric its field
+ * @returns {(value: string) => string | null}
+ */
+export function totalsOf(answer, metric) {
   /** @type {Map<string, string>} */
-  const costs = new Map();
+  const totals = new Map();
   let rest = /** @type {string | null} */ ("0");
   for (const group of answer.groups ?? []) {
     if (group.others) rest = BigInt(group.members ?? "0") > 0n ? null : rest;
-    else costs.set(group.value ?? "", group.totals.costs);
+    else totals.set(group.value ?? "", group.totals[metric]);
   }
-  return (value) => costs.get(value) ?? rest;
+  return (value) => totals.get(value) ?? rest;
 }
 
 /** @typedef {Record<string, string>} Totals the numbers of a group by the names that an answer has */

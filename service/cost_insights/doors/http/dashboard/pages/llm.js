@@ -1,4 +1,4 @@
-// Calls of large language models: what each model costs, and the tokens of the latest calls.
+// Calls of large language models: what each model costs, its tokens, and what 1,000 of them cost.
 
 import { metricsQuestion } from "../api.js";
 import { Chart, course, timesOf } from "../charts.js";
@@ -7,19 +7,20 @@ import { html } from "../html.js";
 import { List } from "../lists.js";
 import { change, count, difference, percent, quotient, share, sum } from "../money.js";
 import { Amount, ViewLink } from "../parts.js";
-import { chosen, costsOf } from "../ranking.js";
-import { boundsOf, customersOf, daysBefore, daysOf, intervalOf, isFiltered, labelOf, requestOf } from "../state.js";
+import { chosen, costsOf, totalsOf } from "../ranking.js";
+import { daysBefore, daysOf, intervalOf, isFiltered, labelOf, requestOf } from "../state.js";
 
 /** @typedef {import("../state.js").View} View */
 
 const MODELS_MAX = 200;
 const COMPARED_MAX = 1_000;
 const DRAWN_MAX = 6;
-const SAMPLE_MAX = 100;
+
+/** The metrics of tokens, as fields of answers. */
+const TOKENS = ["inputTokens", "cachedInputTokens", "outputTokens", "totalTokens"];
 
 /**
- * The questions of the page. Sums of tokens are not among the metrics of the service, so the tokens
- * are those of the latest events.
+ * The questions of the page: the models of the span, and those of the one before it.
  * @param {View} view
  * @param {Date} now
  * @returns {import("../api.js").Question[]}
@@ -30,26 +31,24 @@ export function questions(view, now) {
   return [
     metricsQuestion({
       ...requestOf(view, days, intervalOf(view, days)),
-      metrics: ["costs", "events", "active_user_by_event"],
+      metrics: [
+        "costs",
+        "events",
+        "active_user_by_event",
+        "input_tokens",
+        "cached_input_tokens",
+        "output_tokens",
+        "total_tokens",
+      ],
       groupBy,
       groupsMax: MODELS_MAX,
     }),
     metricsQuestion({
       ...requestOf(view, daysBefore(days), "year"),
-      metrics: ["costs"],
+      metrics: ["costs", "total_tokens"],
       groupBy,
       groupsMax: COMPARED_MAX,
     }),
-    {
-      rpc: "EventService/ListEvents",
-      request: {
-        ...boundsOf(days, view.zone),
-        ...customersOf(view),
-        eventNames: view.filters.event,
-        pageSize: SAMPLE_MAX,
-      },
-      isOptional: true,
-    },
   ];
 }
 
@@ -57,7 +56,7 @@ export function questions(view, now) {
  * @param {import("../app.js").PageProps} props
  */
 export function Page({ view, answers, signedIn, onChange }) {
-  const [answer, before, sample] = answers;
+  const [answer, before] = answers;
   // Events without an LLM call have the empty model, which is among the others at worst where there
   // are more models than are listed.
   const groups = /** @type {any[]} */ (answer.groups ?? []).filter((group) => group.others || group.value);
@@ -65,7 +64,7 @@ export function Page({ view, answers, signedIn, onChange }) {
   return html`
     <${Course} view=${view} answer=${answer} groups=${groups} />
     <${Costs} view=${view} groups=${groups} before=${before} onChange=${onChange} />
-    <${Tokens} view=${view} sample=${sample} />
+    <${Tokens} view=${view} groups=${groups} before=${before} />
   `;
 }
 
@@ -156,94 +155,75 @@ function Costs({ view, groups, before, onChange }) {
 }
 
 /**
- * The tokens and costs of some calls of one model. Amounts and counts are texts.
- * @typedef {{ model: string, calls: string, input: string, cached: string, output: string, all: string, cost: string }} Use
+ * The tokens of each model, and what 1,000 of them cost.
+ * @param {{ view: View, groups: any[], before: any }} props
  */
-
-/**
- * The tokens of the latest calls, by model, with what they cost.
- * @param {{ view: View, sample: any }} props
- */
-function Tokens({ view, sample }) {
-  const name = "Tokens of the latest calls";
-  if (sample.denied) {
-    return html`<section aria-label=${name}><h2>${name}</h2><p class="note">Not shown: ${sample.denied}</p></section>`;
-  }
-  const { vendor, model, product } = view.filters;
-  const calls = /** @type {any[]} */ (sample.events ?? []).filter(
-    ({ llm, productId = "" }) =>
-      llm !== undefined && passes(vendor, llm.vendor) && passes(model, llm.model) && passes(product, productId),
-  );
-  const uses = usesOf(calls);
-  const columns = [
-    { name: "Model", cell: (/** @type {Use} */ use) => html`<bdi>${use.model}</bdi>` },
-    { name: "Calls", cell: (/** @type {Use} */ use) => count(use.calls) },
-    { name: "Input tokens", cell: (/** @type {Use} */ use) => count(use.input) },
-    { name: "Cached share", cell: (/** @type {Use} */ use) => percent(share(use.cached, use.input)) },
-    { name: "Output tokens", cell: (/** @type {Use} */ use) => count(use.output) },
-    { name: "Costs", cell: (/** @type {Use} */ use) => html`<${Amount} cents=${use.cost} />` },
-    {
-      name: "Per call",
-      cell: (/** @type {Use} */ use) => html`<${Amount} cents=${quotient(use.cost, use.calls)} />`,
-    },
-    {
-      name: "Per 1,000 tokens",
-      cell: (/** @type {Use} */ use) => (use.all === "0" ? "" : html`<${Amount} cents=${quotient(use.cost, use.all, 1_000n)} />`),
-    },
-  ];
+function Tokens({ view, groups, before }) {
+  const [costsWere, tokensWere] = [totalsOf(before, "costs"), totalsOf(before, "totalTokens")];
+  const withoutModel = costsWere("");
+  /** @param {string} metric */
+  const whole = (metric) => sum(groups.map(({ totals }) => totals[metric]));
+  const items = groups.map(({ value, others, members, totals }) => ({
+    name: others ? `All ${count(members ?? "0")} others` : html`<bdi>${value}</bdi>`,
+    key: others ? "others" : `value ${value}`,
+    totals,
+    price: priceOf(totals.costs, totals.totalTokens),
+    tokensWere: others ? null : tokensWere(value),
+    priceWas: others ? null : priceOf(costsWere(value), tokensWere(value)),
+  }));
+  const totals = Object.fromEntries(["costs", ...TOKENS].map((metric) => [metric, whole(metric)]));
+  const total = {
+    name: "Total",
+    totals,
+    price: priceOf(totals.costs ?? null, totals.totalTokens ?? null),
+    tokensWere: before.totals.totalTokens,
+    priceWas: withoutModel && priceOf(difference(before.totals.costs, withoutModel), before.totals.totalTokens),
+  };
+  /** @param {string} name @param {string} metric @returns {import("../lists.js").Column} */
+  const counts = (name, metric) => ({
+    name,
+    cell: (item) => count(item.totals[metric]),
+    plain: (item) => item.totals[metric],
+  });
   return html`
-    <section aria-label=${name}>
-      <h2>${name}</h2>
-      <p class="note">
-        ${calls.length === 0
-          ? "There is no LLM call among the latest events."
-          : `Of ${count(String(calls.length))} calls among the latest ${SAMPLE_MAX} events, not of the whole span.`}
-      </p>
-      ${uses.length > 0 &&
-      html`
-        <${List}
-          label=${`${name}, by model`}
-          columns=${columns}
-          items=${uses}
-          keyOf=${(/** @type {Use} */ use) => use.model}
-          total=${useOf("Total", calls)}
-        />
-      `}
-    </section>
+    <${List}
+      label=${labelOf("Tokens of models", view, new Date())}
+      columns=${[
+        { name: "Model", cell: (/** @type {any} */ item) => item.name },
+        counts("Input tokens", "inputTokens"),
+        {
+          name: "Cached share",
+          cell: (/** @type {any} */ item) => percent(share(item.totals.cachedInputTokens, item.totals.inputTokens)),
+        },
+        counts("Output tokens", "outputTokens"),
+        counts("Tokens", "totalTokens"),
+        {
+          name: "Change",
+          cell: (/** @type {any} */ { totals: { totalTokens }, tokensWere }) =>
+            tokensWere === null ? "" : change(totalTokens, tokensWere).words,
+        },
+        {
+          name: "Per 1,000 tokens",
+          cell: (/** @type {any} */ { price }) => (price === null ? "" : html`<${Amount} cents=${price} />`),
+        },
+        {
+          name: "Change of price",
+          cell: (/** @type {any} */ { price, priceWas }) =>
+            price === null || priceWas === null ? "" : change(price, priceWas).words,
+        },
+      ]}
+      items=${items}
+      keyOf=${(/** @type {any} */ item) => item.key}
+      total=${total}
+    />
   `;
 }
 
-/** @param {string[]} values @param {string} value whether it passes a filter by values */
-function passes(values, value) {
-  return values.length === 0 || values.includes(value);
-}
-
-/** @param {any[]} calls @returns {Use[]} those of each model, in the order in which models were called last */
-function usesOf(calls) {
-  const models = /** @type {string[]} */ ([...new Set(calls.map(({ llm }) => llm.model))]);
-  return models.map((model) =>
-    useOf(
-      model,
-      calls.filter(({ llm }) => llm.model === model),
-    ),
-  );
-}
-
-/** @param {string} model @param {any[]} calls @returns {Use} */
-function useOf(model, calls) {
-  /** @param {string} field */
-  const tokens = (field) => sum(calls.map(({ llm }) => llm[field] ?? "0"));
-  const all = calls.map(({ llm: { totalTokens = "0", inputTokens = "0", outputTokens = "0" } }) =>
-    // A call that says no total has at least what it says of its parts.
-    totalTokens === "0" ? sum([inputTokens, outputTokens]) : totalTokens,
-  );
-  return {
-    model,
-    calls: String(calls.length),
-    input: tokens("inputTokens"),
-    cached: tokens("cachedInputTokens"),
-    output: tokens("outputTokens"),
-    all: sum(all),
-    cost: sum(calls.map(({ cost }) => cost?.amount ?? "0")),
-  };
+/**
+ * The costs of 1,000 tokens; null where there are none, or where they are not known.
+ * @param {string | null} costs
+ * @param {string | null} tokens
+ */
+function priceOf(costs, tokens) {
+  return costs === null || tokens === null || tokens === "0" ? null : quotient(costs, tokens, 1_000n);
 }
