@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Serve
+from tests.support.user_programs import check_types
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +159,12 @@ def test_it_works_in_an_empty_folder(env: dict[str, str], tmp_path: Path) -> Non
     )
     assert "exact: equals the sum on paper" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_its_types_are_installed(env: dict[str, str], tmp_path: Path) -> None:
+    """Programs of users are checked by the types of the wheel, where no types of its dependencies
+    are installed."""
+    check_types(Path(env["PIPX_HOME"]) / "venvs" / "cost-insights" / "bin" / "python", tmp_path)
 
 
 @pytest.fixture
