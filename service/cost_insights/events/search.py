@@ -388,16 +388,21 @@ class _Question:
         asked = self._asked
         if asked.is_countable:
             return self._places.first_spans(from_us, end_us, count, descending=asked.descending)
-        # Descendants are found by their ids.
-        return None if asked.parent is not None else self._places.spans_of_few(from_us, end_us)
+        return self._places.spans_of_few(from_us, end_us) if self._asks_events_alone else None
+
+    @property
+    def _asks_events_alone(self) -> bool:
+        """Whether the conditions, besides those of a filter and a time, are on events alone, and
+        not on descendants, who are found by their ids."""
+        others = self._others
+        if others.of_descendants or others.has_text:
+            return False
+        return others.condition is None or are_of_event_alone(others.condition)
 
     def _candidates(self, count: int) -> Sequence[int] | None:
         """The signatures by which events that cannot match are passed over without reading them;
         None where the conditions do not tell, or on more than the metadata."""
-        others = self._others
-        if count > _CANDIDATES_MAX or others.of_descendants or others.has_text:
-            return None
-        if others.condition is None or not are_of_event_alone(others.condition):
+        if count > _CANDIDATES_MAX or not self._asks_events_alone:
             return None
         return signatures_of(self._asked.condition)
 

@@ -753,7 +753,7 @@ def test_customers_and_names_over_months(
                 "name": chance.choice("aab"),
                 "externalCustomerId": chance.choice(["x", "x", "y", "z"]),
                 "externalId": f"{place}",
-                "metadata": {"third": place % 3},
+                "metadata": {"third": place % 3, "words": f"in {'ab'[place % 2]}"},
                 "timestamp": f"{chance.choice(days)}T{chance.choice([0, 11, 23]):02}:"
                 f"{chance.choice([0, 14, 15, 44, 59]):02}:{chance.choice([0, 59]):02}Z",
             }
@@ -775,6 +775,9 @@ def test_customers_and_names_over_months(
         {"external_customer_id": ["y", "z"], "metadata[third]": "2", "start_timestamp": start},
         {"name": "b", "metadata[third]": ["0", "2"], "end_timestamp": end},
         {"external_customer_id": "x", "metadata[third]": "none"},
+        {"external_customer_id": "z", "query": "in b"},
+        {"external_customer_id": "z", "filter": filter_of(clause("name", "eq", "b"))},
+        {"name": "b", "depth": "0"},
     ):
         expected = [
             one["external_id"]
@@ -784,6 +787,8 @@ def test_customers_and_names_over_months(
             and choice.get("start_timestamp", "") < one["timestamp"]
             and one["timestamp"] < choice.get("end_timestamp", "3")
             and str(one["metadata"]["third"]) in choice.get("metadata[third]", "012")
+            and one["metadata"]["words"].endswith(choice.get("query", ""))
+            and ("filter" not in choice or one["name"] == "b")
         ]
         numbered: list[str] = []
         page = 1
