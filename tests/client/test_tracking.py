@@ -189,6 +189,7 @@ def test_a_full_client_does_not_wait() -> None:
     assert len(told) == 8
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_process_is_not_broken(costs: Costs) -> None:
     """A fork of a program that tracks goes on without its events."""
     with costs.track("before", external_customer_id="acme"):
