@@ -52,6 +52,7 @@ SEARCHES = (
     ),
     EventSearch(EventFilter(), text="OFTE", depth=0),
     EventSearch(EventFilter(), condition=Comparison("name", Operator.LIKE, "often")),
+    EventSearch(EventFilter(), condition=Comparison("name", Operator.EQ, "seldom")),
     EventSearch(
         EventFilter(),
         condition=AllOf(

@@ -176,10 +176,34 @@ def _all_of(known: Sequence[Sequence[int]]) -> Sequence[int]:
 
 
 def _signatures(name: str, value: str | int | bool) -> Sequence[int] | None:
-    name = _OF_EVENT.get(name) or name.removeprefix("metadata.")
+    name = _canonical(name)
     if name in _EXACT or name in _TEXTS or name.startswith("_llm."):
         return None
     return [member_signature(name, one) for one in _values_of(value).values()]
+
+
+def texts_of(condition: Condition, name: str) -> Sequence[str] | None:
+    """Texts, one of which a property of an event is for which the condition holds; None if it may
+    be any."""
+    match condition:
+        case Comparison(property_name, Operator.EQ, str(value)):
+            return [value] if _canonical(property_name) == _canonical(name) else None
+        case AllOf(members):
+            known = [found for one in members if (found := texts_of(one, name)) is not None]
+            return min(known, key=len, default=None)
+        case AnyOf(members):
+            alternatives: list[str] = []
+            for one in members:
+                if (found := texts_of(one, name)) is None:
+                    return None
+                alternatives += found
+            return alternatives or None
+    return None
+
+
+def _canonical(name: str) -> str:
+    """The name of a property without what may stand before it."""
+    return _OF_EVENT.get(name) or name.removeprefix("metadata.")
 
 
 def _comparison_form(
@@ -187,7 +211,7 @@ def _comparison_form(
 ) -> ComparisonForm:
     """The form of a comparison, whose values are added."""
     first = len(values)
-    name = _OF_EVENT.get(name) or name.removeprefix("metadata.")
+    name = _canonical(name)
     if name in _EXACT:
         if (exact := _exact_value(_EXACT[name][1], operator, value)) is None:
             return ComparisonForm(name, operator, (), 0, first)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from cost_insights.customers.cache import CustomerCache
 from cost_insights.customers.lookup import customer_numbers
+from cost_insights.events.conditions import Condition, texts_of
 from cost_insights.store.expressions import IntegerList, is_any_of
 from cost_insights.store.schema import event, series
 
@@ -51,6 +52,21 @@ class EventFilter:
             )
         )
         return numbers.all()
+
+    def series_numbers_with(
+        self, connection: sa.Connection, organization_number: int, condition: Condition
+    ) -> Sequence[int] | None:
+        """The numbers of the series, as far as a condition tells of some that it holds for none of
+        their events; None if all are meant."""
+        numbers = self.series_numbers(connection, organization_number)
+        implied = EventFilter(
+            event_names=texts_of(condition, "name") or (),
+            llm_vendors=texts_of(condition, "_llm.vendor") or (),
+            llm_models=texts_of(condition, "_llm.model") or (),
+        ).series_numbers(connection, organization_number)
+        if numbers is None or implied is None:
+            return implied if numbers is None else numbers
+        return sorted(set(numbers) & set(implied))
 
     def customer_numbers(
         self,

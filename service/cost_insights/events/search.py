@@ -273,7 +273,9 @@ class _Question:
         self._customers = asked.filter.customer_numbers(
             lambda: connection, organization_number, customer_cache
         )
-        self._series = asked.filter.series_numbers(connection, organization_number)
+        self._series = asked.filter.series_numbers_with(
+            connection, organization_number, asked.condition
+        )
         self._places = EventPlaces(
             connection,
             organization_number,
