@@ -1,6 +1,7 @@
 """Questions that would take much memory: refused before they are answered, with what would fit."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import httpx
@@ -72,6 +73,30 @@ def test_too_many_customers_to_rank(member: tuple[Service, Caller]) -> None:
     few = [f"c{n}" for n in range(BYTES_MAX // 400)]
     month = {"start_date": "2025-12-01", "interval": "INTERVAL_DAY"}
     assert caller.get_metrics(**asked | month, external_customer_ids=few).groups
+
+
+def test_too_many_customers_to_export(member: tuple[Service, Caller]) -> None:
+    """The totals of every customer take memory until they are exported; those of some fit."""
+    _, caller = member
+    asked: dict[str, Any] = {
+        "start_date": "2025-12-01",
+        "end_date": "2025-12-31",
+        "metrics": ["costs"],
+        "group_by": "GROUP_BY_CUSTOMER",
+    }
+    with refused("QUESTION_TOO_LARGE") as call:
+        caller.export_totals(**asked)
+    assert call.refusal.facts == {
+        "path": "totals",
+        "value": "true",
+        "bytes": str(1_000 * CUSTOMERS),
+        "bytes_max": str(BYTES_MAX),
+        "customers_fit": str(BYTES_MAX // 1_000),
+    }
+    assert "the totals of 200 customers take 0.2 MiB of memory" in call.refusal.message
+    few = [f"c{n}" for n in range(BYTES_MAX // 1_000)]
+    exported = "".join(caller.export_totals(**asked, external_customer_ids=few))
+    assert exported.count("\r\n") == 1 + len(few)
 
 
 def test_too_many_sums_to_read(member: tuple[Service, Caller]) -> None:
