@@ -357,7 +357,9 @@ class Store:
     def _unavailable(
         self, error: Exception, meaning: StoreUnavailableError
     ) -> StoreUnavailableError:
-        self._failures.failed(error, meaning)
+        # What was given up failed because of that, and says nothing about the database.
+        if not self._has_given_up:
+            self._failures.failed(error, meaning)
         return meaning
 
     @contextmanager
