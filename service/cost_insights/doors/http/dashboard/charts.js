@@ -39,6 +39,15 @@ const STACKED_ALPHA = "66";
 /** Values are seen by heights of areas, so nothing is left out between them and nothing. */
 const FROM_ZERO = /** @type {uPlot.Range.Config} */ ({ min: { pad: 0.1, soft: 0, mode: 1 }, max: { pad: 0.1, soft: 0, mode: 1 } });
 
+/** How times are written, by the least seconds between two: the columns are those, the text of each, and the texts that follow
+ *  where a year, a month, a day, an hour, a minute or a second begins. */
+const TIMES = [
+  [365 * 24 * 3_600, "{YYYY}", null, null, null, null, null, null, 1],
+  [28 * 24 * 3_600, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [24 * 3_600, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+];
+
 /** @extends {Component<ChartProps, { place: number | null }>} */
 export class Chart extends Component {
   /** @type {{ place: number | null }} */
@@ -155,7 +164,7 @@ export class Chart extends Component {
         ],
         bands: this.bands(color),
         axes: [
-          axis,
+          { ...axis, space: 60, values: TIMES },
           { ...axis, size: 70, values: (_, splits) => splits.map(shortOf(this.props)) },
         ],
         hooks: {
