@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cost_insights.amounts import format_amount
 from cost_insights.metrics.definitions import METRICS, Metric
-from cost_insights.metrics.sources.facts import FactSource, Sums, Total
+from cost_insights.metrics.sources.facts import Sums, Total
 
 _TOKENS_MAX = 2**63 - 1
 """The greatest number of tokens that an answer has room for: an event may have 2⁵³."""
@@ -35,17 +35,13 @@ class Numbers:
     def of(cls, sums: Sums, metrics: Sequence[Metric]) -> "Numbers":
         """Computes the metrics from facts."""
         numbers = _Computation(sums)
-        return cls(
-            {metric.slug: _limited(metric, numbers.column(metric)) for metric in metrics},
-            {metric.slug: _limited(metric, [numbers.total(metric)])[0] for metric in metrics},
-        )
-
-
-def _limited(metric: Metric, numbers: Sequence[int]) -> Sequence[int]:
-    is_of_tokens = metric.is_count and FactSource.TOKENS in metric.sources
-    if is_of_tokens and max(numbers, default=0) > _TOKENS_MAX:
-        return [min(number, _TOKENS_MAX) for number in numbers]
-    return numbers
+        columns = {metric.slug: numbers.column(metric) for metric in metrics}
+        totals = {metric.slug: numbers.total(metric) for metric in metrics}
+        for metric in metrics:
+            if metric.counts_tokens:
+                columns[metric.slug] = [min(one, _TOKENS_MAX) for one in columns[metric.slug]]
+                totals[metric.slug] = min(totals[metric.slug], _TOKENS_MAX)
+        return cls(columns, totals)
 
 
 def _written(metric: Metric, numbers: Sequence[int]) -> Sequence[int | str]:

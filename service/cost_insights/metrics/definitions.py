@@ -86,6 +86,11 @@ class Metric:
         """Whether its numbers are counts; all others are written with their decimals."""
         return self.type is MetricType.SCALAR and self.formula is not fraction
 
+    @functools.cached_property
+    def counts_tokens(self) -> bool:
+        """Whether its numbers are counts of tokens."""
+        return self.is_count and FactSource.TOKENS in self.sources
+
     @property
     def is_of_costs_alone(self) -> bool:
         """Whether it is computed from events alone."""
