@@ -64,7 +64,8 @@ def test_differences_are_told_and_mended(
     wrong = quick("db", "check", "--differences-max", "1", *flags)
     line, summary = wrong.stdout.splitlines(keepends=True)
     assert line == (
-        "default, everyone's years, 2024, event_name 'llm.inference': "
+        "default, everyone's years, 2024, event_name 'llm.inference', llm_vendor 'openai', "
+        "llm_model 'gpt-4o': "
         "stored 0 events, 0 cents; expected 1 events, 0.5 cents\n"
     )
     found = SUMMARY.fullmatch(summary)
@@ -81,20 +82,22 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
     """Programs get the same as one JSON list, with amounts as text."""
     with service.store.write() as connection:
         days = sa.delete(segment).where(
-            segment.c.kind.in_([Kind.DAYS, Kind.DAY_EVERYONE]), segment.c.span == 12 * 54 + 11
+            segment.c.kind.in_([Kind.DAYS, Kind.DAY_EVERYONE, Kind.TOKEN_DAYS]),
+            segment.c.span == 12 * 54 + 11,
         )
         connection.execute(days)
     done = quick("db", "check", "--json", "--database-url", database_url)
     assert done.returncode == 1
     (found,) = json.loads(done.stdout)
     assert found.pop("cells") > 12
+    series = {"event_name": "llm.inference", "llm_vendor": "openai", "llm_model": "gpt-4o"}
     assert found == {
         "organization": "default",
         "events": 12,
         "events_unverified": 0,
         "events_damaged": 0,
         "events_missing": 0,
-        "differing": 2,
+        "differing": 3,
         "damaged": [],
         "pruned_before": None,
         "pruned_ahead": False,
@@ -104,7 +107,7 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
                 "organization": "default",
                 "kind": "everyone's days",
                 "bucket": "2024-12-31",
-                "event_name": "llm.inference",
+                **series,
                 "stored": {"events": 0, "cost": "0"},
                 "expected": {"events": 1, "cost": "0.5"},
             },
@@ -115,6 +118,15 @@ def test_differences_as_json(quick: Command, service: Service, database_url: str
                 "external_customer_id": "c0",
                 "stored": False,
                 "expected": True,
+            },
+            {
+                "organization": "default",
+                "kind": "everyone's tokens of days",
+                "bucket": "2024-12-31",
+                **series,
+                "measure": "input",
+                "stored": {"events": 0, "tokens": 0},
+                "expected": {"events": 1, "tokens": 1},
             },
         ],
     }
