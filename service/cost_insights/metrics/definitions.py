@@ -328,7 +328,7 @@ METRICS: Mapping[str, Metric] = {
         _plain("total_tokens", "Total Tokens", _SCALAR, "total_tokens"),
         Metric(
             "cost_per_1000_tokens",
-            "Cost Per 1,000 Tokens",
+            "Cost Per 1000 Tokens",
             _SUB_CENT,
             ("costs", "total_tokens"),
             ("costs", "total_tokens"),
