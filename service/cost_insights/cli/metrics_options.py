@@ -173,8 +173,8 @@ TotalsOption = Annotated[
     bool,
     typer.Option(
         "--totals",
-        help="With --csv or --json-lines: print a row for each group of --group-by over the whole "
-        "span, however many there are. Default: a row for each period.",
+        help="In CSV or JSON lines, print a row for each group over the whole span, however many "
+        "there are. Default: a row for each period.",
     ),
 ]
 
