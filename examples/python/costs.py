@@ -22,7 +22,6 @@ from pathlib import Path
 
 import grpc
 from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -170,11 +169,12 @@ def call(channel: grpc.Channel, *methods_and_files: str) -> None:
 def call_once(channel: grpc.Channel, method: str, file: str) -> None:
     """Sends the request in a file to a method, such as SERVICE/METHOD."""
     described = descriptor_pool.Default().FindMethodByName(method.replace("/", "."))
-    request = message_factory.GetMessageClass(described.input_type)()
+    request_class = message_factory.GetMessageClass(described.input_type)
+    request = request_class()
     json_format.Parse(Path(file).read_text(), request)
     answer = channel.unary_unary(
         f"/{method}",
-        request_serializer=Message.SerializeToString,
+        request_serializer=request_class.SerializeToString,
         response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
     )(request)
     print(json_format.MessageToJson(answer, indent=None))
