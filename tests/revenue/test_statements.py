@@ -241,9 +241,17 @@ def test_states_of_before_are_statements(database_url: str) -> None:
         with store.write() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "0004")
-        owner = new_organization(store)
         with store.write() as connection:
-            connection.execute(sa.update(organization).values(customers_count=4))
+            owner = Organization(1, uuid.uuid4(), "acme", 0)
+            connection.execute(
+                sa.insert(organization).values(
+                    number=owner.number,
+                    id=owner.id,
+                    name=owner.name,
+                    created_us=owner.created_us,
+                    customers_count=4,
+                )
+            )
             number_and_id = {"number": 3, "id": uuid.uuid4(), "external_id": "c"}
             connection.execute(
                 sa.insert(customer),
