@@ -39,6 +39,8 @@ def test_a_worker_starts_without_a_database(tmp_path: Path) -> None:
             with closing(service):
                 service.start()
                 service.wait_until_serving()
+                # The other worker follows: without the database it would end at its start.
+                time.sleep(5)
                 cluster.stop()
                 worker, _ = service.worker_ids
                 os.kill(worker, signal.SIGKILL)
