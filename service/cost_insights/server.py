@@ -37,7 +37,6 @@ _YOUNG_OBJECTS_MAX = 10_000
 """The number of new objects after which the garbage collector looks for cycles among them. The
 requests in work hold many more than Python's default of 700, so it would look in vain."""
 
-
 _ADMIN_CONNECTIONS_MAX = 16
 """The number of connections to the address for administrators."""
 

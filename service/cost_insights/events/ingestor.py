@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, TypeVar
 
 from cost_insights import clock
 from cost_insights._native import events as native
@@ -50,6 +50,8 @@ _GATHERING_SECONDS = 0.016
 """After a transaction of several requests the next one of few events waits until as many events are
 there as were sent meanwhile and before, but only so long: a transaction costs more than what it
 holds where requests are small, and whoever sends several goes on once those before are answered."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -166,13 +168,8 @@ class Ingestor:
         self, organization: Organization, request: bytes, stream_id: str
     ) -> StreamedBatch:
         """Reads an encoded `StreamEventsRequest`; `stream_id` is that of the stream so far."""
-        decoding = self._decoding(organization)
-        if len(request) <= _INLINE_BYTES_MAX:
-            streamed = native.decode_streamed(request, stream_id=stream_id, **decoding)
-        else:
-            streamed = await asyncio.to_thread(
-                native.decode_streamed, request, stream_id=stream_id, **decoding
-            )
+        decode = partial(native.decode_streamed, stream_id=stream_id)
+        streamed = await self._decoded(decode, organization, request)
         self._count_faults(streamed.batch)
         return streamed
 
@@ -222,13 +219,18 @@ class Ingestor:
     ) -> EventBatch:
         # Refused before it costs anything, and again once it is known how much it holds.
         self._admit(organization, len(request))
-        decoding = self._decoding(organization)
-        if len(request) <= _INLINE_BYTES_MAX:
-            batch = decode(request, **decoding)
-        else:
-            batch = await asyncio.to_thread(decode, request, **decoding)
+        batch = await self._decoded(decode, organization, request)
         self._count_faults(batch)
         return batch
+
+    async def _decoded(
+        self, decode: Callable[..., _T], organization: Organization, request: bytes
+    ) -> _T:
+        decoding = self._decoding(organization)
+        if len(request) <= _INLINE_BYTES_MAX:
+            return decode(request, **decoding)
+        # A large request is decoded in a thread, so that others are served meanwhile.
+        return await asyncio.to_thread(decode, request, **decoding)
 
     def _decoding(self, organization: Organization) -> _Decoding:
         return _Decoding(

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +27,6 @@ _CODES: Final = {
 }
 
 _REQUEST_ID: Final = REQUEST_ID.encode()
-
-_NO_DIRECT: "Mapping[tuple[str, str], Direct]" = MappingProxyType({})
 
 _OPEN: Final = {
     "": DASHBOARD,
@@ -64,7 +61,7 @@ class Measured:
     """
 
     def __init__(
-        self, app: ASGIApp, calls: Calls, direct: Mapping[tuple[str, str], Direct] = _NO_DIRECT
+        self, app: ASGIApp, calls: Calls, direct: Mapping[tuple[str, str], Direct]
     ) -> None:
         """`direct` has endpoints by their method and path."""
         self._app = app
