@@ -46,7 +46,7 @@ from tests.support.cost_questions import (
     PRODUCTS,
     TOKENS,
     VENDORS,
-    cents_of,
+    event_of,
 )
 from tests.support.facts import (
     Question,
@@ -207,19 +207,6 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
     maybe, maybe_past = st.none() | any_time, st.none() | past
     customers, products = st.sampled_from(CUSTOMERS), st.sampled_from(PRODUCTS)
 
-    def event(*drawn: Any) -> reference.Event:
-        moment, customer, name, amount, (vendor, model), product, tokens = drawn
-        return reference.Event(
-            moment,
-            customer,
-            name,
-            cents_of(amount),
-            vendor,
-            model,
-            product,
-            tokens if vendor else reference.Tokens(),
-        )
-
     def order(amounts: dict[str, Any], **fields: Any) -> Order:
         return Order(**fields, **amounts)
 
@@ -239,7 +226,7 @@ def batches_around(question: Question) -> st.SearchStrategy[list[Any]]:
 
     kinds: list[st.SearchStrategy[Any]] = [
         st.builds(
-            event,
+            event_of,
             past,
             customers,
             st.sampled_from(NAMES),

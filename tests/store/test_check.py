@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
@@ -119,18 +119,28 @@ def test_what_differs_is_found_and_mended(service: Service, kind: Kind) -> None:
         assert answers(caller) == expected
 
 
+def rewrite_first(
+    store: Store, kind: Kind, derived: Callable[[bytes], Iterable[tuple[int, int, bytes]]]
+) -> None:
+    """Replaces the first segment of a kind by the one that is derived from its content."""
+    with store.write() as connection:
+        row = the_first(connection, kind)
+        (packed,) = [one for found, _, one in derived(row["packed"]) if found == kind]
+        connection.execute(
+            sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)
+        )
+
+
 def test_one_picocent(service: Service) -> None:
     """The least that can differ is told in words, to the last digit."""
     caller = service.stranger()
     fill(caller)
     compact(service.store)
-    with service.store.write() as connection:
-        row = the_first(connection, Kind.CUSTOMER_QUARTERS)
-        more = derive_segments([row["packed"], cells(1)], taken_back=[cells(0)])
-        (packed,) = [one for kind, _, one in more if kind == Kind.CUSTOMER_QUARTERS]
-        connection.execute(
-            sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)
-        )
+    rewrite_first(
+        service.store,
+        Kind.CUSTOMER_QUARTERS,
+        lambda packed: derive_segments([packed, cells(1)], taken_back=[cells(0)]),
+    )
     findings = checked(service.store)
     (words,) = map(in_words, findings.differences)
     assert words == (
@@ -146,13 +156,11 @@ def test_one_token(service: Service) -> None:
     """A token too many is told in words, by what it is."""
     fill(service.stranger())
     compact(service.store)
-    with service.store.write() as connection:
-        row = the_first(connection, Kind.CUSTOMER_TOKEN_QUARTERS)
-        more = derive_token_segments([row["packed"], cells(1)], taken_back=[])
-        (packed,) = [one for kind, _, one in more if kind == Kind.CUSTOMER_TOKEN_QUARTERS]
-        connection.execute(
-            sa.update(segment).where(segment.c.id == row["id"]).values(packed=packed)
-        )
+    rewrite_first(
+        service.store,
+        Kind.CUSTOMER_TOKEN_QUARTERS,
+        lambda packed: derive_token_segments([packed, cells(1)], taken_back=[]),
+    )
     findings = checked(service.store)
     (words,) = map(in_words, findings.differences)
     assert words == (

@@ -133,7 +133,7 @@ TOKEN_COUNTS = st.one_of(st.just(0), st.integers(0, 5_000), st.just(2**53))
 TOKENS = st.builds(
     reference.Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS, st.none() | TOKEN_COUNTS
 )
-"""What calls say of their tokens; a total may be less than its parts."""
+"""The tokens that calls report; a total may be less than its parts."""
 
 AMOUNTS: st.SearchStrategy[Decimal | float | None] = st.one_of(
     st.none(),
@@ -211,19 +211,23 @@ def events_around(draw: st.DrawFn, question: CostQuestion) -> list[reference.Eve
             max_size=25,
         )
     )
-    return [
-        reference.Event(
-            min(moment, now),
-            customer,
-            name,
-            cents_of(amount),
-            vendor,
-            model,
-            product,
-            tokens if vendor else reference.Tokens(),
-        )
-        for moment, customer, name, amount, (vendor, model), product, tokens in drawn
-    ]
+    return [event_of(min(moment, now), *facts) for moment, *facts in drawn]
+
+
+def event_of(moment: datetime, *facts: Any) -> reference.Event:
+    """The event with these facts: customer, name, amount, (vendor, model), product and tokens,
+    which it has only with a vendor."""
+    customer, name, amount, (vendor, model), product, tokens = facts
+    return reference.Event(
+        moment,
+        customer,
+        name,
+        cents_of(amount),
+        vendor,
+        model,
+        product,
+        tokens if vendor else reference.Tokens(),
+    )
 
 
 def cents_of(amount: Decimal | float | None) -> Decimal | None:
