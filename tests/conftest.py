@@ -273,8 +273,8 @@ def web(loop_thread: "LoopThread", engine: str, databases: Databases) -> "Iterat
         yield service
 
 
-# Of a module, not of the session: two of them in one process are refused, and so are event loops
-# of other tests while it runs.
+# One for each module: Playwright refuses two in one process, and event loops of other tests
+# beside it.
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     """A browser."""

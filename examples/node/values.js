@@ -15,8 +15,8 @@ function struct(object) {
   return { fields: Object.fromEntries(fields) };
 }
 
-// Of `Value` alone the loader wants the names of JavaScript, whatever `keepCase` says: it knows
-// google/protobuf by itself, and does not read it from the folder.
+// The loader has google/protobuf built in and does not read it from the folder, so the fields of
+// `Value` have the names of JavaScript, even with `keepCase`.
 function valueOf(value) {
   switch (typeof value) {
     case "string":

@@ -93,7 +93,7 @@ def test_inputs(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*RECORDS, *ANSWERS])
 def test_answers(name: str) -> None:
-    """What is answered has the fields of its message."""
+    """Each record and answer has the fields of its message."""
     module, messages = (records, RECORDS) if name in RECORDS else (answers, ANSWERS)
     kind = getattr(module, name)
     assert {field.name for field in dataclasses.fields(kind)} == fields(messages[name])

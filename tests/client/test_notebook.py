@@ -78,7 +78,7 @@ def test_long_tables_are_shortened() -> None:
 
 
 def test_names_are_escaped() -> None:
-    """Whatever groups are called, nothing runs and nothing is loaded."""
+    """No name of a group makes a notebook run or load anything."""
     name = "</svg><script src='https://evil.example'>alert(1)</script>&\""
     group = messages.MetricsGroup(
         value=name,

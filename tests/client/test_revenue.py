@@ -98,7 +98,7 @@ async def plain(answer: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 async def test_revenue(kind: type[Client | AsyncClient], service: Service) -> None:
-    """What a program records comes back in every digit, and metrics contain it."""
+    """Records come back with every digit, and metrics contain them."""
     client = kind(service.address, token=service.caller().token)
     assert await plain(client.record_orders([ORDER])) == Recorded(1, 0, ())
     other: NewOrder = {**ORDER, "fee": 0}

@@ -234,7 +234,7 @@ def test_a_package_that_is_missing(
 
 
 def test_the_client_loads_none_of_them() -> None:
-    """Whoever only sends events does not wait for packages that analyse them."""
+    """A program that only sends events loads no package for tables."""
     program = "import sys; from cost_insights.client import Client; print(*sys.modules, sep='\\n')"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -49,7 +49,8 @@ def costs(service: Service) -> Iterator[Costs]:
 
 
 def test_a_block_is_an_event(costs: Costs) -> None:
-    """What the block sets is stored, exactly, at the time when it began; other events name it."""
+    """A block is stored as an event of the time when it began, with exactly the values that it
+    set, and other events can name it as their parent."""
     begin = datetime.datetime.now(datetime.UTC)
     with costs.track(
         "render", external_customer_id="acme", metadata={"codec": "av1"}, duration=True
@@ -77,8 +78,8 @@ def test_a_block_is_an_event(costs: Costs) -> None:
 
 
 def test_a_block_that_raises(costs: Costs) -> None:
-    """What was spent until then is stored with the name of the exception, which goes on; a block
-    that was discarded is not."""
+    """A block that raises is stored with its cost so far and the name of the exception, which goes
+    on; a block that was discarded is not stored."""
 
     def fail() -> None:
         with costs.track("render", external_customer_id="acme") as event:
@@ -141,7 +142,7 @@ Told = list[tuple[str, Fault | Conflict | CallError]]
 
 
 def test_the_program_is_never_broken(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is wrong with an event, the block goes on; who wants to know is told."""
+    """A fault of the event never stops the block; it is reported to `on_refused`."""
     told: Told = []
     with Costs(service, on_refused=lambda event, why: told.append((event.name, why))) as costs:
         with costs.track("no customer") as event:
@@ -171,8 +172,7 @@ def test_the_program_is_never_broken(service: Service, caplog: pytest.LogCapture
 
 
 def test_a_full_client_does_not_wait() -> None:
-    """Where nothing more can wait to be sent, a tracked block does not, either: its event is handed
-    to the function for those that were not stored."""
+    """A tracked block never waits for room in a full queue: its event goes to `on_refused`."""
     told: Told = []
     with Client(f"127.0.0.1:{free_port()}", retry_seconds=0.2) as client:
         costs = BackgroundClient(

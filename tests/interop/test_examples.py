@@ -174,7 +174,7 @@ def test_a_stream_goes_on_where_it_broke(service: Service, program: Program) -> 
 
 
 def said_of(error: Mapping[str, Any]) -> str:
-    """What a program prints of a `google.rpc.Status`."""
+    """The lines that a program prints for a `google.rpc.Status`."""
     status = json_format.ParseDict(dict(error), status_pb2.Status())
     assert status.code == 3
     lines = [f"INVALID_ARGUMENT: {status.message}"]

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2
 PACKAGE = "cost_insights.v1"
 
 _INDENTED = "     "
-"""How lines of a comment begin that are code: comments have one space after their slashes."""
+"""The start of a line of code in a comment; other lines have one space after their slashes."""
 
 
 class Paragraph(NamedTuple):

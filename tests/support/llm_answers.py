@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[1] / "client" / "answers"
 
 
 class Expected(NamedTuple):
-    """What an answer tells, and its cost in cents."""
+    """The usage that an answer reports, and its cost in cents."""
 
     usage: LlmUsage
     cents: str

@@ -207,7 +207,7 @@ fn read(row: &[u8]) -> Option<(Verdict, Numbers)> {
         },
         customer: i32::from_be_bytes(customer?.try_into().ok()?),
         series: i32::from_be_bytes(series?.try_into().ok()?),
-        // Of a row that is not damaged it is text.
+        // It is text unless the row is damaged.
         tokens: llm.and_then(|llm| str::from_utf8(llm).ok()).map(of_llm),
     };
     Some((verdict, numbers))

@@ -47,7 +47,7 @@ _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 _BATCHES_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 _MEASURES = ("input", "cached input", "output", "rest of the total")
-"""What cells of tokens count, in the order of native's numbers."""
+"""The measures that cells of tokens count, in the order in which native numbers them."""
 
 _BY_DAY = tuple(kind for kind in Kind if kind.layout.span == "day")
 _BY_MONTH = tuple(kind for kind in Kind if kind.layout.span == "month")
@@ -212,10 +212,10 @@ class CellCheck:
         accept_loss: bool = False,
         only_tokens: bool = False,
     ) -> None:
-        """With `accept_loss`, cells must equal the sums of the intact events, so a cell that still
-        counts a damaged or missing event is a difference. With `only_tokens` only months are
-        checked, and of these only cells of tokens; otherwise these are left out until the tokens
-        of all events are counted."""
+        """`accept_loss` compares cells with the sums of the intact events, so that a cell which
+        still counts a damaged or missing event is a difference. `only_tokens` checks the cells of
+        tokens alone, month by month. Without it these cells are checked once the tokens of all
+        events are counted."""
         self._connection = connection
         self._organization_number = organization_number
         self._differences_max = differences_max

@@ -60,7 +60,7 @@ class TokenCounting:
 
     def _count(self, number: int, month: int) -> None:
         with self._store.read() as connection:
-            # Whatever events can be read are counted: nothing else knows their tokens.
+            # Damaged events are passed over: nothing else knows their tokens.
             check = CellCheck(self._store, connection, number, accept_loss=True, only_tokens=True)
             wrong = [one for one in check.month(month).spans if not one.is_right]
         if wrong:

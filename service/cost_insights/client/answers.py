@@ -146,8 +146,8 @@ class MetricsAnswer:
         return tables.polars_frame(self._columns(), self.timezone)
 
     def _repr_html_(self) -> str:
-        """What notebooks show: a row for each period or group and the totals, and a plot of the
-        first metric."""
+        """The answer as a notebook shows it: a row for each period or group, the totals, and a
+        plot of the first metric."""
         metrics = self.metrics
         if not metrics:
             return notebook.table(["no metrics"], [])

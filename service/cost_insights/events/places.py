@@ -210,7 +210,7 @@ def _bounds_us(quarters: Sequence[int]) -> list[int]:
 def _occupied_among(
     quarters: Sequence[int], events: Sequence[int], *, descending: bool
 ) -> Iterator[tuple[int, int]]:
-    # Of thousands hardly any is occupied: the others cost no step of Python each.
+    # Hardly any of thousands is occupied, so the empty ones are skipped without a step of Python.
     occupied = list(compress(zip(quarters, events, strict=False), events))
     return iter(occupied[:: -1 if descending else 1])
 

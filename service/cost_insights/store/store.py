@@ -357,7 +357,7 @@ class Store:
     def _unavailable(
         self, error: Exception, meaning: StoreUnavailableError
     ) -> StoreUnavailableError:
-        # What was given up failed because of that, and says nothing about the database.
+        # Work that was given up fails because of that, and says nothing about the database.
         if not self._has_given_up:
             self._failures.failed(error, meaning)
         return meaning

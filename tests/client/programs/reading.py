@@ -51,7 +51,7 @@ HOURS: Question = {
 
 
 async def metrics(client: AsyncClient) -> Decimal | int:
-    """What each customer costs."""
+    """Reads the costs of each customer, and the limits."""
     answer: MetricsAnswer = await client.metrics(**HOURS)
     groups: tuple[MetricsGroup, ...] = answer.groups
     first: MetricsPeriod = groups[0].periods[0]
@@ -76,7 +76,7 @@ def tables(client: Client) -> Decimal:
 
 
 async def events(client: AsyncClient) -> str:
-    """What happened."""
+    """Reads events and their names."""
     codec: MetadataFilter = {"key": "codec", "values": ["av1"]}
     wanted: EventFilter = {"llm_vendors": ["openai"], "metadata": [codec]}
     found: list[Event] = [event async for event in client.list_events(**wanted)]
@@ -89,7 +89,7 @@ async def events(client: AsyncClient) -> str:
 async def revenue(
     client: AsyncClient, wanted: RevenueFilter, subscribed: SubscriptionFilter
 ) -> Money:
-    """What was earned."""
+    """Reads every record of revenue."""
     listed: AsyncRecords[Order] = client.list_orders(**wanted)
     orders: list[Order] = [one async for one in listed]
     refunds: list[Refund] = [one async for one in client.list_refunds(**wanted)]

@@ -108,7 +108,7 @@ class App extends Component {
 
   /** @param {Partial<View>} change */
   change = (change) => {
-    // What else is chosen makes another list, and that is read from its beginning.
+    // Another choice makes another list, which is read from its beginning.
     const view = { ...this.state.view, after: "", ...change };
     history.pushState(null, "", queryOf(view));
     this.setState({ view }, this.live.refresh);

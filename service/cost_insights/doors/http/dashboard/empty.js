@@ -1,4 +1,4 @@
-// What to do where nothing has happened yet.
+// The next step, shown where nothing has happened yet.
 
 import { html } from "./html.js";
 
