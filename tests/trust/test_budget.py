@@ -2,13 +2,17 @@
 
 import asyncio
 import uuid
+from collections import defaultdict, deque
+from functools import partial
 
 import pytest
 
-from cost_insights.api import admission
-from cost_insights.api.admission import INGESTS_SHARED, Budget, Reservation
+from cost_insights.api import admission, rounds
+from cost_insights.api.admission import Budget, Reservation
+from cost_insights.api.rounds import CALLS_MAX, MANY_CALLS
 from cost_insights.errors import OverloadedError
 from cost_insights.identity import Organization
+from tests.support.waiting import until
 
 
 def organization(number: int) -> Organization:
@@ -130,35 +134,133 @@ def test_the_usual_size_is_forgotten_slowly() -> None:
     assert budget.usual_bytes(OTHER) == 0
 
 
-async def test_calls_that_ingest_while_others_call() -> None:
-    """Alone an organization ingests by as many calls as it likes. Beside another one it has some in
-    work, in their order, and further ones once those are answered; other calls do not wait."""
-    budget = Budget(10_000)
-    alone = [budget.reserve(ACME, 1, ingests=True) for _ in range(2 * INGESTS_SHARED)]
-    assert None not in alone
-    assert budget.reserve(OTHER, 1, ingests=True) is not None
-    assert budget.reserve(ACME, 1, ingests=True) is None
-    assert budget.reserve(ACME, 1) is not None
-    waiting = [asyncio.ensure_future(budget.room(ACME, 1, ingests=True)) for _ in range(3)]
-    for one in alone:
-        await asyncio.sleep(0)
-        assert not any(task.done() for task in waiting)
-        assert one is not None
-        one.release()
-        if one is alone[INGESTS_SHARED]:
-            break
+class Ingests:
+    """Calls of organizations that ingest and come in one by one."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._tasks: dict[int, deque[asyncio.Task[Reservation]]] = defaultdict(deque)
+
+    def begin(self, owner: Organization, calls: int = 1) -> None:
+        """Lets calls arrive."""
+        room = partial(self.budget.room, owner, 1, ingests=True, in_rounds=True)
+        self._tasks[owner.number].extend(asyncio.ensure_future(room()) for _ in range(calls))
+
+    def in_work(self, owner: Organization) -> int:
+        """The number of its calls that were begun and not finished."""
+        return sum(task.done() for task in self._tasks[owner.number])
+
+    def finish(self, owner: Organization, calls: int) -> None:
+        """Finishes its oldest calls."""
+        for _ in range(calls):
+            self._tasks[owner.number].popleft().result().release()
+
+
+@pytest.fixture
+def ingests(monkeypatch: pytest.MonkeyPatch) -> Ingests:
+    """Calls for a budget whose rounds begin 50 ms after the last call."""
+    monkeypatch.setattr(rounds, "_MOMENT_SECONDS", 0.05)
+    monkeypatch.setattr(rounds, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(rounds, "_ARRIVING_SECONDS_MAX", 60)
+    return Ingests(Budget(10_000))
+
+
+async def test_few_calls_are_begun_at_once(ingests: Ingests) -> None:
+    """Up to a number of calls in work, nobody waits for others."""
+    ingests.begin(ACME, MANY_CALLS - 1)
+    ingests.begin(OTHER)
     await asyncio.sleep(0)
-    assert [task.done() for task in waiting] == [True, False, False]
-    for task in waiting[1:]:
-        task.cancel()
+    await asyncio.sleep(0)
+    assert ingests.in_work(ACME) == MANY_CALLS - 1
+    assert ingests.in_work(OTHER) == 1
 
 
-async def test_sharing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon after the last call of another organization, there is no limit any more."""
-    monkeypatch.setattr(admission, "_SHARED_SECONDS", 0.01)
-    budget = Budget(10_000)
-    budget.reserve(OTHER, 1)
-    for _ in range(INGESTS_SHARED):
-        budget.reserve(ACME, 1, ingests=True)
-    await asyncio.sleep(0.02)
-    assert budget.reserve(ACME, 1, ingests=True) is not None
+async def test_many_calls_are_begun_together(ingests: Ingests) -> None:
+    """Further calls wait while calls arrive, and are begun together after the last one."""
+    ingests.begin(ACME, MANY_CALLS)
+    for _ in range(10):
+        ingests.begin(ACME)
+        await asyncio.sleep(0.01)
+        assert ingests.in_work(ACME) == MANY_CALLS
+    await until(lambda: ingests.in_work(ACME) == MANY_CALLS + 10)
+
+
+async def test_a_round_begins_though_calls_never_cease_to_arrive(
+    ingests: Ingests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of calls does not hold up those that came before it."""
+    monkeypatch.setattr(rounds, "_ARRIVING_SECONDS_MAX", 0.1)
+    ingests.begin(ACME, MANY_CALLS)
+    for _ in range(1_000):
+        ingests.begin(ACME)
+        await asyncio.sleep(0.005)
+        if ingests.in_work(ACME) > MANY_CALLS:
+            break
+    else:
+        pytest.fail("no round began")
+
+
+async def test_alone_an_organization_has_many_calls_in_work(ingests: Ingests) -> None:
+    """Nobody else needs the processors."""
+    ingests.begin(ACME, 2 * CALLS_MAX)
+    await until(lambda: ingests.in_work(ACME) == CALLS_MAX)
+
+
+@pytest.mark.parametrize(("others", "at_most"), [(1, 8), (20, 20), (2 * MANY_CALLS, MANY_CALLS)])
+async def test_a_round_has_as_many_calls_of_one_as_of_others(
+    ingests: Ingests, others: int, at_most: int
+) -> None:
+    """An organization that sends more has as many calls in work as another one, but a few."""
+    ingests.begin(ACME, 4 * MANY_CALLS)
+    ingests.begin(OTHER, others)
+    await until(lambda: ingests.in_work(OTHER) == min(others, MANY_CALLS))
+    assert ingests.in_work(ACME) == MANY_CALLS
+    ingests.finish(ACME, MANY_CALLS)
+    ingests.begin(OTHER, others)
+    ingests.finish(OTHER, min(others, MANY_CALLS))
+    await until(lambda: ingests.in_work(OTHER) == min(others, MANY_CALLS))
+    assert ingests.in_work(ACME) == at_most
+
+
+async def test_rounds_end(ingests: Ingests) -> None:
+    """Once there are few calls again, each is begun at once."""
+    ingests.begin(ACME, MANY_CALLS + 1)
+    await until(lambda: ingests.in_work(ACME) == MANY_CALLS + 1)
+    ingests.finish(ACME, MANY_CALLS)
+    ingests.begin(ACME)
+    await until(lambda: ingests.in_work(ACME) == 2)
+    ingests.begin(ACME)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ingests.in_work(ACME) == 3
+
+
+async def test_calls_that_do_not_come_one_by_one(ingests: Ingests) -> None:
+    """Other calls, and those of the HTTP server, are begun at once beside rounds."""
+    ingests.begin(ACME, 2 * MANY_CALLS)
+    await asyncio.sleep(0)
+    assert ingests.budget.reserve(OTHER, 1, ingests=True) is not None
+    assert ingests.budget.reserve(OTHER, 1) is not None
+    assert ingests.budget.reserve(THIRD, 1, in_rounds=True, ingests=True) is None
+
+
+async def test_sharing_ends(ingests: Ingests, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after the last call of another organization, there is no other to share with."""
+    monkeypatch.setattr(rounds, "_SHARED_SECONDS", 0.01)
+    ingests.begin(OTHER)
+    ingests.begin(ACME, 4 * MANY_CALLS)
+    await until(lambda: ingests.in_work(ACME) == 4 * MANY_CALLS)
+
+
+async def test_a_smaller_call_behind_one_that_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the first one has waited too long, the next one is taken where it fits."""
+    monkeypatch.setattr(admission, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(admission, "_LOOK_SECONDS", 0.01)
+    budget = Budget(1_000)
+    assert budget.reserve(ACME, 700) is not None
+    large = asyncio.ensure_future(budget.room(ACME, 500))
+    await asyncio.sleep(0.03)
+    small = asyncio.ensure_future(budget.room(ACME, 1))
+    with pytest.raises(OverloadedError):
+        await large
+    assert await small

@@ -3,17 +3,17 @@
 One budget of bytes covers every request from before it is read until it is answered: while it is
 received, decompressed, decoded, stored and acknowledged. Both doors ask it before they read.
 
-Calls that ingest also take processor time, which no queue behind them can share: an organization
-has only so many of them in work, fewer while others call as well, and the rest wait unread.
+Of calls that ingest an organization has only so many in work (`rounds.py`); the rest wait
+unread.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from cost_insights.api.rounds import Rounds
 from cost_insights.errors import OverloadedError
 from cost_insights.identity import Organization
 
@@ -31,23 +31,12 @@ _FREE_SHARES: Final = 3
 """An organization may hold so many times what it leaves free: alone three quarters of the budget,
 two organizations three sevenths each. So there is always room for one that holds nothing yet."""
 
-_WAIT_SECONDS: Final = 5
-"""The time for which a call waits for room before it is refused."""
+_WAIT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.1
+"""The time for which a call waits for room before it is refused, which is looked at so often."""
 
 _WAITING_MAX: Final = 4_096
 """The number of calls of an organization that may wait for room."""
-
-INGESTS_MAX: Final = 256
-"""The number of calls that ingest which an organization has in work at a time: those that come next
-wait unread, and another organization comes before them. More would not make it faster."""
-
-INGESTS_SHARED: Final = 64
-"""The number of such calls while several organizations call. A lower one would make transactions of
-small requests short, and all of them slower."""
-
-_SHARED_SECONDS: Final = 0.25
-"""The time for which organizations share after calls of two of them came in turn: one that sends
-one request after the other has none in work now and then."""
 
 _IDLE_OWNERS_MAX: Final = 10_000
 """The number of organizations that are remembered while they hold nothing."""
@@ -60,8 +49,11 @@ class Budget:
         self.bytes_max = bytes_max
         self._free = bytes_max
         self._owners: dict[int, _Owner] = {}
-        self._latest: _Owner | None = None
-        self._shared_until = 0.0
+        self._rounds = Rounds()
+        self._ingests = 0
+        """The number of calls in work that ingest, those of all organizations."""
+
+        self._refusing: asyncio.TimerHandle | None = None
         # The organizations with waiting calls, the one whose turn is next in front.
         self._turns: deque[_Owner] = deque()
 
@@ -81,47 +73,83 @@ class Budget:
         owner.usual_bytes = max(request_bytes, owner.usual_bytes - owner.usual_bytes // 64)
 
     def reserve(
-        self, organization: Organization, size: int, *, ingests: bool = False
+        self,
+        organization: Organization,
+        size: int,
+        *,
+        ingests: bool = False,
+        in_rounds: bool = False,
     ) -> "Reservation | None":
-        """Room for a call, or None if there is none at present."""
+        """Room for a call, or None if there is none at present.
+
+        `in_rounds` is of calls that ingest and come in one by one: where there are many, they are
+        begun together.
+        """
         owner = self._owner(organization)
-        if owner is not self._latest:
-            if self._latest is not None:
-                self._shared_until = time.monotonic() + _SHARED_SECONDS
-            self._latest = owner
+        self._rounds.arrives(organization.number)
+        if in_rounds and self._rounds.are_needed:
+            return None
         if owner.waiting or not self._may_have(owner, size, ingests):
             return None
         return self._grant(owner, size, ingests)
 
     async def room(
-        self, organization: Organization, size: int, *, ingests: bool = False
+        self,
+        organization: Organization,
+        size: int,
+        *,
+        ingests: bool = False,
+        in_rounds: bool = False,
     ) -> "Reservation":
         """Room for a call; raises OverloadedError if there is none for some seconds."""
-        reservation = self.reserve(organization, size, ingests=ingests)
-        return reservation or await self._room(self._owner(organization), size, ingests)
+        reservation = self.reserve(organization, size, ingests=ingests, in_rounds=in_rounds)
+        if reservation is None:
+            owner = self._owner(organization)
+            reservation = await self._room(owner, size, ingests=ingests, in_rounds=in_rounds)
+        return reservation
 
-    async def _room(self, owner: "_Owner", size: int, ingests: bool = False) -> "Reservation":
-        if not owner.waiting and self._may_have(owner, size, ingests):
+    async def _room(
+        self, owner: "_Owner", size: int, *, ingests: bool = False, in_rounds: bool = False
+    ) -> "Reservation":
+        if in_rounds and self._rounds.are_needed:
+            self._rounds.request(self._begin_round)
+        elif not owner.waiting and self._may_have(owner, size, ingests):
             return self._grant(owner, size, ingests)
         if len(owner.waiting) >= _WAITING_MAX:
             raise self.overloaded()
-        granted: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[Reservation] = loop.create_future()
         if not owner.waiting:
             self._turns.append(owner)
-        waiting = _Waiting(size, ingests, granted)
+        waiting = _Waiting(size, ingests, granted, loop.time() + _WAIT_SECONDS)
         owner.waiting.append(waiting)
+        if self._refusing is None:
+            self._refusing = loop.call_later(_LOOK_SECONDS, self._refuse_late)
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
-                return await granted
-        except BaseException as error:
+            return await granted
+        except asyncio.CancelledError:
             if waiting in owner.waiting:
                 owner.waiting.remove(waiting)
-            elif not granted.cancelled():
+            elif not granted.cancelled() and granted.exception() is None:
                 granted.result().release()
             self._serve()
-            if isinstance(error, TimeoutError):
-                raise self.overloaded() from None
             raise
+
+    def _refuse_late(self) -> None:
+        """Refuses those who have waited too long; one timer for all is cheaper than one each."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        overloaded = False
+        for owner in self._turns:
+            while owner.waiting and owner.waiting[0].until <= now:
+                granted = owner.waiting.popleft().granted
+                if not granted.done():
+                    granted.set_exception(self.overloaded())
+                overloaded = True
+        if overloaded:
+            # Others may fit where the one before them did not.
+            self._serve()
+        self._refusing = loop.call_later(_LOOK_SECONDS, self._refuse_late) if self._turns else None
 
     def overloaded(self) -> OverloadedError:
         """The error for a call for which there is no room."""
@@ -152,15 +180,14 @@ class Budget:
         )
 
     def _may_have(self, owner: "_Owner", size: int, ingests: bool) -> bool:
-        if ingests and owner.ingests >= INGESTS_SHARED:
-            shared = time.monotonic() < self._shared_until
-            if shared or owner.ingests >= INGESTS_MAX:
-                return False
-        return self._fits(owner, size)
+        return self._fits(owner, size) and (
+            not ingests or self._rounds.allow(owner.ingests, self._ingests)
+        )
 
     def _grant(self, owner: "_Owner", size: int, ingests: bool) -> "Reservation":
         owner.held += size
         owner.ingests += ingests
+        self._ingests += ingests
         self._free -= size
         return Reservation(self, owner, size, ingests=ingests)
 
@@ -168,7 +195,17 @@ class Budget:
         owner.held += size
         self._free -= size
         if size < 0 and self._turns:
-            self._serve()
+            if self._rounds.are_needed:
+                self._rounds.request(self._begin_round)
+            else:
+                self._serve()
+
+    def _begin_round(self) -> None:
+        waiting = sum(len(owner.waiting) for owner in self._turns)
+        self._rounds.share(
+            (owner.ingests + len(owner.waiting) for owner in self._turns), self._ingests + waiting
+        )
+        self._serve()
 
     def _serve(self) -> None:
         """Grants room to those who wait, a call of each organization in turn."""
@@ -177,7 +214,7 @@ class Budget:
             owner = self._turns.popleft()
             if not owner.waiting:
                 continue
-            size, ingests, granted = owner.waiting[0]
+            size, ingests, granted, _ = owner.waiting[0]
             if self._may_have(owner, size, ingests):
                 owner.waiting.popleft()
                 passed = 0
@@ -209,6 +246,8 @@ class _Waiting(NamedTuple):
     size: int
     ingests: bool
     granted: "asyncio.Future[Reservation]"
+    until: float
+    """The time of the loop at which it is refused."""
 
 
 class Reservation:
@@ -249,6 +288,7 @@ class Reservation:
         """Gives everything back."""
         if self._ingests:
             self._owner.ingests -= 1
+            self._budget._ingests -= 1
             self._ingests = False
         self.resize(0)
 
