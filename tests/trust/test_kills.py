@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.postgresql import Cluster, folder_for_cluster
 from tests.support.processes import ServiceProcess
+from tests.support.waiting import wait_until
 from tests.trust.campaign import kills
 
 
@@ -38,9 +39,8 @@ def test_a_worker_starts_without_a_database(tmp_path: Path) -> None:
         try:
             with closing(service):
                 service.start()
-                service.wait_until_serving()
-                # The other worker follows: without the database it would end at its start.
-                time.sleep(5)
+                # Said once both workers serve: without the database, one would end at its start.
+                wait_until(lambda: "gRPC on " in log.read_text())
                 cluster.stop()
                 worker, _ = service.worker_ids
                 os.kill(worker, signal.SIGKILL)
