@@ -8,7 +8,7 @@ unread.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -121,16 +121,14 @@ class Budget:
         granted: asyncio.Future[Reservation] = loop.create_future()
         if not owner.waiting:
             self._turns.append(owner)
-        waiting = _Waiting(size, ingests, granted, loop.time() + _WAIT_SECONDS)
-        owner.waiting.append(waiting)
+        owner.waiting[granted] = _Waiting(size, ingests, loop.time() + _WAIT_SECONDS)
         if self._refusing is None:
             self._refusing = loop.call_later(_LOOK_SECONDS, self._refuse_late)
         try:
             return await granted
         except asyncio.CancelledError:
-            if waiting in owner.waiting:
-                owner.waiting.remove(waiting)
-            elif not granted.cancelled() and granted.exception() is None:
+            waited = owner.waiting.pop(granted, None)
+            if waited is None and not granted.cancelled() and granted.exception() is None:
                 granted.result().release()
             self._serve()
             raise
@@ -141,8 +139,9 @@ class Budget:
         now = loop.time()
         overloaded = False
         for owner in self._turns:
-            while owner.waiting and owner.waiting[0].until <= now:
-                granted = owner.waiting.popleft().granted
+            while owner.waiting and (first := next(iter(owner.waiting.items())))[1].until <= now:
+                granted, _ = first
+                del owner.waiting[granted]
                 if not granted.done():
                     granted.set_exception(self.overloaded())
                 overloaded = True
@@ -214,9 +213,9 @@ class Budget:
             owner = self._turns.popleft()
             if not owner.waiting:
                 continue
-            size, ingests, granted, _ = owner.waiting[0]
+            granted, (size, ingests, _) = next(iter(owner.waiting.items()))
             if self._may_have(owner, size, ingests):
-                owner.waiting.popleft()
+                del owner.waiting[granted]
                 passed = 0
                 if not granted.done():
                     granted.set_result(self._grant(owner, size, ingests))
@@ -237,7 +236,8 @@ class _Owner:
         """The number of calls in work that ingest."""
 
         self.usual_bytes = 0
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: OrderedDict[asyncio.Future[Reservation], _Waiting] = OrderedDict()
+        """The calls that wait, the first one in front, by what they wait for."""
 
 
 class _Waiting(NamedTuple):
@@ -245,7 +245,6 @@ class _Waiting(NamedTuple):
 
     size: int
     ingests: bool
-    granted: "asyncio.Future[Reservation]"
     until: float
     """The time of the loop at which it is refused."""
 
