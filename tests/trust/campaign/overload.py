@@ -26,6 +26,7 @@ CACHE_BYTES_MAX: Final = 32 * MEGABYTE
 _MEMORY_FACTOR: Final = 1.25
 _RECOVERED_CALLS: Final = 20
 _PILE_UP_SECONDS_MAX: Final = 10
+_SAMPLE_SECONDS: Final = 0.1
 
 _LIMITS: Final = {
     "COST_INSIGHTS_WAITING_EVENTS_MAX": str(WAITING_EVENTS_MAX),
@@ -52,15 +53,15 @@ def _overload(seconds: float, url: str, folder: Path, watch: Watch, outcome: Out
     service.start()
     try:
         service.wait_until_serving()
-        idle = _memory(service.process_id, "VmRSS")
+        idle = peak = _memory(service.process_id)
         until = time.monotonic() + seconds
         with sending(service.address, SENDERS, batch_events=BATCH_EVENTS) as senders:
             _pile_up(url, senders)
             while time.monotonic() < until:
-                time.sleep(0.5)
+                time.sleep(_SAMPLE_SECONDS)
+                peak = max(peak, _memory(service.process_id))
                 left = until - time.monotonic()
                 watch.says(f"overload of {url.partition(':')[0]}, {left:.0f} s to go")
-        peak = _memory(service.process_id, "VmHWM")
         records = [sender.record for sender in senders]
         refusals: Counter[str] = sum((record.refusals for record in records), start=Counter())
         for refusal, times in sorted(refusals.items()):
@@ -124,8 +125,8 @@ def _check_recovery(address: str, url: str, outcome: Outcome) -> None:
                 return
 
 
-def _memory(process_id: int, name: str) -> int:
+def _memory(process_id: int) -> int:
+    """The bytes that the process holds; those of the file of SQLite, which it maps, are the
+    system's, which takes them back when it needs them."""
     status = Path(f"/proc/{process_id}/status").read_text()
-    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
+    return 1024 * sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.MULTILINE)))
