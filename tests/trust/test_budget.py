@@ -244,12 +244,22 @@ async def test_calls_that_do_not_come_one_by_one(ingests: Ingests) -> None:
     assert ingests.budget.reserve(THIRD, 1, in_rounds=True, ingests=True) is None
 
 
+async def test_beside_one_that_only_asks(ingests: Ingests) -> None:
+    """Beside calls that do not ingest, an organization has as many in work as two that do."""
+    ingests.begin(ACME, 4 * MANY_CALLS)
+    await asyncio.sleep(0)
+    assert ingests.budget.reserve(OTHER, 1) is not None
+    ingests.finish(ACME, MANY_CALLS // 2)
+    await until(lambda: ingests.in_work(ACME) > MANY_CALLS // 2)
+    assert ingests.in_work(ACME) == MANY_CALLS
+
+
 async def test_sharing_ends(ingests: Ingests, monkeypatch: pytest.MonkeyPatch) -> None:
     """Soon after the last call of another organization, there is no other to share with."""
     monkeypatch.setattr(rounds, "_SHARED_SECONDS", 0.01)
     ingests.begin(OTHER)
-    ingests.begin(ACME, 4 * MANY_CALLS)
-    await until(lambda: ingests.in_work(ACME) == 4 * MANY_CALLS)
+    ingests.begin(ACME, CALLS_MAX + 1)
+    await until(lambda: ingests.in_work(ACME) == CALLS_MAX)
 
 
 async def test_a_smaller_call_behind_one_that_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:

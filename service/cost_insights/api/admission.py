@@ -86,7 +86,7 @@ class Budget:
         begun together.
         """
         owner = self._owner(organization)
-        self._rounds.arrives(organization.number)
+        self._rounds.arrives(organization.number, ingests=ingests)
         if in_rounds and self._rounds.are_needed:
             return None
         if owner.waiting or not self._may_have(owner, size, ingests):

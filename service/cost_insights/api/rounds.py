@@ -6,8 +6,8 @@ wait in the queue of the runtime, where nobody knows whose they are. So a round 
 no call has arrived for a moment: whoever waits does so where organizations take turns. It is
 faster, too, since the event loop and the thread that stores events hinder each other less.
 
-In a round each organization has about as many calls in work as the others have: what these calls
-take of the processors is shared by no queue behind them.
+While several organizations ingest, each has about as many calls in work as the others: what these
+calls take of the processors is shared by no queue behind them.
 """
 
 import asyncio
@@ -33,7 +33,8 @@ one would wait for too many; with less, transactions would be short and all call
 
 _SHARED_SECONDS: Final = 1.0
 """The time for which organizations share after calls of two of them came in turn: one that sends
-one request after the other has none in work now and then."""
+one request after the other has none in work now and then, and if it came back after sharing had
+ended, its calls would wait for all those that the other had begun meanwhile."""
 
 _MOMENT_SECONDS: Final = 0.001
 _LOOK_SECONDS: Final = _MOMENT_SECONDS / 3
@@ -50,18 +51,17 @@ class Rounds:
         """Whether calls wait for the next round; otherwise each is begun at once."""
 
         self._limit = MANY_CALLS
-        self._latest: int | None = None
-        self._shared_until = 0.0
+        self._calling = _Sharing()
+        self._ingesting = _Sharing()
         self._arrivals = 0
         self._begin: Callable[[], None] | None = None
 
-    def arrives(self, organization: int) -> None:
-        """Takes note of a call, of whatever kind, of the organization of that number."""
+    def arrives(self, organization: int, *, ingests: bool) -> None:
+        """Takes note of a call of the organization of that number."""
         self._arrivals += 1
-        if organization != self._latest:
-            if self._latest is not None:
-                self._shared_until = time.monotonic() + _SHARED_SECONDS
-            self._latest = organization
+        self._calling.note(organization)
+        if ingests:
+            self._ingesting.note(organization)
 
     def allow(self, of_organization: int, of_all: int) -> bool:
         """Whether an organization with so many calls in work may begin another one."""
@@ -81,10 +81,10 @@ class Rounds:
         """Shares a round between organizations with so many calls, waiting or in work."""
         self.are_needed = of_all >= _FEW_CALLS
         _, second = (*heapq.nlargest(2, of_organizations), 0, 0)[:2]
-        if time.monotonic() < self._shared_until:
+        if self._ingesting.is_on:
             self._limit = min(max(_LEAST_CALLS, second), MANY_CALLS)
         else:
-            self._limit = CALLS_MAX
+            self._limit = MANY_CALLS if self._calling.is_on else CALLS_MAX
 
     def _look(self, arrivals: int, latest: float, until: float) -> None:
         now = time.monotonic()
@@ -97,3 +97,24 @@ class Rounds:
         elif self._begin is not None:
             begin, self._begin = self._begin, None
             begin()
+
+
+class _Sharing:
+    """Whether several organizations call: whether calls of two of them came in turn lately."""
+
+    __slots__ = ("_latest", "_until")
+
+    def __init__(self) -> None:
+        self._latest: int | None = None
+        self._until = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return time.monotonic() < self._until
+
+    def note(self, organization: int) -> None:
+        """Takes note of a call of the organization of that number."""
+        if organization != self._latest:
+            if self._latest is not None:
+                self._until = time.monotonic() + _SHARED_SECONDS
+            self._latest = organization
