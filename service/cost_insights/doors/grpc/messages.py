@@ -100,10 +100,7 @@ class MessageReader:
         """Room to read a message; raises OverloadedError if there is none for some seconds."""
         expected = min(self.bytes_max, _GROWTH * budget.usual_bytes(organization))
         size = max(CALL_BYTES, COPIES * expected)
-        reservation = budget.reserve(organization, size, ingests=ingests, in_rounds=ingests)
-        return reservation or await budget.room(
-            organization, size, ingests=ingests, in_rounds=ingests
-        )
+        return await budget.room(organization, size, ingests=ingests, in_rounds=ingests)
 
     async def read(self, context: Context, reservation: Reservation | None = None) -> bytes | None:
         """The message of a call; None if it has none.
