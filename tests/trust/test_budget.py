@@ -48,6 +48,17 @@ def test_two_that_take_turns_get_as_much() -> None:
     assert 850 <= budget.held_bytes <= 858
 
 
+def test_a_quarter_is_much() -> None:
+    """Whoever holds a quarter of the budget holds much; others do not, and nor does it later on."""
+    budget = Budget(1_000)
+    held = [budget.reserve(ACME, 249), budget.reserve(ACME, 1)]
+    assert budget.holds_much(ACME)
+    assert not budget.holds_much(OTHER)
+    assert held[1] is not None
+    held[1].release()
+    assert not budget.holds_much(ACME)
+
+
 def test_an_empty_budget_takes_anything() -> None:
     """A request that is larger than the whole budget is taken if nothing else is in work."""
     budget = Budget(1_000)

@@ -31,6 +31,9 @@ _FREE_SHARES: Final = 3
 """An organization may hold so many times what it leaves free: alone three quarters of the budget,
 two organizations three sevenths each. So there is always room for one that holds nothing yet."""
 
+_MUCH: Final = 4
+"""An organization that holds one part in so many of the budget holds much."""
+
 _WAIT_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.1
 """The time for which a call waits for room before it is refused, which is looked at so often."""
@@ -65,6 +68,10 @@ class Budget:
     def usual_bytes(self, organization: Organization) -> int:
         """The size of the larger ones of the requests that the organization sent lately."""
         return self._owner(organization).usual_bytes
+
+    def holds_much(self, organization: Organization) -> bool:
+        """Whether the organization holds a quarter of the budget or more."""
+        return _MUCH * self._owner(organization).held >= self.bytes_max
 
     def observe(self, organization: Organization, request_bytes: int) -> None:
         """Takes note of the size of a request."""

@@ -2,7 +2,9 @@
 
 The runtime tells the size of a message once it has all of it. So a call reads with room for what
 its organization usually sends, and one that takes longer than a moment needs room for the largest
-message there may be: whoever announces much and sends it slowly holds what it may come to.
+message there may be: whoever announces much and sends it slowly holds what it may come to. Calls of
+an organization that holds much already have that room from the start, since a fast client sends
+many large messages within a moment.
 """
 
 import asyncio
@@ -100,6 +102,8 @@ class MessageReader:
         """Room to read a message; raises OverloadedError if there is none for some seconds."""
         expected = min(self.bytes_max, _GROWTH * budget.usual_bytes(organization))
         size = max(CALL_BYTES, COPIES * expected)
+        if budget.holds_much(organization):
+            size = max(size, self.bytes_max)
         return await budget.room(organization, size, ingests=ingests, in_rounds=ingests)
 
     async def read(self, context: Context, reservation: Reservation | None = None) -> bytes | None:
