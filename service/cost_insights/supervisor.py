@@ -27,7 +27,7 @@ from cost_insights.app import define_measurements
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import SharedTimes
 from cost_insights.logs.output import set_up_log
-from cost_insights.server import Server, check_address, serve
+from cost_insights.server import Server, check_address, serve, use_one_heap
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
 from cost_insights.telemetry import Rows, rows_size
@@ -198,6 +198,7 @@ def _work(
     settings: Settings, log_level: int, place: _Place, serving: Connection, alive: Connection
 ) -> None:
     """The main function of a worker."""
+    use_one_heap()
     set_up_log(log_level, settings.log_format, shows_process=True)
     threading.Thread(target=_stop_with_supervisor, args=(alive,), daemon=True).start()
 

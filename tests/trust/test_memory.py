@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -108,6 +109,41 @@ def test_large_messages_that_do_not_end(victim: AttackedService) -> None:
                 stream = connection.open(INGEST, authorization=f"Bearer {attacker.token}")
                 connection.send(stream, content, seconds_max=0.1)
         check_served(caller)
+
+
+ALLOCATING = """
+import ctypes, os, threading
+from cost_insights.server import use_one_heap
+
+{prelude}
+threads_max = 4
+meeting = threading.Barrier(threads_max)
+
+def allocate():
+    content = bytes(100_000)
+    meeting.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(threads_max)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+library = ctypes.CDLL(None)
+library.fdopen.restype = ctypes.c_void_p
+stream = ctypes.c_void_p(library.fdopen(1, b"w"))
+library.malloc_info(0, stream)
+library.fflush(stream)
+"""
+"""Threads that hold memory at the same time; then the C library tells of its heaps."""
+
+
+@pytest.mark.parametrize(("prelude", "is_one"), [("", False), ("use_one_heap()", True)])
+def test_threads_allocate_from_one_heap(prelude: str, is_one: bool) -> None:
+    """What one thread has freed is of use to the others."""
+    program = ALLOCATING.format(prelude=prelude)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    heaps = done.stdout.count(b"<heap nr=")
+    assert heaps == 1 if is_one else heaps > 1
 
 
 def answered(connection: RawConnection) -> bool:

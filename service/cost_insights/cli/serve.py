@@ -44,7 +44,7 @@ from cost_insights.identity import (
 )
 from cost_insights.logs.output import set_up_log
 from cost_insights.server import serve as serve_until_stopped
-from cost_insights.server import tls_files
+from cost_insights.server import tls_files, use_one_heap
 from cost_insights.settings import LogFormat, Settings
 from cost_insights.supervisor import supervise
 
@@ -196,6 +196,7 @@ def serve(
             Certificates(files)
     except TlsError as error:
         raise usage(f"--tls-cert, --tls-key, --tls-client-ca: {error}") from None
+    use_one_heap()
     with _ready_database(settings, workers):
         # From here on it is up to date, also where a worker starts anew.
         settings = settings.model_copy(update={"database_upgrade": False})
