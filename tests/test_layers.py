@@ -36,6 +36,7 @@ EVERYWHERE = {
     "errors",
     "fair_queue",
     "logs",
+    "memory",
     "paging",
     "settings",
     "telemetry",

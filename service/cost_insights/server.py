@@ -5,7 +5,6 @@ the waiting events and closes the database.
 """
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -37,9 +36,6 @@ _SWITCH_SECONDS = 0.000_5
 _YOUNG_OBJECTS_MAX = 10_000
 """The number of new objects after which the garbage collector looks for cycles among them. The
 requests in work hold many more than Python's default of 700, so it would look in vain."""
-
-_M_ARENA_MAX = -8
-"""The number of a parameter of `mallopt`, from malloc.h of the GNU C library."""
 
 _ADMIN_CONNECTIONS_MAX = 16
 """The number of connections to the address for administrators."""
@@ -209,19 +205,6 @@ async def serve(
         _log.info("stopping: no new calls; up to %s s for the running ones", settings.drain_seconds)
     finally:
         await server.stop()
-
-
-def use_one_heap() -> None:
-    """Lets all threads allocate from one heap.
-
-    With one for each thread, what was freed in one is of no use to the others: large requests that
-    are refused again and again would leave twice as much memory behind as the budget allows. The
-    interpreter's lock lets few threads allocate at the same time in any case. To be called before
-    the process has other threads: each keeps the heap that it got first.
-    """
-    # Other C libraries have one heap, or no such parameter.
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def tls_files(settings: Settings) -> TlsFiles | None:

@@ -27,7 +27,8 @@ from cost_insights.app import define_measurements
 from cost_insights.errors import StoreUnavailableError
 from cost_insights.identity import SharedTimes
 from cost_insights.logs.output import set_up_log
-from cost_insights.server import Server, check_address, serve, use_one_heap
+from cost_insights.memory import use_one_heap
+from cost_insights.server import Server, check_address, serve
 from cost_insights.settings import Settings
 from cost_insights.store import SchemaError, Store
 from cost_insights.telemetry import Rows, rows_size

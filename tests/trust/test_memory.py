@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import grpc
 import httpx
@@ -113,7 +114,7 @@ def test_large_messages_that_do_not_end(victim: AttackedService) -> None:
 
 ALLOCATING = """
 import ctypes, os, threading
-from cost_insights.server import use_one_heap
+from cost_insights.memory import use_one_heap
 
 {prelude}
 threads_max = 4
@@ -211,6 +212,41 @@ def test_acknowledgements_that_are_never_read(victim: AttackedService) -> None:
                 break
         assert sent < BUDGET_BYTES
         check_served(caller)
+
+
+def test_large_batches_that_do_not_end(tmp_path: Path) -> None:
+    """Batches of many streams that stop half-way hold no more than the budget, again and again;
+    streams of others, which wait meanwhile, go on."""
+    budget_bytes = 2 * BUDGET_BYTES
+    first = event_service_pb2.StreamEventsRequest(
+        stream_id="s", sequence=1, batch=event_service_pb2.IngestEventsRequest(events=[new_event()])
+    )
+    content = framed(bytes(MESSAGE_BYTES - 1))[:-10]
+    with (
+        attacked(tmp_path, in_flight_bytes_max=budget_bytes) as victim,
+        RawConnection(victim.address) as connection,
+    ):
+        attacker, caller = victim.caller(), victim.caller()
+        streams = [connection.open(STREAM, authorization=f"Bearer {caller.token}") for _ in "ab"]
+
+        def go_on(stream: int) -> bool:
+            """Whether the next batch of a stream is acknowledged."""
+            seen = connection.answers[stream]
+            connection.send(stream, framed(first.SerializeToString()))
+            first.sequence += 1
+            return connection.wait_until(lambda: connection.answers[stream] > seen)
+
+        assert all(map(go_on, streams))
+        with bounded(victim, 1.25 * budget_bytes):
+            for _ in range(2):
+                with contextlib.ExitStack() as stack:
+                    for _ in range(8):
+                        attack = stack.enter_context(RawConnection(victim.address))
+                        for _ in range(10):
+                            stream = attack.open(STREAM, authorization=f"Bearer {attacker.token}")
+                            attack.send(stream, content, seconds_max=0.1)
+                    check_served(caller)
+                assert all(map(go_on, streams))
 
 
 def send_bodies(

@@ -9,9 +9,9 @@ unread.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from cost_insights.api.rounds import Rounds
 from cost_insights.errors import OverloadedError
@@ -157,11 +157,15 @@ class Budget:
             self._serve()
         self._refusing = loop.call_later(_LOOK_SECONDS, self._refuse_late) if self._turns else None
 
-    def overloaded(self) -> OverloadedError:
-        """The error for a call for which there is no room."""
+    def overloaded(self, unseen_bytes: int = 0) -> OverloadedError:
+        """The error for a call for which there is no room.
+
+        `unseen_bytes` are those of requests that streams have sent in part.
+        """
+        unseen = f", and {unseen_bytes} of streams have arrived in part" if unseen_bytes else ""
         return OverloadedError(
-            f"{self.held_bytes} bytes of requests are in work, of at most {self.bytes_max}, which "
-            "organizations share; try again later",
+            f"{self.held_bytes} bytes of requests are in work{unseen}, of at most "
+            f"{self.bytes_max}, which organizations share; try again later",
             reason="OVERLOADED",
             facts={
                 "in_flight_bytes": str(self.held_bytes),
@@ -310,6 +314,10 @@ class Reservation:
         self.release()
 
 
+NextRequest: TypeAlias = Callable[[AsyncIterator[bytes], Organization], Awaitable[bytes | None]]
+"""Waits for the next request of a stream; None at the end."""
+
+
 class StreamReservations:
     """The reservations of one stream of requests.
 
@@ -317,9 +325,12 @@ class StreamReservations:
     cannot make the service keep what it sends.
     """
 
-    def __init__(self, budget: Budget, organization: Organization) -> None:
+    def __init__(
+        self, budget: Budget, organization: Organization, next_request: NextRequest
+    ) -> None:
         self._budget = budget
         self._organization = organization
+        self._next_request = next_request
         self._held: deque[Reservation] = deque()
         self._reading: Reservation | None = None
 
@@ -334,7 +345,7 @@ class StreamReservations:
             # The next request is expected to be as large as the last one: nobody knows whether it
             # comes at all, and room for the largest would leave room for few streams.
             self._reading = await budget.room(organization, max(STREAM_BYTES, usual_bytes))
-            request = await anext(requests, None)
+            request = await self._next_request(requests, organization)
             self._reading.release()
             if request is None:
                 return

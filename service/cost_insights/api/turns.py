@@ -23,6 +23,11 @@ class Turns:
         self._held: dict[int, int] = {}
         self._waiting: FairQueue[tuple[int, asyncio.Future[None]]] = FairQueue()
 
+    @property
+    def taken(self) -> int:
+        """The number of turns that were taken and not given back."""
+        return sum(self._held.values())
+
     async def take(self, organization: Organization) -> Callable[[], None]:
         """Waits for a turn, and returns the function that gives it back, to be called once.
 

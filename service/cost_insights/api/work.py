@@ -41,6 +41,11 @@ class Work:
         # and the connections of those that read.
         self._recorder = ThreadPoolExecutor(1, thread_name_prefix="recorder")
 
+    @property
+    def reading(self) -> int:
+        """The number of calls that read at present."""
+        return self._reading.taken
+
     async def close(self) -> None:
         """Finishes what is being recorded and read."""
         await asyncio.to_thread(self._recorder.shutdown)

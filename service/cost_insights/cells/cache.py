@@ -28,6 +28,11 @@ class CellCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def held_bytes(self) -> int:
+        """The approximate size of all entries."""
+        return self._bytes
+
     def known(self, ids: Iterable[bytes]) -> dict[bytes, CachedCells]:
         """The cached ids among these, with their contents."""
         known: dict[bytes, CachedCells] = {}

@@ -43,8 +43,9 @@ from cost_insights.identity import (
     read_secret,
 )
 from cost_insights.logs.output import set_up_log
+from cost_insights.memory import use_one_heap
 from cost_insights.server import serve as serve_until_stopped
-from cost_insights.server import tls_files, use_one_heap
+from cost_insights.server import tls_files
 from cost_insights.settings import LogFormat, Settings
 from cost_insights.supervisor import supervise
 

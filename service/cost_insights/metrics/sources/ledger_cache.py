@@ -33,6 +33,7 @@ class LedgerCache:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self._may_have_changed = True
+        self._bytes = 0
 
     def current(self, snapshot: Snapshot) -> Ledger:
         """A ledger with everything that the snapshot has.
@@ -52,13 +53,18 @@ class LedgerCache:
             self._make_room()
         return ledger
 
+    @property
+    def held_bytes(self) -> int:
+        """The size of all ledgers; added up if it may have changed, since there may be many."""
+        if self._may_have_changed:
+            self._may_have_changed = False
+            with self._lock:
+                self._bytes = sum(kept.bytes for kept in self._kept.values())
+        return self._bytes
+
     def measure(self) -> None:
-        """Sets the gauge of the size, if that may have changed: there may be many ledgers."""
-        if not self._may_have_changed:
-            return
-        self._may_have_changed = False
-        with self._lock:
-            self._measurements.bytes.set(sum(kept.bytes for kept in self._kept.values()))
+        """Sets the gauge of the size."""
+        self._measurements.bytes.set(self.held_bytes)
 
     def _count(self, *, is_current: bool) -> None:
         with self._lock:
