@@ -146,24 +146,18 @@ def _watch(workers: list[_Worker], stop: socket.socket, ready: Callable[[], None
     announced = False
     while True:
         due: list[float] = []
+        waited_for: list[Any] = [stop]
         for worker in workers:
-            if worker.process.exitcode is None:
-                continue
-            restart_at = worker.started + _RESTART_SECONDS
-            if time.monotonic() < restart_at:
-                due.append(restart_at)
-                continue
-            _log.error(
-                "%s ended with %s and is started anew",
-                worker.process.name,
-                worker.process.exitcode,
-            )
-            worker.close()
-            worker.start()
-        waited_for: list[Any] = [
-            stop,
-            *(w.process.sentinel for w in workers if w.process.exitcode is None),
-        ]
+            # Looked at once: one that ends from here on is told by its sentinel.
+            if (exitcode := worker.process.exitcode) is not None:
+                restart_at = worker.started + _RESTART_SECONDS
+                if time.monotonic() < restart_at:
+                    due.append(restart_at)
+                    continue
+                _log.error("%s ended with %s and is started anew", worker.process.name, exitcode)
+                worker.close()
+                worker.start()
+            waited_for.append(worker.process.sentinel)
         waited_for += [w.serving for w in workers if not w.has_served and not w.serving.closed]
         timeout = max(0.0, min(due) - time.monotonic()) if due else None
         happened = wait(waited_for, timeout)
