@@ -73,6 +73,7 @@ class QueuedHandler(logging.Handler):
         self._waiting: deque[logging.LogRecord] = deque()
         self._arrived = threading.Event()
         self._lost = 0
+        self._is_writing = False
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
 
@@ -113,7 +114,7 @@ class QueuedHandler(logging.Handler):
     def flush(self) -> None:
         """Returns once everything is written, or after some time: a reader may be stuck."""
         until = time.monotonic() + _FLUSH_SECONDS
-        while self._waiting or self._arrived.is_set():
+        while self._waiting or self._arrived.is_set() or self._is_writing:
             if time.monotonic() > until:
                 return
             time.sleep(_GATHERING_SECONDS / 2)
@@ -122,8 +123,11 @@ class QueuedHandler(logging.Handler):
         while True:
             self._arrived.wait()
             time.sleep(_GATHERING_SECONDS)
+            self._is_writing = True
+            self._arrived.clear()
             lines = []
-            while self._waiting:
+            # Lines that arrive meanwhile are for the next time: they may be without end.
+            for _ in range(len(self._waiting)):
                 record = self._waiting.popleft()
                 try:
                     lines.append(self._lines.format(record))
@@ -135,11 +139,10 @@ class QueuedHandler(logging.Handler):
                 lines.append(self._lines.format(_record(words)))
             # A stream that is closed is nobody's fault.
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write("\n".join(lines) + "\n")
+                if lines:
+                    self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
-            self._arrived.clear()
-            if self._waiting:
-                self._arrived.set()
+            self._is_writing = False
 
 
 def _record(words: str) -> logging.LogRecord:
