@@ -47,7 +47,9 @@ def test_a_worker_that_ends_at_any_moment_is_started_anew() -> None:
     stop, stopping = socket.socketpair()
     with stop, stopping:
         watching = threading.Thread(
-            target=supervisor._watch, args=(cast("Any", [worker]), stop, lambda: None)
+            target=supervisor._watch,
+            args=(cast("Any", [worker]), stop, lambda: None),
+            daemon=True,
         )
         watching.start()
         assert worker.is_anew.wait(10)
