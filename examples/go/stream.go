@@ -30,9 +30,10 @@ type sender struct {
 	events   int64
 }
 
-// stream sends all batches. When the connection breaks it opens another one and sends those that
-// were not acknowledged again, under the same id and with the same sequences: each event counts
-// once, though a batch may have been stored whose acknowledgement was lost.
+// stream sends all batches. When the connection breaks or the service has too much to do, it opens
+// another one and sends those that were not acknowledged again, under the same id and with the same
+// sequences: each event counts once, though a batch may have been stored whose acknowledgement was
+// lost.
 func stream(ctx context.Context, conn *grpc.ClientConn, id string) error {
 	sender := &sender{client: pb.NewEventServiceClient(conn), streamID: id}
 	for attempt := 1; ; attempt++ {
@@ -40,7 +41,8 @@ func stream(ctx context.Context, conn *grpc.ClientConn, id string) error {
 		if err == nil {
 			break
 		}
-		if status.Code(err) != codes.Unavailable || attempt == attemptsMax {
+		code := status.Code(err)
+		if code != codes.Unavailable && code != codes.ResourceExhausted || attempt == attemptsMax {
 			return err
 		}
 		log.Printf("the stream broke after batch %d: %v", sender.acked, err)

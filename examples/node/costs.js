@@ -16,6 +16,7 @@ node costs.js call METHOD FILE...  sends requests in JSON, each to its method, a
 const BATCHES = 20;
 const EVENTS_PER_BATCH = 50;
 const ATTEMPTS_MAX = 10;
+const PASSING = new Set([grpc.status.UNAVAILABLE, grpc.status.RESOURCE_EXHAUSTED]);
 
 /** Sends two events. Their external ids make it safe to send them again: each counts once. */
 async function ingest() {
@@ -86,9 +87,9 @@ function send(client, streamId, done) {
 }
 
 /**
- * Sends all batches. When the connection breaks, another stream sends those that were not
- * acknowledged again, under the same id and with the same sequences: each event counts once, though
- * a batch may have been stored whose acknowledgement was lost.
+ * Sends all batches. When the connection breaks or the service has too much to do, another stream
+ * sends those that were not acknowledged again, under the same id and with the same sequences: each
+ * event counts once, though a batch may have been stored whose acknowledgement was lost.
  */
 async function stream(streamId) {
   const client = clientOf("cost_insights.v1.EventService");
@@ -98,7 +99,7 @@ async function stream(streamId) {
       await send(client, streamId, done);
       break;
     } catch (error) {
-      if (error.code !== grpc.status.UNAVAILABLE || attempt === ATTEMPTS_MAX) throw error;
+      if (!PASSING.has(error.code) || attempt === ATTEMPTS_MAX) throw error;
       console.error(`the stream broke after batch ${done.sequence}: ${error.details}`);
       await sleep(100);
     }

@@ -38,6 +38,7 @@ from cost_insights.v1 import (
 BATCHES = 20
 EVENTS_PER_BATCH = 50
 ATTEMPTS_MAX = 10
+PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 class RefusedError(Exception):
@@ -123,9 +124,9 @@ def batch(sequence: int) -> event_service_pb2.IngestEventsRequest:
 def stream(channel: grpc.Channel, stream_id: str) -> None:
     """Sends all batches.
 
-    When the connection breaks, another stream sends those that were not acknowledged again, under
-    the same id and with the same sequences: each event counts once, though a batch may have been
-    stored whose acknowledgement was lost.
+    When the connection breaks or the service has too much to do, another stream sends those that
+    were not acknowledged again, under the same id and with the same sequences: each event counts
+    once, though a batch may have been stored whose acknowledgement was lost.
     """
     stream = Stream(channel, stream_id)
     for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -133,7 +134,7 @@ def stream(channel: grpc.Channel, stream_id: str) -> None:
             stream.send()
             break
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE or attempt == ATTEMPTS_MAX:
+            if error.code() not in PASSING or attempt == ATTEMPTS_MAX:
                 raise
             print(
                 f"the stream broke after batch {stream.acknowledged}: {error.details()}",

@@ -1,5 +1,6 @@
 """The programs of `examples/`, each against one live service on both databases."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from google.rpc import error_details_pb2, status_pb2
 from playwright.sync_api import Browser, expect
 
 from cost_insights import identity
+from cost_insights.api import admission
+from cost_insights.api.admission import Budget
+from cost_insights.errors import OverloadedError
 from cost_insights.identity.rates import RateLimits
 from tests.support.certificates import new_authority
 from tests.support.cutting import cutting
@@ -171,6 +175,29 @@ def test_a_stream_goes_on_where_it_broke(service: Service, program: Program) -> 
     assert costs == [Decimal(number).scaleb(-4) for number in range(1000)]
     shown = program.run("metrics", "2026-11-15", "2026-11-15", address=service.address, token=token)
     assert shown == "user_3: 12.525\nuser_2: 12.5\nuser_1: 12.475\nuser_0: 12.45\nall: 49.95\n"
+
+
+def test_a_stream_goes_on_after_an_overload(
+    service: Service, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no room for the first stream, and there is for the next one."""
+    monkeypatch.setattr(admission, "_WAIT_SECONDS", 0.1)
+    token = service.token(service.organization())
+    budget, other = service.server.app.budget, service.organization()
+    taken = budget.reserve(other, budget.bytes_max)
+    assert taken is not None
+    refusals = []
+
+    def overloaded(unseen_bytes: int = 0) -> OverloadedError:
+        refusals.append(unseen_bytes)
+        asyncio.get_running_loop().call_soon(taken.release)
+        return Budget.overloaded(budget, unseen_bytes)
+
+    monkeypatch.setattr(budget, "overloaded", overloaded)
+    said = program.run("stream", "stream-1", address=service.address, token=token)
+    assert said == "acknowledged 20 batches of 1000 events\n"
+    assert refusals
+    assert len(stored(service, token)) == 1_000
 
 
 def said_of(error: Mapping[str, Any]) -> str:

@@ -29,15 +29,15 @@ struct Acknowledged {
 
 /// Sends all batches.
 ///
-/// When the connection breaks, another stream sends those that were not acknowledged again, under
-/// the same id and with the same sequences: each event counts once, though a batch may have been
-/// stored whose acknowledgement was lost.
+/// When the connection breaks or the service has too much to do, another stream sends those that
+/// were not acknowledged again, under the same id and with the same sequences: each event counts
+/// once, though a batch may have been stored whose acknowledgement was lost.
 pub async fn stream(connection: Connection, stream_id: &str) -> Result<(), Failure> {
     let mut client = EventServiceClient::new(connection);
     let mut done = Acknowledged::default();
     let mut attempt = 1;
     while let Err(status) = send(&mut client, stream_id, &mut done).await {
-        if !is_broken(&status) || attempt == ATTEMPTS_MAX {
+        if !is_passing(&status) || attempt == ATTEMPTS_MAX {
             return Err(status.into());
         }
         eprintln!("the stream broke after batch {}: {status}", done.sequence);
@@ -55,8 +55,9 @@ pub async fn stream(connection: Connection, stream_id: &str) -> Result<(), Failu
 ///
 /// A connection that breaks in the middle of a stream is `Unknown` or `Internal` to tonic. What the
 /// service itself says carries an `ErrorInfo`.
-fn is_broken(status: &Status) -> bool {
-    status.code() == Code::Unavailable || status.get_details_error_info().is_none()
+fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+        || status.get_details_error_info().is_none()
 }
 
 /// Sends what is not acknowledged, and waits for the acknowledgements.

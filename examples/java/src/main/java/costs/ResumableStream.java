@@ -14,6 +14,8 @@ import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.time.Instant;
+import java.util.EnumSet;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 
@@ -22,6 +24,8 @@ final class ResumableStream {
   private static final long BATCHES = 20;
   private static final long EVENTS_PER_BATCH = 50;
   private static final int ATTEMPTS_MAX = 10;
+  private static final Set<Status.Code> PASSING =
+      EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED);
   private static final Instant START = Instant.parse("2026-11-15T12:00:00Z");
 
   private final Channel channel;
@@ -37,9 +41,9 @@ final class ResumableStream {
   /**
    * Sends all batches.
    *
-   * <p>When the connection breaks, another stream sends those that were not acknowledged again,
-   * under the same id and with the same sequences: each event counts once, though a batch may have
-   * been stored whose acknowledgement was lost.
+   * <p>When the connection breaks or the service has too much to do, another stream sends those
+   * that were not acknowledged again, under the same id and with the same sequences: each event
+   * counts once, though a batch may have been stored whose acknowledgement was lost.
    */
   void send() throws InterruptedException {
     for (int attempt = 1; ; attempt++) {
@@ -47,7 +51,7 @@ final class ResumableStream {
         sendOnce();
         break;
       } catch (StatusRuntimeException error) {
-        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE || attempt == ATTEMPTS_MAX) {
+        if (!PASSING.contains(error.getStatus().getCode()) || attempt == ATTEMPTS_MAX) {
           throw error;
         }
         System.err.printf(
