@@ -16,7 +16,6 @@ from cost_insights.api.metrics import metrics_calls
 from cost_insights.api.operations import OPERATIONS, BytesCall, Call, CallKind
 from cost_insights.api.revenue import revenue_calls
 from cost_insights.api.statuses import log_failed_calls
-from cost_insights.api.stream_watch import StreamWatch
 from cost_insights.api.system_events import system_event_call
 from cost_insights.api.work import Work
 from cost_insights.cells import CellCache
@@ -136,11 +135,6 @@ class App:
             query_seconds_max=settings.query_seconds_max,
             readers=max(2, reading - self._exports_max),
         )
-        self._stream_watch = StreamWatch(
-            self.budget,
-            request_bytes_max=settings.request_bytes_max,
-            other_bytes=self._other_bytes,
-        )
         self._compactor = Compactor(self.store, self.caches.cells, measurements.compaction)
         self._jobs = [Runner(self.store, self._compactor)] if settings.compact else []
         events = EventSearcher(self.store, self.caches.cells, self.caches.customers)
@@ -207,6 +201,14 @@ class App:
         log_failed_calls()
         await asyncio.to_thread(self.telemetry.close)
 
+    def other_bytes(self) -> int:
+        """The bytes that caches hold and running questions may take, besides the budget."""
+        return (
+            self.caches.cells.held_bytes
+            + self._ledgers.held_bytes
+            + self._work.reading * self.settings.question_bytes_max
+        )
+
     def _measure(self) -> None:
         """Sets the gauges of every part."""
         ingest = self.measurements.ingest
@@ -217,14 +219,6 @@ class App:
         self._ledgers.measure()
         self.caches.cells.measure()
         self.store.measure()
-
-    def _other_bytes(self) -> int:
-        """The bytes that caches hold, and those that running questions may take."""
-        return (
-            self.caches.cells.held_bytes
-            + self._ledgers.held_bytes
-            + self._work.reading * self.settings.question_bytes_max
-        )
 
     def _calls(
         self, events: EventSearcher, names: EventNameReader, metrics: MetricsReader
@@ -247,7 +241,6 @@ class App:
                 names,
                 work,
                 budget=self.budget,
-                stream_watch=self._stream_watch,
                 stopping=self.stopping,
                 record_system_events=record_system_events,
             ),

@@ -118,6 +118,7 @@ class Server:
             app.health,
             app.authenticator,
             app.budget,
+            other_bytes=app.other_bytes,
             measured_calls=app.measured_calls,
             connections=connections,
             request_bytes_max=settings.request_bytes_max,

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cost_insights.api import stream_watch
 from cost_insights.api.admission import Budget
-from cost_insights.api.stream_watch import StreamWatch
+from cost_insights.doors.grpc import stream_watch
+from cost_insights.doors.grpc.stream_watch import StreamWatch
 from cost_insights.errors import OverloadedError
 from cost_insights.identity import Organization
 
@@ -34,14 +34,14 @@ class Memory:
         """Everything that is held."""
         return self.others + self.hidden
 
-    async def partly_arrived(self, size: int) -> AsyncIterator[bytes]:
+    async def partly_arrived(self, size: int) -> bytes | None:
         """A request of which that much has arrived, and the rest never does."""
         self.hidden += size
         try:
             await asyncio.Event().wait()
         finally:
             asyncio.get_running_loop().call_later(self.given_back_after, self._give_back, size)
-        yield b""
+        return None
 
     def _give_back(self, size: int) -> None:
         self.hidden -= size
@@ -64,7 +64,7 @@ class Streams:
         number = next(self._numbers) if number is None else number
         owner = Organization(number, uuid.uuid4(), f"organization {number}", 0)
         tasks = [
-            asyncio.create_task(self._watch.next(self._memory.partly_arrived(size), owner))
+            asyncio.create_task(self._watch.arrival(self._memory.partly_arrived(size), owner))
             for _ in range(count)
         ]
         self._tasks += tasks

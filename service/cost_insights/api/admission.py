@@ -9,9 +9,9 @@ unread.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from cost_insights.api.rounds import Rounds
 from cost_insights.errors import OverloadedError
@@ -314,10 +314,6 @@ class Reservation:
         self.release()
 
 
-NextRequest: TypeAlias = Callable[[AsyncIterator[bytes], Organization], Awaitable[bytes | None]]
-"""Waits for the next request of a stream; None at the end."""
-
-
 class StreamReservations:
     """The reservations of one stream of requests.
 
@@ -325,12 +321,9 @@ class StreamReservations:
     cannot make the service keep what it sends.
     """
 
-    def __init__(
-        self, budget: Budget, organization: Organization, next_request: NextRequest
-    ) -> None:
+    def __init__(self, budget: Budget, organization: Organization) -> None:
         self._budget = budget
         self._organization = organization
-        self._next_request = next_request
         self._held: deque[Reservation] = deque()
         self._reading: Reservation | None = None
 
@@ -345,7 +338,7 @@ class StreamReservations:
             # The next request is expected to be as large as the last one: nobody knows whether it
             # comes at all, and room for the largest would leave room for few streams.
             self._reading = await budget.room(organization, max(STREAM_BYTES, usual_bytes))
-            request = await self._next_request(requests, organization)
+            request = await anext(requests, None)
             self._reading.release()
             if request is None:
                 return

@@ -22,7 +22,6 @@ from cost_insights.api.reading import (
     Checks,
 )
 from cost_insights.api.statuses import status_of
-from cost_insights.api.stream_watch import StreamWatch
 from cost_insights.api.system_events import RecordSystemEvents, check_may_store_events
 from cost_insights.api.times import timestamp_of
 from cost_insights.api.work import Work
@@ -59,7 +58,6 @@ def event_calls(
     work: Work,
     *,
     budget: Budget,
-    stream_watch: StreamWatch,
     stopping: asyncio.Event,
     record_system_events: RecordSystemEvents,
 ) -> Mapping[str, Call]:
@@ -95,7 +93,7 @@ def event_calls(
         ) -> event_service_pb2.StreamEventsResponse:
             return _acknowledgement(sequence, result, owner)
 
-        held = StreamReservations(budget, owner, stream_watch.next)
+        held = StreamReservations(budget, owner)
         stream = EventStream(ingestor, held.admitted(requests), authorize, acknowledge, stopping)
         try:
             async with contextlib.aclosing(stream.acknowledgements()) as acknowledgements:

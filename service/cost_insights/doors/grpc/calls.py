@@ -38,11 +38,13 @@ from cost_insights.doors.compression import (
 )
 from cost_insights.doors.grpc.measuring import Handle, Metadata, measured, value_of
 from cost_insights.doors.grpc.messages import Context, MessageReader, read, write
+from cost_insights.doors.grpc.stream_watch import StreamWatch
 from cost_insights.errors import FAILURES, malformed_request
 from cost_insights.identity import (
     Authenticator,
     Caller,
     Credentials,
+    Organization,
     certificate_sha256_of_pem,
 )
 from cost_insights.telemetry import REQUEST_ID, Calls, running_call
@@ -63,6 +65,7 @@ def handlers(
     authenticator: Authenticator,
     budget: Budget,
     reader: MessageReader,
+    stream_watch: StreamWatch,
     measured_calls: Calls,
     shows_certificates: bool,
 ) -> list[grpc.GenericRpcHandler]:
@@ -78,6 +81,7 @@ def handlers(
             authenticator,
             budget,
             reader=reader,
+            stream_watch=stream_watch,
             measured_calls=measured_calls,
             shows_certificates=shows_certificates,
         )
@@ -99,6 +103,7 @@ class _Door:
         budget: Budget,
         *,
         reader: MessageReader,
+        stream_watch: StreamWatch,
         measured_calls: Calls,
         shows_certificates: bool,
     ) -> None:
@@ -109,6 +114,7 @@ class _Door:
         self._authenticator = authenticator
         self._budget = budget
         self._reader = reader
+        self._stream_watch = stream_watch
         self._request_class = operation.request_class
         self._request_name = operation.request_class.DESCRIPTOR.full_name
 
@@ -215,21 +221,25 @@ class _Door:
                 )
                 return caller
 
-            async def messages() -> AsyncIterator[bytes]:
-                request = await self._reader.read(context)
+            async def messages(owner: Organization) -> AsyncIterator[bytes]:
+                watch = self._stream_watch
+                request = await watch.arrival(self._reader.read(context), owner)
                 while request is not None:
-                    if request.startswith(GZIP) and caller is not None:
-                        room = partial(self._budget.room, caller.organization)
+                    if request.startswith(GZIP):
+                        room = partial(self._budget.room, owner)
                         request = await self._decompressed(request, room)
                     yield request
                     # Nothing holds a request while the next one is awaited.
                     del request
-                    request = await read(context)
+                    request = await watch.arrival(read(context), owner)
 
             try:
                 caller = await self._authorize(credentials)
-                # What a stream holds is released at once, even if the caller went away.
-                async with contextlib.aclosing(call(messages(), authorize)) as responses:
+                # What a stream holds is released at once, even if the caller went away. The
+                # requests have no name here, by which they would live as long as the call.
+                async with contextlib.aclosing(
+                    call(messages(caller.organization), authorize)
+                ) as responses:
                     async for response in responses:
                         await write(context, response.SerializeToString())
                 return

@@ -1,6 +1,6 @@
 """Listening for gRPC."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import grpc
@@ -17,6 +17,7 @@ from cost_insights.doors.grpc.measuring import UnknownMethods
 from cost_insights.doors.grpc.messages import MessageReader
 from cost_insights.doors.grpc.reflection import ReflectionService
 from cost_insights.doors.grpc.runtime_log import keep_metadata_out
+from cost_insights.doors.grpc.stream_watch import StreamWatch
 from cost_insights.doors.tls import Certificates
 from cost_insights.identity import Authenticator
 from cost_insights.telemetry import Calls
@@ -45,6 +46,7 @@ class GrpcListener:
         authenticator: Authenticator,
         budget: Budget,
         *,
+        other_bytes: Callable[[], int],
         measured_calls: Calls,
         connections: ConnectionLimits,
         request_bytes_max: int,
@@ -52,7 +54,8 @@ class GrpcListener:
         certificates: Certificates | None,
         share_port: bool,
     ) -> None:
-        """`share_port` lets other processes listen on the same port."""
+        """`other_bytes` are those that the process may hold at present besides the budget, and
+        `share_port` lets other processes listen on the same port."""
         self.address = address
         """The address it listens on; once started, with the port that was taken."""
 
@@ -98,6 +101,9 @@ class GrpcListener:
                     authenticator=authenticator,
                     budget=budget,
                     reader=reader,
+                    stream_watch=StreamWatch(
+                        budget, request_bytes_max=request_bytes_max, other_bytes=other_bytes
+                    ),
                     measured_calls=measured_calls,
                     shows_certificates=certificates is not None and certificates.of_callers,
                 ),

@@ -9,7 +9,7 @@ is given back. Their clients go on with other streams, from what was acknowledge
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,10 +91,10 @@ class StreamWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def next(
-        self, requests: AsyncIterator[bytes], organization: Organization
+    async def arrival(
+        self, request: Awaitable[bytes | None], organization: Organization
     ) -> bytes | None:
-        """The next request of a stream; None at the end.
+        """The next request of a stream, once it has arrived; None at the end.
 
         Raises OverloadedError if the stream is ended to get memory back.
         """
@@ -106,7 +106,7 @@ class StreamWatch:
         owner = organization.number
         self._waits[owner].add(wait)
         try:
-            return await anext(requests, None)
+            return await request
         except asyncio.CancelledError:
             if wait.error is None:
                 raise
