@@ -38,16 +38,33 @@ def use_one_heap() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
+def resident_bytes() -> int:
+    """The memory that this process has in use, with the files that it maps.
+
+    Where the system does not tell, it is the most that was in use so far.
+    """
+    try:
+        _, resident, *_ = _pages()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
+    return resident * _PAGE_BYTES
+
+
 def private_bytes() -> int:
-    """The memory that this process holds for itself, with what it has freed but not given back.
+    """The memory that this process holds for itself, freed memory that it has kept included.
 
     0 where the system does not tell.
     """
     try:
-        fields = Path("/proc/self/statm").read_text().split()
+        _, resident, shared, *_ = _pages()
     except OSError:
         return 0
-    return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES
+    return (resident - shared) * _PAGE_BYTES
+
+
+def _pages() -> list[int]:
+    """The size of the program, its resident pages, the shared ones of these, and more."""
+    return [int(field) for field in Path("/proc/self/statm").read_text().split()]
 
 
 def allocated_bytes() -> int:

@@ -113,7 +113,7 @@ def test_large_messages_that_do_not_end(victim: AttackedService) -> None:
 
 
 ALLOCATING = """
-import ctypes, os, threading
+import ctypes, threading
 from cost_insights.memory import use_one_heap
 
 {prelude}
@@ -140,7 +140,7 @@ library.fflush(stream)
 
 @pytest.mark.parametrize(("prelude", "is_one"), [("", False), ("use_one_heap()", True)])
 def test_threads_allocate_from_one_heap(prelude: str, is_one: bool) -> None:
-    """What one thread has freed is of use to the others."""
+    """Memory that one thread has freed can be allocated by the others."""
     program = ALLOCATING.format(prelude=prelude)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     heaps = done.stdout.count(b"<heap nr=")

@@ -15,7 +15,7 @@ from cost_insights.identity import Organization
 
 REQUEST_BYTES = 16
 UNSEEN_BYTES = 100
-"""What may be held unseen."""
+"""The memory that may be held unseen."""
 
 
 class Memory:
@@ -162,7 +162,7 @@ async def test_memory_that_streams_cannot_hold_is_not_theirs(
 
 
 async def test_reserved_memory_is_seen(memory: Memory) -> None:
-    """What the budget and others account for may be held."""
+    """Memory that the budget or others account for ends no stream."""
     budget = Budget(8 * UNSEEN_BYTES)
     others = 0
     watch = StreamWatch(budget, request_bytes_max=REQUEST_BYTES, other_bytes=lambda: others)

@@ -160,9 +160,9 @@ class Budget:
     def overloaded(self, unseen_bytes: int = 0) -> OverloadedError:
         """The error for a call for which there is no room.
 
-        `unseen_bytes` are those of requests that streams have sent in part.
+        `unseen_bytes` have arrived of unfinished requests, besides those that are in work.
         """
-        unseen = f", and {unseen_bytes} of streams have arrived in part" if unseen_bytes else ""
+        unseen = f" and {unseen_bytes} of unfinished ones have arrived" if unseen_bytes else ""
         return OverloadedError(
             f"{self.held_bytes} bytes of requests are in work{unseen}, of at most "
             f"{self.bytes_max}, which organizations share; try again later",

@@ -5,17 +5,15 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
+from cost_insights.memory import resident_bytes
 from cost_insights.telemetry.measurements import ProcessMeasurements
 
 _LOOK_SECONDS: Final = 0.5
 
 _FILES_LOOKS: Final = 10
 """The number of looks between two counts of open files, which take a while where there are many."""
-
-_PAGE_BYTES: Final = resource.getpagesize()
 
 
 class Sampler:
@@ -56,7 +54,7 @@ class Sampler:
         cpu_seconds = time.process_time()
         process.cpu_seconds.add(cpu_seconds - self._cpu_seconds)
         self._cpu_seconds = cpu_seconds
-        process.resident_bytes.set(_resident_bytes())
+        process.resident_bytes.set(resident_bytes())
         if self._looks % _FILES_LOOKS == 0:
             process.open_files.set(_open_files())
         self._looks += 1
@@ -70,13 +68,6 @@ class Sampler:
         self._process.loop_lag_seconds.observe(max(0.0, loop.time() - self._due))
         self.look()
         self._wait(loop)
-
-
-def _resident_bytes() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
-    except OSError:  # where there is no such file, the greatest size so far is the best there is
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
 
 
 def _open_files() -> int:

@@ -21,7 +21,7 @@ from cost_insights.memory import allocated_bytes, private_bytes
 _LOOK_SECONDS: Final = 0.025
 
 _LOOKING_MAX: Final = 50
-"""A look is followed by a rest of so many times its duration, whatever else is said."""
+"""After a look, the watch rests for at least so many times as long as the look took."""
 
 _UNSEEN_PARTS: Final = 8
 """One part in so many of the budget may be held unseen: memory is not accounted for exactly."""
@@ -54,7 +54,7 @@ class _Suspect:
     since: float
     unseen_bytes: int
     unaccounted_bytes: int
-    """What was held when it was suspected."""
+    """The memory that nothing accounted for when the organization was suspected."""
 
     least_bytes: int
     """The least that nothing has accounted for since."""
@@ -73,7 +73,7 @@ class StreamWatch:
         self._unseen_bytes_max = budget.bytes_max // _UNSEEN_PARTS
         self._waits: defaultdict[int, set[_Wait]] = defaultdict(set)
         self._private_bytes = 0
-        """What the process held for itself when streams began to wait."""
+        """The private memory of the process when streams began to wait."""
 
         self._base_bytes = 0
         """The most that is known to be allocated for neither the budget nor others nor streams."""
@@ -88,7 +88,6 @@ class StreamWatch:
         self._suspected_at = self._ended_at = 0.0
         """The last times at which an organization was suspected and a stream was ended."""
 
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def arrival(
@@ -119,24 +118,23 @@ class StreamWatch:
                 del self._waits[owner]
 
     def _begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._private_bytes = private_bytes()
         self._base_bytes = self._unaccounted_bytes()
-        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        assert self._loop is not None  # noqa: S101 - a timer runs in a loop
         if not self._waits:
             self._timer = None
             return
-        now = self._loop.time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         # Seldom does the process hold so much that a closer look is needed.
         if self._suspects or private_bytes() - self._private_bytes > self._unseen_bytes_max:
             self._look_closely(now)
         else:
             self._low_at = now
-        seconds = _LOOKING_MAX * (self._loop.time() - now)
-        self._timer = self._loop.call_later(max(_LOOK_SECONDS, seconds), self._look)
+        seconds = _LOOKING_MAX * (loop.time() - now)
+        self._timer = loop.call_later(max(_LOOK_SECONDS, seconds), self._look)
 
     def _look_closely(self, now: float) -> None:
         """Ends streams if more is held unseen than may be."""
